@@ -1,0 +1,1 @@
+"""Tidegauge: live, exact product metrics from Kafka to Redis and Prometheus."""

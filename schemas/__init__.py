@@ -1,0 +1,1 @@
+"""The contracts of what comes in: events, their decoding, and worked examples."""
