@@ -1,89 +1,182 @@
 """The user's file: what to measure, and by which definitions.
 
-Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds.
+Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say about
+itself (names that collide, lists that contradict each other) is in `config_rules.py`; a `Config` that exists obeys
+both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines about in the file
+changes nothing: neither the meaning of stored state nor its fingerprint (`fingerprint.py`).
 """
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+import types
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-OTHER = "other"
-UNKNOWN = "unknown"
+from flows.columns import MAX_BREAKDOWNS
+from flows.config_rules import broken_rules, check_time_zone, check_windows
+from flows.mistakes import Finding
+from flows.notation import DURATION_PATTERN, UNITS_MS, format_duration, parse_duration, slug
+
+__all__ = [
+    "OTHER",
+    "UNITS_MS",
+    "UNKNOWN",
+    "ActiveUsers",
+    "Breakdown",
+    "Config",
+    "DurationMs",
+    "Engaged",
+    "Exclude",
+    "Funnel",
+    "Section",
+    "Sessions",
+    "format_duration",
+    "parse_duration",
+    "slug",
+]
+
+OTHER: Final = "other"
+UNKNOWN: Final = "unknown"
+
+SLUG_PATTERN: Final = r"^[a-z0-9_]*[a-z0-9][a-z0-9_]*$"
+LABEL_PATTERN: Final = r"^[a-z][a-z0-9_]*$"  # a Prometheus label
+FIELD_PATTERN: Final = r"^(context|properties|traits)(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+
+MAX_VALUES: Final = 253
+"""A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
 
 
-def slug(name: str) -> str:
-    """`name` in lower case with every run of characters outside `[a-z0-9_]` as one `_`."""
-    return re.sub(r"[^a-z0-9_]+", "_", name.lower())
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Accepts a duration (ms) from `low` to `high`, inclusive."""
+
+    low: str
+    high: str
+
+    def __call__(self, ms: int) -> int:
+        if not parse_duration(self.low) <= ms <= parse_duration(self.high):
+            raise ValueError(f"expected a duration from {self.low} to {self.high}")
+        return ms
 
 
-def parse_duration(value: Any) -> Any:
-    """Milliseconds of `10s`, `1h`, ...; what is no duration text is left for pydantic to judge."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d{1,9})\s*(ms|s|m|h|d)\s*", value)
-        if match is None:
-            raise ValueError("expected a duration such as 10s, 30m, 1h or 30d")
-        return int(match[1]) * UNITS_MS[match[2]]
-    if isinstance(value, int) and value != 0:
-        raise ValueError("a duration needs a unit: 10s, 30m, 1h or 30d")
-    return value
+def written(value: Any) -> Any:
+    """Text as it would be written in JSON: an unquoted `7` or `true` in a list of names is a name."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
 
 
-def format_duration(ms: int) -> str:
-    """The shortest text of a duration: 3600000 -> `1h`; the name of a window in cells and labels.
-
-    One day is `24h`, as in the contract; whole days above it are `2d`, `7d`, `30d`.
-    """
-    for unit in ("d", "h", "m", "s"):
-        if ms and ms % UNITS_MS[unit] == 0 and (unit, ms) != ("d", UNITS_MS["d"]):
-            return f"{ms // UNITS_MS[unit]}{unit}"
-    return f"{ms}ms"
+def _alternatives(step: Any) -> Any:
+    """A step is a list of alternatives; one name is a list of one."""
+    return (step,) if isinstance(step, str | int) else step
 
 
 DurationMs = Annotated[
-    int, BeforeValidator(parse_duration), Field(ge=0), PlainSerializer(format_duration, return_type=str)
+    int,
+    BeforeValidator(parse_duration),
+    Field(ge=0),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["10s", "30m", "1h", "30d"]}),
 ]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=64)]
+"""Written `10s`, held in ms."""
+
+WindowMs = Annotated[DurationMs, AfterValidator(Between("1m", "400d"))]
+Slug = Annotated[str, BeforeValidator(written), Field(pattern=SLUG_PATTERN, max_length=64)]
+Label = Annotated[str, BeforeValidator(written), Field(pattern=LABEL_PATTERN, max_length=64)]
+EventName = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=200)]
+Names = Annotated[tuple[EventName, ...], Field(max_length=1000)]
+Value = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=100)]
+Step = Annotated[
+    tuple[EventName, ...],
+    BeforeValidator(_alternatives),
+    Field(min_length=1, max_length=50),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 200},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1, "maxLength": 200},
+                    "minItems": 1,
+                    "maxItems": 50,
+                },
+            ]
+        }
+    ),
+]
+"""One event name, or a list of alternatives; the step is named after the first."""
+
+
+def _durations(*texts: str) -> tuple[int, ...]:
+    return tuple(parse_duration(text) for text in texts)
 
 
 class Section(BaseModel):
-    """Strict and frozen: an unknown key is a mistake, not a wish."""
+    """Strict and frozen: an unknown key is a mistake, not a wish; one without a value is as if it were not there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_the_default(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        return {
+            key: value
+            for key, value in values.items()
+            if value is not None or key not in fields or _admits_none(fields[key].annotation)
+        }
+
+
+def _admits_none(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(annotation)
 
 
 class Engaged(Section):
     """What makes a session engaged; each rule can be off (null)."""
 
-    longer_than: DurationMs | None = 10_000
-    views: int | None = Field(2, ge=1)
-    key_actions: int | None = Field(1, ge=1)
+    longer_than: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] | None = 10_000
+    """The session has lasted longer than this."""
+    views: Annotated[int, Field(ge=1, le=100)] | None = 2
+    """It has at least so many events of type `page` or `screen`."""
+    key_actions: Annotated[int, Field(ge=1, le=100)] | None = 1
+    """It has at least so many key actions."""
 
 
 class Sessions(Section):
     """How a session ends, and when it counts as bounced."""
 
-    timeout: DurationMs = 30 * 60_000
-    max_duration: DurationMs = 24 * 3_600_000
+    timeout: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 30 * 60_000
+    """A session ends when the user's next event comes more than this after the last."""
+    max_duration: Annotated[DurationMs, AfterValidator(Between("1s", "30d"))] = 24 * 3_600_000
+    """A session never gets longer than this; not less than the timeout."""
     engaged: Engaged = Engaged()
     bounce: Literal["not_engaged", "single_event"] = "not_engaged"
+    """Which closed sessions bounced: those not engaged, or those of exactly one event."""
 
 
 class Funnel(Section):
     """Ordered steps within a window; a step is an event name or a list of alternatives."""
 
-    window: DurationMs
-    steps: tuple[tuple[str, ...], ...] = Field(min_length=2, max_length=20)
+    window: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
+    """Time from the first step to the last; exactly so long is still in time."""
+    steps: tuple[Step, ...] = Field(min_length=2, max_length=20)
+    """Event names in order; a list in place of a name: any of them."""
     reentry: Literal["first", "latest"] = "first"
-
-    @field_validator("steps", mode="before")
-    @classmethod
-    def _one_name_is_a_list_of_one(cls, steps: Any) -> Any:
-        return [[step] if isinstance(step, str) else step for step in steps] if isinstance(steps, list) else steps
+    """`latest`: a repeated first step restarts the attempt while it has reached no further."""
 
     def step_names(self) -> list[str]:
         """`01_product_viewed`, ...: number and slug of each step's first alternative."""
@@ -93,68 +186,100 @@ class Funnel(Section):
 class Breakdown(Section):
     """One dimension: where its value is found in an event, and the closed list of values told apart."""
 
-    field: str = Field(pattern=r"^(context|properties|traits)(\.[A-Za-z_][A-Za-z0-9_]*)+$")
-    values: tuple[str, ...] = Field(min_length=1, max_length=200)
-    of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = ("active_users", "sessions", "funnels")
+    field: str = Field(pattern=FIELD_PATTERN, max_length=200)
+    """Where the value stands: `context.device.type`, `properties.plan`, `traits.country`."""
+    values: tuple[Value, ...] = Field(min_length=1, max_length=MAX_VALUES)
+    """The values told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
+    of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = Field(
+        ("active_users", "sessions", "funnels"), min_length=1, max_length=4
+    )
+    """Which metrics are broken down."""
 
     def labels(self) -> list[str]:
-        """Slugs of all values a cell can carry: the listed ones, then `other`, then `unknown`; the index is the code."""
+        """Slugs of all values a cell can carry: those listed, then `other`, then `unknown`; the index is the code."""
         return [*(slug(value) for value in self.values), OTHER, UNKNOWN]
 
 
 class ActiveUsers(Section):
     """Which events make a user active: all, or a list of names."""
 
-    events: tuple[str, ...] | None = None
+    events: Annotated[tuple[EventName, ...], Field(min_length=1, max_length=1000)] | None = None
 
 
 class Exclude(Section):
     """Events that are valid but not wanted."""
 
-    events: tuple[str, ...] = ()
-    bots: bool = True  # events with context.bot == true
+    events: Names = ()
+    """Names of events that are left out of everything."""
+    bots: bool = True
+    """Leave out events with `context.bot == true`."""
 
 
 class Config(Section):
-    """All of it."""
+    """What Tidegauge measures for one product."""
 
     version: Literal[1] = 1
+    """Version of this file's format."""
     product: Slug = "product"
+    """Names the Redis keys and the Prometheus label."""
     time_zone: str = "UTC"
-    lateness: DurationMs = 10_000
-    windows: tuple[DurationMs, ...] = tuple(parse_duration(w) for w in ("1m", "5m", "30m", "1h", "24h", "7d", "30d"))
-    ratio_windows: tuple[DurationMs, ...] = tuple(parse_duration(w) for w in ("5m", "1h", "24h"))
-    events: tuple[str, ...] = ()  # event names counted by name, besides those named elsewhere
+    """IANA name; decides when a `day` begins."""
+    lateness: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] = 10_000
+    """How much disorder is put right: sessions, funnels and lifecycle stand so far behind the stream clock."""
+    windows: tuple[WindowMs, ...] = Field(
+        _durations("1m", "5m", "30m", "1h", "24h", "7d", "30d"), min_length=1, max_length=20
+    )
+    """Trailing windows of all counts."""
+    ratio_windows: tuple[WindowMs, ...] = Field(_durations("5m", "1h", "24h"), max_length=20)
+    """Those of them for which rates and ratios are published."""
+    events: Names = ()
+    """Event names counted by name, besides those named elsewhere."""
     exclude: Exclude = Exclude()
     active_users: ActiveUsers = ActiveUsers()
     sessions: Sessions = Sessions()
-    key_actions: tuple[str, ...] = ()
-    churn_after: DurationMs = 30 * 86_400_000
-    funnels: dict[Slug, Funnel] = {}
-    breakdowns: dict[Slug, Breakdown] = {}
-    dedup_horizon: DurationMs = 600_000
-    minute_history: DurationMs = 48 * 3_600_000
+    key_actions: Names = ()
+    """Events that show a session to be worth something."""
+    churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
+    """A user without any event for longer has churned."""
+    funnels: dict[Slug, Funnel] = Field({}, max_length=50)
+    breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
+    dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
+    """A repeated messageId is dropped for at least so long."""
+    minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
+    """How long the final numbers of each minute are kept."""
     shards: int = Field(16, ge=1, le=256)
+    """Parts the users are dealt out to; fixed for the life of the stored state."""
 
-    @field_validator("time_zone")
+    _in_order = field_validator("windows", "ratio_windows")(check_windows)
+    _a_known_zone = field_validator("time_zone")(check_time_zone)
+
+    @field_validator("funnels", "breakdowns")
     @classmethod
-    def _a_known_zone(cls, zone: str) -> str:
-        ZoneInfo(zone)
-        return zone
+    def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
+        return dict(sorted(sections.items()))
 
     @model_validator(mode="after")
-    def _ratios_need_their_counts(self) -> Config:
-        missing = [format_duration(w) for w in self.ratio_windows if w not in self.windows]
-        if missing:
-            raise ValueError(f"ratio_windows {', '.join(missing)} must also be listed in windows")
+    def _rules_are_kept(self) -> Config:
+        broken = list(broken_rules(self))
+        if broken:
+            raise Finding.error(broken)
         return self
 
     def vocabulary(self) -> list[str]:
-        """Slugs of the event names told apart; the index is the event code, 0 is `other`."""
+        """Slugs of the event names told apart, `other` first, then sorted; the index is the event code."""
         named = [
             *self.events,
             *self.key_actions,
             *(self.active_users.events or ()),
             *(name for funnel in self.funnels.values() for step in funnel.steps for name in step),
         ]
-        return [OTHER, *dict.fromkeys(slug(name) for name in named if slug(name) != OTHER)]
+        return [OTHER, *sorted({slug(name) for name in named} - {OTHER})]
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The Section that an annotation holds itself, as the values of a mapping, or beside None; else None."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := section_of(part))), None)
+
+

@@ -1,0 +1,59 @@
+"""A shard's state as bytes: named flat arrays behind a header that says by which version and config they were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.config import Config
+from flows.fingerprint import fingerprint
+
+MAGIC: Final = b"TIDEGAUGE"
+VERSION: Final = 1
+"""Rises with every change of what the arrays mean; an older checkpoint is then refused, or migrated here."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used, with a sentence that says what to do."""
+
+
+def pack(arrays: Mapping[str, NDArray[Any]], config: Config) -> bytes:
+    """`arrays` as bytes: magic, header length (4 bytes, little-endian), JSON header, then the arrays' own bytes."""
+    header = {
+        "version": VERSION,
+        "config": fingerprint(config),
+        "arrays": [[name, array.dtype.descr, array.shape] for name, array in arrays.items()],
+    }
+    encoded = json.dumps(header).encode()
+    parts = [MAGIC, len(encoded).to_bytes(4, "little"), encoded]
+    return b"".join(parts + [np.ascontiguousarray(array).tobytes() for array in arrays.values()])
+
+
+def unpack(frozen: bytes, config: Config) -> dict[str, NDArray[Any]]:
+    """The arrays of `pack`, read-only views of `frozen`."""
+    if not frozen.startswith(MAGIC):
+        raise CheckpointError("this is not a checkpoint of Tidegauge; point --state at another folder")
+    start = len(MAGIC) + 4
+    length = int.from_bytes(frozen[len(MAGIC) : start], "little")
+    header = json.loads(frozen[start : start + length])
+    if header["version"] != VERSION:
+        raise CheckpointError(
+            f"the checkpoint has format {header['version']}, this version of tidegauge reads {VERSION}; "
+            "run the version that wrote it, or start afresh with an empty --state folder"
+        )
+    if header["config"] != fingerprint(config):
+        raise CheckpointError(
+            "the checkpoint was made with another config; restore that config, or start afresh with an empty --state folder"
+        )
+    arrays: dict[str, NDArray[Any]] = {}
+    position = start + length
+    for name, descr, shape in header["arrays"]:
+        dtype = np.dtype(descr[0][1] if len(descr) == 1 and descr[0][0] == "" else [tuple(field) for field in descr])
+        count = int(np.prod(shape))
+        arrays[name] = np.frombuffer(frozen, dtype, count, position).reshape(shape)
+        position += count * dtype.itemsize
+    return arrays

@@ -1,0 +1,122 @@
+"""The stream clock: what time it is in the events (METRICS.md 1).
+
+Each partition has a clock, the largest accepted event time read from it. A partition that lags (has records not yet
+read) holds the stream clock T back to its own clock; one that was read to its end does not:
+
+    T = the smallest clock among the lagging partitions, or, when none lags,
+        the largest clock of all plus the time that has passed since the newest record was read.
+
+T never moves back. Elapsed time comes with the polls as the reader's monotonic clock, so a stepped system clock moves
+nothing; where it is None (replay, --until-end) time moves with the events only.
+
+Whether an event is late is decided here, event by event: it is when it is older than the watermark at its poll, or than
+its own partition's running clock minus the lateness. While catching up the second is the stricter one, and it depends
+on nothing but the order within the partition: neither on batches nor on how partitions interleave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.columns import NO_TIME, Columns
+from flows.kernels import kernel
+from flows.state.container import Arrays, Container
+
+FAR: int = 2**62
+
+
+class Reading(NamedTuple):
+    """The clocks as they stood when a poll was read, all ms."""
+
+    own: int  # the partition's clock before the poll
+    others: int  # the smallest clock among the other partitions that lag; FAR: none does
+    now: int  # the stream clock
+
+
+class StreamClock(Container):
+    """The clocks of all partitions, and T (`now_ms`, NO_TIME before the first event)."""
+
+    def __init__(self) -> None:
+        self.now_ms = NO_TIME
+        self._clocks: list[int] = []
+        self._lagging: set[int] = set()
+        self._read_at: int | None = None  # monotonic ms at which the newest record was read or the last lag ended
+
+    def read(self, poll: Columns) -> Reading:
+        """Take note of a poll; the reading is from before it."""
+        while len(self._clocks) < poll.partitions:
+            self._lagging.add(len(self._clocks))  # until its end has been seen
+            self._clocks.append(NO_TIME)
+        self.advance(poll.monotonic_ms)
+        partition = poll.partition
+        others = min((self._clocks[p] for p in self._lagging if p != partition), default=FAR)
+        reading = Reading(self._clocks[partition], others, self.now_ms)
+        self._clocks[partition] = max(self._clocks[partition], poll.clock_ms)
+        lagged = bool(self._lagging)
+        if poll.caught_up:
+            self._lagging.discard(partition)
+        else:
+            self._lagging.add(partition)
+        if poll.consumed or lagged:
+            self._read_at = poll.monotonic_ms
+        self.advance(poll.monotonic_ms)
+        return reading
+
+    def advance(self, monotonic_ms: int | None, as_of_ms: int | None = None) -> int:
+        """Let the time be `monotonic_ms`, and at least `as_of_ms`; returns T."""
+        if self._lagging:
+            candidate = min(self._clocks[p] for p in self._lagging)
+        else:
+            candidate = max(self._clocks, default=NO_TIME)
+            if monotonic_ms is not None and self._read_at is not None and candidate != NO_TIME:
+                candidate += max(0, monotonic_ms - self._read_at)
+        self.now_ms = max(self.now_ms, candidate, NO_TIME if as_of_ms is None else as_of_ms)
+        return self.now_ms
+
+    def save(self, users: int) -> Arrays:
+        return {"clocks": np.array(self._clocks, np.int64), "now": np.array([self.now_ms], np.int64)}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        """Every partition lags until its end has been seen again."""
+        self._clocks = arrays["clocks"].tolist()
+        self._lagging = set(range(len(self._clocks)))
+        self.now_ms = int(arrays["now"][0])
+        self._read_at = None
+
+
+def judge(
+    rows: NDArray[Any], lengths: Sequence[int], readings: Sequence[Reading], lateness_ms: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The stream clock at each row (ms), and which rows are late.
+
+    `rows` (dtype EVENT) are consecutive polls of `lengths[i]` rows, read when the clocks stood at `readings[i]`.
+    """
+    times = np.empty(len(rows), np.int64)
+    late = np.empty(len(rows), np.bool_)
+    _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, times, late)
+    return times, late
+
+
+@kernel
+def _judge(
+    rows: NDArray[Any],
+    lengths: NDArray[np.int64],
+    readings: NDArray[np.int64],
+    lateness: int,
+    times: NDArray[np.int64],
+    late: NDArray[np.bool_],
+) -> None:
+    i = 0
+    for poll in range(len(lengths)):
+        own = readings[poll, 0]
+        others = readings[poll, 1]
+        now = readings[poll, 2]
+        for _ in range(lengths[poll]):
+            running = max(own, rows[i]["clock"])
+            times[i] = max(now, min(running, others))
+            late[i] = rows[i]["ts"] < max(now, running) - lateness
+            i += 1

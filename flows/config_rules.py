@@ -1,0 +1,195 @@
+"""What a configuration must obey as a whole: rules that no single field can check about itself.
+
+Each rule names the places it speaks of, so that the file's line can be shown; all are checked, always.
+"""
+
+from __future__ import annotations
+
+import difflib
+import zoneinfo
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from flows.mistakes import Finding, Path, closest, shown
+from flows.notation import format_duration, says_something, slug
+
+if TYPE_CHECKING:
+    from flows.config import Config
+
+MAX_NAMES: Final = 1000
+"""Event names told apart: each costs a ring of counters per window and breakdown value."""
+
+RESERVED_LABELS: Final = frozenset(
+    {
+        *("product", "window", "event", "funnel", "step", "state", "stage", "kind", "transition", "movement"),
+        *("currency", "reason", "topic", "partition", "le", "quantile", "job", "instance"),
+    }
+)
+"""Labels that the published families use themselves, or that Prometheus adds."""
+
+TAKEN_SLUGS: Final = ("other", "unknown")
+
+
+def check_windows(windows: tuple[int, ...]) -> tuple[int, ...]:
+    """`windows` (ms) in ascending order; one given twice, under whatever name, is refused."""
+    broken = [
+        Finding((index,), f"{format_duration(window)} is listed twice")
+        for index, window in enumerate(windows)
+        if window in windows[:index]
+    ]
+    if broken:
+        raise Finding.error(broken)
+    return tuple(sorted(windows))
+
+
+def check_time_zone(zone: str) -> str:
+    """`zone` if the time zone database knows it."""
+    try:
+        zoneinfo.ZoneInfo(zone)
+    # Besides "not found", odd names give ValueError (absolute paths), IsADirectoryError ("Europe"), ...
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        known = zoneinfo.available_timezones()
+        if not known:
+            raise ValueError("no time zone database was found; install the package tzdata") from None
+        raise Finding.error(
+            [Finding((), f"found {shown(zone)}, expected an IANA time zone", _likely_zone(zone, known))]
+        ) from None
+    return zone
+
+
+def _likely_zone(zone: str, known: set[str]) -> str | None:
+    wanted = zone.lower().replace(" ", "_")
+    cities = {name.rpartition("/")[2].lower(): name for name in sorted(known, reverse=True)}
+    if wanted in cities:
+        return cities[wanted]
+    near_city = difflib.get_close_matches(wanted, cities, n=1, cutoff=0.8)
+    return closest(wanted, known) or (cities[near_city[0]] if near_city else None)
+
+
+def broken_rules(config: Config) -> Iterator[Finding]:
+    """Every rule of the whole that `config` breaks."""
+    yield from _names_that_say_nothing(config)
+    yield from _too_many_names(config)
+    yield from _excluded_but_wanted(config)
+    yield from _ratios_without_counts(config)
+    yield from _breakdowns_that_clash(config)
+    if config.sessions.max_duration < config.sessions.timeout:
+        yield Finding(
+            ("sessions", "max_duration"),
+            f"found {format_duration(config.sessions.max_duration)}, expected at least the session timeout,"
+            f" {format_duration(config.sessions.timeout)}",
+            because_of=[("sessions", "timeout")],
+        )
+
+
+def remarks(config: Config) -> Iterator[Finding]:
+    """What is allowed but probably not meant."""
+    for name, funnel in config.funnels.items():
+        for index, (before, step) in enumerate(zip(funnel.steps, funnel.steps[1:], strict=False), 1):
+            if {slug(event) for event in before} & {slug(event) for event in step}:
+                yield Finding(
+                    ("funnels", name, "steps", index),
+                    f"step {index + 1} can be the same event as step {index}, which must then come twice",
+                )
+    for path, names in _lists_of_names(config):
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if slug(name) in seen:
+                yield Finding((*path, index), f"{shown(name)} is listed twice ({slug(name)})")
+            seen.add(slug(name))
+    if config.churn_after <= config.sessions.timeout:
+        yield Finding(
+            ("churn_after",),
+            f"{format_duration(config.churn_after)} is not longer than a session's timeout,"
+            f" {format_duration(config.sessions.timeout)}: users will churn within a visit",
+            because_of=[("sessions", "timeout")],
+        )
+
+
+def _lists_of_names(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Every list of event names, with its place; those to be left out come last."""
+    yield ("events",), config.events
+    yield ("key_actions",), config.key_actions
+    yield ("active_users", "events"), config.active_users.events or ()
+    for name, funnel in config.funnels.items():
+        for index, step in enumerate(funnel.steps):
+            yield ("funnels", name, "steps", index), step
+    yield ("exclude", "events"), config.exclude.events
+
+
+def _names_that_say_nothing(config: Config) -> Iterator[Finding]:
+    for path, names in _lists_of_names(config):
+        for index, name in enumerate(names):
+            if not says_something(name):
+                yield Finding((*path, index), f"found {shown(name)}, expected a name with a letter or digit")
+            elif slug(name) == "other":
+                yield Finding(
+                    (*path, index), f"found {shown(name)}, but `other` stands for all events not named"
+                )
+    for name, breakdown in config.breakdowns.items():
+        for index, value in enumerate(breakdown.values):
+            if not says_something(value):
+                yield Finding(
+                    ("breakdowns", name, "values", index),
+                    f"found {shown(value)}, expected a value with a letter or digit",
+                )
+
+
+def _too_many_names(config: Config) -> Iterator[Finding]:
+    named = len(config.vocabulary()) - 1
+    if named > MAX_NAMES:
+        yield Finding((), f"{named} event names are told apart, at most {MAX_NAMES} can be")
+
+
+def _excluded_but_wanted(config: Config) -> Iterator[Finding]:
+    excluded = {slug(name): index for index, name in reversed(list(enumerate(config.exclude.events)))}
+    wanted: dict[str, str] = {}
+    for path, names in _lists_of_names(config):
+        if path[0] != "exclude":
+            for name in names:
+                wanted.setdefault(slug(name), ".".join(str(part) for part in path))
+    for name, index in excluded.items():
+        if name in wanted:
+            yield Finding(
+                ("exclude", "events", index),
+                f"{shown(config.exclude.events[index])} is left out here but wanted in {wanted[name]}",
+            )
+
+
+def _ratios_without_counts(config: Config) -> Iterator[Finding]:
+    missing = [format_duration(window) for window in config.ratio_windows if window not in config.windows]
+    if missing:
+        yield Finding(
+            ("ratio_windows",),
+            f"{', '.join(missing)} must also be listed in windows"
+            f" ({', '.join(format_duration(window) for window in config.windows)})",
+            because_of=[("windows",)],
+        )
+
+
+def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
+    fields = {breakdown.field: name for name, breakdown in config.breakdowns.items()}
+    for name, breakdown in config.breakdowns.items():
+        place: Path = ("breakdowns", name)
+        if name in RESERVED_LABELS:
+            yield Finding(place, f"{name} is a label of its own in Prometheus", f"{name}_name")
+        seen: dict[str, str] = {}
+        for index, value in enumerate(breakdown.values):
+            code = slug(value)
+            if code in TAKEN_SLUGS:
+                yield Finding((*place, "values", index), f"`{code}` is added by itself and cannot be listed")
+            elif code in seen and says_something(value):
+                yield Finding(
+                    (*place, "values", index),
+                    f"{shown(value)} cannot be told from {shown(seen[code])}: both are `{code}`",
+                )
+            seen.setdefault(code, value)
+        for index, family in enumerate(breakdown.of):
+            if family in breakdown.of[:index]:
+                yield Finding((*place, "of", index), f"{family} is listed twice")
+        for other, owner in (fields | {"context.bot": "exclude.bots"}).items():
+            if breakdown.field.startswith(f"{other}."):
+                yield Finding(
+                    (*place, "field"),
+                    f"{breakdown.field} lies inside {other}, which {owner} reads as a plain value",
+                )

@@ -1,0 +1,138 @@
+"""Turns what pydantic found into findings in the user's words: what stands there, what should, what was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from flows.config import FIELD_PATTERN, LABEL_PATTERN, SLUG_PATTERN, Section, section_of
+from flows.mistakes import RULES, Finding, Path, closest, shown
+from flows.notation import A_DURATION, likely_duration, slug
+
+PATTERNS = {
+    SLUG_PATTERN: "lower-case letters, digits and _ only",
+    LABEL_PATTERN: "a lower-case letter, then lower-case letters, digits and _ only",
+    FIELD_PATTERN: "a field such as context.device.type, under context, properties or traits",
+}
+
+
+def findings(error: ValidationError, model: type[Section]) -> Iterator[Finding]:
+    """Everything that `error` says about an input of `model`."""
+    for detail in error.errors(include_url=False):
+        path: Path = tuple(detail["loc"])
+        if detail["type"] == RULES:
+            for found in detail["ctx"]["findings"]:
+                because_of = [(*path, *place) for place in found.because_of]
+                yield Finding((*path, *found.path), found.message, found.suggestion, found.at_key, because_of)
+        else:
+            yield _finding(detail, path, model)
+
+
+def _finding(detail: ErrorDetails, path: Path, model: type[Section]) -> Finding:
+    kind, found, context = detail["type"], shown(detail["input"]), detail.get("ctx", {})
+    if path and path[-1] == "[key]":
+        pattern = PATTERNS.get(context.get("pattern", ""), "a shorter name")
+        likely = slug(str(detail["input"])).strip("_")[:64]
+        return Finding(path[:-1], f"found the name {found}, expected {pattern}", likely or None, at_key=True)
+    if kind == "extra_forbidden":
+        return Finding(path, "there is no such key", _likely_key(path, model), at_key=True)
+    if kind == "missing":
+        return Finding(path, "this is missing", at_key=True)
+    expected, likely_value = _expected(kind, context, detail)
+    return Finding(path, f"found {found}, expected {expected}", likely_value)
+
+
+def _expected(kind: str, context: Mapping[str, Any], detail: ErrorDetails) -> tuple[str, str | None]:
+    """What should stand there, and what the author most likely meant."""
+    value = detail["input"]
+    if kind == "literal_error":
+        # pydantic words it "'first' or 'latest'"
+        words = re.findall(r"'([^']*)'", context["expected"])
+        return context["expected"].replace("'", ""), closest(value, words) if isinstance(value, str) else None
+    if kind == "value_error":
+        message = str(context["error"]).removeprefix("expected ")
+        if message == A_DURATION:
+            likely = likely_duration(value) if isinstance(value, str) else None
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return f"{A_DURATION}: a number needs a unit", f"{value}s"
+            return message, likely
+        return message, None
+    if kind == "string_pattern_mismatch":
+        pattern = context["pattern"]
+        likely = slug(value).strip("_")[:64] or None if pattern in (SLUG_PATTERN, LABEL_PATTERN) else None
+        if pattern == FIELD_PATTERN:
+            likely = _likely_field(value)
+        return PATTERNS.get(pattern, f"text like {pattern}"), likely
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        return f"{bound} here", None
+    if kind in ("string_too_short", "string_too_long"):
+        return (
+            "text that is not empty" if kind == "string_too_short" else f"at most {context['max_length']} characters"
+        ), None
+    bounds = {
+        "greater_than_equal": ("at least", "ge"),
+        "less_than_equal": ("at most", "le"),
+    }
+    if kind in bounds:
+        words_, key = bounds[kind]
+        return f"{words_} {context[key]}", None
+    plain = {
+        "string_type": "text",
+        "tuple_type": "a list",
+        "dict_type": "a section (key: value)",
+        "model_type": "a section (key: value)",
+        "dataclass_type": "a section (key: value)",
+        "bool_parsing": "true or false",
+        "bool_type": "true or false",
+        **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
+    }
+    return plain.get(kind, detail["msg"]), None
+
+
+def _likely_field(value: str) -> str | None:
+    parts = value.strip().lstrip("$.").split(".")
+    root = closest(parts[0], ("context", "properties", "traits"))
+    fixed = ".".join([root or parts[0], *parts[1:]])
+    return fixed if fixed != value and re.match(FIELD_PATTERN, fixed) else None
+
+
+def _likely_key(path: Path, model: type[Section]) -> str | None:
+    """A key of the same section that looks like it, or the place of a key of that name in another section."""
+    word = str(path[-1])
+    section: type[Section] | None = model
+    for part in path[:-1]:
+        if section is None:
+            return None
+        section = _below(section, str(part))
+    if section is None:
+        return None
+    here = [field.alias or name for name, field in section.model_fields.items()]
+    elsewhere = {place[-1]: ".".join(place) for place in reversed(list(_places(model)))}
+    name = word.lower().replace("-", "_")
+    if name in elsewhere and name not in here:
+        return elsewhere[name]
+    likely = closest(word, here)
+    if likely is None and (likely := closest(word, elsewhere)):
+        return elsewhere[likely]
+    return likely
+
+
+def _below(section: type[Section], key: str) -> type[Section] | None:
+    """The section under `key`; a name within a mapping of sections leads to the section again."""
+    field = section.model_fields.get(key)
+    return section_of(field.annotation) if field else section
+
+
+def _places(model: type[Section], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The ways to all keys; within named sections (funnels) with `<name>` for theirs."""
+    for name, field in model.model_fields.items():
+        place = (*above, field.alias or name)
+        yield place
+        if section := section_of(field.annotation):
+            named = section is not field.annotation and "dict" in str(field.annotation)
+            yield from _places(section, (*place, "<name>") if named else place)

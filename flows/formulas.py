@@ -1,0 +1,75 @@
+"""The formulas of derived cells: plain functions of counts that are None where they are undefined."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Final
+
+BOUNDS_S: Final = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
+"""Upper bounds (seconds, inclusive) of every duration histogram."""
+
+
+def ratio(numerator: float, denominator: float) -> float | None:
+    """numerator / denominator."""
+    return numerator / denominator if denominator else None
+
+
+def shortfall(part: float, whole: float) -> float | None:
+    """1 - part / whole."""
+    return 1 - part / whole if whole else None
+
+
+def quantile_ms(q: float, count: int, *cumulative: int) -> float | None:
+    """The `q` quantile (ms) of a cumulative histogram over BOUNDS_S, as Prometheus' `histogram_quantile` has it.
+
+    Rank q * count, linear inside its bucket, 0 in the first bucket, the largest bound beyond it.
+    """
+    if not count:
+        return None
+    rank = q * count
+    below, lower = 0, 0
+    for bound, reached in zip(BOUNDS_S, cumulative, strict=True):
+        if reached >= rank:
+            if bound == 0:
+                return 0.0
+            return 1000 * (lower + (bound - lower) * (rank - below) / (reached - below))
+        below, lower = reached, bound
+    return 1000.0 * BOUNDS_S[-1]
+
+
+def kaplan_meier(*ages: int) -> tuple[float, float] | None:
+    """Conversion 1 - S and its standard error by Greenwood's formula, or None when nobody was at risk.
+
+    `ages` are the numbers converted at each age followed by those censored at each age. Per age, with n at risk,
+    d converted and c censored: S *= 1 - d / n, then n -= d + c. Kaplan and Meier (1958), JASA 53:457; Greenwood (1926).
+    """
+    half = len(ages) // 2
+    converted, censored = ages[:half], ages[half:]
+    at_risk = sum(ages)
+    if not at_risk:
+        return None
+    survival, variance = 1.0, 0.0
+    for d, c in zip(converted, censored, strict=True):
+        if d:
+            survival *= 1 - d / at_risk
+            if d < at_risk:
+                variance += d / (at_risk * (at_risk - d))
+        at_risk -= d + c
+    return 1 - survival, survival * sqrt(variance)
+
+
+def conversion_live(*ages: int) -> float | None:
+    """Kaplan-Meier conversion; see `kaplan_meier`."""
+    estimate = kaplan_meier(*ages)
+    return None if estimate is None else estimate[0]
+
+
+def conversion_live_se(*ages: int) -> float | None:
+    """Its standard error; see `kaplan_meier`."""
+    estimate = kaplan_meier(*ages)
+    return None if estimate is None else estimate[1]
+
+
+def user_churn_rate(churned: int, alive: int, new: int, resurrected: int) -> float | None:
+    """Churned / users alive at the window's start; those were alive - new - resurrected + churned."""
+    return ratio(churned, alive - new - resurrected + churned)

@@ -1,0 +1,227 @@
+"""How this process is doing: the one mutable object that stages write and outputs read.
+
+Every verb takes a lock for a few assignments, so any thread may call it; `read()` returns an immutable
+copy, so a page rendered from it never mixes two moments. Ages are measured on the monotonic clock, since a
+stepped wall clock must not make a healthy process look stale; what is published as a time is wall time.
+
+*Live* means: nothing has happened that a restart would mend, so neither an absent Redis nor a topic of broken
+records ends it. *Ready* means: the published numbers are current and made of most of what came in.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+REJECTED_OVER: Final = 10_000
+"""The share of rejected records is taken over this many latest ones."""
+
+REJECTED_AT_LEAST: Final = 100
+"""Fewer records count as this many, so that a few bad ones right after the start decide nothing."""
+
+SHEDDING_SHARE: Final = 0.5
+"""With more than this share of records rejected, the numbers describe what is left over, not the product."""
+
+PUBLISH_BOUNDS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Upper bounds of the histogram of publish times; one more bucket lies beyond the last."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One consistent look at a `Health`. Times are Unix seconds; None: it has not happened yet."""
+
+    version: str
+    started_at: float
+    live: bool
+    problems: tuple[str, ...]  # why the process is not ready, one sentence each; empty: ready
+    fatal: str | None  # why the process is ending
+    assigned: tuple[tuple[str, int], ...]  # (topic, partition)
+    lag_messages: Mapping[tuple[str, int], int]  # (topic, partition) -> records not yet read
+    caught_up: bool  # every partition was read to its end at least once since the start
+    rejected_share: float  # of the last REJECTED_OVER records, in whole polls
+    redis_configured: bool
+    redis_reachable: bool | None
+    published_at: float | None
+    publish_failures: int
+    publish_seconds_buckets: tuple[int, ...]  # publishes by duration, not cumulative, one more than bounds
+    publish_seconds_sum: float
+    checkpoint_at: float | None
+    checkpoint_seconds: float | None  # how long the last one took
+
+    @property
+    def ready(self) -> bool:
+        """Whether the published numbers are current."""
+        return not self.problems
+
+
+class Health:
+    """The state of this process, from its first second on.
+
+    In a process that is ready the last snapshot, and the last publish where Redis is configured, are at most
+    `stale_after_seconds` old.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis_configured: bool,
+        stale_after_seconds: float = 10.0,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._wall = wall
+        self._monotonic = monotonic
+        self._stale_after_seconds = stale_after_seconds
+        self._redis_configured = redis_configured
+        self._started_at = wall()
+        self._fatal: str | None = None
+        self._assigned: tuple[tuple[str, int], ...] = ()
+        self._lag_messages: dict[tuple[str, int], int] = {}
+        self._caught_up = False
+        self._polls: deque[tuple[int, int]] = deque()  # (records, rejected) of the latest polls
+        self._polled = 0
+        self._rejected = 0
+        self._shedding = False
+        self._snapshot_age_from: float | None = None
+        self._redis_reachable: bool | None = None
+        self._published_at: float | None = None
+        self._publish_age_from: float | None = None
+        self._publish_failures = 0
+        self._publish_seconds_buckets = [0] * (len(PUBLISH_BOUNDS_SECONDS) + 1)
+        self._publish_seconds_sum = 0.0
+        self._checkpoint_at: float | None = None
+        self._checkpoint_seconds: float | None = None
+
+    def assign(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """These (topic, partition) are read by this process, and no others; their lags are forgotten."""
+        with self._lock:
+            self._assigned = tuple(sorted(partitions))
+            self._lag_messages = {
+                key: lag for key, lag in self._lag_messages.items() if key in self._assigned
+            }
+
+    def lags(self, topic: str, partition: int, messages: int) -> None:
+        """So many records of a partition wait to be read."""
+        with self._lock:
+            self._lag_messages[topic, partition] = messages
+
+    def caught_up(self) -> None:
+        """Every partition has been read to its end; stays true until the process ends."""
+        with self._lock:
+            self._caught_up = True
+
+    def polled(self, records: int, rejected: int) -> None:
+        """A poll of `records` was decoded and `rejected` of them refused; says so loudly when most are."""
+        with self._lock:
+            self._polls.append((records, rejected))
+            self._polled += records
+            self._rejected += rejected
+            while self._polled - self._polls[0][0] >= REJECTED_OVER:
+                old_records, old_rejected = self._polls.popleft()
+                self._polled -= old_records
+                self._rejected -= old_rejected
+            share = self._rejected_share()
+            shedding = share > SHEDDING_SHARE
+            changed, self._shedding = shedding != self._shedding, shedding
+        if changed and shedding:
+            logger.error(
+                "%.0f %% of the last records were rejected; the numbers describe only the rest. "
+                "The dead-letter topic says why each was refused.",
+                100 * share,
+            )
+        elif changed:
+            logger.info("Most records are accepted again.")
+
+    def snapshot_taken(self) -> None:
+        """A new snapshot has reached the outputs."""
+        with self._lock:
+            self._snapshot_age_from = self._monotonic()
+
+    def published(self, seconds: float) -> None:
+        """A snapshot was written to Redis, which took so long."""
+        with self._lock:
+            self._redis_reachable = True
+            self._published_at = self._wall()
+            self._publish_age_from = self._monotonic()
+            self._publish_seconds_buckets[bisect_left(PUBLISH_BOUNDS_SECONDS, seconds)] += 1
+            self._publish_seconds_sum += seconds
+
+    def publish_failed(self, *, reachable: bool) -> None:
+        """An attempt to write to Redis failed; `reachable`: Redis answered, though with a refusal."""
+        with self._lock:
+            self._redis_reachable = reachable
+            self._publish_failures += 1
+
+    def checkpointed(self, seconds: float) -> None:
+        """A checkpoint was completed, which took so long."""
+        with self._lock:
+            self._checkpoint_at = self._wall()
+            self._checkpoint_seconds = seconds
+
+    def fail(self, reason: str) -> None:
+        """The process is ending because of `reason` (one sentence without secrets); the first one stays."""
+        with self._lock:
+            self._fatal = self._fatal or reason
+
+    def read(self) -> Reading:
+        """Everything as it is now."""
+        with self._lock:
+            return Reading(
+                version=installed_version(),
+                started_at=self._started_at,
+                live=self._fatal is None,
+                problems=tuple(self._problems()),
+                fatal=self._fatal,
+                assigned=self._assigned,
+                lag_messages=dict(self._lag_messages),
+                caught_up=self._caught_up,
+                rejected_share=self._rejected_share(),
+                redis_configured=self._redis_configured,
+                redis_reachable=self._redis_reachable,
+                published_at=self._published_at,
+                publish_failures=self._publish_failures,
+                publish_seconds_buckets=tuple(self._publish_seconds_buckets),
+                publish_seconds_sum=self._publish_seconds_sum,
+                checkpoint_at=self._checkpoint_at,
+                checkpoint_seconds=self._checkpoint_seconds,
+            )
+
+    def _rejected_share(self) -> float:
+        return self._rejected / max(self._polled, REJECTED_AT_LEAST)
+
+    def _problems(self) -> Iterable[str]:
+        if self._fatal is not None:
+            yield f"the process is ending: {self._fatal}"
+        if not self._assigned:
+            yield "no partition is assigned yet"
+        yield from self._staleness("snapshot has been taken", self._snapshot_age_from)
+        if self._redis_configured:
+            yield from self._staleness("publish to Redis has succeeded", self._publish_age_from)
+        if self._shedding:
+            yield f"{self._rejected_share():.0%} of the last {self._polled} records were rejected"
+
+    def _staleness(self, what: str, since: float | None) -> Iterable[str]:
+        if since is None:
+            yield f"no {what} yet"
+        elif (age := self._monotonic() - since) > self._stale_after_seconds:
+            yield f"no {what} for {age:.0f} s"
+
+
+@cache
+def installed_version() -> str:
+    """The version of the installed distribution; `unknown` when run from a bare checkout."""
+    try:
+        return version("tidegauge")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,143 @@
+"""Who is active now: distinct users by trailing window and by calendar day (METRICS.md 3.2, arrival).
+
+`active_users.<w>` counts the users whose latest event lies in the window. Each user is counted once, in the pane of
+the latest event, and moves to a newer pane with the next one; so a window's value is the sum of its panes, exactly.
+With a breakdown a user counts under every value shown in the window. `active_users.day` counts the users with an event
+since local midnight. Option `active_users.events`: only the listed events make a user active.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cells import Cell, Derived, Metric
+from flows.columns import NO_TIME
+from flows.config import Config, slug
+from flows.formulas import ratio
+from flows.kernels import kernel
+from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.state.pairs import Latest, Pairs, position
+from flows.state.rows import Counters, UserRows
+from flows.state.windows import Ring, Windows, move, pane_of
+
+DAY_MS = 86_400_000
+ACTIVE = Metric("active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users")
+TODAY = Metric("active_users.day", "Distinct users with an event today (product's time zone).", "users", "Activity")
+STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
+
+
+class ActiveUsers:
+    """Users by the pane of their latest event."""
+
+    ordered: ClassVar[bool] = False
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._zone = ZoneInfo(config.time_zone)
+        self._groups = Groups(config, "active_users")
+        listed = config.active_users.events
+        names = None if listed is None else {slug(name) for name in listed}
+        self._counts = np.array([names is None or name in names for name in config.vocabulary()], np.bool_)
+        self.windows = Windows(config.windows, len(self._groups))
+        self.last = UserRows(np.int64, fill=NO_TIME)
+        self.shown = Pairs()
+        self.day = Counters(2)  # local midnight (ms), users active since
+
+    def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        midnight = self._midnight(now_ms)
+        if midnight != self.day.values[0]:
+            self.day.values[:] = midnight, np.count_nonzero(self.last.rows[:users] >= midnight)
+        if len(self._groups) > 1:
+            self.shown.reserve(len(rows) * (len(self._groups.split.base)))
+        _advance(
+            rows,
+            now_ms,
+            self._counts,
+            self.last.rows,
+            self.day.values,
+            self.windows.ring,
+            self._groups.split,
+            self.shown.latest,
+        )
+
+    def _midnight(self, now_ms: int) -> int:
+        now = datetime.fromtimestamp(now_ms // 1000, self._zone)
+        return int(now.replace(hour=0, minute=0, second=0, fold=0).timestamp()) * 1000
+
+    def read(self) -> NDArray[np.int64]:
+        return np.append(self.windows.totals.ravel(), self.day.values[1])
+
+    def cells(self) -> list[Cell]:
+        return [
+            *(
+                Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
+                for window, group in pairs_of(self._config.windows, self._groups)
+            ),
+            Cell("active_users.day", TODAY),
+        ]
+
+    def derived(self) -> list[Derived]:
+        if not {DAY_MS, 30 * DAY_MS} <= set(self._config.windows):
+            return []
+        return [
+            Derived(
+                cell_name("stickiness", None, group),
+                STICKINESS,
+                (cell_name("active_users", DAY_MS, group), cell_name("active_users", 30 * DAY_MS, group)),
+                ratio,
+                group,
+            )
+            for group in self._groups.labels
+        ]
+
+
+@kernel
+def _advance(
+    rows: NDArray[Any],
+    now: int,
+    counts: NDArray[np.bool_],
+    last: NDArray[np.int64],
+    day: NDArray[np.int64],
+    ring: Ring,
+    split: Split,
+    shown: Latest,
+) -> None:
+    move(ring, now)
+    for row in rows:
+        if not counts[row["code"]]:
+            continue
+        ts = row["ts"]
+        before = last[row["slot"]]
+        if ts > before:
+            last[row["slot"]] = ts
+            if before < day[0] <= ts:
+                day[1] += 1
+            _change_pane(ring, 0, before, ts)
+        for d in range(len(split.base)):
+            group = group_of(split, d, row["dims"])
+            at = position(shown, row["slot"], group)
+            before = shown.at[at]
+            if ts > before:
+                shown.at[at] = ts
+                _change_pane(ring, group, before, ts)
+
+
+@kernel
+def _change_pane(ring: Ring, group: int, before: int, ts: int) -> None:
+    """Move one user of `group` from the pane of `before` (NO_TIME: from nowhere) to that of `ts`."""
+    for w in range(len(ring.widths)):
+        new = pane_of(ring, w, ts)
+        old = -1 if before == NO_TIME else pane_of(ring, w, before)
+        if new == old:
+            continue
+        if old >= 0:
+            ring.panes[w, old, group] -= 1
+            ring.totals[w, group] -= 1
+        if new >= 0:
+            ring.panes[w, new, group] += 1
+            ring.totals[w, group] += 1

@@ -1,0 +1,64 @@
+"""How many events arrive, by name, in each window (METRICS.md 3.1, arrival).
+
+`events.<w>` counts every accepted event whose time lies in the window, `events.<event>.<w>` those of one name; names
+that the config does not mention count as `other`. With a breakdown, an event counts under its own value.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cells import Cell, Derived, Metric
+from flows.config import Config
+from flows.kernels import kernel
+from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.state.windows import Ring, Windows, add, move
+
+EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
+EVENTS_BY_NAME = Metric(
+    "events.<event>", "Accepted events of one name in the window.", "events", "Traffic", "window_events"
+)
+
+
+class Events:
+    """Counts of events by window, breakdown value and name."""
+
+    ordered: ClassVar[bool] = False
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._groups = Groups(config, "events")
+        self._names = config.vocabulary()
+        self.windows = Windows(config.windows, len(self._groups) * len(self._names))
+
+    def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        _advance(rows, now_ms, self.windows.ring, self._groups.split, len(self._names))
+
+    def read(self) -> NDArray[np.int64]:
+        totals = self.windows.totals.reshape(-1, len(self._names))
+        return np.column_stack([totals.sum(axis=1), totals]).ravel()
+
+    def cells(self) -> list[Cell]:
+        cells = []
+        for window, group in pairs_of(self._config.windows, self._groups):
+            labels = window_label(window) | group
+            cells.append(Cell(cell_name("events", window, group), EVENTS, labels))
+            for name in self._names:
+                cells.append(
+                    Cell(cell_name(f"events.{name}", window, group), EVENTS_BY_NAME, {"event": name} | labels)
+                )
+        return cells
+
+    def derived(self) -> list[Derived]:
+        return []
+
+
+@kernel
+def _advance(rows: NDArray[Any], now: int, ring: Ring, split: Split, names: int) -> None:
+    move(ring, now)
+    for row in rows:
+        for d in range(-1, len(split.base)):
+            add(ring, row["ts"], group_of(split, d, row["dims"]) * names + row["code"], 1)

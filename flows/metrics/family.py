@@ -1,0 +1,98 @@
+"""What every metric family is: the rows it is shown, the verbs it has, and the breakdowns its cells carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cells import Cell, Derived
+from flows.config import Config, format_duration
+from flows.kernels import kernel
+
+HELD: Final = np.dtype(
+    [
+        ("ts", "i8"),  # event time, ms UTC
+        ("offset", "i8"),
+        ("dims", "u8"),  # one code per breakdown, the first in the lowest byte
+        ("slot", "i4"),  # the user's row in this shard
+        ("partition", "i4"),
+        ("code", "u2"),  # event code of the config's vocabulary
+        ("kind", "u1"),  # index into columns.KINDS
+        ("late", "u1"),  # 1: not for ordered metrics
+    ]
+)
+"""One accepted event of a known user, waiting for its time."""
+
+
+class Family(Protocol):
+    """The definition of some metrics over the users of one shard."""
+
+    ordered: ClassVar[bool]
+    """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
+
+    def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        """Use `rows` (dtype HELD) and then stand at `now_ms`.
+
+        Ordered families get rows sorted by event time with ts < now_ms, none older than an earlier `now_ms`; arrival
+        families get rows in any order with ts <= now_ms. Slots in rows are < `users`, the number of known users.
+        """
+
+    def read(self) -> NDArray[np.int64]:
+        """The values of `cells()` at the time last advanced to."""
+
+    def cells(self) -> list[Cell]:
+        """Names and labels of the additive numbers, in the order of `read()`."""
+
+    def derived(self) -> list[Derived]:
+        """Numbers computed from the cells of all shards together."""
+
+
+class Split(NamedTuple):
+    """How kernels find the groups of an event: group 0 is everybody, group `base[d] + code` a value of breakdown d."""
+
+    base: NDArray[np.int64]
+    shift: NDArray[np.uint64]  # where the breakdown's code stands in `dims`
+
+
+class Groups:
+    """The groups that a family's numbers are kept for: everybody, and every value of each breakdown `of` it."""
+
+    def __init__(self, config: Config, of: str) -> None:
+        self.labels: list[dict[str, str]] = [{}]
+        base, shift = [], []
+        for position, (name, breakdown) in enumerate(config.breakdowns.items()):
+            if of in breakdown.of:
+                base.append(len(self.labels))
+                shift.append(8 * position)
+                self.labels += [{name: value} for value in breakdown.labels()]
+        self.split = Split(np.array(base, np.int64), np.array(shift, np.uint64))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@kernel
+def group_of(split: Split, d: int, dims: int) -> int:
+    """The group of breakdown `d` for an event's `dims`; for d = -1 group 0."""
+    if d < 0:
+        return 0
+    return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & np.uint64(255))
+
+
+def cell_name(metric: str, window_ms: int | None = None, group: dict[str, str] | None = None) -> str:
+    """`sessions.closed`, 300000, {platform: ios} -> `sessions.closed.5m{platform=ios}`."""
+    name = metric if window_ms is None else f"{metric}.{format_duration(window_ms)}"
+    return name + "".join(f"{{{dimension}={value}}}" for dimension, value in (group or {}).items())
+
+
+def window_label(window_ms: int) -> dict[str, str]:
+    """The Prometheus label of a window."""
+    return {"window": format_duration(window_ms)}
+
+
+def pairs_of(windows: Sequence[int], groups: Groups) -> list[tuple[int, dict[str, str]]]:
+    """All (window, group) pairs in the order in which arrays of shape (windows, groups) are flattened."""
+    return [(window, group) for window in windows for group in groups.labels]

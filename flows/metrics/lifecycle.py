@@ -1,0 +1,156 @@
+"""Who joins, who is lost and who comes back, by use alone (METRICS.md 3.5, ordered).
+
+A user with no event for longer than `churn_after` has churned, at `last event + churn_after`, once the watermark is
+beyond that. `users.alive` are the known users who have not; in each window `users.new` (first event ever known),
+`users.resurrected` (an event after having churned) and `users.churned`, by the time of the transition. At all times
+
+    alive = new + resurrected - churned - evicted-while-alive        (since the beginning)
+
+where eviction happens only at the limit `users_per_shard`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cells import Cell, Derived, Metric
+from flows.config import Config
+from flows.formulas import user_churn_rate
+from flows.kernels import kernel
+from flows.metrics.family import cell_name, window_label
+from flows.metrics.minutes import NEW_USERS, MinuteBook, Page, note
+from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
+from flows.state.rows import Counters, UserRows
+from flows.state.windows import Ring, Windows, add, move
+
+UNSEEN, ALIVE, CHURNED = range(3)
+NEW, RESURRECTED, LOST = range(3)
+TRANSITIONS: Final = ("new", "resurrected", "churned")
+
+ALIVE_USERS = Metric("users.alive", "Known users who have not churned.", "users", "Lifecycle", "users_alive")
+KNOWN_USERS = Metric("users.known", "Users ever seen on time.", "users", "Lifecycle", "users_known")
+MOVES = {
+    "new": Metric("users.new", "Users whose first event ever lies in the window.", "users", "Lifecycle", "window_users"),
+    "resurrected": Metric(
+        "users.resurrected", "Users who came back after having churned.", "users", "Lifecycle", "window_users"
+    ),
+    "churned": Metric(
+        "users.churned", "Users who passed churn_after without an event.", "users", "Lifecycle", "window_users"
+    ),
+}
+CHURN_RATE = Metric(
+    "user_churn_rate",
+    "Users churned in the window over users alive at its start.",
+    "ratio",
+    "Lifecycle",
+    "user_churn_ratio",
+)
+
+
+class Ledger(NamedTuple):
+    """What the kernel writes to."""
+
+    churns_at: Times  # last event + churn_after while alive
+    stage: NDArray[np.uint8]  # UNSEEN, ALIVE, CHURNED by slot
+    since_start: NDArray[np.int64]  # transitions since the beginning
+    windows: Ring
+    page: Page
+
+
+class Lifecycle:
+    """Transitions between unseen, alive and churned."""
+
+    ordered: ClassVar[bool] = True
+
+    def __init__(self, config: Config, book: MinuteBook) -> None:
+        self._config = config
+        self._book = book
+        self.windows = Windows(config.windows, len(TRANSITIONS))
+        self.churns_at = Deadlines()
+        self.stage = UserRows(np.uint8)
+        self.since_start = Counters(len(TRANSITIONS))
+        self.evicted = Counters(2)  # users evicted while known, while alive
+
+    def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        ledger = Ledger(
+            self.churns_at.times,
+            self.stage.rows,
+            self.since_start.values,
+            self.windows.ring,
+            self._book.page,
+        )
+        _advance(rows, users, now_ms, self._config.churn_after, ledger)
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        """Take the users of `slots` out of the present counts: they are about to be evicted."""
+        stage = self.stage.rows[slots]
+        self.evicted.values += (np.count_nonzero(stage != UNSEEN), np.count_nonzero(stage == ALIVE))
+
+    def read(self) -> NDArray[np.int64]:
+        new, resurrected, churned = self.since_start.values
+        known, alive = self.evicted.values
+        return np.append([new + resurrected - churned - alive, new - known], self.windows.totals.ravel())
+
+    def cells(self) -> list[Cell]:
+        return [
+            Cell("users.alive", ALIVE_USERS),
+            Cell("users.known", KNOWN_USERS),
+            *(
+                Cell(
+                    cell_name(f"users.{transition}", window),
+                    MOVES[transition],
+                    {"transition": transition} | window_label(window),
+                )
+                for window in self._config.windows
+                for transition in TRANSITIONS
+            ),
+        ]
+
+    def derived(self) -> list[Derived]:
+        return [
+            Derived(
+                cell_name("user_churn_rate", window),
+                CHURN_RATE,
+                (
+                    cell_name("users.churned", window),
+                    "users.alive",
+                    cell_name("users.new", window),
+                    cell_name("users.resurrected", window),
+                ),
+                user_churn_rate,
+                window_label(window),
+            )
+            for window in self._config.ratio_windows
+        ]
+
+
+@kernel
+def _advance(rows: NDArray[Any], users: int, now: int, churn_after: int, ledger: Ledger) -> None:
+    move(ledger.windows, now)
+    for row in rows:
+        ts = row["ts"]
+        slot = row["slot"]
+        if ledger.stage[slot] == ALIVE and ts > ledger.churns_at.at[slot]:
+            _churn(ledger, slot)
+        if ledger.stage[slot] != ALIVE:
+            transition = NEW if ledger.stage[slot] == UNSEEN else RESURRECTED
+            ledger.stage[slot] = ALIVE
+            ledger.since_start[transition] += 1
+            add(ledger.windows, ts, transition, 1)
+            if transition == NEW:
+                note(ledger.page, ts, NEW_USERS, 1)
+        schedule(ledger.churns_at, slot, ts + churn_after)
+    due = np.empty(users, np.int64)
+    for i in range(overdue(ledger.churns_at, now, users, due)):
+        _churn(ledger, due[i])
+
+
+@kernel
+def _churn(ledger: Ledger, slot: int) -> None:
+    ledger.stage[slot] = CHURNED
+    ledger.since_start[LOST] += 1
+    add(ledger.windows, ledger.churns_at.at[slot], LOST, 1)
+    schedule(ledger.churns_at, slot, NEVER)

@@ -1,0 +1,131 @@
+"""The final numbers of each closed minute (METRICS.md 3.7, ordered).
+
+`MinuteBook` is the shared page that the ordered families write to: a count at time t belongs to the minute of t, and a
+minute is closed, its numbers final, when the watermark has reached its end. `Minutes` itself counts events and distinct
+active users. Minutes in which nothing happened are not reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cells import Cell, Derived
+from flows.columns import NO_TIME
+from flows.config import Config
+from flows.kernels import kernel
+from flows.state.container import Arrays, Container
+from flows.state.rows import UserRows
+
+MINUTE_MS: Final = 60_000
+EVENTS, ACTIVE_USERS, NEW_USERS, SESSIONS_STARTED, SESSIONS_CLOSED, SESSIONS_BOUNCED, FUNNELS = range(7)
+"""Columns of the book; each funnel adds two from FUNNELS on: entered, converted."""
+
+
+def minute_fields(config: Config) -> list[str]:
+    """The fields of a minute's hash, in the order of the book's columns."""
+    return [
+        "events",
+        "active_users",
+        "new_users",
+        "sessions_started",
+        "sessions_closed",
+        "sessions_bounced",
+        *(f"funnel.{name}.{what}" for name in config.funnels for what in ("entered", "converted")),
+    ]
+
+
+class Page(NamedTuple):
+    """The arrays as kernels take them."""
+
+    counts: NDArray[np.int64]  # (minutes kept, fields), at minute % kept
+    head: NDArray[np.int64]  # (1,) the newest minute that has a row
+
+
+class MinuteBook(Container):
+    """A ring of minutes, as long as the history that is kept."""
+
+    def __init__(self, config: Config) -> None:
+        kept = max(1, config.minute_history // MINUTE_MS) + 1
+        self.page = Page(
+            np.zeros((kept, len(minute_fields(config))), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64)
+        )
+        self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
+
+    def turn(self, now_ms: int) -> None:
+        """Let the minute of `now_ms` be the newest; what is older than the history is forgotten."""
+        _turn(self.page, now_ms // MINUTE_MS)
+
+    def closed(self, now_ms: int) -> dict[int, NDArray[np.int64]]:
+        """Minutes closed at `now_ms` and not given out before: start (epoch ms) -> one count per field."""
+        end = now_ms // MINUTE_MS
+        kept = len(self.page.counts)
+        first = max(self._reported, end - kept + 1)
+        self._reported = max(self._reported, end)
+        return {
+            minute * MINUTE_MS: self.page.counts[minute % kept].copy()
+            for minute in range(first, end)
+            if self.page.counts[minute % kept].any()
+        }
+
+    def save(self, users: int) -> Arrays:
+        return {"counts": self.page.counts, "head": self.page.head}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        self.page.counts[...] = arrays["counts"]
+        self.page.head[...] = arrays["head"]
+
+
+@kernel
+def _turn(page: Page, head: int) -> None:
+    kept = len(page.counts)
+    if head - page.head[0] >= kept:
+        page.counts[:] = 0
+    else:
+        for minute in range(page.head[0] + 1, head + 1):
+            page.counts[minute % kept] = 0
+    page.head[0] = max(page.head[0], head)
+
+
+@kernel
+def note(page: Page, ts: int, column: int, amount: int) -> None:
+    """Count `amount` in the minute of `ts` (ms, not after the time the book stands at)."""
+    minute = ts // MINUTE_MS
+    kept = len(page.counts)
+    if minute > page.head[0] - kept:
+        page.counts[minute % kept, column] += amount
+
+
+class Minutes:
+    """Events and distinct users of each minute."""
+
+    ordered: ClassVar[bool] = True
+
+    def __init__(self, config: Config, book: MinuteBook) -> None:
+        self._book = book
+        self.last = UserRows(np.int32)  # the newest minute in which the user was active
+
+    def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        _advance(rows, self.last.rows, self._book.page)
+
+    def read(self) -> NDArray[np.int64]:
+        return np.zeros(0, np.int64)
+
+    def cells(self) -> list[Cell]:
+        return []
+
+    def derived(self) -> list[Derived]:
+        return []
+
+
+@kernel
+def _advance(rows: NDArray[Any], last: NDArray[np.int32], page: Page) -> None:
+    for row in rows:
+        note(page, row["ts"], EVENTS, 1)
+        minute = row["ts"] // MINUTE_MS
+        if minute > last[row["slot"]]:
+            last[row["slot"]] = minute
+            note(page, row["ts"], ACTIVE_USERS, 1)

@@ -1,0 +1,397 @@
+"""Visits: how many begin, end, bounce, and how long they last (METRICS.md 3.3, ordered).
+
+A session is a run of one user's `track`, `page` and `screen` events without a gap longer than `timeout`, and no longer
+than `max_duration`. It closes at `last event + timeout`, once the watermark is beyond that:
+
+    events      x   x  x            x       (gap > timeout)      x
+    sessions    [-- one ------------]- timeout -|                [-- another
+                started                       closed
+
+It is *engaged* once it has lasted longer than `engaged.longer_than`, has `engaged.views` page or screen events, or
+`engaged.key_actions` key actions; *bounced* is closed without that. An engaged session never becomes un-engaged, so
+among sessions begun 5 to 15 minutes ago the share not yet engaged is an upper bound of their bounce rate that only
+falls: `bounce_rate_provisional`, the number to alert on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.cells import Cell, Derived, Metric
+from flows.columns import PAGE, SCREEN, TRACK
+from flows.config import Config, slug
+from flows.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
+from flows.kernels import kernel
+from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
+from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
+from flows.state.queue import Queue, pop, push
+from flows.state.rows import Counters, UserRows
+from flows.state.windows import PANES, Ring, Windows, add, move
+
+SESSION: Final = np.dtype(
+    [
+        ("start", "i8"),  # ms; its last event is at `closes_at - timeout`
+        ("dims", "u8"),  # breakdown codes of its first event
+        ("events", "i4"),
+        ("views", "i4"),  # page and screen events
+        ("key_actions", "i4"),
+        ("engaged", "u1"),
+    ]
+)
+SETTLING_WINDOW_MS: Final = 15 * 60_000
+SETTLING_PANES: Final = 40  # of the 60: those older than 5 minutes
+STARTED, CLOSED, BOUNCED, DURATION_MS, EVENTS, KEY_ACTIONS, BUCKETS = range(7)
+FIELDS: Final = BUCKETS + len(BOUNDS_S)
+
+SESSIONS_OPEN = Metric("sessions.open", "Sessions that have not closed.", "sessions", "Sessions", "sessions_open")
+COUNTS = {
+    "started": Metric(
+        "sessions.started", "Sessions that began in the window.", "sessions", "Sessions", "window_sessions"
+    ),
+    "closed": Metric("sessions.closed", "Sessions that closed in the window.", "sessions", "Sessions", "window_sessions"),
+    "bounced": Metric(
+        "sessions.bounced", "Sessions that closed in the window without engagement.", "sessions", "Sessions", "window_sessions"
+    ),
+    "duration_ms": Metric("sessions.duration_ms", "Sum of the durations of sessions closed.", "ms", "Sessions"),
+    "events": Metric("sessions.events", "Events in the sessions closed.", "events", "Sessions"),
+    "key_actions": Metric("sessions.key_actions", "Key actions in the sessions closed.", "actions", "Sessions"),
+}
+DURATION_LE = Metric(
+    "sessions.duration_le_<bound>", "Sessions closed that lasted at most <bound> seconds.", "sessions", "Sessions"
+)
+SETTLING = Metric(
+    "sessions.settling", "Sessions begun 5 to 15 minutes ago.", "sessions", "Sessions", "sessions_settling"
+)
+SETTLING_ENGAGED = Metric(
+    "sessions.settling_engaged", "Those of them that are engaged.", "sessions", "Sessions", "sessions_settling_engaged"
+)
+BOUNCE_RATE = Metric("bounce_rate", "Bounced over closed sessions.", "ratio", "Sessions", "bounce_ratio")
+BOUNCE_RATE_PROVISIONAL = Metric(
+    "bounce_rate_provisional",
+    "Share not yet engaged of the sessions begun 5 to 15 minutes ago.",
+    "ratio",
+    "Sessions",
+    "bounce_ratio",
+)
+DURATION_MEAN = Metric(
+    "session_duration_mean",
+    "Mean duration of the sessions closed.",
+    "ms",
+    "Sessions",
+    "session_duration_mean_seconds",
+    0.001,
+)
+DURATION_QUANTILE = Metric(
+    "session_duration_<quantile>",
+    "Quantile of the duration of the sessions closed.",
+    "ms",
+    "Sessions",
+    "session_duration_quantile_seconds",
+    0.001,
+)
+EVENTS_PER_SESSION = Metric(
+    "events_per_session", "Events per session closed.", "events", "Sessions", "events_per_session_ratio"
+)
+KEY_ACTIONS_PER_SESSION = Metric(
+    "key_actions_per_session",
+    "Key actions per session closed.",
+    "actions",
+    "Sessions",
+    "key_actions_per_session_ratio",
+)
+SESSIONS_PER_USER = Metric(
+    "sessions_per_user", "Sessions started per active user.", "sessions", "Sessions", "sessions_per_user_ratio"
+)
+
+
+class Rules(NamedTuple):
+    """The config's numbers as the kernel takes them; a rule that is off has an unreachable bound."""
+
+    timeout: int
+    max_duration: int
+    longer_than: int
+    views: int
+    key_actions: int
+    single_event: bool  # bounced: exactly one event
+    is_key_action: NDArray[np.bool_]  # by event code
+
+
+class Ledger(NamedTuple):
+    """What the kernel writes to."""
+
+    users: NDArray[Any]  # dtype SESSION, by slot
+    closes_at: Times  # last event + timeout of the open session
+    ended: NDArray[np.int64]  # heap: sessions that have ended at max_duration and not yet closed
+    ended_size: NDArray[np.int64]
+    windows: Ring
+    settling: Ring
+    open: NDArray[np.int64]  # by group
+    lifetime: NDArray[np.int64]  # closed since the beginning by duration bucket, the last beyond all; then sum of ms
+    page: Page
+
+
+class Sessions:
+    """Runs of events without a long gap."""
+
+    ordered: ClassVar[bool] = True
+
+    def __init__(self, config: Config, book: MinuteBook) -> None:
+        self._config = config
+        self._book = book
+        self._groups = Groups(config, "sessions")
+        key_actions = {slug(name) for name in config.key_actions}
+        engaged = config.sessions.engaged
+        self._rules = Rules(
+            config.sessions.timeout,
+            config.sessions.max_duration,
+            NEVER if engaged.longer_than is None else engaged.longer_than,
+            NEVER if engaged.views is None else engaged.views,
+            NEVER if engaged.key_actions is None else engaged.key_actions,
+            config.sessions.bounce == "single_event",
+            np.array([name in key_actions for name in config.vocabulary()], np.bool_),
+        )
+        self.users = UserRows(SESSION)
+        self.closes_at = Deadlines()
+        self.ended = Queue(6)  # closes at, start, dims, events, key actions, engaged
+        self.windows = Windows(config.windows, len(self._groups) * FIELDS)
+        self.settling = Windows([SETTLING_WINDOW_MS], len(self._groups) * 2)
+        self.open = Counters(len(self._groups))
+        self.lifetime = Counters(len(BOUNDS_S) + 2)
+
+    def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        self.ended.reserve(len(rows))
+        ledger = Ledger(
+            self.users.rows,
+            self.closes_at.times,
+            self.ended.heap,
+            self.ended.size,
+            self.windows.ring,
+            self.settling.ring,
+            self.open.values,
+            self.lifetime.values,
+            self._book.page,
+        )
+        _advance(rows, users, now_ms, self._rules, ledger, self._groups.split)
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        """Take the open sessions of `slots` out of the present counts: their users are about to be evicted."""
+        for slot in slots[self.closes_at.times.at[slots] != NEVER]:
+            for d in range(-1, len(self._groups.split.base)):
+                self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
+
+    def read(self) -> NDArray[np.int64]:
+        totals = self.windows.totals.reshape(-1, FIELDS)
+        counts = np.concatenate([totals[:, :BUCKETS], np.cumsum(totals[:, BUCKETS:], axis=1)], axis=1)
+        ring = self.settling.ring
+        settled = (int(ring.heads[0]) - np.arange(PANES - SETTLING_PANES, PANES)) % PANES
+        return np.concatenate(
+            [counts.ravel(), self.open.values, ring.panes[0, settled].sum(axis=0), self.lifetime.values]
+        )
+
+    def cells(self) -> list[Cell]:
+        groups = self._groups.labels
+        cells = []
+        for window, group in pairs_of(self._config.windows, self._groups):
+            for field, metric in COUNTS.items():
+                labels = {"state": field} | window_label(window) | group
+                cells.append(Cell(cell_name(f"sessions.{field}", window, group), metric, labels))
+            for bound in BOUNDS_S:
+                name = cell_name(f"sessions.duration_le_{bound}", window, group)
+                cells.append(Cell(name, DURATION_LE, window_label(window) | group))
+        cells += [Cell(cell_name("sessions.open", None, group), SESSIONS_OPEN, group) for group in groups]
+        for group in groups:
+            cells.append(Cell(cell_name("sessions.settling", None, group), SETTLING, group))
+            cells.append(Cell(cell_name("sessions.settling_engaged", None, group), SETTLING_ENGAGED, group))
+        cells += [Cell(f"sessions.lifetime.{bucket}", None) for bucket in (*BOUNDS_S, "inf", "sum_ms")]
+        return cells
+
+    def derived(self) -> list[Derived]:
+        with_users = [label for label in self._groups.labels if label in Groups(self._config, "active_users").labels]
+        derived = []
+        for window, group in pairs_of(self._config.ratio_windows, self._groups):
+            labels = window_label(window) | group
+
+            def name(metric: str, window: int = window, group: dict[str, str] = group) -> str:
+                return cell_name(metric, window, group)
+
+            closed = name("sessions.closed")
+            derived += [
+                Derived(
+                    name("bounce_rate"),
+                    BOUNCE_RATE,
+                    (name("sessions.bounced"), closed),
+                    ratio,
+                    {"stage": "final"} | labels,
+                ),
+                Derived(
+                    name("session_duration_mean"), DURATION_MEAN, (name("sessions.duration_ms"), closed), ratio, labels
+                ),
+                Derived(
+                    name("events_per_session"), EVENTS_PER_SESSION, (name("sessions.events"), closed), ratio, labels
+                ),
+                Derived(
+                    name("key_actions_per_session"),
+                    KEY_ACTIONS_PER_SESSION,
+                    (name("sessions.key_actions"), closed),
+                    ratio,
+                    labels,
+                ),
+            ]
+            buckets = [name(f"sessions.duration_le_{bound}") for bound in BOUNDS_S]
+            for percent in (50, 90, 95):
+                derived.append(
+                    Derived(
+                        name(f"session_duration_p{percent}"),
+                        DURATION_QUANTILE,
+                        (closed, *buckets),
+                        _QUANTILES[percent],
+                        {"quantile": str(percent / 100)} | labels,
+                    )
+                )
+            if group in with_users:
+                derived.append(
+                    Derived(
+                        name("sessions_per_user"),
+                        SESSIONS_PER_USER,
+                        (name("sessions.started"), name("active_users")),
+                        ratio,
+                        labels,
+                    )
+                )
+        for group in self._groups.labels:
+            derived.append(
+                Derived(
+                    cell_name("bounce_rate_provisional", None, group),
+                    BOUNCE_RATE_PROVISIONAL,
+                    (cell_name("sessions.settling_engaged", None, group), cell_name("sessions.settling", None, group)),
+                    shortfall,
+                    {"stage": "provisional", "window": "15m"} | group,
+                )
+            )
+        return derived
+
+
+_QUANTILES = {
+    50: lambda count, *buckets: quantile_ms(0.50, count, *buckets),
+    90: lambda count, *buckets: quantile_ms(0.90, count, *buckets),
+    95: lambda count, *buckets: quantile_ms(0.95, count, *buckets),
+}
+
+
+@kernel
+def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
+    move(ledger.windows, now)
+    move(ledger.settling, now)
+    for row in rows:
+        kind = row["kind"]
+        if kind != TRACK and kind != PAGE and kind != SCREEN:
+            continue
+        ts = row["ts"]
+        slot = row["slot"]
+        closes_at = ledger.closes_at.at[slot]
+        user = ledger.users[slot]
+        if closes_at != NEVER and (ts > closes_at or ts - user["start"] > rules.max_duration):
+            if closes_at < now:
+                _close(user["start"], closes_at, user["dims"], user["events"], user["key_actions"], user["engaged"],
+                       rules, ledger, split)
+            else:
+                _end_early(user, closes_at, ledger)
+            closes_at = NEVER
+        if closes_at == NEVER:
+            user["start"] = ts
+            user["dims"] = row["dims"]
+            user["events"] = 0
+            user["views"] = 0
+            user["key_actions"] = 0
+            user["engaged"] = 0
+            note(ledger.page, ts, SESSIONS_STARTED, 1)
+            for d in range(-1, len(split.base)):
+                group = group_of(split, d, user["dims"])
+                ledger.open[group] += 1
+                add(ledger.windows, ts, group * FIELDS + STARTED, 1)
+                add(ledger.settling, ts, group * 2, 1)
+        user["events"] += 1
+        if kind != TRACK:
+            user["views"] += 1
+        if rules.is_key_action[row["code"]]:
+            user["key_actions"] += 1
+        if not user["engaged"] and _engages(user, ts, rules):
+            user["engaged"] = 1
+            for d in range(-1, len(split.base)):
+                add(ledger.settling, user["start"], group_of(split, d, user["dims"]) * 2 + 1, 1)
+        schedule(ledger.closes_at, slot, ts + rules.timeout)
+
+    due = np.empty(users, np.int64)
+    for i in range(overdue(ledger.closes_at, now, users, due)):
+        user = ledger.users[due[i]]
+        _close(user["start"], ledger.closes_at.at[due[i]], user["dims"], user["events"], user["key_actions"],
+               user["engaged"], rules, ledger, split)
+        ledger.closes_at.at[due[i]] = NEVER
+    ended = np.empty(ledger.ended.shape[1], np.int64)
+    while ledger.ended_size[0] > 0 and ledger.ended[0, 0] < now:
+        pop(ledger.ended, ledger.ended_size, ended)
+        _close(ended[1], ended[0], ended[2], ended[3], ended[4], ended[5], rules, ledger, split)
+
+
+@kernel
+def _engages(user: Any, ts: int, rules: Rules) -> bool:
+    if rules.single_event:
+        return bool(user["events"] > 1)
+    return bool(
+        ts - user["start"] > rules.longer_than
+        or user["views"] >= rules.views
+        or user["key_actions"] >= rules.key_actions
+    )
+
+
+@kernel
+def _close(
+    start: int,
+    closes_at: int,
+    dims: int,
+    events: int,
+    key_actions: int,
+    engaged: int,
+    rules: Rules,
+    ledger: Ledger,
+    split: Split,
+) -> None:
+    """Book one session at the time it closes."""
+    duration = closes_at - rules.timeout - start
+    bucket = 0
+    while bucket < len(BOUNDS_S) and duration > BOUNDS_S[bucket] * 1000:
+        bucket += 1
+    ledger.lifetime[bucket] += 1
+    ledger.lifetime[len(BOUNDS_S) + 1] += duration
+    note(ledger.page, closes_at, SESSIONS_CLOSED, 1)
+    if not engaged:
+        note(ledger.page, closes_at, SESSIONS_BOUNCED, 1)
+    for d in range(-1, len(split.base)):
+        group = group_of(split, d, dims)
+        ledger.open[group] -= 1
+        field = group * FIELDS
+        add(ledger.windows, closes_at, field + CLOSED, 1)
+        if not engaged:
+            add(ledger.windows, closes_at, field + BOUNCED, 1)
+        add(ledger.windows, closes_at, field + DURATION_MS, duration)
+        add(ledger.windows, closes_at, field + EVENTS, events)
+        add(ledger.windows, closes_at, field + KEY_ACTIONS, key_actions)
+        if bucket < len(BOUNDS_S):
+            add(ledger.windows, closes_at, field + BUCKETS + bucket, 1)
+
+
+@kernel
+def _end_early(user: Any, closes_at: int, ledger: Ledger) -> None:
+    """Put a session that max_duration has cut aside until it closes."""
+    row = np.empty(ledger.ended.shape[1], np.int64)
+    row[0] = closes_at
+    row[1] = user["start"]
+    row[2] = np.int64(user["dims"])
+    row[3] = user["events"]
+    row[4] = user["key_actions"]
+    row[5] = user["engaged"]
+    push(ledger.ended, ledger.ended_size, row)

@@ -1,0 +1,259 @@
+"""One shard: some of the users, and every metric over them.
+
+What happens to a poll, in order:
+
+    receive   it waits, with the clock readings of its time       (cheap: polls are small, work is done in big arrays)
+    admit     copies are dropped, late rows marked, users found    -> fresh
+    advance   fresh rows that T has reached: arrival metrics       -> held
+              held rows that the watermark has passed, sorted by (time, partition, offset): ordered metrics
+
+A tick advances and reports. Between ticks a shard advances when enough rows wait; that changes no reported number,
+since every family's state is a function of the rows it has used and the time it stands at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.catalogue import families
+from flows.cells import ACCOUNTS
+from flows.checkpoint import pack, unpack
+from flows.clock import Reading, StreamClock, judge
+from flows.columns import EVENT, NO_TIME, REASONS, Columns, Tick
+from flows.config import Config
+from flows.dedup import Recent
+from flows.metrics.family import HELD
+from flows.metrics.minutes import MinuteBook
+from flows.state.container import Container, containers
+from flows.users import Users
+
+ADVANCE_ROWS: Final = 8_192
+"""Rows that wait before a shard advances between ticks: large enough for the compiled loops to pay."""
+EVICTED_AT_ONCE: Final = 0.05
+"""Share of the users evicted when the limit is reached, so that it is rare."""
+CONSUMED, ACCEPTED, ON_TIME, LATE, DUPLICATE, EXCLUDED, CLAMPED, REJECTED = range(8)
+"""Columns of the accounting, as in cells.ACCOUNTS; one per reason follows from REJECTED on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What one shard reports at a tick; the sums over all shards are the published counts."""
+
+    number: int
+    final: bool
+    as_of_ms: int  # T, NO_TIME before the first event; the same in every shard
+    watermark_ms: int
+    values: NDArray[np.int64]  # in the order of catalogue(config).cells
+    minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
+    accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
+
+
+class Shard:
+    """Shard `index` of `config.shards`; holds the users whose hash is `index` modulo that."""
+
+    def __init__(self, config: Config, index: int, max_users: int = 2**31 - 1) -> None:
+        self._config = config
+        self._index = index
+        self._max_users = max_users
+        self.clock = StreamClock()
+        self.recent = Recent(config.dedup_horizon)
+        self.users = Users()
+        self.book = MinuteBook(config)
+        self._families = families(config, self.book)
+        self._arrival = [family for family in self._families.values() if not family.ordered]
+        self._ordered = [family for family in self._families.values() if family.ordered]
+        self._capacity = 0
+        self._make_room()
+        self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
+        self._waiting: list[tuple[NDArray[Any], Reading]] = []
+        self._waiting_rows = 0
+        self._fresh: list[NDArray[Any]] = []  # admitted, T has not reached them
+        self._held: NDArray[Any] = np.zeros(0, HELD)  # used by arrival metrics, waiting for the watermark
+        self._unused_rows = 0  # admitted since the last advance
+
+    @property
+    def held_rows(self) -> int:
+        """Rows in the reorder buffer."""
+        return len(self._held) + sum(map(len, self._fresh)) + self._waiting_rows
+
+    def receive(self, poll: Columns, rows: NDArray[Any]) -> None:
+        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here."""
+        if len(self._accounting) < poll.partitions:
+            grown = np.zeros((poll.partitions, len(ACCOUNTS)), np.int64)
+            grown[: len(self._accounting)] = self._accounting
+            self._accounting = grown
+        if poll.partition % self._config.shards == self._index:
+            account = self._accounting[poll.partition]
+            account[CONSUMED] += poll.consumed
+            account[EXCLUDED] += poll.excluded
+            account[REJECTED:] += poll.rejected
+        reading = self.clock.read(poll)
+        if len(rows):
+            self._waiting.append((rows, reading))
+            self._waiting_rows += len(rows)
+            if self._waiting_rows >= ADVANCE_ROWS:
+                self._admit()
+                if self._unused_rows >= max(ADVANCE_ROWS, len(self._held) // 2):
+                    self._advance()
+
+    def tick(self, tick: Tick) -> Partial:
+        """Stand at the time of `tick` and report."""
+        self.clock.advance(tick.monotonic_ms, tick.as_of_ms)
+        self._admit()
+        self._advance()
+        now = self.clock.now_ms
+        watermark = NO_TIME if now == NO_TIME else now - self._config.lateness
+        return Partial(
+            tick.number,
+            tick.final,
+            now,
+            watermark,
+            np.concatenate([family.read() for family in self._families.values()]),
+            {} if now == NO_TIME else self.book.closed(watermark),
+            self._accounting.copy(),
+        )
+
+    def _admit(self) -> None:
+        """Drop copies, mark late rows, give every user a slot."""
+        if not self._waiting:
+            return
+        rows = np.concatenate([rows for rows, _ in self._waiting])
+        times, late = judge(
+            rows, [len(rows) for rows, _ in self._waiting], [r for _, r in self._waiting], self._config.lateness
+        )
+        self._waiting.clear()
+        self._waiting_rows = 0
+        copies = self.recent.copies(rows, times)
+        self._account(rows, copies, late)
+        if copies.any():
+            rows, late = rows[~copies], late[~copies]
+        held = np.empty(len(rows), HELD)
+        held["slot"] = self.users.slots(rows)
+        for field in ("ts", "offset", "dims", "partition", "code", "kind"):
+            held[field] = rows[field]
+        held["late"] = late
+        self._make_room()
+        self._fresh.append(held)
+        self._unused_rows += len(held)
+
+    def _account(self, rows: NDArray[Any], copies: NDArray[np.bool_], late: NDArray[np.bool_]) -> None:
+        partitions = len(self._accounting)
+        for column, mask in (
+            (ACCEPTED, ~copies),
+            (ON_TIME, ~copies & ~late),
+            (LATE, ~copies & late),
+            (DUPLICATE, copies),
+            (CLAMPED, ~copies & rows["clamped"].astype(np.bool_)),
+        ):
+            self._accounting[:, column] += np.bincount(rows["partition"][mask], minlength=partitions)
+
+    def _make_room(self) -> None:
+        if self.users.capacity > self._capacity:
+            self._capacity = self.users.capacity
+            for family in self._families.values():
+                for container in containers(family).values():
+                    container.resize(self._capacity)
+
+    def _advance(self) -> None:
+        """Use the rows whose time has come, in all families, and let them stand at the clock."""
+        now = self.clock.now_ms
+        if now == NO_TIME:
+            return
+        watermark = now - self._config.lateness
+        fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
+        ahead = fresh["ts"] > now
+        self._fresh = [fresh[ahead]] if ahead.any() else []
+        arrived = fresh[~ahead] if self._fresh else fresh
+        self._unused_rows = 0
+        for family in self._arrival:
+            family.advance(arrived, self.users.count, now)
+        held = np.concatenate([self._held, arrived[arrived["late"] == 0]])
+        passed = held["ts"] < watermark
+        self._held = held[~passed]
+        released = _in_order(held[passed])
+        self.book.turn(watermark)
+        for family in self._ordered:
+            family.advance(released, self.users.count, watermark)
+        if self.users.count > self._max_users:
+            self._evict()
+
+    def _evict(self) -> None:
+        """Forget the longest idle users, so that memory stays bounded; `users.evicted` tells."""
+        busy = np.concatenate([self._held["slot"], *(fresh["slot"] for fresh in self._fresh)])
+        surplus = self.users.count - self._max_users + int(EVICTED_AT_ONCE * self._max_users)
+        evicted = self.users.longest_idle(min(surplus, self.users.count - 1), busy)
+        kept = np.setdiff1d(np.arange(self.users.count), evicted)
+        renumbered = np.zeros(self.users.count, np.int32)
+        renumbered[kept] = np.arange(len(kept))
+        for family in self._families.values():
+            forget = getattr(family, "forget", None)
+            if forget is not None:
+                forget(evicted)
+            for container in containers(family).values():
+                container.keep(kept)
+        self.users.keep(kept)
+        for rows in (self._held, *self._fresh):
+            rows["slot"] = renumbered[rows["slot"]]
+
+    def _parts(self) -> dict[str, Container]:
+        """Everything that is remembered, by the name under which it is saved."""
+        return containers(self) | {
+            f"{name}.{part}": container
+            for name, family in self._families.items()
+            for part, container in containers(family).items()
+        }
+
+    def freeze(self) -> bytes:
+        """The whole state; see `checkpoint.pack`."""
+        self._admit()
+        arrays = {
+            f"{name}/{key}": array
+            for name, container in self._parts().items()
+            for key, array in container.save(self.users.count).items()
+        }
+        arrays["held"] = self._held
+        arrays["fresh"] = np.concatenate([np.zeros(0, HELD), *self._fresh])
+        arrays["accounting"] = self._accounting
+        return pack(arrays, self._config)
+
+    def thaw(self, frozen: bytes) -> None:
+        """Take back what `freeze` gave; raises CheckpointError when it was made by another config or version."""
+        arrays = unpack(frozen, self._config)
+        count = len(arrays["users/hashes"])
+        while self.users.capacity < count:
+            self.users.resize(self.users._grown(count))
+        capacity = self.users.capacity
+        for name, container in self._parts().items():
+            prefix = f"{name}/"
+            container.load(
+                {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}, capacity
+            )
+        self._capacity = capacity
+        self._held = arrays["held"].copy()
+        self._fresh = [arrays["fresh"].copy()]
+        self._accounting = arrays["accounting"].copy()
+
+
+def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
+    """`rows` by event time; ties by partition, then offset (rows of a partition come in offset order)."""
+    if not len(rows):
+        return rows
+    partitions = rows["partition"]
+    if partitions.min() != partitions.max():
+        rows = rows[np.argsort(partitions.astype(np.uint16), kind="stable")]
+    return rows[np.argsort(rows["ts"], kind="stable")]
+
+
+def route(poll: Columns, shards: int) -> list[NDArray[Any]]:
+    """The rows of `poll` for each shard, in the order read: shard = user hash modulo `shards`."""
+    shard = (poll.rows["user"] % np.uint64(shards)).astype(np.uint16)
+    order = np.argsort(shard, kind="stable")
+    ends = np.cumsum(np.bincount(shard, minlength=shards))[:-1]
+    return np.split(poll.rows[order], ends) if len(poll.rows) else [np.zeros(0, EVENT)] * shards
+
+
+assert ACCOUNTS[REJECTED:] == tuple(f"rejected.{reason}" for reason in REASONS)

@@ -1,0 +1,81 @@
+"""One deadline per user, found when it has passed without looking at every user.
+
+Users are taken in blocks of 64, each with a lower bound of its deadlines: a deadline that moves later leaves the bound
+standing (it is then merely looked at too soon, and put right), so extending one costs a single store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.kernels import kernel
+from flows.state.container import Arrays, Container
+
+NEVER: Final = 2**62
+BLOCK: Final = 64
+
+
+class Times(NamedTuple):
+    """The arrays as kernels take them."""
+
+    at: NDArray[np.int64]  # (capacity,) ms; NEVER: none
+    soonest: NDArray[np.int64]  # (capacity / 64,) no deadline of the block is before it
+
+
+class Deadlines(Container):
+    """`times.at[slot]`: when something falls due for a user."""
+
+    def __init__(self) -> None:
+        self.times = Times(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    def save(self, users: int) -> Arrays:
+        return {"at": self.times.at[:users]}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        self._rebuild(arrays["at"], capacity)
+
+    def resize(self, capacity: int) -> None:
+        self._rebuild(self.times.at, capacity)
+
+    def keep(self, slots: NDArray[Any]) -> None:
+        self._rebuild(self.times.at[slots], len(self.times.at))
+
+    def _rebuild(self, at: NDArray[Any], capacity: int) -> None:
+        blocks = -(-capacity // BLOCK)
+        padded = np.full(blocks * BLOCK, NEVER, np.int64)
+        padded[: len(at)] = at
+        self.times = Times(padded, padded.reshape(blocks, BLOCK).min(axis=1))
+
+
+@kernel
+def schedule(times: Times, slot: int, at: int) -> None:
+    """Set the deadline of `slot` to `at` (ms)."""
+    times.at[slot] = at
+    block = slot // BLOCK
+    if at < times.soonest[block]:
+        times.soonest[block] = at
+
+
+@kernel
+def overdue(times: Times, now: int, users: int, due: NDArray[np.int64]) -> int:
+    """Write the slots whose deadline is before `now` (ms) into `due`; returns how many. They must be rescheduled.
+
+    `due` has room for `users` slots.
+    """
+    found = 0
+    for block in range(-(-users // BLOCK)):
+        if times.soonest[block] < now:
+            soonest = NEVER
+            for slot in range(block * BLOCK, block * BLOCK + BLOCK):
+                at = times.at[slot]
+                if at < now:
+                    due[found] = slot
+                    found += 1
+                elif at < soonest:
+                    soonest = at
+            times.soonest[block] = soonest
+    return found

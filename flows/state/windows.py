@@ -1,0 +1,91 @@
+"""Trailing windows of counters, each made of 60 panes aligned to the epoch.
+
+The pane of a time in a window is `ts * 60 // width` (exact for every width). A window standing at pane `head`
+covers the panes `head - 59 .. head`; they live in a ring, and their running sum is kept beside it, so that reading a
+window costs nothing and moving it on costs one pane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.columns import NO_TIME
+from flows.kernels import kernel
+from flows.state.container import Arrays, Container
+
+PANES: Final = 60
+
+
+class Ring(NamedTuple):
+    """The arrays of `n` windows with `k` counters each, as kernels take them."""
+
+    widths: NDArray[np.int64]  # (n,) ms
+    heads: NDArray[np.int64]  # (n,) the newest pane that each window covers
+    panes: NDArray[np.int64]  # (n, 60, k) counts by pane, at pane % 60
+    totals: NDArray[np.int64]  # (n, k) the sums over the panes covered
+
+
+class Windows(Container):
+    """`counters` numbers in each of the windows `widths_ms`."""
+
+    def __init__(self, widths_ms: Sequence[int], counters: int) -> None:
+        n = len(widths_ms)
+        self.ring = Ring(
+            np.array(widths_ms, np.int64),
+            np.full(n, NO_TIME, np.int64),
+            np.zeros((n, PANES, counters), np.int64),
+            np.zeros((n, counters), np.int64),
+        )
+
+    @property
+    def totals(self) -> NDArray[np.int64]:
+        """Shape (windows, counters): the value of each counter in each window."""
+        return self.ring.totals
+
+    def save(self, users: int) -> Arrays:
+        return {"heads": self.ring.heads, "panes": self.ring.panes}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        self.ring.heads[...] = arrays["heads"]
+        self.ring.panes[...] = arrays["panes"]
+        self.ring.totals[...] = self.ring.panes.sum(axis=1)
+
+
+@kernel
+def move(ring: Ring, now: int) -> None:
+    """Let every window stand at `now` (ms); what has left it is forgotten. Never moves back."""
+    for w in range(len(ring.widths)):
+        head = ring.heads[w]
+        new = now * PANES // ring.widths[w]
+        if new - head >= PANES:
+            ring.panes[w] = 0
+            ring.totals[w] = 0
+            ring.heads[w] = new
+        elif new > head:
+            for pane in range(head + 1, new + 1):
+                slot = pane % PANES
+                for k in range(ring.totals.shape[1]):
+                    ring.totals[w, k] -= ring.panes[w, slot, k]
+                    ring.panes[w, slot, k] = 0
+            ring.heads[w] = new
+
+
+@kernel
+def pane_of(ring: Ring, w: int, ts: int) -> int:
+    """The ring position of time `ts` (ms) in window `w`, or -1 where the window no longer holds it."""
+    pane = ts * PANES // ring.widths[w]
+    return pane % PANES if pane > ring.heads[w] - PANES else -1
+
+
+@kernel
+def add(ring: Ring, ts: int, counter: int, amount: int) -> None:
+    """Count `amount` at time `ts` (ms, not after the time the windows stand at) in all windows that hold it."""
+    for w in range(len(ring.widths)):
+        position = pane_of(ring, w, ts)
+        if position >= 0:
+            ring.panes[w, position, counter] += amount
+            ring.totals[w, counter] += amount
