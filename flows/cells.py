@@ -70,3 +70,4 @@ class Snapshot:
     session_seconds: Sequence[int]  # closed sessions by duration bucket since the beginning, non-cumulative
     session_seconds_sum_ms: int
     final: bool = False
+    events: Mapping[str, int] = field(default_factory=dict)  # accepted events by name since the beginning

@@ -7,7 +7,7 @@ Rows are records, not separate arrays, so that routing, buffering and sorting mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -75,6 +75,10 @@ class Columns:
     excluded: int  # valid events that the config leaves out
     caught_up: bool  # the partition was read to its end with this poll
     monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
+
+    def without_rows(self) -> Columns:
+        """What is true of the poll as a whole."""
+        return replace(self, rows=self.rows[:0])
 
 
 @dataclass(frozen=True, slots=True)

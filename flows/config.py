@@ -1,9 +1,9 @@
 """The user's file: what to measure, and by which definitions.
 
-Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say about
-itself (names that collide, lists that contradict each other) is in `config_rules.py`; a `Config` that exists obeys
-both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines about in the file
-changes nothing: neither the meaning of stored state nor its fingerprint (`fingerprint.py`).
+Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say
+about itself (names that collide, lists that contradict each other) is in `config_rules.py`; a `Config` that
+exists obeys both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
+the file changes nothing: neither the meaning of stored state nor its fingerprint (`fingerprint.py`).
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _durations(*texts: str) -> tuple[int, ...]:
 
 
 class Section(BaseModel):
-    """Strict and frozen: an unknown key is a mistake, not a wish; one without a value is as if it were not there."""
+    """Strict and frozen: an unknown key is a mistake, not a wish; one without a value is as if absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -196,7 +196,7 @@ class Breakdown(Section):
     """Which metrics are broken down."""
 
     def labels(self) -> list[str]:
-        """Slugs of all values a cell can carry: those listed, then `other`, then `unknown`; the index is the code."""
+        """Slugs of all values a cell can carry: those listed, `other`, `unknown`; the index is the code."""
         return [*(slug(value) for value in self.values), OTHER, UNKNOWN]
 
 
@@ -225,7 +225,7 @@ class Config(Section):
     time_zone: str = "UTC"
     """IANA name; decides when a `day` begins."""
     lateness: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] = 10_000
-    """How much disorder is put right: sessions, funnels and lifecycle stand so far behind the stream clock."""
+    """How much disorder is put right: sessions, funnels and lifecycle stand so far behind the clock."""
     windows: tuple[WindowMs, ...] = Field(
         _durations("1m", "5m", "30m", "1h", "24h", "7d", "30d"), min_length=1, max_length=20
     )
@@ -281,5 +281,3 @@ def section_of(annotation: Any) -> type[Section] | None:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for part in get_args(annotation) if (found := section_of(part))), None)
-
-

@@ -1,26 +1,25 @@
 """Finds the settings: on the command line, in the environment, in the user's file.
 
-Each setting is looked for on the command line, then in
-the environment, then in the file's `connections:` section. Secrets come from the environment or from files that it
-names, never from the command line. An empty variable is as good as none; `off` turns Redis, the HTTP endpoint or the
-stored state off.
+Each setting is looked for on the command line, then in the environment, then in the file's `connections:` section.
+Secrets come from the environment or from files that it names, never from the command line. An empty variable is
+as good as none; `off` turns Redis, the HTTP endpoint or the stored state off.
 
 | setting | environment | `connections:` |
 |---|---|---|
 | Kafka brokers | `KAFKA_BOOTSTRAP_SERVERS` | `kafka: {bootstrap.servers: ...}` |
-| any librdkafka option, e.g. `security.protocol` | `TIDEGAUGE_KAFKA_SECURITY_PROTOCOL` | `kafka: {security.protocol: ...}` |
+| any librdkafka option: `sasl.username` | `TIDEGAUGE_KAFKA_SASL_USERNAME` | `kafka: {sasl.username: ...}` |
 | Redis | `REDIS_URL` | `redis` |
 | all others, e.g. `dead_letter_topic` | `TIDEGAUGE_DEAD_LETTER_TOPIC` | `dead_letter_topic` |
 
-Every variable has a twin that ends in `_FILE` and names a file with the value: `REDIS_URL_FILE=/run/secrets/redis`.
+Every variable has a twin that ends in `_FILE` and names a file with the value:
+`REDIS_URL_FILE=/run/secrets/redis`.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -29,8 +28,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from flows.config import Between, DurationMs, Section, written
 from flows.explain import findings
-from flows.kafka_options import check_option, is_secret
-from flows.mistakes import Finding, Mistake, closest
+from flows.kafka_options import FILES, check_option, is_secret
+from flows.mistakes import Finding, Mistake, closest, shown
 from flows.notation import format_duration
 from flows.settings import OFF, Limits, Settings, mask_url
 
@@ -38,14 +37,15 @@ MAX_SECRET_BYTES: Final = 64 * 1024
 """A certificate chain fits; a path that names a log or a device by mistake does not fill the memory."""
 
 
-def _servers(text: str) -> str:
+def _servers(text: str) -> Finding | None:
     for server in text.split(","):
         match = re.fullmatch(
             r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?", server.strip()
         )
         if match is None or (match[1] and not 0 < int(match[1]) < 65536):
-            raise ValueError("expected brokers such as kafka-1:9092,kafka-2:9092")
-    return ",".join(server.strip() for server in text.split(","))
+            message = f"found {shown(server.strip())}, expected brokers such as kafka-1:9092,kafka-2:9092"
+            return Finding(("bootstrap.servers",), message)
+    return None
 
 
 def _redis(url: str) -> str:
@@ -56,11 +56,12 @@ def _redis(url: str) -> str:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    known = parts.scheme in ("redis", "rediss") and parts.hostname and (port is None or port > 0)
+    host = parts.scheme in ("redis", "rediss") and parts.hostname and (port is None or port > 0)
     database = parts.path.strip("/")
-    if not (known and (not database or database.isdecimal())) and not (parts.scheme == "unix" and parts.path):
-        # The value may hold a password, so neither this message nor `explain` repeats it.
-        raise ValueError(f"found {mask_url(url)!r}, expected a URL such as redis://host:6379/0, or {OFF}")
+    if not (host and (not database or database.isdecimal())) and not (parts.scheme == "unix" and parts.path):
+        likely = f"redis://{url}" if re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?(/\d+)?", url) else None
+        message = f"found {shown(mask_url(url))}, expected a URL such as redis://host:6379/0, or {OFF}"
+        raise Finding.error([Finding((), message, likely)])
     return url
 
 
@@ -71,12 +72,22 @@ def _address(text: str) -> str:
     return text
 
 
-def _options(options: dict[str, str]) -> dict[str, str]:
-    broken = [problem for name, value in options.items() if (problem := check_option(name, value))]
+def _option(name: str, value: str) -> Finding | None:
+    if name == "bootstrap.servers":
+        return _servers(value)
+    return check_option(name, value)
+
+
+def _options(options: dict[str, str | None]) -> dict[str, str | None]:
+    broken = [
+        problem for name, value in options.items() if value is not None and (problem := _option(name, value))
+    ]
     if broken:
         raise Finding.error(broken)
     return options
 
+
+DEFAULTS: Final = Settings()
 
 Text = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=1000)]
 Topic = Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
@@ -86,7 +97,7 @@ Option = Annotated[str, BeforeValidator(written), Field(max_length=MAX_SECRET_BY
 class Connections(Section):
     """Where records come from and numbers go; the environment and the command line come before it."""
 
-    kafka: Annotated[dict[str, Option | None], AfterValidator(_options)] = {}
+    kafka: Annotated[dict[str, Option | None], AfterValidator(_options)] = Field(default_factory=dict)
     """`bootstrap.servers`, and any other option of librdkafka: TLS, SASL, ..."""
     topic: Topic | None = None
     """The topic with the events; default `events`."""
@@ -110,24 +121,241 @@ class Connections(Section):
     """How often state is saved; default `10s`."""
 
 
-Path_ = tuple[str, ...]
+class LimitsSection(Section):
+    """Limits of one process; `flows.settings.Limits` as the file writes them."""
 
-VARIABLES: Final[Mapping[str, Path_]] = {
+    record_bytes: Annotated[int, Field(ge=256, le=100 * 1024**2)] = DEFAULTS.limits.record_bytes
+    """A larger record is rejected as too_large."""
+    poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULTS.limits.poll_records
+    """Records handed on at once."""
+    queued_kbytes: Annotated[int, Field(ge=64, le=2_097_151)] = DEFAULTS.limits.queued_kbytes
+    """librdkafka's own queue."""
+    skew: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = DEFAULTS.limits.skew_ms
+    """How far (event time) a partition may be read ahead of the slowest lagging one."""
+    users_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.users_per_shard
+    """Beyond it the longest idle are forgotten, and counted."""
+    held_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.held_per_shard
+    """Rows in the reorder buffer."""
+    dead_letters_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = (
+        DEFAULTS.limits.dead_letters_per_second
+    )
+    """Beyond it records are still counted, no longer copied."""
+    publish_fields: Annotated[int, Field(ge=100, le=10_000_000)] = DEFAULTS.limits.publish_fields
+    """Cells in one publish."""
+
+    def limits(self) -> Limits:
+        """As the job takes them."""
+        values = dict(self)
+        return Limits(skew_ms=values.pop("skew"), **values)
+
+
+Keys = tuple[str, ...]
+
+_PLAIN: Final = (
+    "topic",
+    "dead_letter_topic",
+    "group_id",
+    "start",
+    "on_lost_offset",
+    "state",
+    "tick",
+    "checkpoint",
+)
+
+VARIABLES: Final[Mapping[str, Keys]] = {
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap.servers"),
     "REDIS_URL": ("redis",),
     "TIDEGAUGE_METRICS_ADDRESS": ("metrics",),
-    **{
-        f"TIDEGAUGE_{name.upper()}": (name,)
-        for name in (
-            "topic",
-            "dead_letter_topic",
-            "group_id",
-            "start",
-            "on_lost_offset",
-            "state",
-            "tick",
-            "checkpoint",
-        )
-    },
+    **{f"TIDEGAUGE_{name.upper()}": (name,) for name in _PLAIN},
 }
 """Environment variable -> place in `Connections`."""
+
+OPTIONS: Final[Mapping[str, Keys]] = {
+    "bootstrap_servers": ("kafka", "bootstrap.servers"),
+    "redis_url": ("redis",),
+    "metrics_address": ("metrics",),
+    "tick_ms": ("tick",),
+    "checkpoint_ms": ("checkpoint",),
+    **{name: (name,) for name in _PLAIN if name not in ("tick", "checkpoint")},
+}
+"""Field of `Settings` that a command line may set -> place in `Connections`."""
+
+PREFIX: Final = "TIDEGAUGE_KAFKA_"
+
+_SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$")
+"""What Kubernetes adds to the environment for each Service: one named `tidegauge-kafka` is no Kafka option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one source says about connections, and what is wrong with it."""
+
+    connections: Connections
+    mistakes: Sequence[Mistake] = ()
+    warnings: Sequence[Mistake] = ()
+
+
+def from_environment(environment: Mapping[str, str]) -> Layer:
+    """What the variables of the table above say; files that `*_FILE` names are read."""
+    places = dict(VARIABLES)
+    mistakes: list[Mistake] = []
+    for name in environment:
+        option = name if _dotted(name) in FILES else name.removesuffix("_FILE")
+        if option == f"{PREFIX}BOOTSTRAP_SERVERS":
+            mistakes.append(_in_environment(name, "this variable is not read", "KAFKA_BOOTSTRAP_SERVERS"))
+        elif name.startswith(PREFIX) and not _SERVICE_LINK.search(name):
+            places[option] = ("kafka", _dotted(option))
+    values: dict[Keys, str] = {}
+    origins: dict[Keys, str] = {}
+    for name, place in places.items():
+        given = [variable for variable in (name, f"{name}_FILE") if environment.get(variable)]
+        if len(given) == 2:
+            mistakes.append(_in_environment(name, f"{name}_FILE is set as well; which of them counts?"))
+        elif given:
+            origins[place] = given[0]
+            try:
+                values[place] = environment[name] if given[0] == name else _content(environment[given[0]])
+            except ValueError as error:
+                mistakes.append(_in_environment(given[0], str(error)))
+    connections, found = _validated(values)
+    for finding in found:
+        variable = origins.get(tuple(str(key) for key in finding.path), ".".join(map(str, finding.path)))
+        likely = finding.suggestion
+        if finding.at_key and likely:
+            likely = _variable(likely)
+        mistakes.append(_in_environment(variable, finding.message, likely))
+    return Layer(connections, mistakes, list(_misspelt(environment)))
+
+
+def from_options(options: Mapping[str, object]) -> Layer:
+    """What the command line says: fields of `Settings` by name, None where it says nothing.
+
+    KeyError for what is no such field, or one that the command line must not set.
+    """
+    values: dict[Keys, str] = {}
+    names: dict[Keys, str] = {}
+    mistakes: list[Mistake] = []
+    for name, value in options.items():
+        place = OPTIONS[name]
+        if value is None:
+            continue
+        names[place] = "--" + name.removesuffix("_ms").replace("_", "-")
+        values[place] = (
+            format_duration(value) if name.endswith("_ms") and isinstance(value, int) else str(value)
+        )
+        if name == "redis_url" and mask_url(str(value)) != value:
+            mistakes.append(
+                Mistake(
+                    "command line", names.pop(place), "a password here is seen by everyone", "REDIS_URL_FILE"
+                )
+            )
+            del values[place]
+    connections, found = _validated(values)
+    for finding in found:
+        place = tuple(str(key) for key in finding.path)
+        mistakes.append(
+            Mistake("command line", names.get(place, ".".join(place)), finding.message, finding.suggestion)
+        )
+    return Layer(connections, mistakes)
+
+
+def secrets_in(connections: Connections) -> list[Finding]:
+    """Remarks on secrets that stand in the file itself, with their places in it."""
+    found = [
+        Finding(
+            ("connections", "kafka", name),
+            f"a secret in the file; rather set {_variable(name)} or {_variable(name)}_FILE",
+        )
+        for name, value in connections.kafka.items()
+        if value is not None and is_secret(name)
+    ]
+    if connections.redis and mask_url(connections.redis) != connections.redis:
+        found.append(
+            Finding(
+                ("connections", "redis"), "a password in the file; rather set REDIS_URL or REDIS_URL_FILE"
+            )
+        )
+    return found
+
+
+def settle(layers: Sequence[Connections], limits: Limits) -> Settings:
+    """The settings, where an earlier layer goes before a later one and defaults come last."""
+    kafka: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
+    for layer in reversed(layers):
+        kafka |= {name: value for name, value in layer.kafka.items() if value is not None}
+        chosen |= {
+            name: value for name, value in dict(layer).items() if name != "kafka" and value is not None
+        }
+    state = chosen.get("state", OFF)
+    redis = chosen.get("redis", OFF)
+    metrics = chosen.get("metrics", DEFAULTS.metrics_address)
+    return Settings(
+        bootstrap_servers=kafka.pop("bootstrap.servers", ""),
+        topic=chosen.get("topic", DEFAULTS.topic),
+        dead_letter_topic=chosen.get("dead_letter_topic", ""),
+        group_id=chosen.get("group_id", ""),
+        kafka=kafka,
+        start=chosen.get("start", DEFAULTS.start),
+        on_lost_offset=chosen.get("on_lost_offset", DEFAULTS.on_lost_offset),
+        redis_url="" if redis == OFF else redis,
+        metrics_address="" if metrics == OFF else metrics,
+        state=None if state == OFF else Path(state),
+        tick_ms=chosen.get("tick", DEFAULTS.tick_ms),
+        checkpoint_ms=chosen.get("checkpoint", DEFAULTS.checkpoint_ms),
+        limits=limits,
+    )
+
+
+def _validated(values: Mapping[Keys, str]) -> tuple[Connections, list[Finding]]:
+    """Connections of the values that are right, and what is wrong with the others."""
+    raw: dict[str, Any] = {"kafka": {place[1]: value for place, value in values.items() if len(place) == 2}}
+    raw |= {place[0]: value for place, value in values.items() if len(place) == 1}
+    try:
+        return Connections.model_validate(raw), []
+    except ValidationError as error:
+        found = list(findings(error, Connections))
+    wrong = {tuple(str(key) for key in finding.path) for finding in found}
+    return _validated({place: value for place, value in values.items() if place not in wrong})[0], found
+
+
+def _content(path: str) -> str:
+    """The text of a file that holds one value, without the line's end; ValueError says why there is none."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_SECRET_BYTES + 1)
+        text = data.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: this file is not UTF-8 text") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    if len(data) > MAX_SECRET_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_SECRET_BYTES // 1024} KiB, so hardly one value")
+    if not text:
+        raise ValueError(f"{path}: this file is empty")
+    return text
+
+
+def _dotted(variable: str) -> str:
+    return variable.removeprefix(PREFIX).lower().replace("_", ".")
+
+
+def _variable(option: str) -> str:
+    return PREFIX + option.upper().replace(".", "_")
+
+
+def _in_environment(variable: str, message: str, suggestion: str | None = None) -> Mistake:
+    return Mistake("environment", variable, message, suggestion)
+
+
+def _misspelt(environment: Mapping[str, str]) -> list[Mistake]:
+    """Variables that look like one of ours; others with the prefix may belong to anybody."""
+    found = []
+    for name in environment:
+        known = name.removesuffix("_FILE") in VARIABLES or name.startswith(PREFIX)
+        if name.startswith("TIDEGAUGE_") and not known and not _SERVICE_LINK.search(name):
+            bare = {variable.removeprefix("TIDEGAUGE_"): variable for variable in VARIABLES}
+            likely = closest(name.removeprefix("TIDEGAUGE_"), bare)
+            if likely:
+                found.append(_in_environment(name, "this variable is not read", bare[likely]))
+    return found

@@ -1,4 +1,4 @@
-"""Turns what pydantic found into findings in the user's words: what stands there, what should, what was meant."""
+"""Turns what pydantic found into the user's words: what stands there, what should, what was meant."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from flows.config import FIELD_PATTERN, LABEL_PATTERN, SLUG_PATTERN, Section, section_of
+from flows.kafka_options import is_secret
 from flows.mistakes import RULES, Finding, Path, closest, shown
 from flows.notation import A_DURATION, likely_duration, slug
 
@@ -17,6 +18,14 @@ PATTERNS = {
     SLUG_PATTERN: "lower-case letters, digits and _ only",
     LABEL_PATTERN: "a lower-case letter, then lower-case letters, digits and _ only",
     FIELD_PATTERN: "a field such as context.device.type, under context, properties or traits",
+}
+
+PLAIN = {
+    "string_type": "text",
+    "tuple_type": "a list",
+    **dict.fromkeys(("dict_type", "model_type"), "a section (key: value)"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
 }
 
 
@@ -33,65 +42,62 @@ def findings(error: ValidationError, model: type[Section]) -> Iterator[Finding]:
 
 
 def _finding(detail: ErrorDetails, path: Path, model: type[Section]) -> Finding:
-    kind, found, context = detail["type"], shown(detail["input"]), detail.get("ctx", {})
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if path and path[-1] == "[key]":
-        pattern = PATTERNS.get(context.get("pattern", ""), "a shorter name")
-        likely = slug(str(detail["input"])).strip("_")[:64]
-        return Finding(path[:-1], f"found the name {found}, expected {pattern}", likely or None, at_key=True)
+        expected = PATTERNS.get(context.get("pattern", ""), "a shorter one")
+        likely = slug(str(value)).strip("_")[:64] or None
+        return Finding(path[:-1], f"found the name {shown(value)}, expected {expected}", likely, at_key=True)
     if kind == "extra_forbidden":
         return Finding(path, "there is no such key", _likely_key(path, model), at_key=True)
     if kind == "missing":
         return Finding(path, "this is missing", at_key=True)
-    expected, likely_value = _expected(kind, context, detail)
-    return Finding(path, f"found {found}, expected {expected}", likely_value)
+    secret = path and (path[-1] == "redis" or is_secret(str(path[-1])))
+    found = "a value" if secret and isinstance(value, str) else shown(value)
+    return Finding(
+        path, f"found {found}, expected {_expected(detail, context)}", _likely_value(kind, value, context)
+    )
 
 
-def _expected(kind: str, context: Mapping[str, Any], detail: ErrorDetails) -> tuple[str, str | None]:
-    """What should stand there, and what the author most likely meant."""
-    value = detail["input"]
+def _expected(detail: ErrorDetails, context: Mapping[str, Any]) -> str:
+    """What should stand there."""
+    match detail["type"]:
+        case "literal_error":
+            return str(context["expected"]).replace("'", "")  # pydantic words it "'first' or 'latest'"
+        case "value_error":
+            return str(context["error"]).removeprefix("expected ")
+        case "string_pattern_mismatch":
+            return PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
+        case "too_short":
+            return f"at least {context['min_length']}"
+        case "too_long":
+            return f"at most {context['max_length']}"
+        case "string_too_short":
+            return "text that is not empty"
+        case "string_too_long":
+            return f"at most {context['max_length']} characters"
+        case "greater_than_equal":
+            return f"at least {context['ge']}"
+        case "less_than_equal":
+            return f"at most {context['le']}"
+        case kind:
+            return PLAIN.get(kind, detail["msg"])
+
+
+def _likely_value(kind: str, value: object, context: Mapping[str, Any]) -> str | None:
+    """What the author most likely meant."""
+    if kind == "value_error" and A_DURATION in str(context["error"]):
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return f"{value}s"
+        return likely_duration(value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
     if kind == "literal_error":
-        # pydantic words it "'first' or 'latest'"
-        words = re.findall(r"'([^']*)'", context["expected"])
-        return context["expected"].replace("'", ""), closest(value, words) if isinstance(value, str) else None
-    if kind == "value_error":
-        message = str(context["error"]).removeprefix("expected ")
-        if message == A_DURATION:
-            likely = likely_duration(value) if isinstance(value, str) else None
-            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-                return f"{A_DURATION}: a number needs a unit", f"{value}s"
-            return message, likely
-        return message, None
-    if kind == "string_pattern_mismatch":
-        pattern = context["pattern"]
-        likely = slug(value).strip("_")[:64] or None if pattern in (SLUG_PATTERN, LABEL_PATTERN) else None
-        if pattern == FIELD_PATTERN:
-            likely = _likely_field(value)
-        return PATTERNS.get(pattern, f"text like {pattern}"), likely
-    if kind in ("too_short", "too_long"):
-        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        return f"{bound} here", None
-    if kind in ("string_too_short", "string_too_long"):
-        return (
-            "text that is not empty" if kind == "string_too_short" else f"at most {context['max_length']} characters"
-        ), None
-    bounds = {
-        "greater_than_equal": ("at least", "ge"),
-        "less_than_equal": ("at most", "le"),
-    }
-    if kind in bounds:
-        words_, key = bounds[kind]
-        return f"{words_} {context[key]}", None
-    plain = {
-        "string_type": "text",
-        "tuple_type": "a list",
-        "dict_type": "a section (key: value)",
-        "model_type": "a section (key: value)",
-        "dataclass_type": "a section (key: value)",
-        "bool_parsing": "true or false",
-        "bool_type": "true or false",
-        **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
-    }
-    return plain.get(kind, detail["msg"]), None
+        return closest(value, re.findall(r"'([^']*)'", context["expected"]))
+    if kind == "string_pattern_mismatch" and context["pattern"] in (SLUG_PATTERN, LABEL_PATTERN):
+        return slug(value).strip("_")[:64] or None
+    if kind == "string_pattern_mismatch" and context["pattern"] == FIELD_PATTERN:
+        return _likely_field(value)
+    return None
 
 
 def _likely_field(value: str) -> str | None:

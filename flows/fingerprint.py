@@ -1,7 +1,7 @@
 """Which definitions stored state was made with, and what has changed since.
 
-A checkpoint holds `definitions(config)` beside its arrays. One made with others is refused rather than half-read,
-for its numbers would mix two meanings; `describe_difference` says to the operator what changed.
+A checkpoint holds `definitions(config)` beside its arrays. One made with others is refused rather than half
+read, for its numbers would mix two meanings; `describe_difference` says to the operator what changed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from flows.notation import slug
 def definitions(config: Config) -> str:
     """Canonical JSON of everything that stored state depends on; equal texts mean state can be taken over.
 
-    In it: every field of the config as it takes effect. Comments, the order of keys, how a duration is written
-    (`1d`, `24h`), the spelling of a name beyond its slug, and the order of lists that are sets (windows, events,
-    key actions, a step's further alternatives) make no difference. In it too, though less obvious:
+    In it: every field of the config as it takes effect. Comments, the order of keys, how a duration is
+    written (`1d`, `24h`), the spelling of a name beyond its slug, and the order of lists that are sets
+    (windows, events, key actions, a step's further alternatives) make no difference. In it too, though less obvious:
 
     * `product`: the state of one product must not be published as another's by a mistaken path;
     * `shards`: users are dealt out by it;  `minute_history`: so many minutes lie in the state;
     * the vocabulary, not only the lists it is made of: event codes number its entries;
-    * the order of a breakdown's values, as they number the codes; the first name of a step, as it names cells;
+    * the order of a breakdown's values, as they number the codes; a step's first name, as it names cells;
     * `ratio_windows` only when there are funnels: matured conversion keeps counts for each. All else that is
       computed over them comes from published cells and may change freely.
     """

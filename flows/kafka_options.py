@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException
-
 from flows.mistakes import Finding, closest, shown
 
 OWN: Final = {
@@ -40,12 +38,13 @@ USUAL: Final = (
     *("sasl.oauthbearer.method", "sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret"),
     *("sasl.oauthbearer.token.endpoint.url", "sasl.oauthbearer.scope", "sasl.oauthbearer.config"),
     *("ssl.ca.location", "ssl.ca.pem", "ssl.certificate.location", "ssl.certificate.pem"),
-    *("ssl.key.location", "ssl.key.pem", "ssl.key.password", "ssl.keystore.location", "ssl.keystore.password"),
+    *("ssl.key.location", "ssl.key.pem", "ssl.key.password", "ssl.keystore.location"),
+    *("ssl.keystore.password", "fetch.queue.backoff.ms", "fetch.error.backoff.ms"),
     *("ssl.endpoint.identification.algorithm", "enable.ssl.certificate.verification", "ssl.cipher.suites"),
     *("broker.address.family", "socket.keepalive.enable", "socket.timeout.ms", "reconnect.backoff.ms"),
     *("reconnect.backoff.max.ms", "session.timeout.ms", "statistics.interval.ms", "metadata.max.age.ms"),
     *("fetch.min.bytes", "fetch.max.bytes", "fetch.message.max.bytes", "fetch.wait.max.ms"),
-    *("fetch.queue.backoff.ms", "fetch.error.backoff.ms", "queued.min.messages", "queued.max.messages.kbytes"),
+    *("queued.min.messages", "queued.max.messages.kbytes"),
     *("max.partition.fetch.bytes", "receive.message.max.bytes", "check.crcs", "log_level"),
 )
 """What a misspelt option is compared with: librdkafka does not tell its list."""
@@ -56,11 +55,16 @@ _STOP: Final = "tidegauge.stop"
 
 def is_secret(name: str) -> bool:
     """Whether the value of this option must never be shown."""
-    return re.search(r"password|secret|passphrase|\.pem$|oauthbearer\.config|\.key$|_key$|token$", name) is not None
+    return bool(re.search(r"password|secret|passphrase|\.pem$|oauthbearer\.config|\.key$|_key$|token$", name))
 
 
 def check_option(name: str, value: str) -> Finding | None:
-    """What is wrong with an option that a user sets; None: nothing. Creates no client and connects to nothing."""
+    """What is wrong with an option that a user sets; None: nothing. Creates no client."""
+    from confluent_kafka import (
+        Consumer,
+        KafkaException,
+    )  # here: most configurations need no library to be judged
+
     if name in OWN:
         return Finding((name,), f"this cannot be set here: {OWN[name]}", at_key=True)
     if name.endswith("_cb") or not re.fullmatch(r"[a-z0-9._]{1,100}", name):
@@ -73,9 +77,10 @@ def check_option(name: str, value: str) -> Finding | None:
             return None
         if reason.startswith("No such configuration property"):
             return _unknown(name)
-        found = "a value that librdkafka refuses" if is_secret(name) else f"{shown(value)}, which librdkafka refuses"
-        allowed = re.search(r"outside allowed range (\S+)", reason)
-        return Finding((name,), f"found {found}" + (f"; expected {allowed[1].replace('..', ' to ')}" if allowed else ""))
+        found = "a value" if is_secret(name) else shown(value)
+        allowed = re.search(r"outside allowed range (-?\d+)\.\.(-?\d+)", reason)
+        expected = f", expected {allowed[1]} to {allowed[2]}" if allowed else ", which librdkafka refuses"
+        return Finding((name,), f"found {found}{expected}")
     return None
 
 

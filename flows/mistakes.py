@@ -1,6 +1,6 @@
-"""What is wrong with a configuration, said so that it can be put right: where, what was found, what is expected.
+"""What is wrong with a configuration and how to put it right: where, what was found, what is expected.
 
-A `Finding` knows its place by keys; a `Mistake` also knows which file, line and column, or which variable that is.
+A `Finding` knows its place by keys; a `Mistake` knows which file, line and column, or which variable that is.
 """
 
 from __future__ import annotations

@@ -9,11 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Final, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
-
-from flows.config import Between, DurationMs
 from flows.kafka_options import is_secret
 from flows.notation import format_duration
 
@@ -24,24 +21,14 @@ OFF: Final = "off"
 class Limits:
     """Every limit has a name; in the file they stand under `limits:`."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    record_bytes: Annotated[int, Field(ge=256, le=100 * 1024**2)] = 32 * 1024
-    """A larger record is rejected as too_large."""
-    poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    """Records handed on at once."""
-    queued_kbytes: Annotated[int, Field(ge=64, le=2_097_151)] = 32 * 1024
-    """librdkafka's own queue, per process."""
-    skew_ms: Annotated[DurationMs, AfterValidator(Between("1s", "400d")), Field(alias="skew")] = 60_000
-    """How far (event time) a partition may be read ahead of the slowest lagging one."""
-    users_per_shard: Annotated[int, Field(ge=16, le=2**30)] = 4_000_000
-    """Beyond it the longest idle are forgotten, and counted."""
-    held_per_shard: Annotated[int, Field(ge=16, le=2**30)] = 4_000_000
-    """Rows in the reorder buffer."""
-    dead_letters_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = 1_000
-    """Beyond it records are still counted, no longer copied."""
-    publish_fields: Annotated[int, Field(ge=100, le=10_000_000)] = 200_000
-    """Cells in one publish."""
+    record_bytes: int = 32 * 1024  # a larger record is rejected as too_large
+    poll_records: int = 10_000  # records handed on at once
+    queued_kbytes: int = 32 * 1024  # librdkafka's own queue
+    skew_ms: int = 60_000  # how far (event time) a partition may be read ahead of the slowest lagging one
+    users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
+    held_per_shard: int = 4_000_000  # rows in the reorder buffer
+    dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied
+    publish_fields: int = 200_000  # cells in one publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +38,7 @@ class Settings:
     bootstrap_servers: str = ""
     topic: str = "events"
     dead_letter_topic: str = ""  # empty: <topic>.dead
-    group_id: str = ""  # empty: tidegauge-<product>; offsets are committed there for lag tools, never read back
+    group_id: str = ""  # empty: tidegauge-<product>; offsets are committed there for lag tools only
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)  # librdkafka options passed through
     start: Literal["earliest", "latest"] = "earliest"  # without a checkpoint
     on_lost_offset: Literal["stop", "earliest", "latest"] = "stop"
@@ -84,7 +71,7 @@ class Settings:
 
 
 def mask_url(url: str) -> str:
-    """`url` without its password; whatever its form, nothing between the scheme and the last `@` but a user's name."""
+    """`url` without its password: between scheme and last `@` only a user's name is left."""
     scheme, separator, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
     account, at, host = rest.rpartition("@")
     if at:

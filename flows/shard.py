@@ -53,11 +53,10 @@ class Partial:
 
 
 class Shard:
-    """Shard `index` of `config.shards`; holds the users whose hash is `index` modulo that."""
+    """The users whose hash is one number modulo `config.shards`; at most `max_users` of them."""
 
-    def __init__(self, config: Config, index: int, max_users: int = 2**31 - 1) -> None:
+    def __init__(self, config: Config, max_users: int = 2**31 - 1) -> None:
         self._config = config
-        self._index = index
         self._max_users = max_users
         self.clock = StreamClock()
         self.recent = Recent(config.dedup_horizon)
@@ -80,13 +79,16 @@ class Shard:
         """Rows in the reorder buffer."""
         return len(self._held) + sum(map(len, self._fresh)) + self._waiting_rows
 
-    def receive(self, poll: Columns, rows: NDArray[Any]) -> None:
-        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here."""
+    def receive(self, poll: Columns, rows: NDArray[Any], accounts: bool) -> None:
+        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here.
+
+        One shard of all `accounts` for what the poll consumed, rejected and excluded.
+        """
         if len(self._accounting) < poll.partitions:
             grown = np.zeros((poll.partitions, len(ACCOUNTS)), np.int64)
             grown[: len(self._accounting)] = self._accounting
             self._accounting = grown
-        if poll.partition % self._config.shards == self._index:
+        if accounts:
             account = self._accounting[poll.partition]
             account[CONSUMED] += poll.consumed
             account[EXCLUDED] += poll.excluded

@@ -1,7 +1,7 @@
 """Reads YAML so that every value keeps its line, and nothing turns into what its author did not write.
 
-Plain scalars follow JSON: `null`, `true`, `false`, and whole numbers are those; all else is text. The surprises
-of YAML 1.1 are therefore none: `no` is Norway, `on` is a word, `1:30` is text and `2024-01-01` no date.
+Plain scalars follow JSON: `null`, `true`, `false` and whole numbers are those; all else is text. The
+surprises of YAML 1.1 are therefore none: `no` is Norway, `on` is a word, `1:30` is text and `2024-01-01` no date.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Tree:
     flaws: list[Flaw] = field(default_factory=list)
 
     def place(self, path: Path, of_key: bool = False) -> Place | None:
-        """Where `path` stands; for one that is not there, the nearest thing around it. None: an empty file."""
+        """Where `path` stands; for one that is not there, the nearest around it. None: an empty file."""
         if of_key and path in self.keys:
             return self.keys[path]
         for length in range(len(path), -1, -1):

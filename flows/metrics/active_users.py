@@ -27,7 +27,9 @@ from flows.state.windows import Ring, Windows, move, pane_of
 
 DAY_MS = 86_400_000
 ACTIVE = Metric("active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users")
-TODAY = Metric("active_users.day", "Distinct users with an event today (product's time zone).", "users", "Activity")
+TODAY = Metric(
+    "active_users.day", "Distinct users with an event today (product's time zone).", "users", "Activity", "active_users_day"
+)
 STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
 
 
@@ -46,14 +48,15 @@ class ActiveUsers:
         self.windows = Windows(config.windows, len(self._groups))
         self.last = UserRows(np.int64, fill=NO_TIME)
         self.shown = Pairs()
-        self.day = Counters(2)  # local midnight (ms), users active since
+        self.day = Counters(1 + len(self._groups))  # local midnight (ms), then by group the users active since
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         midnight = self._midnight(now_ms)
         if midnight != self.day.values[0]:
-            self.day.values[:] = midnight, np.count_nonzero(self.last.rows[:users] >= midnight)
-        if len(self._groups) > 1:
-            self.shown.reserve(len(rows) * (len(self._groups.split.base)))
+            self.day.values[0] = midnight
+            self.day.values[1:] = self.shown.count_since(midnight, len(self._groups))
+            self.day.values[1] = np.count_nonzero(self.last.rows[:users] >= midnight)
+        self.shown.reserve(len(rows) * len(self._groups.split.base))
         _advance(
             rows,
             now_ms,
@@ -70,7 +73,7 @@ class ActiveUsers:
         return int(now.replace(hour=0, minute=0, second=0, fold=0).timestamp()) * 1000
 
     def read(self) -> NDArray[np.int64]:
-        return np.append(self.windows.totals.ravel(), self.day.values[1])
+        return np.concatenate([self.windows.totals.ravel(), self.day.values[1:]])
 
     def cells(self) -> list[Cell]:
         return [
@@ -78,7 +81,7 @@ class ActiveUsers:
                 Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
                 for window, group in pairs_of(self._config.windows, self._groups)
             ),
-            Cell("active_users.day", TODAY),
+            *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
         ]
 
     def derived(self) -> list[Derived]:
@@ -115,21 +118,21 @@ def _advance(
         before = last[row["slot"]]
         if ts > before:
             last[row["slot"]] = ts
-            if before < day[0] <= ts:
-                day[1] += 1
-            _change_pane(ring, 0, before, ts)
+            _renew(ring, day, 0, before, ts)
         for d in range(len(split.base)):
             group = group_of(split, d, row["dims"])
             at = position(shown, row["slot"], group)
             before = shown.at[at]
             if ts > before:
                 shown.at[at] = ts
-                _change_pane(ring, group, before, ts)
+                _renew(ring, day, group, before, ts)
 
 
 @kernel
-def _change_pane(ring: Ring, group: int, before: int, ts: int) -> None:
-    """Move one user of `group` from the pane of `before` (NO_TIME: from nowhere) to that of `ts`."""
+def _renew(ring: Ring, day: NDArray[np.int64], group: int, before: int, ts: int) -> None:
+    """Move one user of `group` from the time `before` (NO_TIME: from nowhere) to `ts`."""
+    if before < day[0] <= ts:
+        day[1 + group] += 1
     for w in range(len(ring.widths)):
         new = pane_of(ring, w, ts)
         old = -1 if before == NO_TIME else pane_of(ring, w, before)

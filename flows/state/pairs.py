@@ -46,6 +46,11 @@ class Pairs(Container):
             held = self.latest.keys >= 0
             self._fill(self.latest.keys[held], self.latest.at[held], capacity)
 
+    def count_since(self, time_ms: int, groups: int) -> NDArray[np.int64]:
+        """How many users showed each of the `groups` at `time_ms` or later."""
+        newer = self.latest.at >= time_ms
+        return np.bincount(self.latest.keys[newer] & ((1 << GROUP_BITS) - 1), minlength=groups)
+
     def _fill(self, keys: NDArray[Any], at: NDArray[Any], capacity: int) -> None:
         self.latest = _empty(capacity)
         _insert(self.latest, keys, at)

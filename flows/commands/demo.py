@@ -1,0 +1,275 @@
+"""`tidegauge demo`: a simulated web shop, measured live by the real job on an embedded Kafka and Redis.
+
+At the end every published number is compared with what the simulator knows to be true.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import redis
+
+import flows
+from flows.config_file import Loaded, load
+from flows.connectors.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
+from flows.demo.comparison import compare, report, verdict
+from flows.demo.feed import Feed
+from flows.demo.job import Job
+from flows.demo.scenarios import SCENARIOS
+from flows.demo.simulator import HISTORY_EVENTS, Simulator
+from flows.demo.truth import Truth
+from flows.demo.view import Reading, line
+from flows.demo.watch import Reader, Screen
+from flows.mistakes import ConfigErrors
+
+HELP = "watch a simulated product live: needs neither Kafka nor Redis"
+TOPIC = "events"
+METRICS_PORT = 9108
+REFRESH_S = 0.25
+FIRST_PUBLISH_S = 300.0  # compiling on a small, busy machine
+LAST_PUBLISH_S = 120.0  # from the last record sent to its number
+MOST_PER_PARTITION = 15_000  # events of history: 3.5 MB, and the embedded broker keeps 5
+MOST_PARTITIONS = 64
+
+
+class Failed(Exception):  # noqa: N818 - an outcome
+    """The demo cannot go on; the message is for the user."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    scenarios = "; ".join(f"{name}: {scenario.help}" for name, scenario in SCENARIOS.items())
+    parser.add_argument("--seconds", type=_positive, help="end after so long; default: at Ctrl-C")
+    parser.add_argument(
+        "--rate", type=_positive, default=300.0, help="events per second, default %(default)g"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same visitors; default %(default)s")
+    parser.add_argument("--partitions", type=_partitions, default=8, help="of the topic, default %(default)s")
+    parser.add_argument("--config", type=Path, help="what to measure; default: the example of a web shop")
+    parser.add_argument("--inject", choices=list(SCENARIOS), help=scenarios)
+    parser.add_argument("--plain", action="store_true", help="lines of text instead of a page")
+    parser.add_argument("--keep", action="store_true", help="leave the job's state and log where they are")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0: every published number equals the truth; 1: one does not, or something failed; 2: usage."""
+    config = args.config or default_config()
+    try:
+        loaded = load(config, environment={})  # connections are the demo's own
+        demo = Demo(args, config, loaded)
+    except (ConfigErrors, ValueError) as error:
+        print(f"tidegauge demo: {error}", file=sys.stderr)
+        return 2
+    with Screen(plain=args.plain) as screen, _folder(args.keep, screen) as folder, _sigterm_is_ctrl_c():
+        try:
+            return demo.run(screen, folder)
+        except (Failed, EmbeddedError, RuntimeError) as failure:
+            screen.close()
+            screen.say(f"tidegauge demo: {failure}")
+        except KeyboardInterrupt:
+            screen.close()
+            screen.say("stopped; nothing was compared")
+        return 1
+
+
+def default_config() -> Path:
+    """The example of the source tree, else the file that comes with the package."""
+    package = Path(flows.__file__).parent
+    example = package.parent / "deploy" / "examples" / "shop.yaml"
+    return example if example.is_file() else package / "demo" / "demo.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is there to look at while the demo runs."""
+
+    feed: Feed
+    truth: Truth
+    job: Job
+    reader: Reader
+    screen: Screen
+
+
+class Demo:
+    """One run, from an empty Kafka to the comparison."""
+
+    def __init__(self, args: argparse.Namespace, config: Path, loaded: Loaded) -> None:
+        self._config_path = config
+        self._config = loaded.config
+        self._seconds: float | None = args.seconds
+        self._partitions: int = args.partitions
+        self._start_ms = round(time.time() * 1000)
+        self._simulator = Simulator(
+            loaded.config,
+            seed=args.seed,
+            rate=args.rate,
+            partitions=args.partitions,
+            start_ms=self._start_ms,
+            history_events=min(HISTORY_EVENTS, args.partitions * MOST_PER_PARTITION),
+            record_bytes=loaded.settings.limits.record_bytes,
+            scenario=SCENARIOS[args.inject] if args.inject else None,
+        )
+
+    def run(self, screen: Screen, folder: Path) -> int:
+        """The exit code."""
+        truth = Truth(self._config)
+        topics = {TOPIC: self._partitions, f"{TOPIC}.dead": 1}
+        metrics = f"127.0.0.1:{_free_port(METRICS_PORT)}"
+        with EmbeddedKafka(topics) as kafka, EmbeddedRedis() as server:
+            feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), truth, self._start_ms)
+            connections = {
+                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+                "TIDEGAUGE_TOPIC": TOPIC,
+                "REDIS_URL": server.url,
+                "TIDEGAUGE_METRICS_ADDRESS": metrics,
+                "TIDEGAUGE_STATE": str(folder / "state"),
+            }
+            screen.say(f"Kafka    {kafka.bootstrap_servers}, topic {TOPIC}")
+            screen.say(f"Redis    {server.url}, hash tidegauge:v1:{{{self._config.product}}}:live")
+            screen.say(f"metrics  http://{metrics}/metrics")
+            screen.say("sending the last 40 days of a web shop ...")
+            # All of it before the job starts: a reader that had caught up in the middle would find one
+            # partition's yesterday later than another's today.
+            feed.send_history()
+            try:
+                with Job(self._config_path, folder / "job.log", connections) as job:
+                    feed.start()
+                    reader = Reader(server.url, self._config.product)
+                    running = Running(feed, truth, job, reader, screen)
+                    self._watch(running)
+                    screen.close()
+                    feed.close()
+                    code = _compare(running)
+                    if (ended := job.stop()) != 0:
+                        raise Failed(f"the job ended with exit code {ended}:\n{job.last_lines()}")
+                    return code
+            finally:
+                with contextlib.suppress(RuntimeError):  # the first failure is the one to be told
+                    feed.close()
+
+    def _watch(self, running: Running) -> None:
+        """Show the numbers until the time is over or Ctrl-C; returns once something has been published."""
+        began_s = time.monotonic()
+        live_s: float | None = None
+        try:
+            while live_s is None or self._seconds is None or time.monotonic() < live_s + self._seconds:
+                reading = _read(running)
+                if "accounting.consumed" in reading.fields:
+                    live_s = live_s or time.monotonic()
+                    running.screen.show(reading)
+                elif time.monotonic() > began_s + FIRST_PUBLISH_S:
+                    raise Failed(
+                        f"nothing was published within {FIRST_PUBLISH_S:.0f} s:\n{running.job.last_lines()}"
+                    )
+                else:
+                    waited_s = time.monotonic() - began_s
+                    running.screen.wait_for(
+                        f"the job starts, compiling kernels (first run only) ... {waited_s:.0f} s"
+                    )
+                running.feed.check()
+                time.sleep(REFRESH_S)
+        except KeyboardInterrupt:
+            if live_s is None:
+                raise
+
+
+def _read(running: Running) -> Reading:
+    """The newest reading; Failed with the log when the job has ended."""
+    if (code := running.job.exit_code) is not None:
+        raise Failed(f"the job ended with exit code {code}:\n{running.job.last_lines()}")
+    try:
+        return running.reader.read()
+    except redis.RedisError as error:
+        raise Failed(f"the embedded Redis does not answer: {error}") from error
+
+
+def _compare(running: Running) -> int:
+    """Wait until all that was sent is published; then compare, print, and return the exit code."""
+    screen, truth = running.screen, running.truth
+    expected = {f"accounting.{fate}": count for fate, count in truth.accounting().items()}
+    screen.say(
+        f"stopped sending; waiting until all {expected['accounting.consumed']:,} records are counted ..."
+    )
+    deadline_s = time.monotonic() + LAST_PUBLISH_S
+    while True:
+        reading = _read(running)
+        if (reading.number("accounting.consumed") or 0) >= expected["accounting.consumed"]:
+            break
+        if time.monotonic() > deadline_s:
+            raise Failed(f"not all records were counted within {LAST_PUBLISH_S:.0f} s: {line(reading)}")
+        time.sleep(REFRESH_S)
+    as_of, watermark = reading.number("_as_of"), reading.number("_watermark")
+    if as_of is None or watermark is None:
+        raise Failed("the published numbers do not say what time they are of")
+    cells = truth.cells(round(as_of), round(watermark)) if truth.complete else {}
+    if not truth.complete:
+        screen.say("this ran for too long to remember every event: only the accounting is compared")
+    published = (
+        reading.fields if truth.complete else {c: n for c, n in reading.fields.items() if c in expected}
+    )
+    compared = compare(published, cells | expected)
+    screen.console.print(report(compared))
+    screen.say(f"{verdict(compared)} ({reading.freshness()})")
+    return 0 if all(row.equal for row in compared) else 1
+
+
+@contextlib.contextmanager
+def _folder(keep: bool, screen: Screen) -> Iterator[Path]:
+    """A folder of this run's own (mode 0700), which goes away at the end unless it is to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="tidegauge-demo-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            screen.say(f"state and log are kept in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _sigterm_is_ctrl_c() -> Iterator[None]:
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port of the loopback, else one that the system gives."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free enough
+            probe.bind(("127.0.0.1", port))
+            found: int = probe.getsockname()[1]
+            return found
+    raise Failed("no port is free for the metrics")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a positive number, found {text}")
+    return value
+
+
+def _partitions(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= MOST_PARTITIONS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_PARTITIONS}, found {text}")
+    return value

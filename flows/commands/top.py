@@ -1,0 +1,107 @@
+"""`tidegauge top`: a live terminal view of a running deployment, from Redis alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+import redis
+
+from flows.config_file import load
+from flows.demo.view import Reading, line
+from flows.demo.watch import Reader, Screen, products
+from flows.mistakes import ConfigErrors
+
+HELP = "show the live numbers of a running deployment in the terminal"
+REFRESH_S = 0.5
+
+
+class Unclear(Exception):  # noqa: N818 - what the user has to decide
+    """Which product is meant cannot be told; the message says what there is."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "--config", help="the deployment's file: names the product, and Redis unless REDIS_URL is set"
+    )
+    parser.add_argument("--product", help="default: that of --config, else the only one in Redis")
+    parser.add_argument(
+        "--redis", metavar="URL", help="default: REDIS_URL; a URL with a password belongs there"
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="print one line and end; exit code 1 unless data is live"
+    )
+    parser.add_argument("--json", action="store_true", help="print all numbers as JSON and end, as --once")
+    parser.add_argument("--plain", action="store_true", help="lines of text instead of a page")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0: shown and live; 1: Redis does not answer, or (--once, --json) data is stale or absent; 2: usage."""
+    try:
+        loaded = load(args.config, {"redis_url": args.redis})
+    except ConfigErrors as errors:
+        return _fail(2, str(errors))
+    url = loaded.settings.redis_url
+    if not url:
+        return _fail(2, "which Redis? set REDIS_URL, or name one with --redis or in the file of --config")
+    try:
+        reader = Reader(url, args.product or (loaded.config.product if args.config else _only_product(url)))
+        if args.once or args.json:
+            return _print(reader.read(), as_json=args.json)
+    except Unclear as unclear:
+        return _fail(2, str(unclear))
+    except redis.RedisError as error:
+        return _fail(1, f"Redis does not answer: {error}")
+    with Screen(plain=args.plain) as screen:
+        try:
+            _watch(reader, screen)
+        except KeyboardInterrupt:
+            return 0
+
+
+def _watch(reader: Reader, screen: Screen) -> None:
+    """Until Ctrl-C."""
+    while True:
+        try:
+            screen.show(reader.read())
+        except redis.RedisError as error:
+            screen.wait_for(f"Redis does not answer: {error}")
+        time.sleep(REFRESH_S)
+
+
+def _only_product(url: str) -> str:
+    found = products(url)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Unclear(f"which product? --product {' or '.join(found)}")
+    raise Unclear(
+        "nothing is published in this Redis; name the product to wait for with --product or --config"
+    )
+
+
+def _print(reading: Reading, *, as_json: bool) -> int:
+    if as_json:
+        numbers = {cell: _number(text) for cell, text in sorted(reading.fields.items())}
+        told = {"product": reading.product, "state": reading.state, "cells": numbers}
+        print(json.dumps(told, indent=2))
+    else:
+        print(line(reading))
+    return 0 if reading.state == "live" else 1
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"tidegauge top: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,477 @@
+"""Reads all partitions of one process through one Kafka consumer, and keeps them in step.
+
+librdkafka's consumer queue holds the records of all partitions, in runs. A poll takes what is there as one
+list (C speed), cuts it into runs and appends each to its partition's waiting records. Python touches runs;
+what it does per message are a few mapped C methods (measured, ns: partition and grouping 16, error 13,
+value 16, timestamp 57, offsets 8; the bare `consume(10000)` loop is about 880).
+
+Caught up. A partition has been read to its end when librdkafka says so (an empty fetch), or when the next
+offset is the high watermark that came with the last fetch: without the second rule a busy partition would
+never be caught up, since its fetches are never empty.
+
+Skew. While some partition lags, one whose event time is further than `skew_ms` ahead of the slowest lagging
+one is held: paused, its waiting records kept, reported as lagging. It goes on at half that distance, since
+each pause throws away what librdkafka has fetched ahead. The slowest lagging partition is never held, so
+this cannot stand still.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final, Literal, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for_topic
+from flows.connectors.source import SourceError
+from flows.records import Raw
+from flows.settings import Settings
+
+Lost = Literal["stop", "earliest", "latest"]
+
+_IDLE_SECONDS: Final = (
+    0.010  # polls are this far apart at the live edge, so that a trickle is not handled one by one
+)
+_QUERY_SECONDS: Final = 5.0
+_CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
+_COMMIT_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 2.0
+_logger = logging.getLogger(__name__)
+
+_TUNED: Final[dict[str, Any]] = {
+    # After a full queue librdkafka waits this long before it fetches again; its default of 1 s throttles a
+    # fast reader to a sixth.
+    "fetch.queue.backoff.ms": 20,
+    "fetch.wait.max.ms": 20,  # how long a broker may hold an empty answer back, and how late an end is noticed
+    "fetch.max.bytes": 8 * 1024 * 1024,  # one answer; bounds how far the queue can overshoot
+    "queued.min.messages": 100_000,
+}
+_PASSING: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._WAIT_COORD,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+    }
+)
+"""Consumer errors that librdkafka mends by itself. Any other ends the process: it might have skipped
+records.
+"""
+
+
+class Pace(Protocol):
+    """How far the event time of each partition has come. Only a hint: it changes when, never what, is
+    read.
+    """
+
+    def clock_ms(self, partition: int) -> int:
+        """The largest event time accepted from the partition, ms; NO_TIME before the first."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    number: int
+    fetched: int  # offset of the first record not yet received
+    end: int | None  # hand on nothing from here on; None: there is no end
+    waiting: list[Message] = field(default_factory=list)
+    at_end: bool = False  # all that was there has been received
+    told: bool = False  # what the last Raw said: caught up
+    held: bool = False
+    done: bool = False  # everything up to `end` has been received
+
+    @property
+    def lags(self) -> bool:
+        return bool(self.waiting) or not (self.at_end or self.done)
+
+    @property
+    def position(self) -> int:
+        """The offset of the first record not yet handed on.
+
+        With none waiting that is also beyond what no reader sees: transaction markers, compacted records.
+        """
+        return _offset(self.waiting[0]) if self.waiting else self.fetched
+
+
+class Reader:
+    """One consumer, many partitions. Used by one thread; every failure is a `SourceError`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group_id: str,
+        *,
+        pace: Pace | None,
+        stopping: Callable[[], bool],
+        start_seconds: float = START_SECONDS,
+    ) -> None:
+        self.topic = settings.topic
+        self.partitions = 0  # of the topic
+        self._settings = settings
+        self._limit = settings.limits.poll_records
+        self._pace = pace
+        self._stopping = stopping
+        self._start_seconds = start_seconds
+        self._link = Link(settings.bootstrap_servers)
+        self._parts: dict[int, _Partition] = {}
+        self._never_caught_up: set[int] = set()
+        self._last_poll = 0.0
+        self._full = False  # the last poll left records behind
+        self._trouble: KafkaError | None = None
+        self._to_commit: dict[int, int] = {}
+        self._last_commit = 0.0
+        self._commit_failed = False
+        self._consumer = self._connect(group_id)
+
+    def _connect(self, group_id: str) -> Consumer:
+        configuration = options(
+            self._settings,
+            {**_TUNED, "queued.max.messages.kbytes": self._settings.limits.queued_kbytes},
+            {
+                "group.id": group_id,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "error_cb": self._link.on_error,
+                "on_commit": self._on_commit,
+            },
+        )
+        try:
+            return Consumer(configuration)
+        except (KafkaException, TypeError, ValueError) as error:
+            raise SourceError(f"Kafka cannot be used with these options: {_text(error)}") from error
+
+    def find_topic(self) -> int:
+        """The number of partitions; waits for the cluster and the topic, up to `start_seconds`."""
+        try:
+            self.partitions = wait_for_topic(
+                self._consumer,
+                self.topic,
+                self._link,
+                serve=lambda: self._consumer.poll(0),
+                stopping=self._stopping,
+                seconds=self._start_seconds,
+            )
+        except (TimeoutError, InterruptedError) as error:
+            raise SourceError(str(error)) from error
+        return self.partitions
+
+    def add(
+        self, offsets: Mapping[int, int | None], *, start: Literal["earliest", "latest"], to_end: bool
+    ) -> None:
+        """Begin to read these partitions at their next offsets; None: nothing is known yet, so at `start`."""
+        added = []
+        for number, offset in sorted(offsets.items()):
+            end = None
+            if offset is None or to_end:
+                low, high = self._watermarks(number)
+                end = high if to_end else None
+                offset = offset if offset is not None else low if start == "earliest" else high
+            added.append(_Partition(number, offset, end))
+        self._parts.update((part.number, part) for part in added)
+        self._never_caught_up.update(offsets)
+        self._assign(added)
+        for part in added:
+            if part.end is not None and part.end <= part.fetched:
+                self._finish(part)
+
+    def position(self, number: int) -> int | None:
+        """The offset of the next record to hand on; None: the partition has not been added yet."""
+        part = self._parts.get(number)
+        return None if part is None else part.position
+
+    def finished(self, number: int) -> bool:
+        """Whether everything up to the partition's end has been handed on."""
+        part = self._parts[number]
+        return part.done and part.told and not part.waiting
+
+    def poll(self) -> None:
+        """Receive what has come, at most `limits.poll_records`.
+
+        Sleeps up to 10 ms at the live edge: the engine measures its own pauses with the wall clock, and one
+        that is stepped back would stop the source for as long.
+        """
+        if self._link.fatal is not None:
+            raise SourceError(f"Kafka has ended the connection: {self._link.fatal.str()}")
+        if self._pace is not None:
+            self._keep_in_step(self._pace)
+        ready = sum(len(part.waiting) for part in self._parts.values() if not part.held)
+        if ready >= self._limit:
+            return
+        if not ready and not self._full:
+            pause = self._last_poll + _IDLE_SECONDS - time.monotonic()
+            if pause > 0:
+                time.sleep(min(pause, _IDLE_SECONDS))
+        messages = self._consumer.consume(self._limit - ready, 0)
+        self._last_poll = time.monotonic()
+        self._full = len(messages) == self._limit - ready
+        if messages:
+            self._distribute(messages)
+            self._notice_ends(messages)
+
+    def take(self, number: int, monotonic_ms: int | None) -> Raw | None:
+        """The partition's waiting records, at most `limits.poll_records`, or the news that its end was
+        reached.
+        """
+        part = self._parts[number]
+        chunk: list[Message] = []
+        if not part.held:
+            chunk, part.waiting = part.waiting[: self._limit], part.waiting[self._limit :]
+        caught_up = not part.lags
+        if not chunk and caught_up == part.told:
+            return None
+        part.told = caught_up
+        if caught_up:
+            self._never_caught_up.discard(number)
+        offsets: list[Any] = []
+        if chunk:
+            first, last = _offset(chunk[0]), _offset(chunk[-1])
+            whole = last - first + 1 == len(chunk)
+            offsets = list(range(first, last + 1)) if whole else list(map(Message.offset, chunk))
+        return Raw(
+            topic=self.topic,
+            partition=number,
+            partitions=self.partitions,
+            values=list(map(Message.value, chunk)),
+            offsets=offsets,
+            timestamps_ms=[ms for _, ms in map(Message.timestamp, chunk)],
+            caught_up=caught_up,
+            monotonic_ms=monotonic_ms,
+        )
+
+    def lags(self) -> Iterable[tuple[int, int]]:
+        """(partition, records not yet handed on) as of the last fetches, where known."""
+        for part in self._parts.values():
+            high = self._known_high(part)
+            if high >= 0:
+                yield part.number, max(0, high - part.position)
+
+    def all_caught_up(self) -> bool:
+        """Whether every partition of this process has been read to its end at least once."""
+        return not self._never_caught_up
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most
+        every 5 s.
+        """
+        self._to_commit.update(offsets)
+        if self._to_commit and time.monotonic() - self._last_commit >= _COMMIT_SECONDS:
+            self._send_commit()
+
+    def count_partitions(self) -> int | None:
+        """How many partitions the topic has now; None: the cluster does not say within half a second."""
+        if self._link.down:
+            return None
+        try:
+            found = self._consumer.list_topics(self.topic, timeout=_CHECK_SECONDS).topics.get(self.topic)
+        except KafkaException:
+            return None
+        return None if found is None or found.error is not None else len(found.partitions)
+
+    def close(self) -> None:
+        """Send the last commit, if any, and leave; waits 2 s at most for an answer."""
+        if self._to_commit and not self._link.down:
+            self._send_commit()
+            deadline = time.monotonic() + _CLOSE_SECONDS
+            while self._to_commit and not self._commit_failed and time.monotonic() < deadline:
+                self._consumer.consume(1, 0.05)
+        self._consumer.close()
+
+    # Receiving
+
+    def _distribute(self, messages: list[Message]) -> None:
+        begin = 0
+        if any(map(Message.error, messages)):  # an error is true, even the one that says "end of partition"
+            for index, error in enumerate(map(Message.error, messages)):
+                if error is not None:
+                    self._receive(messages[begin:index])
+                    self._on_error(messages[index], error)
+                    begin = index + 1
+        self._receive(messages[begin:] if begin else messages)
+
+    def _receive(self, messages: list[Message]) -> None:
+        if messages:
+            self._on_answer()
+        for number, run in groupby(messages, Message.partition):
+            part = self._parts[number]  # type: ignore[index]
+            records = list(run)
+            if _offset(records[0]) < part.fetched:
+                records = [record for record in records if _offset(record) >= part.fetched]
+            if part.done or not records:
+                continue
+            part.fetched = _offset(records[-1]) + 1
+            part.at_end = False
+            if part.end is not None and part.fetched >= part.end:
+                part.waiting += [record for record in records if _offset(record) < part.end]
+                part.fetched = part.end
+                self._finish(part)
+            else:
+                part.waiting += records
+
+    def _on_answer(self) -> None:
+        self._link.on_answer()
+        self._trouble = None
+
+    def _notice_ends(self, messages: list[Message]) -> None:
+        for number in set(map(Message.partition, messages)):
+            part = self._parts.get(number)  # type: ignore[arg-type]
+            if part is not None and not part.at_end:
+                part.at_end = 0 <= self._known_high(part) <= part.fetched
+
+    def _on_error(self, message: Message, error: KafkaError) -> None:
+        code = error.code()
+        part = self._parts.get(message.partition())  # type: ignore[arg-type]
+        if code == KafkaError._PARTITION_EOF:
+            self._on_answer()
+            if part is not None:
+                part.fetched = max(part.fetched, _offset(message))
+                part.at_end = True
+                if part.end is not None:
+                    self._finish(part)
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
+            self._on_lost(part)
+        elif code in _PASSING or (error.retriable() and not error.fatal()):
+            if self._trouble != error:
+                self._trouble = error
+                _logger.warning("topic %s: %s; still trying", self.topic, error.str())
+        elif code in (
+            KafkaError.UNKNOWN_TOPIC_OR_PART,
+            KafkaError._UNKNOWN_TOPIC,
+            KafkaError._UNKNOWN_PARTITION,
+        ):
+            raise SourceError(
+                f"topic {self.topic} has disappeared from Kafka; the checkpoint still holds what was read from it"
+            )
+        elif code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise SourceError(f"Kafka does not allow this user to read topic {self.topic}")
+        else:
+            where = "" if part is None else f" partition {part.number} at offset {part.fetched}"
+            raise SourceError(f"topic {self.topic}{where} cannot be read: {error.str()} ({error.name()})")
+
+    # Ends, losses, and places to begin
+
+    def _finish(self, part: _Partition) -> None:
+        part.done = part.at_end = True
+        self._consumer.pause([TopicPartition(self.topic, part.number)])
+
+    def _on_lost(self, part: _Partition) -> None:
+        """The next record is not in Kafka any more: stop, or go on where the operator has chosen."""
+        low, high = self._watermarks(part.number)
+        if low <= part.fetched <= high:  # it is back: a leader was behind for a moment
+            self._assign([part])
+            return
+        name = f"topic {self.topic} partition {part.number}"
+        if part.fetched < low:
+            gone = f"{part.fetched} to {low - 1}"
+            loss = f"{low - part.fetched} records ({gone}) were deleted before they were read"
+        else:
+            loss = (
+                f"it ends at offset {high}, before the checkpoint's {part.fetched}: was the topic made anew?"
+            )
+        policy: Lost = self._settings.on_lost_offset
+        if policy == "stop":
+            raise SourceError(
+                f"{name}: {loss}; start with --on-lost-offset earliest to go on with the oldest record there "
+                f"is, latest to go on with new ones, or with an empty state folder to count from scratch"
+            )
+        part.fetched = low if policy == "earliest" else high
+        part.at_end = False
+        _logger.error("%s: %s; going on at offset %d (--on-lost-offset %s)", name, loss, part.fetched, policy)
+        self._assign([part])
+
+    def _assign(self, parts: list[_Partition]) -> None:
+        """(Re)start fetching at `fetched`."""
+        assigned = {one.partition for one in self._consumer.assignment()}
+        again = [TopicPartition(self.topic, part.number) for part in parts if part.number in assigned]
+        if again:
+            self._consumer.incremental_unassign(again)
+        self._consumer.incremental_assign(
+            [TopicPartition(self.topic, part.number, part.fetched) for part in parts]
+        )
+        for part in parts:
+            part.held = False
+
+    def _watermarks(self, number: int) -> tuple[int, int]:
+        """The first offset there is and the one after the last, from the broker."""
+        deadline = time.monotonic() + self._start_seconds
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(
+                    TopicPartition(self.topic, number), timeout=_QUERY_SECONDS
+                )
+                return low, high
+            except KafkaException as error:
+                if self._stopping():
+                    raise SourceError("stopped while waiting for Kafka") from error
+                if time.monotonic() > deadline:
+                    name = f"topic {self.topic} partition {number}"
+                    raise SourceError(f"{name}: Kafka does not tell its offsets ({_text(error)})") from error
+                time.sleep(0.1)
+
+    def _known_high(self, part: _Partition) -> int:
+        """The high watermark of the last fetch; negative: not known."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, part.number), cached=True)
+        return high
+
+    # Keeping in step
+
+    def _keep_in_step(self, pace: Pace) -> None:
+        parts = [part for part in self._parts.values() if not part.done or part.waiting]
+        clocks = [pace.clock_ms(part.number) for part in parts]
+        slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if part.lags), default=None)
+        limit = self._settings.limits.skew_ms
+        for part, clock in zip(parts, clocks, strict=True):
+            ahead = 0 if slowest is None else clock - slowest
+            if not part.held and ahead > limit:
+                part.held, part.at_end = True, False
+                self._consumer.pause([TopicPartition(self.topic, part.number)])
+            elif part.held and ahead <= limit // 2:
+                part.held = False
+                if not part.done:
+                    self._consumer.resume([TopicPartition(self.topic, part.number)])
+
+    # Committing, for lag tools
+
+    def _send_commit(self) -> None:
+        self._last_commit = time.monotonic()
+        offsets = [TopicPartition(self.topic, number, offset) for number, offset in self._to_commit.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            self._on_commit(error.args[0], [])
+
+    def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+        problem = error or next((one.error for one in offsets if one.error), None)
+        if problem is None:
+            self._commit_failed = False
+            for one in offsets:
+                if self._to_commit.get(one.partition) == one.offset:
+                    del self._to_commit[one.partition]
+        elif not self._commit_failed:
+            self._commit_failed = True
+            _logger.warning(
+                "offsets cannot be committed for lag tools (nothing else needs them): %s", problem.str()
+            )
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None  # only a message made by hand has none
+    return offset
+
+
+def _text(error: Exception) -> str:
+    return str(error.args[0].str() if isinstance(error, KafkaException) else error)

@@ -1,0 +1,452 @@
+"""Writes snapshots to Redis: absolute values, all of one publish at once, and never by two runs.
+
+The flow hands over a snapshot and goes on; a thread of its own always writes the newest one, so an outage
+queues nothing: older unsent snapshots are superseded, and only the closed minutes of the configured history
+are kept. One script does a whole publish, so readers see all of it or nothing. It opens with the fence:
+each run takes a token larger than all before, and a larger stored token means that a newer run has taken
+over.
+
+Only what has changed since the last *acknowledged* publish is sent. The script first compares what the hash
+holds (run, time of the last publish, number of fields) with what this run believes it wrote, and writes
+nothing when they differ. Then everything is sent again and whatever else the hash held is gone. So a lost
+reply, a Redis that was emptied, restarted or restored, and another run's writes all end in the same right
+content.
+
+Layout and meaning of all keys: schemas/redis.v1.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha1
+from typing import Any, Final, cast
+
+import msgspec
+import numpy as np
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from flows.cells import Snapshot
+from flows.connectors.redis_trouble import Trouble, explain
+from flows.health import Health
+
+RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
+"""Fields of the live hash that are no cells."""
+
+LIVE_SECONDS: Final = 600
+"""The live hash goes away after so long without a publish: no number is better than an old one."""
+
+MINUTE_MS: Final = 60_000
+
+BACKOFF_SECONDS: Final = (0.1, 1.5)
+"""First and longest pause after a failure: the newest numbers are there 2 s after Redis has come back."""
+
+SOCKET_SECONDS: Final = 1.0
+"""How long one answer may take: ten times what 200,000 fields need."""
+
+TAKE: Final = """
+-- Gives a new run its fencing token, unless another took one since the stored one was read. Carried out late or
+-- twice (its answer may have been lost) it does no harm.
+-- KEYS: fence   ARGV: the stored token ('': none), the new one
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
+PUBLISH: Final = """
+-- Writes one publish, all of it or nothing.
+-- KEYS: fence, live, minute hashes ...
+-- ARGV: token, _published_at, the same of the last publish ('': replace the hash), number of fields then,
+--       seconds to live, channel, and in MessagePack: changed fields [field, value, ...],
+--       vanished fields [field, ...], minutes [[ms to live (0: delete), [field, value, ...]], ...]
+local fence, live, token = KEYS[1], KEYS[2], ARGV[1]
+local stored = tonumber(redis.call('GET', fence))
+if stored and stored > tonumber(token) then
+  return {'fenced', string.format('%.0f', stored)}
+end
+local there = redis.call('HMGET', live, '_run', '_published_at')
+local replace = ARGV[3] == ''
+if replace then
+  -- A publish whose sender has given up waiting can still arrive, after a newer one of the same run.
+  if there[1] == token and (tonumber(there[2]) or 0) >= tonumber(ARGV[2]) then
+    return {'overtaken', there[2]}
+  end
+elseif there[1] ~= token or there[2] ~= ARGV[3] or redis.call('HLEN', live) ~= tonumber(ARGV[4]) then
+  return {'differs'}
+end
+
+local function in_chunks(values, size, write)  -- Lua's unpack takes 8,000 values at most
+  for first = 1, #values, size do
+    write(unpack(values, first, math.min(first + size - 1, #values)))
+  end
+end
+local function set_fields(key, fields)
+  in_chunks(fields, 2000, function(...) redis.call('HSET', key, ...) end)
+end
+
+-- A script is not rolled back, so what can be refused (memory, replica, permission) is tried before any
+-- number of the live hash changes: SET, HSET and EXPIRE here, deleting right before the first value.
+if stored ~= tonumber(token) then redis.call('SET', fence, token) end
+redis.call('HSET', live, '_run', token)
+redis.call('EXPIRE', live, ARGV[5])
+for i, minute in ipairs(cmsgpack.unpack(ARGV[9])) do
+  local key = KEYS[i + 2]
+  redis.call('UNLINK', key)
+  if minute[1] > 0 then
+    set_fields(key, minute[2])
+    redis.call('PEXPIRE', key, minute[1])
+  end
+end
+if replace then
+  redis.call('UNLINK', live)
+else
+  in_chunks(cmsgpack.unpack(ARGV[8]), 1000, function(...) redis.call('HDEL', live, ...) end)
+end
+set_fields(live, cmsgpack.unpack(ARGV[7]))
+redis.call('EXPIRE', live, ARGV[5])
+local told = redis.pcall('PUBLISH', ARGV[6], ARGV[2])
+return {'ok', type(told) == 'number' and 'told' or 'channel refused'}
+"""
+
+logger = logging.getLogger(__name__)
+
+
+class FencedOut(Exception):  # noqa: N818 - an outcome, not a mistake
+    """A newer run publishes this product now; this one must end (exit code 3)."""
+
+
+class RedisRefused(Exception):  # noqa: N818 - as above
+    """Redis cannot be used as configured, and waiting will not help; the message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names of everything that one product has in Redis; the braces keep them in one slot of a cluster."""
+
+    product: str
+
+    @property
+    def live(self) -> str:
+        """Hash of the current numbers."""
+        return f"tidegauge:v1:{{{self.product}}}:live"
+
+    @property
+    def fence(self) -> str:
+        """The largest token that any run has taken."""
+        return f"tidegauge:v1:{{{self.product}}}:fence"
+
+    @property
+    def changes(self) -> str:
+        """Channel that gets the `_published_at` of each publish."""
+        return f"tidegauge:v1:{{{self.product}}}:changes"
+
+    def minute(self, start_ms: int) -> str:
+        """Hash of the closed minute that began at `start_ms`."""
+        start = datetime.fromtimestamp(start_ms // 1000, UTC)
+        return f"tidegauge:v1:{{{self.product}}}:minute:{start:%Y-%m-%dT%H:%M}Z"
+
+
+def format_value(value: int | float) -> str:
+    """The shortest positional decimal that reads back as the same number; 3.0 is `3`."""
+    if isinstance(value, int):
+        return str(value)
+    text = repr(float(value))
+    if "e" in text:
+        return np.format_float_positional(value, trim="-")
+    return text.removesuffix(".0")
+
+
+def live_fields(snapshot: Snapshot) -> dict[str, int | float]:
+    """Cells, accounts and those reserved fields that the snapshot determines, by field name.
+
+    A cell that is no finite number has no value, like one whose denominator is 0, and is left out.
+    """
+    fields = {
+        name: value
+        for name, value in snapshot.cells.items()
+        if not isinstance(value, float) or math.isfinite(value)
+    }
+    totals: Counter[str] = Counter()
+    for partition, accounts in snapshot.accounting.items():
+        totals.update(accounts)
+        for account, records in accounts.items():
+            fields[f"accounting.{account}{{partition={partition}}}"] = records
+    for account, records in totals.items():
+        fields[f"accounting.{account}"] = records
+    fields["_consumed"] = totals["consumed"]
+    if snapshot.as_of_ms is not None:
+        fields["_as_of"] = snapshot.as_of_ms
+    if snapshot.watermark_ms is not None:
+        fields["_watermark"] = snapshot.watermark_ms
+    return fields
+
+
+Minutes = Mapping[int, Mapping[str, int]]
+"""Closed minutes in order: start (ms) -> field -> value. Replaced, never changed in place."""
+
+
+class RedisPublisher:
+    """Keeps one product's keys in Redis equal to the newest snapshot.
+
+    `url` is redis://, rediss:// or unix://, as redis-py reads it; `minute_history_ms` is how long, in event
+    time, a closed minute is kept. The verbs belong to the flow's thread; only `start` and `close` may wait.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        product: str,
+        health: Health,
+        *,
+        minute_history_ms: int = 48 * 3_600_000,
+        wall: Callable[[], float] = time.time,
+        backoff_seconds: tuple[float, float] = BACKOFF_SECONDS,
+        socket_seconds: float = SOCKET_SECONDS,
+    ) -> None:
+        self.keys = Keys(product)
+        self.token = 0  # taken by start()
+        self._health = health
+        self._minute_history_ms = minute_history_ms
+        self._wall = wall
+        self._backoff_seconds = backoff_seconds
+        self._client = _connect(url, socket_seconds)
+        options = self._client.connection_pool.connection_kwargs
+        self._secret = str(options.get("password") or "")
+        self._where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        self._trouble: str | None = None  # the kind of failure that goes on, said once
+        self._thread = threading.Thread(target=self._run, name="redis-publisher", daemon=True)
+        # Shared with the thread, under the condition's lock:
+        self._changed = threading.Condition()
+        self._newest: Snapshot | None = None  # not yet acknowledged
+        self._minutes: Minutes = {}
+        self._closing = False
+        self._abandoned = False
+        self._outcome: Exception | None = None
+        # The thread's own:
+        self._published_at_ms = 0
+        self._written: Mapping[str, int | float] | None = None  # None: what the hash holds is not known
+        self._written_minutes: Minutes = {}
+
+    def start(self) -> None:
+        """Take the fencing token, so that older runs of the product end, and begin to publish.
+
+        Raises `RedisRefused` when Redis refuses this user or its certificate is not trusted. A Redis that
+        is away is waited for in the background.
+        """
+        # Without Redis the token is the time of this start; if Redis comes back with a larger one, a run that
+        # started later was faster, and this one is fenced out like any older one.
+        now_ms = self.token = int(self._wall() * 1000)
+        try:
+            taken = False
+            while not taken:  # each turn lost is another run's start
+                stored = cast(str, self._client.get(self.keys.fence)) or ""
+                self.token = max(now_ms, int(stored) + 1 if stored.isdecimal() else 0)
+                taken = bool(self._script(TAKE, [self.keys.fence], [stored, self.token]))
+        except (redis.RedisError, OSError) as error:
+            trouble = explain(error)
+            if trouble.lasting:
+                raise RedisRefused(self._sentence(trouble, error)) from None
+            self._failed(error)
+        self._thread.start()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Have `snapshot` written as soon as possible, unless a newer one comes first. Returns at once."""
+        with self._changed:
+            self._newest = snapshot
+            self._minutes = self._kept_minutes(snapshot)
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raise what has ended publishing, if anything has: `FencedOut`, or a mistake of the program."""
+        if self._outcome is not None:
+            raise self._outcome
+
+    def close(self, deadline_seconds: float) -> bool:
+        """Write what still waits, for so long at most; True when the newest snapshot is in Redis."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(deadline_seconds)
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+            written = self._newest is None and self._outcome is None
+        if not self._thread.is_alive():
+            self._client.close()
+        return written
+
+    def _kept_minutes(self, snapshot: Snapshot) -> Minutes:
+        if snapshot.as_of_ms is None:
+            return self._minutes
+        too_old = snapshot.as_of_ms - self._minute_history_ms - MINUTE_MS
+        if not snapshot.minutes and next(iter(self._minutes), too_old + 1) > too_old:
+            return self._minutes
+        merged = {**self._minutes, **snapshot.minutes}
+        return {start: merged[start] for start in sorted(merged) if start > too_old}
+
+    def _run(self) -> None:
+        first_pause, longest_pause = self._backoff_seconds
+        pause = first_pause
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._newest is not None or self._closing)
+                    if self._newest is None or self._abandoned:
+                        return
+                    snapshot, minutes, closing = self._newest, self._minutes, self._closing
+                try:
+                    self._write(snapshot, minutes)
+                except (redis.RedisError, OSError) as error:
+                    self._written = None
+                    self._failed(error)
+                    self._pause(pause * random.uniform(0.5, 1), closing)
+                    pause = first_pause if closing else min(2 * pause, longest_pause)
+                else:
+                    pause = first_pause
+                    with self._changed:
+                        if self._newest is snapshot:
+                            self._newest = None
+        except Exception as error:  # FencedOut, or a mistake of ours: the flow must hear of it
+            self._outcome = error
+
+    def _pause(self, seconds: float, already_closing: bool) -> None:
+        """Wait; the call of `close` ends it, for its deadline may be shorter."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._abandoned or (self._closing and not already_closing), timeout=seconds
+            )
+
+    def _write(self, snapshot: Snapshot, minutes: Minutes) -> None:
+        began = time.perf_counter()
+        fields = live_fields(snapshot)
+        # Strictly growing, whatever the wall clock does, for it tells one publish from the next.
+        self._published_at_ms = max(int(self._wall() * 1000), self._published_at_ms + 1)
+        fields["_published_at"] = self._published_at_ms
+        fields["_run"] = self.token
+        reply = self._send(snapshot, fields, minutes)
+        if reply[0] == "differs":
+            logger.warning(
+                "The numbers in Redis at %s are not those last written; writing all again.", self._where
+            )
+            self._written = None
+            reply = self._send(snapshot, fields, minutes)
+        if reply[0] == "fenced":
+            raise FencedOut(
+                f"A newer run publishes product {self.keys.product} to Redis at {self._where}: its fencing "
+                f"token is {reply[1]}, this run's is {self.token}. This run ends; keep only one run per "
+                f"product, or give them different product names."
+            )
+        if reply[0] == "overtaken":
+            raise FencedOut(
+                f"Another run publishes product {self.keys.product} to Redis at {self._where} with this run's "
+                f"fencing token {self.token}: both started without Redis in the same millisecond. This run ends; "
+                f"keep only one run per product, or give them different product names."
+            )
+        self._written, self._written_minutes = fields, minutes
+        self._health.published(time.perf_counter() - began)
+        self._recovered(channel_refused=reply[1] != "told")
+
+    def _send(self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes) -> list[str]:
+        """Call the script: with all fields when it is unknown what the hash holds, else with the changes."""
+        before = self._written or {}
+        changed: list[str] = []
+        for name, value in fields.items():
+            if before.get(name) != value:
+                changed += (name, format_value(value))
+        vanished = [name for name in before if name not in fields]
+        keys, histories = self._minute_changes(snapshot.as_of_ms or 0, minutes)
+        arguments = [
+            self.token,
+            self._published_at_ms,
+            before.get("_published_at", ""),
+            len(before),
+            LIVE_SECONDS,
+            self.keys.changes,
+            # One argument instead of thousands: for 5,000 fields the client packs for 0.1 ms, not 5.9.
+            *(msgspec.msgpack.encode(value) for value in (changed, vanished, histories)),
+        ]
+        return cast(list[str], self._script(PUBLISH, [self.keys.fence, self.keys.live, *keys], arguments))
+
+    def _minute_changes(
+        self, as_of_ms: int, minutes: Minutes
+    ) -> tuple[list[str], list[tuple[int, list[str]]]]:
+        """Keys of minute hashes to write or delete; for each, ms to keep it (0: delete) and its fields."""
+        before = self._written_minutes
+        everything = self._written is None
+        keys: list[str] = []
+        histories: list[tuple[int, list[str]]] = []
+        if minutes is before and not everything:
+            return keys, histories
+        for start, values in minutes.items():
+            if everything or before.get(start) is not values:
+                keys.append(self.keys.minute(start))
+                ttl_ms = max(1, start + MINUTE_MS + self._minute_history_ms - as_of_ms)
+                histories.append((ttl_ms, [text for name in values for text in (name, str(values[name]))]))
+        for start in before:
+            if start not in minutes:
+                keys.append(self.keys.minute(start))
+                histories.append((0, []))
+        return keys, histories
+
+    def _script(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run `script` by its hash; its text is sent only to a Redis that does not know it."""
+        try:
+            return self._client.evalsha(sha1(script.encode()).hexdigest(), len(keys), *keys, *arguments)
+        except redis.exceptions.NoScriptError:
+            return self._client.eval(script, len(keys), *keys, *arguments)
+
+    def _failed(self, error: Exception) -> None:
+        trouble = explain(error)
+        self._health.publish_failed(reachable=trouble.reachable)
+        if trouble.kind != self._trouble:
+            self._trouble = trouble.kind
+            logger.error("%s Counting goes on; the newest numbers follow.", self._sentence(trouble, error))
+
+    def _recovered(self, *, channel_refused: bool) -> None:
+        trouble = "channel" if channel_refused else None
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if channel_refused:
+            logger.warning(
+                "Redis at %s takes the numbers, but does not allow this user to announce them on %s.",
+                self._where,
+                self.keys.changes,
+            )
+        else:
+            logger.info("Redis at %s takes the numbers again.", self._where)
+
+    def _sentence(self, trouble: Trouble, error: Exception) -> str:
+        text = trouble.sentence.format(
+            where=self._where, product=self.keys.product, error=str(error).rstrip(".")
+        )
+        return text.replace(self._secret, "***") if self._secret else text
+
+
+def _connect(url: str, socket_seconds: float) -> redis.Redis:
+    """A client that tries each command once: a repeated publish must be a decision, not an accident."""
+    try:
+        return redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            legacy_responses=False,
+            protocol=2,  # no HELLO, which a minimal ACL need not allow
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=socket_seconds,
+            socket_connect_timeout=socket_seconds,
+        )
+    except ValueError:
+        # The library's message may quote the address, password and all.
+        raise RedisRefused(
+            "The address of Redis cannot be read; expected redis://[[user]:password@]host[:port][/database], "
+            "rediss://... for TLS, or unix://path."
+        ) from None

@@ -1,0 +1,61 @@
+"""What the sources share: how they end, and the ticks that cut their streams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from flows.columns import Tick
+
+Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed"]
+"""How a source has ended: at the end of its input, by `stop()`, since the topic has grown, or by a
+`SourceError`.
+"""
+
+
+class SourceError(RuntimeError):
+    """The input cannot be read (on); the message is one sentence for the operator."""
+
+
+class Ticker:
+    """Numbers the ticks of one process from 1 and says when the next is due.
+
+    `timed=False` (replay, --until-end): ticks still come by the wall, for progress, but carry no time, so
+    that nothing they measure can depend on it.
+    """
+
+    def __init__(
+        self, interval_ms: int, *, timed: bool, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._interval_ms = interval_ms
+        self._timed = timed
+        self._monotonic = monotonic
+        self._number = 0
+        self._next_ms = self.now_ms() + interval_ms
+
+    def now_ms(self) -> int:
+        """This process' monotonic clock."""
+        return int(self._monotonic() * 1000)
+
+    def stamp(self) -> int | None:
+        """The clock as it is handed on: None where time moves with the events only."""
+        return self.now_ms() if self._timed else None
+
+    def due(self) -> Tick | None:
+        """The next tick, once its time has come; ticks missed meanwhile are not made up for."""
+        now_ms = self.now_ms()
+        if now_ms < self._next_ms:
+            return None
+        self._next_ms += self._interval_ms
+        if self._next_ms <= now_ms:
+            self._next_ms = now_ms + self._interval_ms
+        return self._tick()
+
+    def final(self, as_of_ms: int | None = None) -> Tick:
+        """The last tick; `as_of_ms` as in `Tick`."""
+        return self._tick(as_of_ms, final=True)
+
+    def _tick(self, as_of_ms: int | None = None, *, final: bool = False) -> Tick:
+        self._number += 1
+        return Tick(self._number, self.stamp(), as_of_ms, final)

@@ -1,0 +1,335 @@
+"""The simulated product's event stream, in the order in which it arrives: history first, then for ever.
+
+A discrete-event simulation in simulated time: visits begin at a changing rate, each step becomes an event,
+each event is delivered at once or later, and some are sent twice, broken, or come from a robot. Nothing
+here looks at a clock: whoever sends the records waits until each `arrival_ms`. The same arguments give the
+same records.
+
+Disorder is unambiguous on purpose. An event is delivered either less than half the lateness after it
+happened, so it is on time whatever the reader's watermark, or so long after that its own partition has
+moved on by more than twice the lateness, so it is late for every reader.
+
+The past is thinned by a power of its age: of the last minute everything is told, of last month a little. So
+every window from a minute to 30 days holds something, and the whole history fits in the embedded broker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from heapq import heappop, heappush
+from random import Random
+from zlib import crc32
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from flows.config import Config
+from flows.demo.scenarios import NORMAL, Conditions, Scenario
+from flows.demo.shop import EVENTS_PER_VISIT, PERSONAS, Step, Visitor, crawl, new_visitor, visit
+
+HISTORY_MS = 40 * 86_400_000
+HISTORY_EVENTS = 50_000
+THINNING = (
+    1.4  # exponent of the age; with it 50,000 events at 300/s reach from 30 a day to the full last minute
+)
+KNOWN_VISITORS = 50_000  # who can come back; beyond it somebody is forgotten for each new one
+
+RETURNING = 0.45  # share of visits that are tried with a known visitor
+DELAYED = 0.12  # of mobile events: within lateness
+LATE = 0.006  # of mobile events: beyond lateness
+WRONG_CLOCK = 0.002  # of mobile events: the phone is hours ahead
+NO_TIMESTAMP = 0.01  # of web events: the record's timestamp is all there is
+RESENT = 0.01  # of events
+BROKEN = 0.002  # records per event
+MOST_BYTES = 900_000  # Kafka itself takes 1 MB
+ROBOTS = 0.004  # of visits
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What one event says, and when it counts as having happened."""
+
+    user: str
+    ts_ms: int
+    body: Mapping[str, object]  # as sent
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record to send, and what is known of it."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    arrival_ms: int  # when it is to be sent; becomes the Kafka record timestamp
+    event: Event | None  # None: broken
+    reason: str = ""  # why a broken record has to be rejected
+    resent: bool = False  # a copy of an earlier record of the same partition
+    clamped: bool = False  # its timestamp lies ahead, so it counts at its arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event on its way."""
+
+    visitor: Visitor
+    event: Event
+    late: bool = False
+    resent: bool = False
+    clamped: bool = False
+
+
+@dataclass(slots=True)
+class Visit:
+    """A visit that goes on: its next step is known, for it has its time."""
+
+    visitor: Visitor
+    steps: Iterator[Step]
+    next: Step
+
+
+class Arrival:
+    """The next visit begins."""
+
+
+class Simulator:
+    """A web shop that goes live at `start_ms` after `HISTORY_MS` of past; `records()` never ends."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        seed: int = 1,
+        rate: float = 300.0,  # live events per second at the hour of the start, before the scenario
+        partitions: int = 8,
+        start_ms: int,
+        history_events: int = HISTORY_EVENTS,
+        record_bytes: int = 32 * 1024,  # the reader's limit, which a broken record may exceed
+        scenario: Scenario | None = None,
+    ) -> None:
+        if rate <= 0 or partitions < 1 or config.lateness < 1000:
+            raise ValueError(
+                "the simulation needs a positive rate, a partition, and a lateness of at least 1s"
+            )
+        self._random = Random(seed)
+        self._rate = rate
+        self._partitions = partitions
+        self._start_ms = start_ms
+        self._lateness_ms = config.lateness
+        self._resend_ms = max(1000, min(60_000, config.dedup_horizon // 4))
+        self._zone = ZoneInfo(config.time_zone)
+        self._scenario = scenario
+        self._full_ms = _full_rate_ms(rate, history_events)
+        self._breakages = [*BREAKAGES, *([_oversized(record_bytes)] if record_bytes < MOST_BYTES else [])]
+        self._clocks = [0] * partitions  # largest event time by partition, as a reader will see it
+        self._waiting: list[tuple[int, int, Arrival | Visit | Delivery]] = []
+        self._pushed = 0
+        self._visitors = 0
+        self._messages = 0
+        self._known: list[Visitor] = []
+        self._robots = [Visitor(f"crawler-{n}", PERSONAS[0], "web", bot=True) for n in (1, 2)]
+        self._push(start_ms - HISTORY_MS, Arrival())
+
+    def records(self) -> Iterator[Record]:
+        """All records in the order of `arrival_ms`."""
+        while True:
+            now_ms, _, what = heappop(self._waiting)
+            if isinstance(what, Delivery):
+                yield from self._deliver(now_ms, what)
+            elif isinstance(what, Visit):
+                self._act(now_ms, what)
+            else:
+                self._welcome(now_ms)
+
+    def _push(self, at_ms: int, what: Arrival | Visit | Delivery) -> None:
+        self._pushed += 1  # breaks ties in the order of pushing
+        heappush(self._waiting, (at_ms, self._pushed, what))
+
+    # Visits
+
+    def _welcome(self, now_ms: int) -> None:
+        conditions = self._conditions(now_ms)
+        gap_s = self._random.expovariate(self._visits_per_second(now_ms, conditions))
+        self._push(now_ms + max(1, round(gap_s * 1000)), Arrival())
+        visitor = self._choose_visitor()
+        steps = crawl(self._random) if visitor.bot else visit(visitor, conditions, self._random)
+        visitor.visiting = True
+        self._act(now_ms, Visit(visitor, steps, next(steps)))
+
+    def _conditions(self, now_ms: int) -> Conditions:
+        return NORMAL if self._scenario is None else self._scenario.at((now_ms - self._start_ms) / 1000)
+
+    def _visits_per_second(self, now_ms: int, conditions: Conditions) -> float:
+        age_ms = self._start_ms - now_ms
+        thinned = 1.0 if age_ms <= self._full_ms else (self._full_ms / age_ms) ** THINNING
+        hour_of_day = self._rhythm(now_ms) / self._rhythm(self._start_ms)
+        return self._rate / EVENTS_PER_VISIT * thinned * hour_of_day * conditions.traffic
+
+    def _rhythm(self, at_ms: int) -> float:
+        """Visits by the local time of day: most at 20 h, fewest at 8 h."""
+        local = datetime.fromtimestamp(at_ms / 1000, self._zone)
+        return 1 + 0.6 * math.cos((local.hour + local.minute / 60 - 20) * math.tau / 24)
+
+    def _choose_visitor(self) -> Visitor:
+        if self._random.random() < ROBOTS:
+            return self._random.choice(self._robots)
+        if self._known and self._random.random() < RETURNING:
+            visitor = self._random.choice(self._known)
+            if not visitor.visiting and self._random.random() < visitor.persona.returns:
+                return visitor
+        self._visitors += 1
+        visitor = new_visitor(self._visitors, self._random)
+        if len(self._known) < KNOWN_VISITORS:
+            self._known.append(visitor)
+        else:
+            self._known[self._random.randrange(KNOWN_VISITORS)] = visitor
+        return visitor
+
+    def _act(self, now_ms: int, going: Visit) -> None:
+        """The visitor does the next step now; its event sets out, and the step after it is planned."""
+        self._send(now_ms, going.visitor, going.next)
+        following = next(going.steps, None)
+        if following is None:
+            going.visitor.visiting = False
+            return
+        going.next = following
+        self._push(now_ms + max(1, round(following.pause_s * 1000)), going)
+
+    # Events on their way
+
+    def _send(self, now_ms: int, visitor: Visitor, step: Step) -> None:
+        luck = self._random.random()
+        body = self._body(visitor, step)
+        stamp: object = _timestamp(now_ms, visitor.platform)
+        delay_ms = self._random.randrange(5, 150)
+        late = clamped = False
+        ts_ms = now_ms
+        if visitor.mobile:
+            if luck < LATE:
+                late, delay_ms = True, int(self._lateness_ms * self._random.uniform(6, 24))
+            elif luck < LATE + DELAYED:
+                delay_ms = int(self._lateness_ms * self._random.uniform(0.02, 0.45))
+            elif luck < LATE + DELAYED + WRONG_CLOCK:
+                stamp = _timestamp(now_ms + 2 * 3_600_000, visitor.platform)
+                clamped = True
+        elif luck < NO_TIMESTAMP:
+            stamp = None
+        if clamped or stamp is None:
+            ts_ms = now_ms + delay_ms  # the reader knows only when it arrived
+        if stamp is not None:
+            body["timestamp"] = stamp
+        user = str(body.get("userId", visitor.anonymous_id))
+        self._push(now_ms + delay_ms, Delivery(visitor, Event(user, ts_ms, body), late=late, clamped=clamped))
+
+    def _body(self, visitor: Visitor, step: Step) -> dict[str, object]:
+        self._messages += 1
+        body: dict[str, object] = {
+            "messageId": f"m-{self._messages:x}-{self._random.getrandbits(48):012x}",
+            "type": step.kind,
+            "anonymousId": visitor.anonymous_id,
+        }
+        context: dict[str, object] = {}
+        if visitor.platform is not None:
+            context["device"] = {"type": visitor.platform}
+        if visitor.bot:
+            context["bot"] = True
+        body["context"] = context
+        if visitor.user_id is not None:
+            body["userId"] = visitor.user_id
+        if step.kind == "track":
+            body["event"] = step.name
+            body["properties"] = step.properties
+        elif step.kind == "identify":
+            body["traits"] = {"plan": "free"}
+        else:
+            body["name"] = step.name
+        return body
+
+    def _deliver(self, now_ms: int, delivery: Delivery) -> Iterator[Record]:
+        visitor, event = delivery.visitor, delivery.event
+        partition = crc32(visitor.anonymous_id.encode()) % self._partitions
+        if delivery.late and self._clocks[partition] < event.ts_ms + 2 * self._lateness_ms:
+            self._push(now_ms + 6 * self._lateness_ms, delivery)  # not yet late for certain
+            return
+        if not visitor.bot:
+            self._clocks[partition] = max(self._clocks[partition], event.ts_ms)
+        yield Record(
+            partition,
+            key=event.user.encode(),
+            value=msgspec.json.encode(event.body),
+            arrival_ms=now_ms,
+            event=event,
+            resent=delivery.resent,
+            clamped=delivery.clamped,
+        )
+        counts_at_arrival = delivery.clamped or "timestamp" not in event.body
+        if self._random.random() < RESENT and not (delivery.resent or counts_at_arrival):
+            again_ms = now_ms + self._random.randrange(200, self._resend_ms)
+            self._push(again_ms, Delivery(visitor, event, resent=True))
+        if self._random.random() < BROKEN:
+            yield self._broken(now_ms)
+
+    def _broken(self, now_ms: int) -> Record:
+        reason, make = self._random.choice(self._breakages)
+        value = make(now_ms)
+        return Record(
+            self._random.randrange(self._partitions), None, value, now_ms, event=None, reason=reason
+        )
+
+
+def _full_rate_ms(rate: float, history_events: int) -> float:
+    """How long before the start the thinning ends, so that the history has about `history_events` events."""
+
+    def events(full_ms: float) -> float:
+        thinned: float = (1 - (full_ms / HISTORY_MS) ** (THINNING - 1)) / (THINNING - 1)
+        return rate * full_ms / 1000 * (1 + thinned)
+
+    low, high = 1.0, float(HISTORY_MS)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if events(middle) < history_events else (low, middle)
+    return low
+
+
+def _timestamp(at_ms: int, platform: str | None) -> str | int:
+    """One instant as three clients write it: RFC 3339 in UTC, with an offset, and epoch milliseconds."""
+    if platform == "android":
+        return at_ms
+    if platform == "ios":
+        local = datetime.fromtimestamp(at_ms / 1000, timezone(timedelta(hours=2)))
+        return local.isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _written(**fields: object) -> bytes:
+    return msgspec.json.encode(fields)
+
+
+Breakage = tuple[str, Callable[[int], bytes | None]]
+
+
+def _oversized(limit_bytes: int) -> Breakage:
+    return "too_large", lambda now_ms: _written(
+        type="page", userId="u-1", timestamp=now_ms, name="x" * limit_bytes
+    )
+
+
+BREAKAGES: tuple[Breakage, ...] = (
+    ("empty", lambda now_ms: None),
+    ("not_json", lambda now_ms: b'{"type": "track", "event": "Product Vie'),
+    ("not_json", lambda now_ms: b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV*\xa9"),
+    ("not_an_object", lambda now_ms: b'[{"type": "page"}]'),
+    ("missing_field", lambda now_ms: _written(type="track", userId="u-1", timestamp=now_ms)),
+    ("missing_field", lambda now_ms: _written(type="page", timestamp=now_ms)),
+    ("bad_id", lambda now_ms: _written(type="page", userId="undefined", timestamp=now_ms)),
+    ("bad_type", lambda now_ms: _written(type="page", userId=4711, timestamp=now_ms)),
+    (
+        "bad_timestamp",
+        lambda now_ms: _written(type="page", userId="u-1", timestamp="two days ago"),
+    ),
+    ("bad_timestamp", lambda now_ms: _written(type="page", userId="u-1", timestamp="9999-12-31T23:59:59Z")),
+)
+"""Broken records: the reason a reader has to give, and the value at a time."""

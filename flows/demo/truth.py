@@ -1,0 +1,363 @@
+"""The simulator's own knowledge of its true numbers, at any stream clock and watermark.
+
+It is told every record that was sent, in the order of sending, and knows what the pipeline has to find out:
+which are copies, broken or unwanted, and when each event happened. Lateness follows from the order within
+the partition: an event is late when its partition had already moved on by more than the lateness (the
+simulator sees to it that no other reading is possible). From that, `cells` recomputes METRICS.md 3.1 to 3.5
+from scratch with plain loops.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from flows.config import OTHER, UNKNOWN, Breakdown, Config, Funnel, format_duration
+from flows.demo.simulator import Record
+from flows.demo.stories import Attempt, Happened, Session, attempts, sessions, slug, transitions
+
+BOUNDS_S = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
+DAY_MS = 86_400_000
+MOST_EVENTS = 2_000_000
+"""More is not remembered (1.8 hours at 300/s), and then there is nothing to compare with."""
+
+
+def window_from_ms(now_ms: int, window_ms: int) -> int:
+    """The first millisecond of a trailing window: of 60 panes, the last of which holds `now_ms`."""
+    first_pane = now_ms * 60 // window_ms - 59
+    return -(-first_pane * window_ms // 60)
+
+
+class Tally(Counter[str]):
+    """Numbers by cell name; one thing is counted in total and under its breakdown labels."""
+
+    def count(self, name: str, labels: Iterable[str], amount: int = 1) -> None:
+        """Add `amount` to the cell and to the same cell of each label."""
+        self[name] += amount
+        for label in labels:
+            self[name + label] += amount
+
+
+class Truth:
+    """What was sent, and what is true of it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._excluded = {slug(name) for name in config.exclude.events}
+        self._clocks: dict[int, int] = {}
+        self._accounting: Counter[str] = Counter()
+        self._users: dict[str, int] = {}
+        # One accepted event each, in the order of sending.
+        self._ts_ms = array("q")
+        self._user = array("l")
+        self._sort = array("L")  # index into _sorts
+        self._late = array("b")
+        self._sorts: dict[tuple[str, str, tuple[str, ...]], int] = {}  # (kind, name, labels)
+        self.complete = True  # False: more was sent than is remembered
+
+    def record(self, record: Record) -> None:
+        """Note one record as sent; to be called in the order of sending."""
+        for fate in self._judge(record):
+            self._accounting[fate] += 1
+
+    def _judge(self, record: Record) -> tuple[str, ...]:
+        """Under which names of the accounting the record counts; an accepted event is remembered."""
+        if record.event is None:
+            return "consumed", f"rejected.{record.reason}"
+        body = record.event.body
+        kind = str(body["type"])
+        names = {"page": "page_viewed", "screen": "screen_viewed", "track": slug(str(body.get("event")))}
+        name = names.get(kind, kind)
+        context = body.get("context")
+        bot = isinstance(context, Mapping) and context.get("bot") is True
+        if name in self._excluded or (bot and self._config.exclude.bots):
+            return "consumed", "excluded"
+        ts_ms = record.event.ts_ms
+        clock_ms = self._clocks.get(record.partition, ts_ms)
+        self._clocks[record.partition] = max(clock_ms, ts_ms)
+        if record.resent:
+            return "consumed", "duplicate"
+        late = ts_ms < clock_ms - self._config.lateness
+        labels = tuple(
+            f"{{{dimension}={_label(body, breakdown)}}}"
+            for dimension, breakdown in self._config.breakdowns.items()
+        )
+        if len(self._ts_ms) < MOST_EVENTS:
+            self._ts_ms.append(ts_ms)
+            self._user.append(self._users.setdefault(record.event.user, len(self._users)))
+            self._sort.append(self._sorts.setdefault((kind, name, labels), len(self._sorts)))
+            self._late.append(late)
+        else:
+            self.complete = False
+        clamped = ("clamped",) if record.clamped else ()
+        return "consumed", "accepted", "late" if late else "on_time", *clamped
+
+    def accounting(self) -> Counter[str]:
+        """Records by what has to become of them: consumed, accepted, on_time, late, rejected.<reason>..."""
+        return self._accounting.copy()
+
+    def cells(self, as_of_ms: int, watermark_ms: int) -> dict[str, int | float]:
+        """All numbers of events, active users, sessions, funnels and lifecycle.
+
+        Counts of nothing and ratios with nothing below are left out.
+        """
+        tally = Tally()
+        self._count_arrivals(tally, as_of_ms)
+        book = _Book(self._config, watermark_ms, tally)
+        for story in self._stories(watermark_ms):
+            book.tell(story)
+        return {**tally, **dict(_derived(self._config, tally)), **book.conversion_live()}
+
+    def _of(self, family: str, labels: Sequence[str]) -> tuple[str, ...]:
+        return _labels_of(self._config, family, labels)
+
+    def _count_arrivals(self, tally: Tally, as_of_ms: int) -> None:
+        config = self._config
+        names = set(config.vocabulary())
+        sorts = list(self._sorts)
+        for window in config.windows:
+            w, from_ms = format_duration(window), window_from_ms(as_of_ms, window)
+            arrived = Counter(
+                sort
+                for ts_ms, sort in zip(self._ts_ms, self._sort, strict=True)
+                if from_ms <= ts_ms <= as_of_ms
+            )
+            for sort, events in arrived.items():
+                _, name, labels = sorts[sort]
+                of_events = self._of("events", labels)
+                tally.count(f"events.{w}", of_events, events)
+                tally.count(f"events.{name if name in names else OTHER}.{w}", of_events, events)
+        now = datetime.fromtimestamp(as_of_ms / 1000, ZoneInfo(config.time_zone))
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        for label, latest in self._last_seen(as_of_ms).items():
+            for window in config.windows:
+                from_ms = window_from_ms(as_of_ms, window)
+                tally[f"active_users.{format_duration(window)}{label}"] = sum(
+                    ts >= from_ms for ts in latest.values()
+                )
+            if label == "":
+                tally["active_users.day"] = sum(ts >= midnight.timestamp() * 1000 for ts in latest.values())
+
+    def _last_seen(self, as_of_ms: int) -> dict[str, dict[int, int]]:
+        """For everybody ("") and each breakdown label: user -> time of the latest event that makes active."""
+        listed = self._config.active_users.events
+        active = None if listed is None else {slug(name) for name in listed}
+        groups: list[list[dict[int, int]]] = []  # by sort: where its events leave a trace
+        seen: dict[str, dict[int, int]] = {"": {}}
+        for _, name, labels in self._sorts:
+            makes_active = active is None or name in active
+            of_users = ("", *self._of("active_users", labels)) if makes_active else ()
+            groups.append([seen.setdefault(label, {}) for label in of_users])
+        for ts_ms, user, sort in zip(self._ts_ms, self._user, self._sort, strict=True):
+            if ts_ms <= as_of_ms:
+                for latest in groups[sort]:
+                    latest[user] = max(latest.get(user, ts_ms), ts_ms)
+        return seen
+
+    def _stories(self, watermark_ms: int) -> Iterable[list[Happened]]:
+        """The on-time events before the watermark, by user, in event-time order (ties: order of sending)."""
+        sorts = list(self._sorts)
+        stories: dict[int, list[Happened]] = {}
+        for ts_ms, user, sort, late in zip(self._ts_ms, self._user, self._sort, self._late, strict=True):
+            if not late and ts_ms < watermark_ms:
+                stories.setdefault(user, []).append(Happened(ts_ms, *sorts[sort]))
+        for story in stories.values():
+            story.sort(key=lambda event: event.ts_ms)
+            yield story
+
+
+class _Book:
+    """Counts what the stories of users tell, as it stands at a watermark."""
+
+    def __init__(self, config: Config, watermark_ms: int, tally: Tally) -> None:
+        self._config = config
+        self._now_ms = watermark_ms
+        self._tally = tally
+        self._ages: dict[
+            str, tuple[Counter[int], Counter[int]]
+        ] = {}  # conversion_live cell -> converted, censored
+
+    def tell(self, story: Sequence[Happened]) -> None:
+        """Count one user."""
+        for session in sessions(story, self._config):
+            self._count_session(session)
+        for name, funnel in self._config.funnels.items():
+            for attempt in attempts(story, funnel):
+                self._count_attempt(f"funnel.{name}", funnel, attempt)
+        self._count_transitions(story)
+
+    def _windows_of(self, time_ms: int, windows: Iterable[int] | None = None) -> list[str]:
+        """The windows in which something of that time counts now."""
+        chosen = self._config.windows if windows is None else windows
+        return [format_duration(w) for w in chosen if time_ms >= window_from_ms(self._now_ms, w)]
+
+    def _count_session(self, session: Session) -> None:
+        config, count = self._config, self._tally.count
+        labels = _labels_of(config, "sessions", session.first.labels)
+        engaged = session.engaged(config)
+        for w in self._windows_of(session.start_ms):
+            count(f"sessions.started.{w}", labels)
+        settling_pane = self._now_ms // 15_000 - session.start_ms // 15_000
+        if 20 <= settling_pane < 60:
+            count("sessions.settling", labels)
+            count("sessions.settling_engaged", labels, engaged)
+        closing_ms = session.last_ms + config.sessions.timeout
+        if not self._now_ms > closing_ms:
+            count("sessions.open", labels)
+            return
+        for w in self._windows_of(closing_ms):
+            count(f"sessions.closed.{w}", labels)
+            count(f"sessions.bounced.{w}", labels, not engaged)
+            count(f"sessions.duration_ms.{w}", labels, session.duration_ms)
+            count(f"sessions.events.{w}", labels, session.events)
+            count(f"sessions.key_actions.{w}", labels, session.key_actions)
+            for bound in BOUNDS_S:
+                count(f"sessions.duration_le_{bound}.{w}", labels, session.duration_ms <= bound * 1000)
+
+    def _count_attempt(self, prefix: str, funnel: Funnel, attempt: Attempt) -> None:
+        count = self._tally.count
+        labels = _labels_of(self._config, "funnels", attempt.entry.labels)
+        for w in self._windows_of(attempt.start_ms):
+            for step in funnel.step_names()[: attempt.reached]:
+                count(f"{prefix}.{step}.{w}", labels)
+            count(f"{prefix}.{attempt.state(funnel, self._now_ms)}.{w}", labels)
+            if attempt.converted_ms is not None:
+                took_ms = attempt.converted_ms - attempt.start_ms
+                count(f"{prefix}.convert_ms.{w}", labels, took_ms)
+                for bound in BOUNDS_S:
+                    count(f"{prefix}.convert_le_{bound}.{w}", labels, took_ms <= bound * 1000)
+        matured_ms = self._now_ms - funnel.window
+        if matured_ms > attempt.start_ms:
+            for window in self._config.ratio_windows:
+                if attempt.start_ms >= window_from_ms(matured_ms, window):
+                    w = format_duration(window)
+                    count(f"{prefix}.matured.{w}", labels)
+                    count(f"{prefix}.matured_converted.{w}", labels, attempt.converted_ms is not None)
+        self._count_age(prefix, funnel, attempt, labels)
+
+    def _count_age(self, prefix: str, funnel: Funnel, attempt: Attempt, labels: Iterable[str]) -> None:
+        if attempt.start_ms < window_from_ms(self._now_ms, funnel.window):
+            return
+        until_ms = self._now_ms if attempt.converted_ms is None else attempt.converted_ms
+        age = min(until_ms * 60 // funnel.window - attempt.start_ms * 60 // funnel.window, 59)
+        for label in ("", *labels):
+            converted, censored = self._ages.setdefault(prefix + label, (Counter(), Counter()))
+            (censored if attempt.converted_ms is None else converted)[age] += 1
+
+    def _count_transitions(self, story: Sequence[Happened]) -> None:
+        told = transitions(story, self._config.churn_after, self._now_ms)
+        for transition in told:
+            for w in self._windows_of(transition.at_ms):
+                self._tally[f"users.{transition.kind}.{w}"] += 1
+        self._tally["users.known"] += 1
+        self._tally["users.alive"] += told[-1].kind != "churned"
+
+    def conversion_live(self) -> dict[str, float]:
+        """Kaplan-Meier over the attempts of the trailing funnel window, and its standard error."""
+        cells = {}
+        for cell, (converted, censored) in self._ages.items():
+            prefix, brace, label = cell.partition("{")
+            at_risk = converted.total() + censored.total()
+            survival, variance = 1.0, 0.0
+            for age in range(60):
+                if at_risk:
+                    survival *= 1 - converted[age] / at_risk
+                    if converted[age] < at_risk:
+                        variance += converted[age] / (at_risk * (at_risk - converted[age]))
+                at_risk -= converted[age] + censored[age]
+            cells[f"{prefix}.conversion_live{brace}{label}"] = 1 - survival
+            cells[f"{prefix}.conversion_live_se{brace}{label}"] = survival * math.sqrt(variance)
+        return cells
+
+
+def _label(body: Mapping[str, object], breakdown: Breakdown) -> str:
+    """The breakdown value that an event counts under."""
+    found: object = body
+    for part in breakdown.field.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    if found is None or found == "":
+        return UNKNOWN
+    if isinstance(found, Mapping | list):
+        return OTHER
+    text = found if isinstance(found, str) else msgspec.json.encode(found).decode()
+    return slug(text) if slug(text) in map(slug, breakdown.values) else OTHER
+
+
+def _labels_of(config: Config, family: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """Those of an event's labels that the config wants for a family."""
+    wanted = [family in breakdown.of for breakdown in config.breakdowns.values()]
+    return tuple(label for label, wants in zip(labels, wanted, strict=True) if wants)
+
+
+def _derived(config: Config, tally: Tally) -> Iterable[tuple[str, float]]:
+    """Ratios of what was counted, for every label that was seen; undefined ones are left out."""
+    labels = {"", *(brace + rest for _, brace, rest in (cell.partition("{") for cell in tally))}
+    for label in labels:
+
+        def n(cell: str, label: str = label) -> int:
+            return tally[cell + label]
+
+        for cell, top, bottom in _ratios(config, n):
+            if bottom:
+                yield cell + label, top / bottom
+        for cell, q, total, histogram in _histograms(config):
+            if n(total):
+                bounds = [n(histogram.format(bound)) for bound in BOUNDS_S]
+                yield cell + label, quantile_ms(q, n(total), bounds)
+
+
+def _ratios(config: Config, n: Callable[[str], int]) -> Iterable[tuple[str, float, float]]:
+    """(cell, numerator, denominator) of every ratio, from the counts."""
+    if {DAY_MS, 30 * DAY_MS} <= set(config.windows):
+        yield "stickiness", n("active_users.24h"), n("active_users.30d")
+    settling = n("sessions.settling")
+    yield "bounce_rate_provisional", settling - n("sessions.settling_engaged"), settling
+    for w in map(format_duration, config.ratio_windows):
+        closed, started = n(f"sessions.closed.{w}"), n(f"sessions.started.{w}")
+        yield f"bounce_rate.{w}", n(f"sessions.bounced.{w}"), closed
+        yield f"session_duration_mean.{w}", n(f"sessions.duration_ms.{w}"), closed
+        yield f"events_per_session.{w}", n(f"sessions.events.{w}"), closed
+        yield f"key_actions_per_session.{w}", n(f"sessions.key_actions.{w}"), closed
+        yield f"sessions_per_user.{w}", started, n(f"active_users.{w}")
+        churned = n(f"users.churned.{w}")
+        at_start = n("users.alive") - n(f"users.new.{w}") - n(f"users.resurrected.{w}") + churned
+        yield f"user_churn_rate.{w}", churned, at_start
+        for name, funnel in config.funnels.items():
+            f = f"funnel.{name}"
+            reached = [n(f"{f}.{step}.{w}") for step in funnel.step_names()]
+            for number, (before, after) in enumerate(pairwise(reached), 2):
+                yield f"{f}.drop_off_{number:02d}.{w}", before - after, before
+            yield f"{f}.convert_mean.{w}", n(f"{f}.convert_ms.{w}"), n(f"{f}.converted.{w}")
+            yield f"{f}.conversion_matured.{w}", n(f"{f}.matured_converted.{w}"), n(f"{f}.matured.{w}")
+
+
+def _histograms(config: Config) -> Iterable[tuple[str, float, str, str]]:
+    """(cell, q, cell of the count, cells of the cumulative histogram) of every quantile."""
+    for w in map(format_duration, config.ratio_windows):
+        for name, q in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95)):
+            bounds = f"sessions.duration_le_{{}}.{w}"
+            yield f"session_duration_{name}.{w}", q, f"sessions.closed.{w}", bounds
+            if name == "p95":
+                continue
+            for funnel in config.funnels:
+                f = f"funnel.{funnel}"
+                yield f"{f}.convert_{name}.{w}", q, f"{f}.converted.{w}", f"{f}.convert_le_{{}}.{w}"
+
+
+def quantile_ms(q: float, count: int, cumulative: Sequence[int]) -> float:
+    """The q-quantile of a cumulative histogram over BOUNDS_S, linear inside its bucket."""
+    rank, before, lower_s = q * count, 0, 0
+    for bound_s, reached in zip(BOUNDS_S, cumulative, strict=True):
+        if reached >= rank:
+            if bound_s == 0:
+                return 0.0
+            return 1000 * (lower_s + (bound_s - lower_s) * (rank - before) / (reached - before))
+        before, lower_s = reached, bound_s
+    return 1000.0 * BOUNDS_S[-1]

@@ -1,0 +1,121 @@
+"""Keeps the view on the terminal: reads a product's live hash and shows it, as a page or as lines."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from flows.demo.view import Reading, line, page
+
+MOST_KEYS = 1000  # of products, looked at while searching for one
+TIMEOUT_S = 2.0
+
+
+class Reader:
+    """The live hash of one product; `read` raises redis.RedisError when Redis does not answer."""
+
+    def __init__(self, url: str, product: str) -> None:
+        self.product = product
+        self._redis = connect(url)
+        self._before: tuple[int, int] | None = None  # (_published_at, consumed)
+        self._rate: float | None = None
+
+    def read(self) -> Reading:
+        """All fields as of one publish, and the rate of events since an earlier reading."""
+        fields = cast(dict[str, str], self._redis.hgetall(f"tidegauge:v1:{{{self.product}}}:live"))
+        self._note_rate(fields)
+        return Reading(self.product, fields, round(time.time() * 1000), self._rate)
+
+    def _note_rate(self, fields: dict[str, str]) -> None:
+        try:
+            now = int(fields["_published_at"]), int(fields["accounting.consumed"])
+        except (KeyError, ValueError):
+            self._before = self._rate = None
+            return
+        if self._before is None or now[1] < self._before[1]:
+            self._before, self._rate = now, None
+        elif now[0] - self._before[0] >= 2_000:  # over two seconds the rate is steady enough to read
+            self._rate = (now[1] - self._before[1]) * 1000 / (now[0] - self._before[0])
+            self._before = now
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that says soon when Redis does not answer."""
+    client: redis.Redis = redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=2.0,
+        socket_connect_timeout=2.0,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+def products(url: str) -> list[str]:
+    """The products that are published in a Redis, found by their keys."""
+    found = set()
+    for number, key in enumerate(connect(url).scan_iter(match="tidegauge:v1:{*}:live", count=1000)):
+        found.add(key.removeprefix("tidegauge:v1:{").removesuffix("}:live"))
+        if number >= MOST_KEYS:
+            break
+    return sorted(found)
+
+
+class Screen:
+    """Where readings are shown: a page that changes in place on a terminal, else a line every few seconds."""
+
+    def __init__(self, *, plain: bool = False, line_every_s: float = 2.0) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.plain = plain or not self.console.is_terminal
+        self._every_s = line_every_s
+        self._last_line_s = float("-inf")
+        self._live: Live | None = None
+
+    def show(self, reading: Reading) -> None:
+        """Show the newest reading."""
+        if not self.plain:
+            self._draw(page(reading))
+        elif time.monotonic() - self._last_line_s >= self._every_s:
+            self._last_line_s = time.monotonic()
+            self.say(line(reading))
+
+    def wait_for(self, message: str) -> None:
+        """Show what is being waited for, in place of numbers."""
+        if not self.plain:
+            self._draw(Text(message, "yellow"))
+        elif time.monotonic() - self._last_line_s >= 5 * self._every_s:
+            self._last_line_s = time.monotonic()
+            self.say(message)
+
+    def say(self, message: str) -> None:
+        """Print a line that stays."""
+        self.console.print(message, markup=False)
+        self.console.file.flush()
+
+    def _draw(self, content: RenderableType) -> None:
+        if self._live is None:
+            self._live = Live(console=self.console, refresh_per_second=4)
+            self._live.start()
+        self._live.update(content)
+
+    def close(self) -> None:
+        """Leave the last page standing."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,98 @@
+"""What all tests share: real servers, the recorded data, and how hypothesis behaves here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import hypothesis
+import pytest
+
+from tests import services
+
+IN_CI = os.environ.get("CI") == "true"
+MARK_OF_FIXTURE = {
+    "kafka_jars": "kafka",
+    "kafka": "kafka",
+    "own_kafka": "kafka",
+    "redis_server": "redis",
+    "data_dir": "data",
+}
+MISSING = pytest.StashKey[dict[str, str]]()
+
+hypothesis.settings.register_profile("ci", derandomize=True, print_blob=True, deadline=None)
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "local"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MISSING] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if mark := MARK_OF_FIXTURE.get(fixture):
+                item.add_marker(mark)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for server, reason in config.stash[MISSING].items():
+        line = f"!!! ALL TESTS WITH A REAL {server.upper()} WERE SKIPPED: {' '.join(reason.split())}"
+        terminalreporter.write_line(line, red=True, bold=True)
+
+
+def do_without(request: pytest.FixtureRequest, server: str, reason: str) -> NoReturn:
+    """Skip where a server is missing, and say so loudly at the end; in CI that is a failure."""
+    if IN_CI:
+        pytest.fail(f"with CI=true a real {server} must be there: {reason}", pytrace=False)
+    request.config.stash[MISSING][server] = reason
+    pytest.skip(f"no real {server} here")
+
+
+@pytest.fixture(scope="session")
+def kafka_jars(request: pytest.FixtureRequest) -> None:
+    """Whatever a broker of one's own needs is on this machine."""
+    try:
+        services.install_kafka()
+    except services.ServerUnavailable as missing:
+        do_without(request, "Kafka", str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[services.KafkaBroker]:
+    """A real broker that all tests share: that of KAFKA_BOOTSTRAP_SERVERS, else one started for this run."""
+    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield services.KafkaBroker(servers)
+    else:
+        request.getfixturevalue("kafka_jars")
+        with services.running_kafka() as broker:
+            yield broker
+
+
+@pytest.fixture
+def own_kafka(kafka_jars: None) -> Iterator[services.KafkaServer]:
+    """A real broker of the test's own, which it may pause, kill and start again."""
+    with services.running_kafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def redis_server(request: pytest.FixtureRequest) -> Iterator[services.RedisServer]:
+    """A real, empty Redis of the test's own, which it may pause, kill and start again."""
+    try:
+        with services.running_redis() as server:
+            yield server
+    except services.ServerUnavailable as missing:
+        do_without(request, "Redis", str(missing))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of recorded event files: TIDEGAUGE_DATA, else ../shared/data beside the project."""
+    folder = Path(os.environ.get("TIDEGAUGE_DATA") or services.ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("the recorded event files are neither in ../shared/data nor where TIDEGAUGE_DATA points")
+    return folder

@@ -1,0 +1,27 @@
+"""The slow, obvious reference that all fast code is judged by.
+
+Written from the contract of every number alone, batch style: parse everything, decide what is late or a copy
+in the order of reading, then compute each metric from scratch by applying its definition to the list of
+events. No incremental state, nothing clever; `recompute` is the one door.
+
+Choices where the contract leaves room (parse.py has those about single records):
+
+* Before the stream clock exists (a partition still lags and has shown no accepted event) no time has passed:
+  for deduplication such events belong to the generation in which the clock starts.
+* Without any accepted event T is `as_of_ms` when given, else None; counts are 0 and derived cells absent
+  either way.
+* `users.known` counts the users of all accepted events, late ones too (they have a place in the table of
+  users); `users.evicted` is 0, for the reference forgets nobody.
+* `active_users.day` and `stickiness` are broken down like the other active users.
+* `active_users` of a minute counts the events that `active_users.events` names, like `active_users.<window>`.
+* A breakdown value that is not listed is `other`, even when its text is "unknown".
+* Minutes: those that start at or after `W - minute_history`; minutes in which every number is 0 are left out.
+* Ratios, quantiles and Kaplan-Meier are computed in exact fractions and rounded once, to the nearest float.
+"""
+
+from __future__ import annotations
+
+from tests.reference.recompute import Result, recompute
+from tests.reference.records import Event, Record, Rejection
+
+__all__ = ["Event", "Record", "Rejection", "Result", "recompute"]

@@ -1,0 +1,154 @@
+"""What time it is: the stream clock, who is late, which record is a copy, and what a window holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flows.cells import ACCOUNTS
+from flows.config import Config
+from tests.reference.records import Event, Record, Rejection
+
+
+@dataclass
+class Judgement:
+    """What became of all records, in the order in which they were read."""
+
+    as_of_ms: int | None  # T at the end
+    accepted: list[Event]  # on time and late
+    on_time: list[Event]
+    accounting: dict[int, dict[str, int]]  # partition -> field of ACCOUNTS -> records
+
+
+def judge(
+    records: Sequence[Record], readings: Sequence[Event | Rejection], config: Config, as_of_ms: int | None
+) -> Judgement:
+    """METRICS.md 3.8: "`consumed = accepted + rejected(reason) + duplicate + excluded`, and
+    `accepted = on_time + late`, per partition".
+    """
+    clocks = stream_clock_after_each(records, readings)
+    copies = which_are_copies(readings, clocks, config.dedup_horizon)
+    late = which_are_late(readings, clocks, config.lateness)
+    accounting = {record.partition: dict.fromkeys(ACCOUNTS, 0) for record in records}
+    accepted: list[Event] = []
+    on_time: list[Event] = []
+    for position, (record, reading) in enumerate(zip(records, readings, strict=True)):
+        account = accounting[record.partition]
+        account["consumed"] += 1
+        if isinstance(reading, Rejection):
+            account[f"rejected.{reading.reason}"] += 1
+        elif reading.excluded:
+            account["excluded"] += 1
+        elif copies[position]:
+            account["duplicate"] += 1
+        else:
+            accepted.append(reading)
+            account["accepted"] += 1
+            account["clamped"] += reading.clamped
+            if late[position]:
+                account["late"] += 1
+            else:
+                account["on_time"] += 1
+                on_time.append(reading)
+    ends = [time for time in (clocks[-1] if clocks else None, as_of_ms) if time is not None]
+    return Judgement(max(ends) if ends else None, accepted, on_time, accounting)
+
+
+def stream_clock_after_each(
+    records: Sequence[Record], readings: Sequence[Event | Rejection]
+) -> list[int | None]:
+    """T after each record; None while a lagging partition has no clock yet.
+
+    "Each Kafka partition has a clock: the largest accepted event time read from it. ... `T` = the smallest
+    clock among the lagging partitions, or, when none lags, the largest clock of all ... `T` never moves back
+    ... In `replay` ... `T` moves with the events only". A partition lags until its last record was read.
+    """
+    unread = Counter(record.partition for record in records)
+    partition_clocks: dict[int, int] = {}
+    stream_clock: int | None = None
+    clocks: list[int | None] = []
+    for record, reading in zip(records, readings, strict=True):
+        unread[record.partition] -= 1
+        if isinstance(reading, Event) and not reading.excluded:
+            partition_clocks[record.partition] = max(
+                reading.ts, partition_clocks.get(record.partition, reading.ts)
+            )
+        lagging = [partition for partition, left in unread.items() if left > 0]
+        if all(partition in partition_clocks for partition in lagging) and partition_clocks:
+            if lagging:
+                now = min(partition_clocks[partition] for partition in lagging)
+            else:
+                now = max(partition_clocks.values())
+            stream_clock = now if stream_clock is None else max(stream_clock, now)
+        clocks.append(stream_clock)
+    return clocks
+
+
+def which_are_copies(
+    readings: Sequence[Event | Rejection], clocks: Sequence[int | None], horizon_ms: int
+) -> list[bool]:
+    """D5: "a copy is a duplicate iff the first was read in the same or the previous generation, generation =
+    floor(T_at_that_event / dedup_horizon) ... Not refreshed by copies."
+    """
+    start = next((clock for clock in clocks if clock is not None), None)
+    first_generation: dict[tuple[str, str], int] = {}
+    copies = []
+    for reading, clock in zip(readings, clocks, strict=True):
+        is_copy = False
+        now = clock if clock is not None else start
+        if (
+            isinstance(reading, Event)
+            and not reading.excluded
+            and reading.message is not None
+            and now is not None
+        ):
+            key = (reading.user, reading.message)
+            generation = now // horizon_ms
+            first = first_generation.get(key)
+            if first is not None and generation - first <= 1:
+                is_copy = True
+            else:
+                first_generation[key] = generation
+        copies.append(is_copy)
+    return copies
+
+
+def which_are_late(
+    readings: Sequence[Event | Rejection], clocks: Sequence[int | None], lateness_ms: int
+) -> list[bool]:
+    """D3: "late iff ts < max(W when its poll is read, its own partition's running clock - lateness), the
+    running clock taken over the accepted, not excluded events before it in that partition (duplicates move it
+    too)".
+    """
+    partition_clocks: dict[int, int] = {}
+    late = []
+    stream_clock: int | None = None  # before the record at hand
+    for reading, clock_after in zip(readings, clocks, strict=True):
+        is_late = False
+        if isinstance(reading, Event) and not reading.excluded:
+            own_clock = partition_clocks.get(reading.partition)
+            is_late = any(
+                clock is not None and reading.ts < clock - lateness_ms for clock in (stream_clock, own_clock)
+            )
+            partition_clocks[reading.partition] = max(
+                reading.ts, reading.ts if own_clock is None else own_clock
+            )
+        late.append(is_late)
+        stream_clock = clock_after
+    return late
+
+
+def pane(time_ms: int, window_ms: int) -> int:
+    """D2: "`ts * 60 // window_ms`", the number of the pane of width window / 60 that holds `time_ms`."""
+    return time_ms * 60 // window_ms
+
+
+def arrival_window_holds(ts: int, window_ms: int, stream_clock_ms: int) -> bool:
+    """METRICS.md 1: "events with `floor(ts/b) > floor(T/b) - 60` and `ts <= T`"."""
+    return pane(ts, window_ms) > pane(stream_clock_ms, window_ms) - 60 and ts <= stream_clock_ms
+
+
+def ordered_window_holds(time_ms: int, window_ms: int, watermark_ms: int) -> bool:
+    """METRICS.md 1: "Ordered metrics use `W` for `T`"; D1: "and time < W"."""
+    return pane(time_ms, window_ms) > pane(watermark_ms, window_ms) - 60 and time_ms < watermark_ms

@@ -1,0 +1,40 @@
+"""The three things that the reference hands around: a record as read, an event, and why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it was read; `timestamp_ms` is Kafka's, -1 when unknown (a line of a file)."""
+
+    value: bytes | None
+    partition: int = 0
+    offset: int = 0
+    timestamp_ms: int = -1
+
+
+@dataclass(slots=True)
+class Event:
+    """One valid event."""
+
+    kind: str  # track, identify, page, screen, group or alias
+    name: str  # slug of its name; page_viewed, screen_viewed, or the kind, where it has none of its own
+    user: str
+    message: str | None  # messageId
+    ts: int  # event time, ms UTC
+    clamped: bool  # its timestamp lay ahead and was replaced by the reference time
+    excluded: bool  # the config leaves it out
+    values: Mapping[str, str]  # breakdown -> label
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a record is no event: one of the closed set of reasons, and the field it is about."""
+
+    reason: str
+    message: str

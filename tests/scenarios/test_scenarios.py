@@ -1,0 +1,46 @@
+"""Every golden story, told to the reference; `load_scenarios` and `disagreements` serve other ways of computing too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.reference import recompute
+from tests.scenarios.story import Scenario, disagreements, load_scenarios, span
+
+SCENARIOS = load_scenarios()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_reference_sees_what_the_story_tells(scenario: Scenario) -> None:
+    result = recompute(scenario.records, scenario.config, scenario.as_of_ms)
+    assert result.as_of_ms == scenario.as_of_ms
+    assert disagreements(scenario, result.cells, result.minutes, result.accounting) == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_story_tells_something(scenario: Scenario) -> None:
+    assert len(scenario.cells) + len(scenario.minutes) + len(scenario.accounting) >= 2
+
+
+def test_a_wrong_number_is_a_disagreement() -> None:
+    scenario = next(s for s in SCENARIOS if s.minutes and s.cells)
+    result = recompute(scenario.records, scenario.config, scenario.as_of_ms)
+    name = next(iter(scenario.cells))
+    minute = next(iter(result.minutes))
+    wrong = replace(
+        scenario,
+        cells={name: scenario.cells[name] + 1, "no.such.cell": 0},
+        absent=(name,),
+        minutes={minute: {"events": result.minutes[minute]["events"] + 1}},
+        accounting={"consumed": -1},
+    )
+    assert len(disagreements(wrong, result.cells, result.minutes, result.accounting)) == 5
+
+
+def test_times_are_written_relative_to_the_start() -> None:
+    assert span("+1h 2m 3s 4ms") == 3_723_004
+    assert span("-1ms") == -1
+    with pytest.raises(ValueError, match="is no time"):
+        span("tomorrow")

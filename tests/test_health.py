@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from flows.health import REJECTED_OVER, Health
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def healthy(*, redis_configured: bool = True) -> tuple[Health, Clock]:
+    clock = Clock()
+    health = Health(
+        redis_configured=redis_configured, stale_after_seconds=10, wall=lambda: 5e8, monotonic=clock
+    )
+    health.assign([("events", 0)])
+    health.snapshot_taken()
+    if redis_configured:
+        health.published(0.002)
+    return health, clock
+
+
+def test_a_new_process_is_live_and_says_everything_it_still_lacks() -> None:
+    reading = Health(redis_configured=True).read()
+    assert reading.live
+    assert reading.problems == (
+        "no partition is assigned yet",
+        "no snapshot has been taken yet",
+        "no publish to Redis has succeeded yet",
+    )
+
+
+def test_a_process_that_reads_and_publishes_is_ready() -> None:
+    health, _ = healthy()
+    assert health.read().problems == ()
+    assert health.read().ready
+
+
+def test_without_redis_a_snapshot_is_enough() -> None:
+    health, _ = healthy(redis_configured=False)
+    assert health.read().ready
+
+
+def test_an_old_publish_ends_readiness_but_not_liveness() -> None:
+    health, clock = healthy()
+    clock.now += 11
+    health.snapshot_taken()
+    health.publish_failed(reachable=False)
+    reading = health.read()
+    assert reading.problems == ("no publish to Redis has succeeded for 11 s",)
+    assert (reading.live, reading.redis_reachable, reading.publish_failures) == (True, False, 1)
+
+
+def test_a_flow_that_stands_still_is_not_ready() -> None:
+    health, clock = healthy(redis_configured=False)
+    clock.now += 10
+    assert health.read().ready
+    clock.now += 1
+    assert health.read().problems == ("no snapshot has been taken for 11 s",)
+
+
+def test_a_fatal_reason_ends_both_and_the_first_one_stays() -> None:
+    health, _ = healthy()
+    health.fail("the disk is full")
+    health.fail("and then some")
+    reading = health.read()
+    assert not reading.live
+    assert reading.problems == ("the process is ending: the disk is full",)
+
+
+def test_exactly_half_rejected_is_still_ready_and_one_more_is_not() -> None:
+    health, _ = healthy()
+    health.polled(5000, 0)
+    health.polled(5000, 5000)
+    assert health.read().ready
+    health.polled(1, 1)
+    assert health.read().problems == ("50% of the last 10001 records were rejected",)
+
+
+def test_a_few_bad_records_after_the_start_decide_nothing() -> None:
+    health, _ = healthy()
+    health.polled(50, 50)
+    assert health.read().ready
+    health.polled(1, 1)
+    assert not health.read().ready
+
+
+def test_old_polls_leave_the_share_of_rejected() -> None:
+    health, _ = healthy()
+    for _ in range(20):
+        health.polled(REJECTED_OVER, REJECTED_OVER)
+    assert health.read().rejected_share == 1.0
+    health.polled(REJECTED_OVER, 0)
+    assert health.read().rejected_share == 0.0
+
+
+def test_shedding_is_said_once_when_it_begins_and_once_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    health, _ = healthy()
+    for _ in range(3):
+        health.polled(REJECTED_OVER, REJECTED_OVER)
+    for _ in range(3):
+        health.polled(REJECTED_OVER, 0)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert caplog.messages[0].startswith("100 % of the last records were rejected")
+
+
+def test_a_partition_that_is_taken_away_takes_its_lag_along() -> None:
+    health, _ = healthy()
+    health.assign([("events", 0), ("events", 1)])
+    health.lags("events", 0, 5)
+    health.lags("events", 1, 7)
+    health.assign([("events", 1)])
+    assert health.read().lag_messages == {("events", 1): 7}
+
+
+def test_publish_times_fall_into_the_bucket_whose_bound_holds_them() -> None:
+    health = Health(redis_configured=True)
+    for seconds in (0.0, 0.001, 0.0011, 1.0, 1.1):
+        health.published(seconds)
+    reading = health.read()
+    assert reading.publish_seconds_buckets == (2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1)
+    assert reading.publish_seconds_sum == pytest.approx(2.1021)
+
+
+def test_a_checkpoint_is_remembered_with_its_time_and_duration() -> None:
+    health, _ = healthy()
+    assert health.read().checkpoint_at is None
+    health.checkpointed(0.25)
+    assert (health.read().checkpoint_at, health.read().checkpoint_seconds) == (5e8, 0.25)
+
+
+def test_a_reading_does_not_change_afterwards() -> None:
+    health, _ = healthy()
+    health.lags("events", 0, 1)
+    before = health.read()
+    health.lags("events", 0, 2)
+    health.published(1.0)
+    assert before.lag_messages == {("events", 0): 1}
+    assert sum(before.publish_seconds_buckets) == 1
+
+
+def test_no_write_of_any_thread_is_lost() -> None:
+    health = Health(redis_configured=True)
+    threads = [
+        threading.Thread(target=lambda: [health.publish_failed(reachable=True) for _ in range(2000)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert health.read().publish_failures == 8000
