@@ -31,7 +31,9 @@ class Catalogue:
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
-        published = [cell.metric for cell in self.cells if cell.metric] + [cell.metric for cell in self.derived]
+        published = [cell.metric for cell in self.cells if cell.metric] + [
+            cell.metric for cell in self.derived
+        ]
         return list({metric.name: metric for metric in published}.values())
 
 

@@ -52,7 +52,9 @@ def unpack(frozen: bytes, config: Config) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     position = start + length
     for name, descr, shape in header["arrays"]:
-        dtype = np.dtype(descr[0][1] if len(descr) == 1 and descr[0][0] == "" else [tuple(field) for field in descr])
+        dtype = np.dtype(
+            descr[0][1] if len(descr) == 1 and descr[0][0] == "" else [tuple(field) for field in descr]
+        )
         count = int(np.prod(shape))
         arrays[name] = np.frombuffer(frozen, dtype, count, position).reshape(shape)
         position += count * dtype.itemsize

@@ -1,7 +1,7 @@
 """Reads the user's file, with the environment and the command line, into a `Config` and `Settings`.
 
-Nothing stops at the first mistake. What is wrong is taken out, with as little around it as makes the rest whole,
-and what remains is judged again; findings that rest on what was taken out are not reported.
+Nothing stops at the first mistake. What is wrong is taken out, with as little around it as makes the rest
+whole, and what remains is judged again; findings that rest on what was taken out are not reported.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def load(
     """The config and settings of the file at `path`; None: of no file, so the config is all defaults.
 
     `options` are fields of `Settings` from the command line (None: not given); they go before `environment`
-    (default: the process's), that before the file's `connections:`. Warnings are logged. Raises ConfigErrors with
-    all mistakes.
+    (default: the process's), that before the file's `connections:`. Warnings are logged. Raises ConfigErrors
+    with all mistakes.
     """
     report = read(path, options, environment)
     for warning in report.warnings:
@@ -213,20 +213,19 @@ def _judge(value: Any) -> tuple[File | None, list[Finding], list[Keys]]:
         except ValidationError as error:
             news = list(findings(error, File))
         found += [finding for finding in news if not _rests_on(finding, removed)]
-        # What is left of a section may lack something now; then the section goes next.
-        places = sorted({_existing(raw, finding.path) for finding in news}, key=len)
+        places = sorted({_to_mend(raw, finding.path) for finding in news}, key=len)
         for place in places:
             if not place:
                 return None, found, removed
-            if _existing(raw, place) == place:
-                _remove(raw, place)
+            if _existing(raw, place) in (place, place[:-1]):
+                _mend(raw, place)
                 removed.append(place)
 
 
 def _rests_on(finding: Finding, removed: Sequence[Keys]) -> bool:
     """Whether a finding would look different had nothing been taken out."""
     return any(
-        place[: len(gone)] == gone or gone[: len(place)] == place
+        place[: len(gone)] == gone or (gone[: len(place)] == place and not finding.at_key)
         for place in (finding.path, *finding.because_of)
         for gone in removed
         if place
@@ -234,7 +233,7 @@ def _rests_on(finding: Finding, removed: Sequence[Keys]) -> bool:
 
 
 def _existing(raw: Any, path: Keys) -> Keys:
-    """The longest beginning of `path` that leads to an entry of a section; items of lists go with their list."""
+    """The longest beginning of `path` that leads to an entry of a section; items of lists do not count."""
     value, length = raw, 0
     for position, key in enumerate(path, 1):
         if isinstance(value, dict) and key in value:
@@ -244,10 +243,30 @@ def _existing(raw: Any, path: Keys) -> Keys:
     return path[:length]
 
 
-def _remove(raw: Any, path: Keys) -> None:
-    for key in path[:-1]:
+STAND_INS: Final[Mapping[str | int, Any]] = {
+    "window": "1h",
+    "steps": ["stand in 1", "stand in 2"],
+    "field": "properties.stand_in",
+    "values": ["stand in"],
+}
+"""What takes the place of a key that a section cannot be without, so that the rest of it is judged."""
+
+
+def _to_mend(raw: Any, path: Keys) -> Keys:
+    """The place to change so that the finding at `path` goes away."""
+    there = _existing(raw, path)
+    missing = path[: len(there) + 1]
+    return missing if len(missing) == 3 and missing[-1] in STAND_INS else there
+
+
+def _mend(raw: Any, place: Keys) -> None:
+    """Take out what is at `place`, or put a stand-in where there must be something."""
+    for key in place[:-1]:
         raw = raw[key]
-    del raw[path[-1]]
+    if len(place) == 3 and place[-1] in STAND_INS:
+        raw[place[-1]] = STAND_INS[place[-1]]
+    else:
+        del raw[place[-1]]
 
 
 def _located(finding: Finding, tree: Tree, source: str) -> Mistake:

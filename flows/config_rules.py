@@ -172,7 +172,7 @@ def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
     for name, breakdown in config.breakdowns.items():
         place: Path = ("breakdowns", name)
         if name in RESERVED_LABELS:
-            yield Finding(place, f"{name} is a label of its own in Prometheus", f"{name}_name")
+            yield Finding(place, f"{name} is a label of its own in Prometheus", f"{name}_name", True)
         seen: dict[str, str] = {}
         for index, value in enumerate(breakdown.values):
             code = slug(value)

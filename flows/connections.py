@@ -1,8 +1,8 @@
 """Finds the settings: on the command line, in the environment, in the user's file.
 
-Each setting is looked for on the command line, then in the environment, then in the file's `connections:` section.
-Secrets come from the environment or from files that it names, never from the command line. An empty variable is
-as good as none; `off` turns Redis, the HTTP endpoint or the stored state off.
+Each setting is looked for on the command line, then in the environment, then in the file's `connections:`
+section. Secrets come from the environment or from files that it names, never from the command line. An empty
+variable is as good as none; `off` turns Redis, the HTTP endpoint or the stored state off.
 
 | setting | environment | `connections:` |
 |---|---|---|
@@ -183,7 +183,7 @@ OPTIONS: Final[Mapping[str, Keys]] = {
 PREFIX: Final = "TIDEGAUGE_KAFKA_"
 
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$")
-"""What Kubernetes adds to the environment for each Service: one named `tidegauge-kafka` is no Kafka option."""
+"""What Kubernetes adds to the environment for each Service; one may be named `tidegauge-kafka`."""
 
 
 @dataclass(frozen=True, slots=True)

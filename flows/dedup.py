@@ -18,6 +18,8 @@ from flows.kernels import kernel
 from flows.state.container import Arrays, Container
 
 SMALLEST = 1024
+BEFORE_TIME = -1
+"""The generation of what is read before the stream clock exists; the first real one takes it over."""
 
 
 class Recent(Container):
@@ -25,7 +27,7 @@ class Recent(Container):
 
     def __init__(self, horizon_ms: int) -> None:
         self._horizon_ms = horizon_ms
-        self._generation = 0
+        self._generation = BEFORE_TIME
         self._current: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
         self._previous: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
         self._used = 0
@@ -46,10 +48,11 @@ class Recent(Container):
     def _turn(self, generation: int) -> None:
         if generation <= self._generation:
             return
-        one_on = generation == self._generation + 1
-        self._previous = self._current if one_on else np.zeros(SMALLEST, np.uint64)
-        self._current = np.zeros(SMALLEST, np.uint64)
-        self._used = 0
+        if self._generation != BEFORE_TIME:
+            one_on = generation == self._generation + 1
+            self._previous = self._current if one_on else np.zeros(SMALLEST, np.uint64)
+            self._current = np.zeros(SMALLEST, np.uint64)
+            self._used = 0
         self._generation = generation
 
     def _reserve(self, more: int) -> None:

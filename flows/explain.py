@@ -37,7 +37,8 @@ def findings(error: ValidationError, model: type[Section]) -> Iterator[Finding]:
             for found in detail["ctx"]["findings"]:
                 because_of = [(*path, *place) for place in found.because_of]
                 yield Finding((*path, *found.path), found.message, found.suggestion, found.at_key, because_of)
-        else:
+        elif detail["type"] != "too_short" or len(detail["input"]) < detail["ctx"]["min_length"]:
+            # (A list of wrong items is too short as well, for pydantic, which counts the right ones.)
             yield _finding(detail, path, model)
 
 
@@ -87,7 +88,7 @@ def _likely_value(kind: str, value: object, context: Mapping[str, Any]) -> str |
     """What the author most likely meant."""
     if kind == "value_error" and A_DURATION in str(context["error"]):
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return f"{value}s"
+            return f"{value}s or {value}m"
         return likely_duration(value) if isinstance(value, str) else None
     if not isinstance(value, str):
         return None

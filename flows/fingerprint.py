@@ -20,7 +20,8 @@ def definitions(config: Config) -> str:
 
     In it: every field of the config as it takes effect. Comments, the order of keys, how a duration is
     written (`1d`, `24h`), the spelling of a name beyond its slug, and the order of lists that are sets
-    (windows, events, key actions, a step's further alternatives) make no difference. In it too, though less obvious:
+    (windows, events, key actions, a step's further alternatives) make no difference. In it too, though less
+    obvious:
 
     * `product`: the state of one product must not be published as another's by a mistaken path;
     * `shards`: users are dealt out by it;  `minute_history`: so many minutes lie in the state;

@@ -1,20 +1,19 @@
 """Stable 64-bit hashes of ids: XXH64 with seed 0 over the UTF-8 bytes, in compiled loops.
 
-The hash decides which shard a user lives in and is part of saved state, so it must never change and must not depend
-on the process (as `hash()` does). 0 means "no id" in a row; an id that hashes to 0 is given 1.
-The algorithm is the one of https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md, little-endian.
+The hash decides which shard a user lives in and is part of saved state, so it must never change and must not
+depend on the process (as `hash()` does). 0 means "no id" in a row; an id that hashes to 0 is given 1. The
+algorithm is the one of https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md, little-endian.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-PADDING: Final = 8
-"""Bytes that must follow the last hashed or scanned byte of a buffer: words of 8 bytes are read across its end."""
+from schemas.compiled import Number, compiled, inlined
+from schemas.scan import PADDING, word
 
 _PRIME_1: Final = np.uint64(0x9E3779B185EBCA87)
 _PRIME_2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -24,42 +23,23 @@ _PRIME_5: Final = np.uint64(0x27D4EB2F165667C5)
 _LOW_HALF: Final = np.uint64(0xFFFFFFFF)
 
 
-@njit(cache=True)
-def word(buffer: NDArray[np.uint8], at: int) -> Any:
-    """The 8 bytes from `at` as one little-endian u64.
-
-    Unsigned indices spare the check for negative ones, and then LLVM turns the eight loads into one.
-    """
-    first = np.uint64(at)
-    return (
-        np.uint64(buffer[first])
-        | np.uint64(buffer[first + np.uint64(1)]) << np.uint64(8)
-        | np.uint64(buffer[first + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(buffer[first + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(buffer[first + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(buffer[first + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(buffer[first + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(buffer[first + np.uint64(7)]) << np.uint64(56)
-    )
-
-
-@njit(cache=True)
-def _rotated(value: Any, bits: int) -> Any:
+@inlined
+def _rotated(value: Number, bits: Number) -> Number:
     return (value << np.uint64(bits)) | (value >> np.uint64(64 - bits))
 
 
-@njit(cache=True)
-def _round(lane: Any, value: Any) -> Any:
+@inlined
+def _round(lane: Number, value: Number) -> Number:
     return _rotated(lane + value * _PRIME_2, 31) * _PRIME_1
 
 
-@njit(cache=True)
-def _merged(result: Any, lane: Any) -> Any:
+@inlined
+def _merged(result: Number, lane: Number) -> Number:
     return (result ^ _round(np.uint64(0), lane)) * _PRIME_1 + _PRIME_4
 
 
-@njit(cache=True)
-def xxh64(buffer: NDArray[np.uint8], begin: int, end: int) -> Any:
+@inlined
+def xxh64(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
     """XXH64, seed 0, of `buffer[begin:end]`; at least PADDING bytes must follow `end`."""
     at = begin
     if end - begin >= 32:
@@ -85,9 +65,7 @@ def xxh64(buffer: NDArray[np.uint8], begin: int, end: int) -> Any:
         result = _rotated(result ^ _round(np.uint64(0), word(buffer, at)), 27) * _PRIME_1 + _PRIME_4
         at += 8
     if at + 4 <= end:
-        result = (
-            _rotated(result ^ ((word(buffer, at) & _LOW_HALF) * _PRIME_1), 23) * _PRIME_2 + _PRIME_3
-        )
+        result = _rotated(result ^ ((word(buffer, at) & _LOW_HALF) * _PRIME_1), 23) * _PRIME_2 + _PRIME_3
         at += 4
     while at < end:
         result = _rotated(result ^ (np.uint64(buffer[at]) * _PRIME_5), 11) * _PRIME_1
@@ -97,14 +75,14 @@ def xxh64(buffer: NDArray[np.uint8], begin: int, end: int) -> Any:
     return result ^ (result >> np.uint64(32))
 
 
-@njit(cache=True)
-def id_hash_of(buffer: NDArray[np.uint8], begin: int, end: int) -> Any:
+@inlined
+def id_hash_of(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
     """The hash of one id in a padded buffer: XXH64, but never 0."""
     result = xxh64(buffer, begin, end)
     return result if result != np.uint64(0) else np.uint64(1)
 
 
-@njit(cache=True)
+@compiled
 def _hash_all(buffer: NDArray[np.uint8], offsets: NDArray[np.int64], hashes: NDArray[np.uint64]) -> None:
     for index in range(len(hashes)):
         hashes[index] = id_hash_of(buffer, offsets[index], offsets[index + 1])
@@ -120,6 +98,11 @@ def id_hashes(ids: list[str]) -> NDArray[np.uint64]:
     return hashes
 
 
+@compiled
+def _hash_one(buffer: NDArray[np.uint8]) -> Number:
+    return id_hash_of(buffer, 0, len(buffer) - PADDING)
+
+
 def id_hash(text: str) -> int:
-    """The hash of one id; for arrays of ids use `id_hashes`."""
-    return int(id_hashes([text])[0])
+    """The hash of one id; for many use `id_hashes`."""
+    return int(_hash_one(np.frombuffer(text.encode() + bytes(PADDING), np.uint8)))

@@ -70,7 +70,7 @@ def check_option(name: str, value: str) -> Finding | None:
     if name.endswith("_cb") or not re.fullmatch(r"[a-z0-9._]{1,100}", name):
         return _unknown(name)
     try:
-        Consumer({name: value, _STOP: ""})
+        Consumer({"group.id": "x", name: value, _STOP: ""})
     except (KafkaException, TypeError, ValueError) as error:
         reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         if _STOP in reason:

@@ -1,4 +1,4 @@
-"""The whole dataflow on one screen.
+r"""The whole dataflow on one screen.
 
     source --Raw|Tick--> decode --Read--> route --(shard, Delivery)--> measure --(all, Partial)--> total --Snapshot--> publish
                             \--Rejected--> dead_letters
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import bytewax.operators as op
-import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.operators import StatefulBatchLogic

@@ -48,7 +48,9 @@ class Partial:
     as_of_ms: int  # T, NO_TIME before the first event; the same in every shard
     watermark_ms: int
     values: NDArray[np.int64]  # in the order of catalogue(config).cells
-    minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
+    minutes: dict[
+        int, NDArray[np.int64]
+    ]  # closed since the last tick: epoch ms -> one count per minute field
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
 
 
@@ -125,7 +127,10 @@ class Shard:
             return
         rows = np.concatenate([rows for rows, _ in self._waiting])
         times, late = judge(
-            rows, [len(rows) for rows, _ in self._waiting], [r for _, r in self._waiting], self._config.lateness
+            rows,
+            [len(rows) for rows, _ in self._waiting],
+            [r for _, r in self._waiting],
+            self._config.lateness,
         )
         self._waiting.clear()
         self._waiting_rows = 0
@@ -232,7 +237,8 @@ class Shard:
         for name, container in self._parts().items():
             prefix = f"{name}/"
             container.load(
-                {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)}, capacity
+                {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)},
+                capacity,
             )
         self._capacity = capacity
         self._held = arrays["held"].copy()

@@ -1,7 +1,8 @@
 """Reads YAML so that every value keeps its line, and nothing turns into what its author did not write.
 
 Plain scalars follow JSON: `null`, `true`, `false` and whole numbers are those; all else is text. The
-surprises of YAML 1.1 are therefore none: `no` is Norway, `on` is a word, `1:30` is text and `2024-01-01` no date.
+surprises of YAML 1.1 are therefore none: `no` is Norway, `on` is a word, `1:30` is text and `2024-01-01` no
+date.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Tree:
 class _Loader(yaml.SafeLoader):
     """Plain scalars by the rules of JSON."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - pyyaml's own shape
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
 
 # The first characters by which pyyaml finds its candidates; the empty scalar is null.

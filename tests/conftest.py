@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -44,21 +43,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(line, red=True, bold=True)
 
 
-def do_without(request: pytest.FixtureRequest, server: str, reason: str) -> NoReturn:
-    """Skip where a server is missing, and say so loudly at the end; in CI that is a failure."""
-    if IN_CI:
-        pytest.fail(f"with CI=true a real {server} must be there: {reason}", pytrace=False)
-    request.config.stash[MISSING][server] = reason
-    pytest.skip(f"no real {server} here")
+def need(request: pytest.FixtureRequest, server: str, get: Callable[[], object]) -> None:
+    """Skip where `get` finds no server to be had, and say so loudly at the end; in CI that is a failure."""
+    missing = ""
+    try:
+        get()
+    except services.ServerUnavailable as unavailable:
+        missing = str(unavailable)
+    if missing and IN_CI:
+        pytest.fail(f"with CI=true a real {server} must be there: {missing}", pytrace=False)
+    if missing:
+        request.config.stash[MISSING][server] = missing
+        pytest.skip(f"no real {server} here")
 
 
 @pytest.fixture(scope="session")
 def kafka_jars(request: pytest.FixtureRequest) -> None:
     """Whatever a broker of one's own needs is on this machine."""
-    try:
-        services.install_kafka()
-    except services.ServerUnavailable as missing:
-        do_without(request, "Kafka", str(missing))
+    need(request, "Kafka", services.install_kafka)
 
 
 @pytest.fixture(scope="session")
@@ -82,11 +84,9 @@ def own_kafka(kafka_jars: None) -> Iterator[services.KafkaServer]:
 @pytest.fixture
 def redis_server(request: pytest.FixtureRequest) -> Iterator[services.RedisServer]:
     """A real, empty Redis of the test's own, which it may pause, kill and start again."""
-    try:
-        with services.running_redis() as server:
-            yield server
-    except services.ServerUnavailable as missing:
-        do_without(request, "Redis", str(missing))
+    need(request, "Redis", services.redis_program)
+    with services.running_redis() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

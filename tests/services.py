@@ -46,6 +46,12 @@ def wait_until(
         time.sleep(pause)
 
 
+def thread_states(pid: int) -> list[str]:
+    """The state letter of every thread of a process, as in proc(5); none where there is no /proc."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return [stat.rpartition(")")[2].split()[0] for stat in stats]
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on.
 
@@ -72,8 +78,9 @@ class RunningServer:
     pid: int  # the one that serves
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open and nothing is answered."""
+        """Freeze the server, all threads of it: connections stay open and nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
+        wait_until(lambda: set(thread_states(self.pid)) <= {"T"}, f"the freezing of process {self.pid}")
 
     def resume(self) -> None:
         """Let a paused server go on."""

@@ -25,7 +25,7 @@ import flows
 from flows.config_file import Loaded, load
 from flows.connectors.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.comparison import compare, report, verdict
-from flows.demo.feed import Feed
+from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
 from flows.demo.scenarios import SCENARIOS
 from flows.demo.simulator import HISTORY_EVENTS, Simulator
@@ -110,7 +110,7 @@ class Demo:
         self._config = loaded.config
         self._seconds: float | None = args.seconds
         self._partitions: int = args.partitions
-        self._start_ms = round(time.time() * 1000)
+        self._start_ms, self._start_s = round(time.time() * 1000), time.monotonic()
         self._simulator = Simulator(
             loaded.config,
             seed=args.seed,
@@ -127,8 +127,9 @@ class Demo:
         truth = Truth(self._config)
         topics = {TOPIC: self._partitions, f"{TOPIC}.dead": 1}
         metrics = f"127.0.0.1:{_free_port(METRICS_PORT)}"
+        start = Start(self._start_ms, self._start_s)
         with EmbeddedKafka(topics) as kafka, EmbeddedRedis() as server:
-            feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), truth, self._start_ms)
+            feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), truth, start)
             connections = {
                 "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
                 "TIDEGAUGE_TOPIC": TOPIC,

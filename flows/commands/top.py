@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from typing import NoReturn
 
 import redis
 
@@ -62,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
             return 0
 
 
-def _watch(reader: Reader, screen: Screen) -> None:
+def _watch(reader: Reader, screen: Screen) -> NoReturn:
     """Until Ctrl-C."""
     while True:
         try:

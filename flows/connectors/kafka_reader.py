@@ -46,7 +46,7 @@ _TUNED: Final[dict[str, Any]] = {
     # After a full queue librdkafka waits this long before it fetches again; its default of 1 s throttles a
     # fast reader to a sixth.
     "fetch.queue.backoff.ms": 20,
-    "fetch.wait.max.ms": 20,  # how long a broker may hold an empty answer back, and how late an end is noticed
+    "fetch.wait.max.ms": 20,  # how long a broker may hold an empty answer back; how late an end is noticed
     "fetch.max.bytes": 8 * 1024 * 1024,  # one answer; bounds how far the queue can overshoot
     "queued.min.messages": 100_000,
 }
@@ -129,7 +129,7 @@ class Reader:
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
         self._full = False  # the last poll left records behind
-        self._trouble: KafkaError | None = None
+        self._trouble: int | None = None
         self._to_commit: dict[int, int] = {}
         self._last_commit = 0.0
         self._commit_failed = False
@@ -344,17 +344,15 @@ class Reader:
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
             self._on_lost(part)
         elif code in _PASSING or (error.retriable() and not error.fatal()):
-            if self._trouble != error:
-                self._trouble = error
+            if self._trouble != code:  # codes, since a KafkaError cannot be compared with None
+                self._trouble = code
                 _logger.warning("topic %s: %s; still trying", self.topic, error.str())
         elif code in (
             KafkaError.UNKNOWN_TOPIC_OR_PART,
             KafkaError._UNKNOWN_TOPIC,
             KafkaError._UNKNOWN_PARTITION,
         ):
-            raise SourceError(
-                f"topic {self.topic} has disappeared from Kafka; the checkpoint still holds what was read from it"
-            )
+            raise SourceError(f"topic {self.topic} has disappeared from Kafka; what was read of it is kept")
         elif code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise SourceError(f"Kafka does not allow this user to read topic {self.topic}")
         else:

@@ -206,7 +206,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         if self._new:
             start = "earliest" if self._resumed else self._settings.start
             reader.add(self._new, start=start, to_end=self._until_end)
-            self._new = {}  # only now: until then snapshot() must give back the offsets that it was built with
+            self._new = {}  # only now: until then snapshot() must give back what the part was built with
             if self._observer is not None:
                 self._observer.assign((self._settings.topic, number) for number in sorted(self._living))
         if self._snapped:
@@ -245,8 +245,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             return
         if count < reader.partitions:
             raise SourceError(
-                f"topic {self._settings.topic} has {count} partitions, it had {reader.partitions}: it was made "
-                f"anew; start with an empty state folder to count from scratch"
+                f"topic {self._settings.topic} has {count} partitions, it had {reader.partitions}: it was "
+                f"made anew; start with an empty state folder to count from scratch"
             )
         _logger.warning(
             "topic %s has grown from %d to %d partitions", self._settings.topic, reader.partitions, count

@@ -54,8 +54,8 @@ SOCKET_SECONDS: Final = 1.0
 """How long one answer may take: ten times what 200,000 fields need."""
 
 TAKE: Final = """
--- Gives a new run its fencing token, unless another took one since the stored one was read. Carried out late or
--- twice (its answer may have been lost) it does no harm.
+-- Gives a new run its fencing token, unless another took one since the stored one was read. Carried out late
+-- or twice (its answer may have been lost) it does no harm.
 -- KEYS: fence   ARGV: the stored token ('': none), the new one
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -347,9 +347,9 @@ class RedisPublisher:
             )
         if reply[0] == "overtaken":
             raise FencedOut(
-                f"Another run publishes product {self.keys.product} to Redis at {self._where} with this run's "
-                f"fencing token {self.token}: both started without Redis in the same millisecond. This run ends; "
-                f"keep only one run per product, or give them different product names."
+                f"Another run publishes product {self.keys.product} to Redis at {self._where} with this "
+                f"run's fencing token {self.token}: both started without Redis in the same millisecond. "
+                f"This run ends; keep only one run per product, or give them different product names."
             )
         self._written, self._written_minutes = fields, minutes
         self._health.published(time.perf_counter() - began)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, Producer
@@ -16,26 +17,34 @@ PAUSE_S = 0.02  # between looks at the clock while live: finer than any reader's
 SEND_DEADLINE_S = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When the product goes live, on the wall clock and on the monotonic one."""
+
+    wall_ms: int
+    monotonic_s: float
+
+
 class Feed:
     """A producer with its own thread; `truth` knows every record handed to Kafka, in that order.
 
-    Times are counted on the monotonic clock from `start_ms`, so that a corrected wall clock neither floods
+    Times are counted on the monotonic clock from the start, so that a corrected wall clock neither floods
     nor starves the stream. `close()` raises RuntimeError when anything was not delivered.
     """
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, records: Iterator[Record], truth: Truth, start_ms: int
+        self, bootstrap_servers: str, topic: str, records: Iterator[Record], truth: Truth, start: Start
     ) -> None:
         self._topic = topic
         self._records = records
         self._next = next(records)
         self._truth = truth
-        self._start_ms = start_ms
-        self._started_s = time.monotonic()
+        self._start = start
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._failure: Exception | None = None
         self._undelivered = 0
+        self._closed = False
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -48,7 +57,7 @@ class Feed:
 
     def send_history(self) -> None:
         """Send everything up to the start at full speed, and return when it is all in Kafka."""
-        self._send_until(self._start_ms)
+        self._send_until(self._start.wall_ms)
         self._flush()
 
     def start(self) -> None:
@@ -65,11 +74,17 @@ class Feed:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._flush()
+        if not self._closed:
+            self._closed = True
+            try:
+                self._flush()
+            finally:
+                self._producer.purge()
+                self._producer.close()  # it would look for its broker for ever
         self.check()
 
     def _now_ms(self) -> int:
-        return self._start_ms + round((time.monotonic() - self._started_s) * 1000)
+        return self._start.wall_ms + round((time.monotonic() - self._start.monotonic_s) * 1000)
 
     def _run(self) -> None:
         try:

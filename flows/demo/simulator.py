@@ -151,22 +151,31 @@ class Simulator:
     # Visits
 
     def _welcome(self, now_ms: int) -> None:
+        self._push(self._next_visit(now_ms), Arrival())
         conditions = self._conditions(now_ms)
-        gap_s = self._random.expovariate(self._visits_per_second(now_ms, conditions))
-        self._push(now_ms + max(1, round(gap_s * 1000)), Arrival())
         visitor = self._choose_visitor()
         steps = crawl(self._random) if visitor.bot else visit(visitor, conditions, self._random)
         visitor.visiting = True
         self._act(now_ms, Visit(visitor, steps, next(steps)))
 
+    def _next_visit(self, now_ms: int) -> int:
+        """A Poisson process whose rate is taken anew in steps that are short against its change."""
+        at_ms = float(now_ms)
+        while True:
+            step_ms = max(1000.0, (self._start_ms - at_ms) / 20)
+            gap_ms = 1000 * self._random.expovariate(self._visits_per_second(round(at_ms)))
+            if gap_ms < step_ms:
+                return max(now_ms + 1, round(at_ms + gap_ms))
+            at_ms += step_ms  # nobody came in this step; what the next one brings does not depend on it
+
     def _conditions(self, now_ms: int) -> Conditions:
         return NORMAL if self._scenario is None else self._scenario.at((now_ms - self._start_ms) / 1000)
 
-    def _visits_per_second(self, now_ms: int, conditions: Conditions) -> float:
+    def _visits_per_second(self, now_ms: int) -> float:
         age_ms = self._start_ms - now_ms
         thinned = 1.0 if age_ms <= self._full_ms else (self._full_ms / age_ms) ** THINNING
         hour_of_day = self._rhythm(now_ms) / self._rhythm(self._start_ms)
-        return self._rate / EVENTS_PER_VISIT * thinned * hour_of_day * conditions.traffic
+        return self._rate / EVENTS_PER_VISIT * thinned * hour_of_day * self._conditions(now_ms).traffic
 
     def _rhythm(self, at_ms: int) -> float:
         """Visits by the local time of day: most at 20 h, fewest at 8 h."""
@@ -211,7 +220,7 @@ class Simulator:
             if luck < LATE:
                 late, delay_ms = True, int(self._lateness_ms * self._random.uniform(6, 24))
             elif luck < LATE + DELAYED:
-                delay_ms = int(self._lateness_ms * self._random.uniform(0.02, 0.45))
+                delay_ms = int(self._lateness_ms * self._random.uniform(0.02, 0.3))
             elif luck < LATE + DELAYED + WRONG_CLOCK:
                 stamp = _timestamp(now_ms + 2 * 3_600_000, visitor.platform)
                 clamped = True

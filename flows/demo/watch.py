@@ -15,7 +15,8 @@ from rich.text import Text
 
 from flows.demo.view import Reading, line, page
 
-MOST_KEYS = 1000  # of products, looked at while searching for one
+KEYS_PER_SCAN = 1000
+MOST_SCANS = 200
 TIMEOUT_S = 2.0
 
 
@@ -60,11 +61,12 @@ def connect(url: str) -> redis.Redis:
 
 
 def products(url: str) -> list[str]:
-    """The products that are published in a Redis, found by their keys."""
-    found = set()
-    for number, key in enumerate(connect(url).scan_iter(match="tidegauge:v1:{*}:live", count=1000)):
-        found.add(key.removeprefix("tidegauge:v1:{").removesuffix("}:live"))
-        if number >= MOST_KEYS:
+    """The products published in a Redis, by their keys; of millions of keys not all are looked at."""
+    client, found, cursor = connect(url), set[str](), 0
+    for _ in range(MOST_SCANS):
+        cursor, keys = client.scan(cursor, match="tidegauge:v1:{*}:live", count=KEYS_PER_SCAN)
+        found |= {str(key).removeprefix("tidegauge:v1:{").removesuffix("}:live") for key in keys}
+        if cursor == 0:
             break
     return sorted(found)
 

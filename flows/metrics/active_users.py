@@ -17,18 +17,24 @@ from numpy.typing import NDArray
 
 from flows.cells import Cell, Derived, Metric
 from flows.columns import NO_TIME
-from flows.config import Config, slug
+from flows.config import Config
 from flows.formulas import ratio
 from flows.kernels import kernel
-from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.metrics.family import Groups, Split, cell_name, events_that_count, group_of, pairs_of, window_label
 from flows.state.pairs import Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
 
 DAY_MS = 86_400_000
-ACTIVE = Metric("active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users")
+ACTIVE = Metric(
+    "active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users"
+)
 TODAY = Metric(
-    "active_users.day", "Distinct users with an event today (product's time zone).", "users", "Activity", "active_users_day"
+    "active_users.day",
+    "Distinct users with an event today (product's time zone).",
+    "users",
+    "Activity",
+    "active_users_day",
 )
 STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
 
@@ -42,13 +48,13 @@ class ActiveUsers:
         self._config = config
         self._zone = ZoneInfo(config.time_zone)
         self._groups = Groups(config, "active_users")
-        listed = config.active_users.events
-        names = None if listed is None else {slug(name) for name in listed}
-        self._counts = np.array([names is None or name in names for name in config.vocabulary()], np.bool_)
+        self._counts = events_that_count(config)
         self.windows = Windows(config.windows, len(self._groups))
         self.last = UserRows(np.int64, fill=NO_TIME)
         self.shown = Pairs()
-        self.day = Counters(1 + len(self._groups))  # local midnight (ms), then by group the users active since
+        self.day = Counters(
+            1 + len(self._groups)
+        )  # local midnight (ms), then by group the users active since
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         midnight = self._midnight(now_ms)
@@ -81,7 +87,10 @@ class ActiveUsers:
                 Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
                 for window, group in pairs_of(self._config.windows, self._groups)
             ),
-            *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
+            *(
+                Cell(cell_name("active_users.day", None, group), TODAY, group)
+                for group in self._groups.labels
+            ),
         ]
 
     def derived(self) -> list[Derived]:

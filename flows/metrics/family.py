@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.cells import Cell, Derived
-from flows.config import Config, format_duration
+from flows.config import Config, format_duration, slug
 from flows.kernels import kernel
 
 HELD: Final = np.dtype(
@@ -80,6 +80,13 @@ def group_of(split: Split, d: int, dims: int) -> int:
     if d < 0:
         return 0
     return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & np.uint64(255))
+
+
+def events_that_count(config: Config) -> NDArray[np.bool_]:
+    """By event code: whether such an event makes its user active (option `active_users.events`)."""
+    listed = config.active_users.events
+    names = None if listed is None else {slug(name) for name in listed}
+    return np.array([names is None or name in names for name in config.vocabulary()], np.bool_)
 
 
 def cell_name(metric: str, window_ms: int | None = None, group: dict[str, str] | None = None) -> str:

@@ -57,9 +57,14 @@ STATES = {
         "funnel_attempts_by_state",
     ),
 }  # fmt: skip
-CONVERT_SUM = Metric("funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels")
+CONVERT_SUM = Metric(
+    "funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels"
+)
 CONVERT_LE = Metric(
-    "funnel.<name>.convert_le_<bound>", "Attempts converted within at most <bound> seconds.", "attempts", "Funnels"
+    "funnel.<name>.convert_le_<bound>",
+    "Attempts converted within at most <bound> seconds.",
+    "attempts",
+    "Funnels",
 )
 CONVERT_MEAN = Metric(
     "funnel.<name>.convert_mean", "Mean time from entry to the last step.", "ms", "Funnels",
@@ -131,7 +136,11 @@ class Funnel:
         self._step_names = funnel.step_names()
         self._groups = Groups(config, "funnels")
         matches = [
-            sum(1 << k for k, step in enumerate(funnel.steps) if event in {slug(alternative) for alternative in step})
+            sum(
+                1 << k
+                for k, step in enumerate(funnel.steps)
+                if event in {slug(alternative) for alternative in step}
+            )
             for event in config.vocabulary()
         ]
         self._rules = Rules(
@@ -211,7 +220,11 @@ class Funnel:
         return cells
 
     def _age_cells(self, group: dict[str, str]) -> list[str]:
-        return [self._cell(f"{fate}_at_{age}", None, group) for fate in ("converted", "censored") for age in range(PANES)]
+        return [
+            self._cell(f"{fate}_at_{age}", None, group)
+            for fate in ("converted", "censored")
+            for age in range(PANES)
+        ]
 
     def derived(self) -> list[Derived]:
         derived = []
@@ -226,23 +239,34 @@ class Funnel:
             ):
                 derived.append(
                     Derived(
-                        name(f"drop_off_{number:02d}"), DROP_OFF, (name(step), name(before)), shortfall,
+                        name(f"drop_off_{number:02d}"),
+                        DROP_OFF,
+                        (name(step), name(before)),
+                        shortfall,
                         {"step": step} | labels,
                     )  # fmt: skip
                 )
             converted = name("converted")
-            derived.append(Derived(name("convert_mean"), CONVERT_MEAN, (name("convert_ms"), converted), ratio, labels))
+            derived.append(
+                Derived(name("convert_mean"), CONVERT_MEAN, (name("convert_ms"), converted), ratio, labels)
+            )
             buckets = [name(f"convert_le_{bound}") for bound in BOUNDS_S]
             for percent, quantile in _QUANTILES.items():
                 derived.append(
                     Derived(
-                        name(f"convert_p{percent}"), CONVERT_QUANTILE, (converted, *buckets), quantile,
+                        name(f"convert_p{percent}"),
+                        CONVERT_QUANTILE,
+                        (converted, *buckets),
+                        quantile,
                         {"quantile": str(percent / 100)} | labels,
                     )  # fmt: skip
                 )
             derived.append(
                 Derived(
-                    name("conversion_matured"), CONVERSION, (name("matured_converted"), name("matured")), ratio,
+                    name("conversion_matured"),
+                    CONVERSION,
+                    (name("matured_converted"), name("matured")),
+                    ratio,
                     {"kind": "matured"} | labels,
                 )  # fmt: skip
             )
@@ -250,11 +274,16 @@ class Funnel:
             live = {"funnel": self._name, "kind": "live"} | group
             ages = self._age_cells(group)
             derived.append(
-                Derived(self._cell("conversion_live", None, group), CONVERSION_LIVE, ages, conversion_live, live)
+                Derived(
+                    self._cell("conversion_live", None, group), CONVERSION_LIVE, ages, conversion_live, live
+                )
             )
             derived.append(
                 Derived(
-                    self._cell("conversion_live_se", None, group), CONVERSION_LIVE_SE, ages, conversion_live_se,
+                    self._cell("conversion_live_se", None, group),
+                    CONVERSION_LIVE_SE,
+                    ages,
+                    conversion_live_se,
                     {"funnel": self._name} | group,
                 )  # fmt: skip
             )

@@ -31,17 +31,29 @@ NEW, RESURRECTED, LOST = range(3)
 TRANSITIONS: Final = ("new", "resurrected", "churned")
 
 ALIVE_USERS = Metric("users.alive", "Known users who have not churned.", "users", "Lifecycle", "users_alive")
-KNOWN_USERS = Metric("users.known", "Users ever seen on time, less those evicted.", "users", "Lifecycle", "users_known")
+KNOWN_USERS = Metric(
+    "users.known", "Users ever seen on time, less those evicted.", "users", "Lifecycle", "users_known"
+)
 EVICTED_USERS = Metric(
-    "users.evicted", "Known users forgotten at the limit users_per_shard.", "users", "Lifecycle", "users_evicted"
+    "users.evicted",
+    "Known users forgotten at the limit users_per_shard.",
+    "users",
+    "Lifecycle",
+    "users_evicted",
 )
 MOVES = {
-    "new": Metric("users.new", "Users whose first event ever lies in the window.", "users", "Lifecycle", "window_users"),
+    "new": Metric(
+        "users.new", "Users whose first event ever lies in the window.", "users", "Lifecycle", "window_users"
+    ),
     "resurrected": Metric(
         "users.resurrected", "Users who came back after having churned.", "users", "Lifecycle", "window_users"
     ),
     "churned": Metric(
-        "users.churned", "Users who passed churn_after without an event.", "users", "Lifecycle", "window_users"
+        "users.churned",
+        "Users who passed churn_after without an event.",
+        "users",
+        "Lifecycle",
+        "window_users",
     ),
 }
 CHURN_RATE = Metric(
@@ -95,7 +107,9 @@ class Lifecycle:
     def read(self) -> NDArray[np.int64]:
         new, resurrected, churned = self.since_start.values
         known, alive = self.evicted.values
-        return np.append([new + resurrected - churned - alive, new - known, known], self.windows.totals.ravel())
+        return np.append(
+            [new + resurrected - churned - alive, new - known, known], self.windows.totals.ravel()
+        )
 
     def cells(self) -> list[Cell]:
         return [

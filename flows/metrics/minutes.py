@@ -17,6 +17,7 @@ from flows.cells import Cell, Derived
 from flows.columns import NO_TIME
 from flows.config import Config
 from flows.kernels import kernel
+from flows.metrics.family import events_that_count
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
 
@@ -53,7 +54,9 @@ class MinuteBook(Container):
         self.page = Page(
             np.zeros((kept, len(minute_fields(config))), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64)
         )
-        self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
+        self._reported = (
+            NO_TIME // MINUTE_MS
+        )  # minutes below were given out; not saved: after a restart all are again
 
     def turn(self, now_ms: int) -> None:
         """Let the minute of `now_ms` be the newest; what is older than the history is forgotten."""
@@ -106,10 +109,11 @@ class Minutes:
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._book = book
+        self._counts = events_that_count(config)
         self.last = UserRows(np.int32)  # the newest minute in which the user was active
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        _advance(rows, self.last.rows, self._book.page)
+        _advance(rows, self._counts, self.last.rows, self._book.page)
 
     def read(self) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
@@ -122,10 +126,10 @@ class Minutes:
 
 
 @kernel
-def _advance(rows: NDArray[Any], last: NDArray[np.int32], page: Page) -> None:
+def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], page: Page) -> None:
     for row in rows:
         note(page, row["ts"], EVENTS, 1)
         minute = row["ts"] // MINUTE_MS
-        if minute > last[row["slot"]]:
+        if counts[row["code"]] and minute > last[row["slot"]]:
             last[row["slot"]] = minute
             note(page, row["ts"], ACTIVE_USERS, 1)

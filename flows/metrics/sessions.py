@@ -47,27 +47,46 @@ SETTLING_PANES: Final = 40  # of the 60: those older than 5 minutes
 STARTED, CLOSED, BOUNCED, DURATION_MS, EVENTS, KEY_ACTIONS, BUCKETS = range(7)
 FIELDS: Final = BUCKETS + len(BOUNDS_S)
 
-SESSIONS_OPEN = Metric("sessions.open", "Sessions that have not closed.", "sessions", "Sessions", "sessions_open")
+SESSIONS_OPEN = Metric(
+    "sessions.open", "Sessions that have not closed.", "sessions", "Sessions", "sessions_open"
+)
 COUNTS = {
     "started": Metric(
         "sessions.started", "Sessions that began in the window.", "sessions", "Sessions", "window_sessions"
     ),
-    "closed": Metric("sessions.closed", "Sessions that closed in the window.", "sessions", "Sessions", "window_sessions"),
-    "bounced": Metric(
-        "sessions.bounced", "Sessions that closed in the window without engagement.", "sessions", "Sessions", "window_sessions"
+    "closed": Metric(
+        "sessions.closed", "Sessions that closed in the window.", "sessions", "Sessions", "window_sessions"
     ),
-    "duration_ms": Metric("sessions.duration_ms", "Sum of the durations of sessions closed.", "ms", "Sessions"),
+    "bounced": Metric(
+        "sessions.bounced",
+        "Sessions that closed in the window without engagement.",
+        "sessions",
+        "Sessions",
+        "window_sessions",
+    ),
+    "duration_ms": Metric(
+        "sessions.duration_ms", "Sum of the durations of sessions closed.", "ms", "Sessions"
+    ),
     "events": Metric("sessions.events", "Events in the sessions closed.", "events", "Sessions"),
-    "key_actions": Metric("sessions.key_actions", "Key actions in the sessions closed.", "actions", "Sessions"),
+    "key_actions": Metric(
+        "sessions.key_actions", "Key actions in the sessions closed.", "actions", "Sessions"
+    ),
 }
 DURATION_LE = Metric(
-    "sessions.duration_le_<bound>", "Sessions closed that lasted at most <bound> seconds.", "sessions", "Sessions"
+    "sessions.duration_le_<bound>",
+    "Sessions closed that lasted at most <bound> seconds.",
+    "sessions",
+    "Sessions",
 )
 SETTLING = Metric(
     "sessions.settling", "Sessions begun 5 to 15 minutes ago.", "sessions", "Sessions", "sessions_settling"
 )
 SETTLING_ENGAGED = Metric(
-    "sessions.settling_engaged", "Those of them that are engaged.", "sessions", "Sessions", "sessions_settling_engaged"
+    "sessions.settling_engaged",
+    "Those of them that are engaged.",
+    "sessions",
+    "Sessions",
+    "sessions_settling_engaged",
 )
 BOUNCE_RATE = Metric("bounce_rate", "Bounced over closed sessions.", "ratio", "Sessions", "bounce_ratio")
 BOUNCE_RATE_PROVISIONAL = Metric(
@@ -104,7 +123,11 @@ KEY_ACTIONS_PER_SESSION = Metric(
     "key_actions_per_session_ratio",
 )
 SESSIONS_PER_USER = Metric(
-    "sessions_per_user", "Sessions started per active user.", "sessions", "Sessions", "sessions_per_user_ratio"
+    "sessions_per_user",
+    "Sessions started per active user.",
+    "sessions",
+    "Sessions",
+    "sessions_per_user_ratio",
 )
 
 
@@ -130,7 +153,9 @@ class Ledger(NamedTuple):
     windows: Ring
     settling: Ring
     open: NDArray[np.int64]  # by group
-    lifetime: NDArray[np.int64]  # closed since the beginning by duration bucket, the last beyond all; then sum of ms
+    lifetime: NDArray[
+        np.int64
+    ]  # closed since the beginning by duration bucket, the last beyond all; then sum of ms
     page: Page
 
 
@@ -210,7 +235,9 @@ class Sessions:
         return cells
 
     def derived(self) -> list[Derived]:
-        with_users = [label for label in self._groups.labels if label in Groups(self._config, "active_users").labels]
+        with_users = [
+            label for label in self._groups.labels if label in Groups(self._config, "active_users").labels
+        ]
         derived = []
         for window, group in pairs_of(self._config.ratio_windows, self._groups):
             labels = window_label(window) | group
@@ -228,10 +255,18 @@ class Sessions:
                     {"stage": "final"} | labels,
                 ),
                 Derived(
-                    name("session_duration_mean"), DURATION_MEAN, (name("sessions.duration_ms"), closed), ratio, labels
+                    name("session_duration_mean"),
+                    DURATION_MEAN,
+                    (name("sessions.duration_ms"), closed),
+                    ratio,
+                    labels,
                 ),
                 Derived(
-                    name("events_per_session"), EVENTS_PER_SESSION, (name("sessions.events"), closed), ratio, labels
+                    name("events_per_session"),
+                    EVENTS_PER_SESSION,
+                    (name("sessions.events"), closed),
+                    ratio,
+                    labels,
                 ),
                 Derived(
                     name("key_actions_per_session"),
@@ -267,7 +302,10 @@ class Sessions:
                 Derived(
                     cell_name("bounce_rate_provisional", None, group),
                     BOUNCE_RATE_PROVISIONAL,
-                    (cell_name("sessions.settling_engaged", None, group), cell_name("sessions.settling", None, group)),
+                    (
+                        cell_name("sessions.settling_engaged", None, group),
+                        cell_name("sessions.settling", None, group),
+                    ),
                     shortfall,
                     {"stage": "provisional", "window": "15m"} | group,
                 )
@@ -296,8 +334,17 @@ def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Led
         user = ledger.users[slot]
         if closes_at != NEVER and (ts > closes_at or ts - user["start"] > rules.max_duration):
             if closes_at < now:
-                _close(user["start"], closes_at, user["dims"], user["events"], user["key_actions"], user["engaged"],
-                       rules, ledger, split)
+                _close(
+                    user["start"],
+                    closes_at,
+                    user["dims"],
+                    user["events"],
+                    user["key_actions"],
+                    user["engaged"],
+                    rules,
+                    ledger,
+                    split,
+                )
             else:
                 _end_early(user, closes_at, ledger)
             closes_at = NEVER
@@ -328,8 +375,17 @@ def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Led
     due = np.empty(users, np.int64)
     for i in range(overdue(ledger.closes_at, now, users, due)):
         user = ledger.users[due[i]]
-        _close(user["start"], ledger.closes_at.at[due[i]], user["dims"], user["events"], user["key_actions"],
-               user["engaged"], rules, ledger, split)
+        _close(
+            user["start"],
+            ledger.closes_at.at[due[i]],
+            user["dims"],
+            user["events"],
+            user["key_actions"],
+            user["engaged"],
+            rules,
+            ledger,
+            split,
+        )
         ledger.closes_at.at[due[i]] = NEVER
     ended = np.empty(ledger.ended.shape[1], np.int64)
     while ledger.ended_size[0] > 0 and ledger.ended[0, 0] < now:

@@ -28,7 +28,9 @@ class Latest(NamedTuple):
 
 
 def _empty(capacity: int) -> Latest:
-    return Latest(np.full(capacity, -1, np.int64), np.full(capacity, NO_TIME, np.int64), np.zeros(1, np.int64))
+    return Latest(
+        np.full(capacity, -1, np.int64), np.full(capacity, NO_TIME, np.int64), np.zeros(1, np.int64)
+    )
 
 
 class Pairs(Container):
@@ -73,7 +75,11 @@ class Pairs(Container):
         renumbered[slots[slots < len(renumbered)]] = np.flatnonzero(slots < len(renumbered))
         new = renumbered[keys >> GROUP_BITS]
         kept = new >= 0
-        self._fill((new[kept] << GROUP_BITS) | (keys[kept] & ((1 << GROUP_BITS) - 1)), at[kept], len(self.latest.keys))
+        self._fill(
+            (new[kept] << GROUP_BITS) | (keys[kept] & ((1 << GROUP_BITS) - 1)),
+            at[kept],
+            len(self.latest.keys),
+        )
 
 
 @kernel

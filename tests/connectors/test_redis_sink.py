@@ -1,4 +1,4 @@
-"""The publisher against real servers: the system's Redis, the one bundled for the demo (6.2), and Valkey if here."""
+"""The publisher against real servers: Redis on PATH, the bundled one (6.2), and Valkey if it is on PATH."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import math
 import re
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -327,7 +325,7 @@ def test_minutes_older_than_the_history_are_neither_written_nor_kept(redis_serve
         closing(reader(redis_server)) as client,
     ):
         run.publish(snapshot(as_of_ms=T + 5 * 60_000, minutes=minutes))
-        there = {key for key in client.keys("*:minute:*")}
+        there = set(client.keys("*:minute:*"))
         assert there == {run.publisher.keys.minute(T + n * 60_000) for n in (3, 4)}
         run.publish(snapshot(as_of_ms=T + 7 * 60_000, minutes={T + 6 * 60_000: {"events": 6}}))
         assert client.keys("*:minute:*") == [run.publisher.keys.minute(T + 6 * 60_000)]
@@ -383,10 +381,11 @@ def test_a_publish_that_lacks_a_permission_changes_no_number(any_server: RedisSe
     with running(any_server) as run, closing(reader(any_server)) as client:
         run.publish(snapshot({"a": 1, "b": 1}))
         client.execute_command("ACL", "SETUSER", "default", f"-{command}")
-        run.publisher.publish(snapshot({"a": 2}, number=2))
+        run.publisher.publish(snapshot({"a": 2}, minutes={T: {"events": 1}}))
         wait_until(lambda: run.failures > 0, f"a failure without {command}")
-        # Writing all again, which follows a failure, needs no HDEL and may already have succeeded.
-        assert full(run, any_server) in [{"a": "1", "b": "1"}, *([{"a": "2"}] if command == "hdel" else [])]
+        before, after = {"a": "1", "b": "1"}, {"a": "2"}
+        # Writing all again, which follows a failure, needs neither of the two and may already have succeeded.
+        assert full(run, any_server) in ([before, after] if command in ("hdel", "hlen") else [before])
         client.execute_command("ACL", "SETUSER", "default", f"+{command}")
         wait_until(lambda: full(run, any_server) == {"a": "2"}, "the numbers")
 
@@ -402,9 +401,9 @@ def test_a_newer_run_takes_over_and_the_older_is_refused(any_server: RedisServer
         with pytest.raises(FencedOut) as fenced:
             old.publish(snapshot({"a": 1}))
         assert str(fenced.value) == (
-            f"A newer run publishes product shop to Redis at 127.0.0.1:{any_server.port}: its fencing token is "
-            f"{new.publisher.token}, this run's is {old.publisher.token}. This run ends; keep only one run per "
-            f"product, or give them different product names."
+            f"A newer run publishes product shop to Redis at 127.0.0.1:{any_server.port}: its fencing "
+            f"token is {new.publisher.token}, this run's is {old.publisher.token}. This run ends; keep only "
+            f"one run per product, or give them different product names."
         )
         assert client.hgetall(new.publisher.keys.live) == there
         assert not old.publisher.close(1)
@@ -760,8 +759,7 @@ def test_a_redis_that_is_away_and_one_that_is_silent_are_told_apart(
         wait_until(lambda: any("cannot be reached" in message for message in errors_of(caplog)), "words")
 
 
-def test_the_documented_acl_is_enough_and_needed(any_server: RedisServer) -> None:
-    """redis.v1.md promises a user who can do nothing else; each of its commands is really needed."""
+def test_the_documented_acl_is_enough(any_server: RedisServer) -> None:
     (line,) = re.findall(r"^ACL SETUSER tidegauge (.+)$", CONTRACT.read_text(), re.MULTILINE)
     rules = line.replace("<password>", "s3cret").replace("<product>", "shop").split()
     url = f"redis://tidegauge:s3cret@127.0.0.1:{any_server.port}/0"
@@ -772,7 +770,7 @@ def test_the_documented_acl_is_enough_and_needed(any_server: RedisServer) -> Non
             run.publish(snapshot(cells[0], minutes={T: {"events": 1}}))
             run.publish(snapshot(cells[1]))
             assert full(run, any_server) == {"a": "2"}
-        client.execute_command("ACL", "SETUSER", "tidegauge", "&" + "nothing", "resetchannels")
+        client.execute_command("ACL", "SETUSER", "tidegauge", "resetchannels")
         with running(url) as run:
             run.publish(snapshot(cells[0]))  # a channel that is refused costs no number
         with pytest.raises(RedisRefused, match="does not allow this user what publishing needs"):
@@ -797,7 +795,7 @@ def test_a_mistake_of_the_program_reaches_the_flow(redis_server: RedisServer) ->
         broken = replace(snapshot(), accounting={0: {"consumed": "many"}})  # type: ignore[dict-item]
         run.publisher.publish(broken)
         wait_until(lambda: run.publisher._outcome is not None, "the outcome")
-        with pytest.raises(TypeError):
+        with pytest.raises(ValueError, match="many"):
             run.publisher.check()
 
 
@@ -813,6 +811,9 @@ def test_every_trouble_can_be_said_and_every_error_is_one() -> None:
     assert explain(redis.exceptions.ResponseError("unknown command")).kind == "refused"
     assert explain(redis.exceptions.TimeoutError("Timeout reading from socket")).kind == "silent"
     assert explain(OSError("no route")).kind == "away"
+    assert (
+        explain(redis.exceptions.ConnectionError("[SSL: WRONG_VERSION_NUMBER] wrong version")).kind == "tls"
+    )
 
 
 @pytest.fixture
@@ -822,17 +823,16 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
     if openssl is None:
         pytest.skip("there is no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
+    options = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     )
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([openssl, *options.split(), *files], check=True, capture_output=True)
     tls_port = free_port()
-    options = ["--tls-port", str(tls_port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
-    options += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
+    listening = ["--tls-port", str(tls_port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    listening += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
     try:
-        with running_redis(*options) as server:
+        with running_redis(*listening) as server:
             server.tls_port = tls_port  # type: ignore[attr-defined]
             yield server, certificate
     except (RuntimeError, ServerUnavailable) as missing:
@@ -851,8 +851,6 @@ def test_tls_works_with_the_right_authority_and_is_one_sentence_with_the_wrong_o
         RedisRefused, match=rf"^The TLS certificate of Redis at 127\.0\.0\.1:{port} is not trusted"
     ):
         Run(f"rediss://127.0.0.1:{port}/0").start()
-    with pytest.raises(RedisRefused, match="does not speak TLS as configured"):
-        Run(f"rediss://127.0.0.1:{server.port}/0?ssl_cert_reqs=none").start()
 
 
 # ---------------------------------------------------------------------------------------------- the contract

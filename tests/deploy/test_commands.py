@@ -18,9 +18,10 @@ PINNED = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;]+)", LOCK))
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    """Run in the project's folder with next to no environment: what surrounds the tests says nothing here."""
+    bare = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     return subprocess.run(
-        command, cwd=ROOT, env=inherited | environment, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=bare | environment, capture_output=True, text=True, check=False
     )
 
 

@@ -8,10 +8,11 @@ Choices where the contract leaves room (parse.py has those about single records)
 
 * Before the stream clock exists (a partition still lags and has shown no accepted event) no time has passed:
   for deduplication such events belong to the generation in which the clock starts.
+* For deduplication the partition of the record at hand still lags, also when that is its last record.
 * Without any accepted event T is `as_of_ms` when given, else None; counts are 0 and derived cells absent
   either way.
-* `users.known` counts the users of all accepted events, late ones too (they have a place in the table of
-  users); `users.evicted` is 0, for the reference forgets nobody.
+* `users.known` counts the users with an on-time event that the watermark has passed: all ever new;
+  `users.evicted` is 0, for the reference forgets nobody.
 * `active_users.day` and `stickiness` are broken down like the other active users.
 * `active_users` of a minute counts the events that `active_users.events` names, like `active_users.<window>`.
 * A breakdown value that is not listed is `other`, even when its text is "unknown".

@@ -28,7 +28,7 @@ def judge(
     `accepted = on_time + late`, per partition".
     """
     clocks = stream_clock_after_each(records, readings)
-    copies = which_are_copies(readings, clocks, config.dedup_horizon)
+    copies = which_are_copies(readings, stream_clock_at_each(records, readings, clocks), config.dedup_horizon)
     late = which_are_late(readings, clocks, config.lateness)
     accounting = {record.partition: dict.fromkeys(ACCOUNTS, 0) for record in records}
     accepted: list[Event] = []
@@ -83,6 +83,30 @@ def stream_clock_after_each(
             stream_clock = now if stream_clock is None else max(stream_clock, now)
         clocks.append(stream_clock)
     return clocks
+
+
+def stream_clock_at_each(
+    records: Sequence[Record], readings: Sequence[Event | Rejection], clocks: Sequence[int | None]
+) -> list[int | None]:
+    """T at each record, including it; its own partition lags even at its last record (a choice, D5)."""
+    unread = Counter(record.partition for record in records)
+    partition_clocks: dict[int, int] = {}
+    before: int | None = None
+    times: list[int | None] = []
+    for record, reading, after in zip(records, readings, clocks, strict=True):
+        if isinstance(reading, Event) and not reading.excluded:
+            partition_clocks[record.partition] = max(
+                reading.ts, partition_clocks.get(record.partition, reading.ts)
+            )
+        lagging = {partition for partition, left in unread.items() if left > 0} | {record.partition}
+        unread[record.partition] -= 1
+        now = before
+        if all(partition in partition_clocks for partition in lagging):
+            smallest = min(partition_clocks[partition] for partition in lagging)
+            now = smallest if before is None else max(before, smallest)
+        times.append(now)
+        before = after
+    return times
 
 
 def which_are_copies(

@@ -42,13 +42,13 @@ def lifecycle_of(ordered: list[Event], config: Config, watermark_ms: int) -> Lif
     return lifecycle
 
 
-def lifecycle_cells(lifecycle: Lifecycle, accepted: list[Event], config: Config, watermark_ms: int) -> Cells:
+def lifecycle_cells(lifecycle: Lifecycle, config: Config, watermark_ms: int) -> Cells:
     """METRICS.md 3.5: "Derived `user_churn_rate.<w>` = churned / alive at the window's start = churned /
     (alive - new - resurrected + churned)." "Panes of these windows apply to the time of the transition."
     """
     cells: Cells = {
         "users.alive": lifecycle.alive,
-        "users.known": len({event.user for event in accepted}),
+        "users.known": len(lifecycle.new),
         "users.evicted": 0,
     }
     for window_name, window in windows(config):

@@ -57,7 +57,7 @@ def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = 
     cells |= session_cells(sessions, config, watermark, cells)
     for name, funnel in config.funnels.items():
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
-    cells |= lifecycle_cells(lifecycle, judgement.accepted, config, watermark)
+    cells |= lifecycle_cells(lifecycle, config, watermark)
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,

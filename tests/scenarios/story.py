@@ -1,17 +1,19 @@
 """Reads the golden stories of this folder.
 
-A story is a YAML file: `title`, `story` (prose), `start` (the instant +0s), `config` (as in tidegauge.yaml), `events`
-and `looks`. Every time is written relative to the start: `+1h 30m`, `-1ms`, `+0s`.
+A story is a YAML file: `title`, `story` (prose), `start` (the instant +0s), `config` (as in
+tidegauge.yaml), `events` and `looks`. Every time is written relative to the start: `+1h 30m`, `-1ms`,
+`+0s`.
 
-An event has `at` (its own time), who (`user` or `visitor`, without an account), and what (`track`, `page`, `screen`
-with a name, or `identify`). May be added: `arrives` (when it is read; as a rule at its own time), `id` (messageId),
-`received` (receivedAt, and when it is read), `context`, `properties`, `partition`. `every` and `times` repeat it,
-`crowd` lets that many people do it at each time; both number the users: `buyer 1`, `buyer 2`, ...
-`raw` instead of who and what is a record as it stands.
+An event has `at` (its own time), who (`user` or `visitor`, without an account), and what (`track`, `page`,
+`screen` with a name, or `identify`). May be added: `arrives` (when it is read; as a rule at its own time),
+`id` (messageId), `received` (receivedAt, and when it is read), `context`, `properties`, `partition`.
+`every` and `times` repeat it, `crowd` lets that many people do it at each time; both number the users:
+`buyer 1`, `buyer 2`, ... `raw` instead of who and what is a record as it stands.
 
-A look is what is seen at `at`: everything that had arrived by then has been read and the clock stands there. `see`
-gives cells (fractions as `1/3`), `absent` names cells that are not there, `minutes` gives some or all numbers of a
-minute, or `open` for one that is not in the history, `accounting` gives sums over the partitions.
+A look is what is seen at `at`: everything that had arrived by then has been read and the clock stands
+there. `see` gives cells (fractions as `1/3`), `absent` names cells that are not there, `minutes` gives some
+or all numbers of a minute, or `open` for one that is not in the history, `accounting` gives sums over the
+partitions.
 """
 
 from __future__ import annotations
@@ -174,6 +176,8 @@ def _document(event: dict[str, Any], suffix: str, at: int, received: int | None)
     document: dict[str, Any] = {"type": kind, **who, "timestamp": _written(at)}
     if kind == "track":
         document["event"] = event["track"]
+    elif event[kind]:
+        document["name"] = event[kind]
     if "id" in event:
         document["messageId"] = event["id"]
     if received is not None:

@@ -1,0 +1,1 @@
+"""The sub-commands of `tidegauge`: each module has `HELP`, `add_arguments(parser)` and `main(args)`."""

@@ -1,0 +1,168 @@
+"""The simulated stream: repeatable, in order of arrival, unambiguous in its disorder, at the asked rate."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+
+import pytest
+
+from flows.config import Config
+from flows.demo.scenarios import SCENARIOS
+from flows.demo.simulator import HISTORY_MS, Record, Simulator
+
+CONFIG = Config(product="shop")
+START_MS = 1_790_000_000_000
+LATENESS_MS = CONFIG.lateness
+
+
+def sent(
+    seconds: float = 20, *, scenario: str | None = None, start_ms: int = START_MS, **options: object
+) -> list[Record]:
+    """Everything up to `seconds` after the start."""
+    chosen = SCENARIOS[scenario] if scenario else None
+    simulator = Simulator(CONFIG, start_ms=start_ms, scenario=chosen, **options)  # type: ignore[arg-type]
+    until = start_ms + seconds * 1000
+    return list(itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records()))
+
+
+@pytest.fixture(scope="module")
+def usual() -> list[Record]:
+    return sent()
+
+
+def live(records: list[Record]) -> list[Record]:
+    return [record for record in records if record.arrival_ms >= START_MS]
+
+
+def test_the_same_seed_gives_the_same_records() -> None:
+    assert sent(2, history_events=3000, seed=7) == sent(2, history_events=3000, seed=7)
+
+
+def test_another_seed_gives_other_records() -> None:
+    assert sent(2, history_events=3000, seed=7) != sent(2, history_events=3000, seed=8)
+
+
+def test_records_come_in_the_order_of_arrival(usual: list[Record]) -> None:
+    arrivals = [record.arrival_ms for record in usual]
+    assert arrivals == sorted(arrivals)
+
+
+def test_the_history_reaches_back_forty_days_and_has_the_asked_size(usual: list[Record]) -> None:
+    history = [record for record in usual if record.arrival_ms < START_MS]
+    assert START_MS - HISTORY_MS <= history[0].arrival_ms < START_MS - 0.9 * HISTORY_MS
+    assert 40_000 < len(history) < 60_000
+
+
+@pytest.mark.parametrize("rate", [50, 300, 1000])
+def test_the_live_rate_is_the_asked_one(rate: float) -> None:
+    records = live(sent(60, rate=rate, seed=3))
+    assert len(records) / 60 == pytest.approx(rate, rel=0.2)
+
+
+def test_a_surge_multiplies_the_traffic_by_four() -> None:
+    surge = SCENARIOS["traffic-surge"]
+
+    def visitors_per_second(records: list[Record]) -> float:
+        late = [r for r in live(records) if r.arrival_ms > START_MS + surge.begins_s * 1000]
+        return sum(b'"Home"' in (record.value or b"") for record in late)
+
+    few, many = sent(40, rate=100), sent(40, rate=100, scenario="traffic-surge")
+    assert visitors_per_second(many) / visitors_per_second(few) == pytest.approx(4, rel=0.2)
+
+
+def test_a_surge_leaves_the_time_before_it_alone() -> None:
+    assert sent(9, history_events=3000) == sent(9, history_events=3000, scenario="traffic-surge")
+
+
+def test_in_a_bounce_spike_most_visits_end_with_their_first_page() -> None:
+    def share_of_first_pages(records: list[Record]) -> float:
+        names = [json.loads(record.value or b"{}").get("name") for record in live(records) if record.event]
+        return names.count("Home") / len(names)
+
+    assert share_of_first_pages(sent(30, scenario="bounce-spike")) > 1.5 * share_of_first_pages(sent(30))
+
+
+def test_an_event_is_either_clearly_in_time_or_clearly_late(usual: list[Record]) -> None:
+    """
+    clock of the partition   --------------|<- lateness ->|---------- clock
+                                 late      |   nobody's   |  in time
+                                  (more than twice)   (less than half)
+    """
+    clocks: dict[int, int] = {}
+    late = 0
+    for record in usual:
+        if record.event is None or record.resent or b'"bot"' in (record.value or b""):
+            continue
+        behind_ms = clocks.get(record.partition, 0) - record.event.ts_ms
+        if behind_ms > LATENESS_MS / 2:
+            assert behind_ms >= 2 * LATENESS_MS
+            assert record.arrival_ms - record.event.ts_ms > 5 * LATENESS_MS
+            late += 1
+        else:
+            assert record.arrival_ms - record.event.ts_ms < LATENESS_MS / 2
+        clocks[record.partition] = max(clocks.get(record.partition, 0), record.event.ts_ms)
+    assert late > 20
+
+
+def test_no_event_lies_ahead_of_its_arrival(usual: list[Record]) -> None:
+    assert all(record.event.ts_ms <= record.arrival_ms for record in usual if record.event)
+
+
+def test_a_copy_follows_its_original_in_the_same_partition_soon(usual: list[Record]) -> None:
+    first: dict[str, Record] = {}
+    copies = 0
+    for record in usual:
+        if record.event is None:
+            continue
+        original = first.setdefault(str(record.event.body["messageId"]), record)
+        assert record.resent == (original is not record)
+        if record.resent:
+            copies += 1
+            assert (record.value, record.partition) == (original.value, original.partition)
+            assert record.arrival_ms - original.arrival_ms < CONFIG.dedup_horizon / 2
+    assert copies > 100
+
+
+def test_a_user_stays_in_one_partition(usual: list[Record]) -> None:
+    places: dict[str, set[int]] = {}
+    for record in usual:
+        if record.event:
+            places.setdefault(record.event.user, set()).add(record.partition)
+    assert {len(partitions) for partitions in places.values()} == {1}
+    assert {record.partition for record in usual} == set(range(8))
+
+
+def test_the_shop_has_everything_a_real_one_has(usual: list[Record]) -> None:
+    bodies = [dict(record.event.body) for record in usual if record.event]
+    seen = Counter(str(body.get("event", body["type"])) for body in bodies)
+    funnel = ["Product Viewed", "Product Added", "Checkout Started", "Order Completed"]
+    assert [seen[step] for step in funnel] == sorted((seen[step] for step in funnel), reverse=True)
+    assert min(seen[name] for name in [*funnel, "Signed Up", "Signed In", "identify", "page", "screen"]) > 50
+    platforms = {json.dumps(body["context"]) for body in bodies}
+    assert {f'{{"device": {{"type": "{name}"}}}}' for name in ("web", "ios", "android", "tv")} <= platforms
+    assert sum("userId" not in body for body in bodies) > 1000
+    assert sum("timestamp" not in body for body in bodies) > 50
+    assert sum(record.clamped for record in usual) > 10
+    assert sum(b'"bot":true' in (record.value or b"") for record in usual) > 50
+
+
+def test_broken_records_come_in_several_kinds_without_a_key(usual: list[Record]) -> None:
+    broken = [record for record in usual if record.event is None]
+    assert {record.reason for record in broken} == {
+        "empty",
+        "not_json",
+        "not_an_object",
+        "missing_field",
+        "bad_id",
+        "bad_type",
+        "bad_timestamp",
+        "too_large",
+    }
+    assert {record.key for record in broken} == {None}
+
+
+def test_a_lateness_too_short_for_unambiguous_disorder_is_refused() -> None:
+    with pytest.raises(ValueError, match="lateness"):
+        Simulator(Config(lateness="500ms"), start_ms=START_MS)  # type: ignore[arg-type]

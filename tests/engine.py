@@ -1,0 +1,115 @@
+"""The job without Kafka, Bytewax, Redis and clocks: intake, shards and totals, driven by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from flows.cells import Snapshot
+from flows.columns import Tick
+from flows.config import Config
+from flows.intake import Intake
+from flows.records import Raw
+from flows.settings import Limits
+from flows.shard import Shard, route
+from flows.totals import Totals
+from tests.reference import Record
+
+
+@dataclass
+class Engine:
+    """One run; `restart` throws everything away but a checkpoint."""
+
+    config: Config
+    max_users: int = 2**31 - 1
+    minutes: dict[int, dict[str, int]] = field(default_factory=dict)  # all closed minutes seen
+
+    def __post_init__(self) -> None:
+        self._intake = Intake(self.config, Limits())
+        self._shards = self._fresh_shards()
+        self._totals = Totals(self.config)
+        self._ticks = 0
+        self._at_end: dict[int, Raw] = {}  # partitions read to their end
+
+    def _fresh_shards(self) -> list[Shard]:
+        return [Shard(self.config, self.max_users) for _ in range(self.config.shards)]
+
+    def read(self, raw: Raw) -> None:
+        if raw.caught_up:
+            self._at_end[raw.partition] = replace(raw, values=[], offsets=[], timestamps_ms=[])
+        else:
+            self._at_end.pop(raw.partition, None)
+        poll, _ = self._intake.read(raw)
+        for index, (shard, rows) in enumerate(
+            zip(self._shards, route(poll, self.config.shards), strict=True)
+        ):
+            shard.receive(poll, rows, poll.partition % self.config.shards == index)
+
+    def tick(
+        self, as_of_ms: int | None = None, monotonic_ms: int | None = None, final: bool = False
+    ) -> Snapshot:
+        self._ticks += 1
+        tick = Tick(self._ticks, monotonic_ms, as_of_ms, final)
+        snapshots = [self._totals.add(shard.tick(tick)) for shard in self._shards]
+        assert snapshots[:-1] == [None] * (len(snapshots) - 1)
+        snapshot = snapshots[-1]
+        assert snapshot is not None
+        self.minutes |= snapshot.minutes
+        return snapshot
+
+    def restart(self) -> None:
+        """A crash right after a checkpoint: what was published stays published, all else is rebuilt from bytes."""
+        frozen = [shard.freeze() for shard in self._shards]
+        self._shards = self._fresh_shards()
+        for shard, state in zip(self._shards, frozen, strict=True):
+            shard.thaw(state)
+        for ended in list(self._at_end.values()):  # the source finds the ends again
+            self.read(ended)
+
+
+def polls(records: Sequence[Record], lengths: Iterable[int], partitions: int) -> Iterator[Raw]:
+    """`records` in their order of reading as polls: runs of one partition, cut after `lengths` records (then 1000)."""
+    lasts = {record.partition: index for index, record in enumerate(records)}
+    sizes = iter(lengths)
+    index = 0
+    for partition in range(partitions):
+        if partition not in lasts:  # an empty partition is known, and at its end
+            yield Raw("events", partition, partitions, [], [], [], True, None)
+    for partition, run in groupby(records, key=lambda record: record.partition):
+        waiting = list(run)
+        while waiting:
+            taken = waiting[: max(1, next(sizes, 1000))]
+            del waiting[: len(taken)]
+            index += len(taken)
+            yield Raw(
+                "events",
+                partition,
+                partitions,
+                [record.value for record in taken],
+                [record.offset for record in taken],
+                [record.timestamp_ms for record in taken],
+                index > lasts[partition],
+                None,
+            )
+
+
+def replay(
+    records: Sequence[Record],
+    config: Config,
+    *,
+    as_of_ms: int | None = None,
+    lengths: Iterable[int] = (),
+    tick_after: frozenset[int] = frozenset(),
+    restart_after: frozenset[int] = frozenset(),
+) -> tuple[Snapshot, dict[int, dict[str, int]]]:
+    """The last snapshot, and all closed minutes, after `records`; ticks and restarts after the polls so numbered."""
+    engine = Engine(config)
+    partitions = 1 + max((record.partition for record in records), default=0)
+    for number, raw in enumerate(polls(records, lengths, partitions)):
+        engine.read(raw)
+        if number in tick_after:
+            engine.tick()
+        if number in restart_after:
+            engine.restart()
+    return engine.tick(as_of_ms, final=True), engine.minutes

@@ -1,0 +1,349 @@
+"""The reference's reading of single records: one line a rule of EVENTS.md."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.columns import REASONS
+from flows.config import Config
+from tests.reference import Event, Record, Rejection
+from tests.reference.parse import parse
+
+CONFIG = Config.model_validate(
+    {
+        "exclude": {"events": ["Heartbeat", "screen viewed"]},
+        "breakdowns": {
+            "platform": {"field": "context.device.type", "values": ["Web", "true", "-1.50", "iOS App"]}
+        },
+    }
+)
+GOOD: dict[str, Any] = {"type": "page", "userId": "ana", "timestamp": "2026-03-02T09:00:00Z"}
+NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
+HOUR = 3_600_000
+RAW = b'{"type":"page","userId":"ana","timestamp":"2026-03-02T09:00:00Z"'  # to be continued
+
+
+def read(value: bytes | None, timestamp_ms: int = -1) -> Event | Rejection:
+    return parse(Record(value, 3, 14, timestamp_ms), CONFIG)
+
+
+def event(timestamp_ms: int = -1, **fields: Any) -> Event:
+    found = read(json.dumps(GOOD | fields).encode(), timestamp_ms)
+    assert isinstance(found, Event), found
+    return found
+
+
+def reason(value: bytes | None, timestamp_ms: int = -1) -> str | None:
+    found = read(value, timestamp_ms)
+    return found.reason if isinstance(found, Rejection) else None
+
+
+def reason_with(timestamp_ms: int = -1, **fields: Any) -> str | None:
+    return reason(json.dumps(GOOD | fields).encode(), timestamp_ms)
+
+
+def reason_without(field: str, **fields: Any) -> str | None:
+    return reason(
+        json.dumps({name: value for name, value in (GOOD | fields).items() if name != field}).encode()
+    )
+
+
+def test_a_good_event_is_read_whole() -> None:
+    found = event(type="track", event="Order Completed!", messageId="m1", context={"device": {"type": "web"}})
+    assert found == Event(
+        kind="track",
+        name="order_completed_",
+        user="ana",
+        message="m1",
+        ts=NINE,
+        clamped=False,
+        excluded=False,
+        values={"platform": "web"},
+        partition=3,
+        offset=14,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b" \r\n\t", "empty"),
+        (b" " * 40_000, "empty"),
+        (RAW + b"}" + b" " * (32 * 1024 - len(RAW) - 1), None),
+        (RAW + b"}" + b" " * (32 * 1024 - len(RAW)), "too_large"),
+        (b"\xff\xfe{}", "not_json"),
+        (b"\xef\xbb\xbf" + RAW + b"}", "not_json"),
+        (b"\x1f\x8b\x08\x00", "not_json"),
+        (RAW, "not_json"),
+        (RAW + b"}}", "not_json"),
+        (RAW + b',"properties":{"x":NaN}}', "not_json"),
+        (RAW + b',"properties":{"x":-Infinity}}', "not_json"),
+        (RAW + b',"properties":{"x":1e400,"y":18446744073709551616}}', None),
+        (RAW + b',"properties":{"x":' + b"7" * 4000 + b"}}", None),
+        (RAW + b',"properties":{"x":' + b"7" * 20_000 + b"}}", None),
+        (RAW + b',"properties":{"x":' + b"[" * 15_000 + b"]" * 15_000 + b"}}", "not_json"),
+        (RAW + b',"properties":{"x":' + b"[" * 100 + b"]" * 100 + b"}}", None),
+        (RAW + b',"properties":{"x":"' + b"[" * 15_000 + b'"}}', None),
+        (b"[" * 30_000, "not_json"),
+        (RAW + b',"userId":"\\ud800"}', "not_json"),
+        (RAW + b',"anonymousId":"\\udc00"}', "not_json"),
+        (RAW + b',"messageId":"a\\ud83d"}', "not_json"),
+        (RAW + b',"messageId":"\\ud83d\\ude00"}', None),
+        (RAW + b',"context":{"device":{"type":"\\ud800"}}}', "not_json"),
+        (RAW + b',"properties":{"x":"\\ud800"}}', None),
+        (RAW + b',"userId":5,"userId":"ben"}', None),
+        (RAW + b',"userId":5}', "bad_type"),
+        (b"5", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b'"text"', "not_an_object"),
+        (b"[{}]", "not_an_object"),
+        (b"{}", "missing_field"),
+    ],
+)
+def test_bytes_that_are_or_are_not_an_object(value: bytes | None, expected: str | None) -> None:
+    assert reason(value) == expected
+
+
+def test_type_is_one_of_the_six_names() -> None:
+    assert reason_without("type") == "missing_field"
+    bad: Any
+    for bad in (None, 5, "TRACK", "", ["track"], {}):
+        assert reason_with(type=bad) == "bad_type", bad
+    for kind in ("identify", "page", "screen", "group", "alias"):
+        assert reason_with(type=kind) is None
+
+
+def test_an_event_is_named_by_its_slug_or_its_type() -> None:
+    assert event(type="track", event="Product  Viewed").name == "product_viewed"
+    assert event(type="page", event="Anything").name == "page_viewed"
+    assert event(type="screen").name == "screen_viewed"
+    assert event(type="identify").name == "identify"
+    assert reason_with(type="track") == "missing_field"
+    assert reason_with(type="track", event=None) == "missing_field"
+    for bad in (5, "", "x" * 201, "a\0b", ["x"]):
+        assert reason_with(type="track", event=bad) == "bad_type", bad
+        assert reason_with(type="page", event=bad) == "bad_type", bad
+    assert event(type="track", event="é" * 200).name == "_"
+
+
+def test_the_user_is_the_user_id_else_the_anonymous_id() -> None:
+    assert event(anonymousId="a1").user == "ana"
+    assert event(userId=None, anonymousId="a1").user == "a1"
+    assert reason_without("userId") == "missing_field"
+    assert reason_with(userId=None, anonymousId=None) == "missing_field"
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "NULL", "n/a", "-1", "{}", "00000000-0000-0000-0000-000000000000", "x" * 256, "a\0"]
+)
+def test_a_bad_id_is_refused(bad: str) -> None:
+    assert reason_with(userId=bad) == "bad_id"
+    assert reason_with(userId=bad, anonymousId="a1") == "bad_id"
+    assert reason_with(userId=None, anonymousId=bad) == "bad_id"
+    assert reason_with(anonymousId=bad) is None  # beside a good userId nobody asks
+
+
+@pytest.mark.parametrize("bad", [7, 1.5, True, {}, ["ana"]])
+def test_an_id_of_another_type_is_refused_wherever_it_stands(bad: Any) -> None:
+    assert reason_with(userId=bad) == "bad_type"
+    assert reason_with(userId=None, anonymousId=bad) == "bad_type"
+    assert reason_with(anonymousId=bad) == "bad_type"
+
+
+def test_optional_fields_have_their_types() -> None:
+    assert event(messageId=None).message is None
+    assert event(messageId="m" * 100).message == "m" * 100
+    for bad in ("", "m" * 101, "\0", 5):
+        assert reason_with(messageId=bad) == "bad_type", bad
+    for part in ("context", "properties", "traits"):
+        for value, expected in ((None, None), ({}, None), ([], "bad_type"), ("{}", "bad_type")):
+            assert reason(json.dumps(GOOD | {part: value}).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "ms"),
+    [
+        ("2026-03-02T09:00:00Z", NINE),
+        ("2026-03-02t09:00:00z", NINE),
+        ("2026-03-02 10:30:00+01:30", NINE),
+        ("2026-03-01T23:00:00.1-10:00", NINE + 100),
+        ("2026-03-02T09:00:00.1239999999999999999999Z", NINE + 123),
+        (NINE, NINE),
+        (NINE / 1000, NINE),
+        (1772442000.0015, NINE + 1),
+        (NINE + 0.9, NINE),
+        ("2000-01-01T00:00:00Z", 946_684_800_000),
+        (946_684_800, 946_684_800_000),
+    ],
+)
+def test_times_that_are_read(written: Any, ms: int) -> None:
+    assert event(timestamp=written).ts == ms
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "yesterday", "2026-03-02", "2026-03-02T09:00:00", "2026-03-02T09:00Z", "2026-02-29T09:00:00Z"),
+        *(
+            "2026-03-02T24:00:00Z",
+            "2016-12-31T23:59:60Z",
+            "2026-03-02T09:00:00.Z",
+            "2026-03-02T09:00:00+0100",
+        ),
+        *(
+            "2026-03-02T09:00:00+24:00",
+            "2026-03-02T09:00:00+01:60",
+            "٢٠٢٦-03-02T09:00:00Z",
+            "0000-01-01T00:00:00Z",
+        ),
+        *(
+            "0001-01-01T00:00:00Z",
+            "1999-12-31T23:59:59.999Z",
+            "9999-12-31T23:59:59-23:59",
+            "2100-01-01T00:00:00Z",
+        ),
+        *("1772442000", -5, 0, 946_684_799.999, 4_102_444_800_000, 2**64, 99_999_999_999, 1e300),
+    ],
+)
+def test_times_that_are_refused(written: Any) -> None:
+    assert reason_with(timestamp=written) == "bad_timestamp"
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1e-400", b"1e999999999999", b"9" * 4000])
+def test_numbers_beyond_all_bounds_are_no_times(number: bytes) -> None:
+    assert reason(RAW + b',"timestamp":' + number + b"}") == "bad_timestamp"
+
+
+@pytest.mark.parametrize("bad", [True, {}, []])
+def test_a_time_of_another_type_is_refused(bad: Any) -> None:
+    assert reason_with(timestamp=bad) == "bad_type"
+
+
+def test_without_a_timestamp_the_reference_clock_is_taken() -> None:
+    assert event(NINE + 5, timestamp=None).ts == NINE + 5
+    assert event(timestamp=None, receivedAt="2026-03-02T10:00:00Z").ts == NINE + HOUR
+    assert event(NINE, timestamp=None, receivedAt="2026-03-02T10:00:00Z").ts == NINE
+    assert reason_with(timestamp=None) == "missing_field"
+    assert reason_with(timestamp=None, receivedAt="soon") == "missing_field"
+    assert reason_with(0, timestamp=None) == "bad_timestamp"
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "ts", "clamped"),
+    [
+        (0, 0, False),
+        (5 * 60_000, 5 * 60_000, False),
+        (5 * 60_000 + 1, 0, True),
+        (24 * HOUR, 0, True),
+    ],
+)
+def test_a_time_ahead_of_the_reference_clock_is_clamped(ahead_ms: int, ts: int, clamped: bool) -> None:
+    found = event(NINE, timestamp=NINE + ahead_ms)
+    assert (found.ts - NINE, found.clamped) == (ts, clamped)
+    found = event(timestamp=NINE + ahead_ms, receivedAt=NINE)
+    assert (found.ts - NINE, found.clamped) == (ts, clamped)
+
+
+def test_a_time_more_than_a_day_ahead_is_refused() -> None:
+    assert reason_with(NINE, timestamp=NINE + 24 * HOUR + 1) == "bad_timestamp"
+    assert reason_with(timestamp=NINE + 24 * HOUR + 1, receivedAt=NINE) == "bad_timestamp"
+    assert event(timestamp=NINE + 24 * HOUR + 1, receivedAt={}).clamped is False  # no clock, no bound
+    assert event(NINE, timestamp=NINE - 1000 * HOUR).ts == NINE - 1000 * HOUR
+
+
+def test_the_first_mistake_in_order_gives_the_reason() -> None:
+    wrong = {"type": "x", "event": 5, "userId": "null", "messageId": "", "context": [], "timestamp": "?"}
+    expected = ["bad_type", "bad_type", "bad_id", "bad_type", "bad_type", "bad_timestamp"]
+    good = {
+        "type": "track",
+        "event": "x",
+        "userId": "ana",
+        "messageId": "m",
+        "context": {},
+        "timestamp": NINE,
+    }
+    for number, field in enumerate(wrong):
+        found = read(
+            json.dumps(dict(list(good.items())[:number]) | dict(list(wrong.items())[number:])).encode()
+        )
+        assert isinstance(found, Rejection)
+        assert (found.reason, found.message.split(":")[0]) == (expected[number], f"$.{field}")
+
+
+@pytest.mark.parametrize(
+    ("context", "label"),
+    [
+        ({}, "unknown"),
+        ({"device": None}, "unknown"),
+        ({"device": "web"}, "unknown"),
+        ({"device": {"type": None}}, "unknown"),
+        ({"device": {"type": ""}}, "unknown"),
+        ({"device": {"type": "WEB"}}, "web"),
+        ({"device": {"type": "ios app"}}, "ios_app"),
+        ({"device": {"type": "ios"}}, "other"),
+        ({"device": {"type": "unknown"}}, "other"),
+        ({"device": {"type": True}}, "true"),
+        ({"device": {"type": False}}, "other"),
+        ({"device": {"type": ["web"]}}, "other"),
+        ({"device": {"type": {}}}, "other"),
+        ({"device": {"type": 1}}, "other"),
+    ],
+)
+def test_a_breakdown_value_is_listed_or_other_or_unknown(context: Any, label: str) -> None:
+    assert event(context=context).values == {"platform": label}
+
+
+def test_a_number_as_a_breakdown_value_is_its_text() -> None:
+    found = read(RAW + b',"context":{"device":{"type":-1.50}}}')
+    assert isinstance(found, Event)
+    assert found.values == {"platform": "_1_50"}
+
+
+def test_excluded_are_listed_names_and_bots() -> None:
+    assert event(type="track", event="HEARTBEAT").excluded
+    assert event(type="screen").excluded
+    assert event(context={"bot": True}).excluded
+    assert not event(context={"bot": "true"}).excluded
+    assert not event(context={"bot": 1}).excluded
+    assert not event(type="page", event="Heartbeat").excluded
+    assert reason_with(type="track", event="Heartbeat", timestamp="?") == "bad_timestamp"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = (
+    "type",
+    "event",
+    "userId",
+    "anonymousId",
+    "messageId",
+    "timestamp",
+    "receivedAt",
+    "context",
+    "properties",
+)
+
+
+@settings(deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.dictionaries(st.sampled_from(FIELDS), JSON).map(lambda changed: json.dumps(GOOD | changed).encode()),
+    st.integers(-1, 5_000_000_000_000),
+)
+def test_any_bytes_give_an_event_or_a_reason(value: bytes, timestamp_ms: int) -> None:
+    found = read(value, timestamp_ms)
+    if isinstance(found, Rejection):
+        assert found.reason in REASONS
+    else:
+        assert 946_684_800_000 <= found.ts < 4_102_444_800_000
+        assert found.user
