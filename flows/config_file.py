@@ -213,11 +213,12 @@ def _judge(value: Any) -> tuple[File | None, list[Finding], list[Keys]]:
         except ValidationError as error:
             news = list(findings(error, File))
         found += [finding for finding in news if not _rests_on(finding, removed)]
-        places = sorted({_to_mend(raw, finding.path) for finding in news}, key=len)
+        places = sorted({_to_mend(raw, finding.path, removed) for finding in news}, key=len)
         for place in places:
             if not place:
                 return None, found, removed
-            if _existing(raw, place) in (place, place[:-1]):
+            there = _existing(raw, place)
+            if there == place or (there == place[:-1] and _can_be_replaced(place)):
                 _mend(raw, place)
                 removed.append(place)
 
@@ -252,18 +253,27 @@ STAND_INS: Final[Mapping[str | int, Any]] = {
 """What takes the place of a key that a section cannot be without, so that the rest of it is judged."""
 
 
-def _to_mend(raw: Any, path: Keys) -> Keys:
-    """The place to change so that the finding at `path` goes away."""
+def _to_mend(raw: Any, path: Keys, mended: Sequence[Keys]) -> Keys:
+    """The place to change so that the finding at `path` goes away: one that has not been mended before."""
     there = _existing(raw, path)
     missing = path[: len(there) + 1]
-    return missing if len(missing) == 3 and missing[-1] in STAND_INS else there
+    place = missing if _can_be_replaced(missing) else there
+    while (
+        place in mended
+    ):  # it did not help, so more must go; every round takes a new place, and they are finite
+        place = place[:-1]
+    return place
+
+
+def _can_be_replaced(place: Keys) -> bool:
+    return len(place) == 3 and place[0] in ("funnels", "breakdowns") and place[2] in STAND_INS
 
 
 def _mend(raw: Any, place: Keys) -> None:
     """Take out what is at `place`, or put a stand-in where there must be something."""
     for key in place[:-1]:
         raw = raw[key]
-    if len(place) == 3 and place[-1] in STAND_INS:
+    if _can_be_replaced(place):
         raw[place[-1]] = STAND_INS[place[-1]]
     else:
         del raw[place[-1]]

@@ -36,7 +36,7 @@ END_MS: Final = 4_102_444_800_000
 AHEAD_MS: Final = 5 * 60_000
 """How far an event may be ahead of the reference clock: clocks of devices differ."""
 
-CLAMPED_MS: Final = AHEAD_MS + 24 * 3_600_000
+CLAMPED_MS: Final = 24 * 3_600_000
 """How far it may be ahead and still be used, at the reference time: a wrong time zone, not a wrong year."""
 
 # What has become of a record so far (`states`).

@@ -15,7 +15,7 @@ from flows.settings import Settings
 
 CLOSE_SECONDS = 3.0
 """How long a stop may take to write the last numbers; with the last checkpoint it stays under five seconds."""
-NO_CHECKPOINTS_MS = 10_000
+EPOCH_MS = 10_000
 """Epoch length where nothing is stored; it only paces the engine."""
 
 logger = logging.getLogger(__name__)
@@ -48,43 +48,159 @@ class Outputs:
 
     def __init__(self, config: Config, settings: Settings, health: Health, resumed: bool) -> None:
         self._health = health
-        self._from_zero = not resumed
-        self.exporter = (
-            Exporter(settings.metrics_address, catalogue(config), health, product=config.product)
-            if settings.metrics_address
-            else None
-        )
-        self.redis = (
-            RedisPublisher(
+        self._starts_counting = resumed  # counters of this process begin at the first snapshot, not at zero
+        self._exporter: Exporter | None = None
+        self._redis: RedisPublisher | None = None
+        if settings.metrics_address:
+            self._exporter = Exporter(
+                settings.metrics_address, catalogue(config), health, product=config.product
+            )
+        if settings.redis_url:
+            self._redis = RedisPublisher(
                 settings.redis_url, config.product, health, minute_history_ms=config.minute_history
             )
-            if settings.redis_url
-            else None
-        )
 
     def start(self) -> None:
-        """Take the fence and open the endpoint."""
-        if self.redis is not None:
-            self.redis.start()
-        if self.exporter is not None:
-            self.exporter.start()
+        """Open the endpoint and take the fence."""
+        if self._exporter is not None:
+            self._exporter.start()
+        if self._redis is not None:
+            self._redis.start()
 
     def publish(self, snapshot: Snapshot) -> None:
         """Hand `snapshot` to both; never waits."""
         self._health.snapshot_taken()
-        if self.exporter is not None:
-            self.exporter.update(snapshot)
-        if self.redis is not None:
-            self.redis.publish(snapshot)
+        if self._exporter is not None:
+            if self._starts_counting:
+                self._exporter.start_from(snapshot)
+                self._starts_counting = False
+            self._exporter.update(snapshot)
+        if self._redis is not None:
+            self._redis.publish(snapshot)
 
     def check(self) -> None:
         """Raise what has ended publishing, if anything has."""
-        if self.redis is not None:
-            self.redis.check()
+        if self._redis is not None:
+            self._redis.check()
 
     def close(self) -> bool:
         """Write what waits; True when the newest numbers are out."""
-        written = self.redis is None or self.redis.close(CLOSE_SECONDS)
-        if self.exporter is not None:
-            self.exporter.close()
+        written = self._redis is None or self._redis.close(CLOSE_SECONDS)
+        if self._exporter is not None:
+            self._exporter.close()
         return written
+
+
+class Job:
+    """Runs one product until its input ends or it is stopped.
+
+    `until_end`: read every partition to where it ends now, publish, and return; time moves with the events only, and
+    is then advanced to `as_of_ms`.
+    """
+
+    def __init__(
+        self, config: Config, settings: Settings, *, until_end: bool = False, as_of_ms: int | None = None
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._until_end = until_end
+        self._as_of_ms = as_of_ms
+        self._source: KafkaSource | None = None
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Finish what was read, publish and return from `run`. Safe to call from a signal handler."""
+        self._stopping = True
+        if self._source is not None:
+            self._source.stop()
+
+    def run(self) -> bool:
+        """Returns whether the last numbers were written everywhere.
+
+        Raises SourceError, FencedOut, RedisRefused, FolderError or CheckpointError with one sentence for the operator.
+        """
+        health = Health(redis_configured=bool(self._settings.redis_url))
+        with ExitStack() as stack:
+            folder = None
+            if self._settings.state is not None:
+                folder = stack.enter_context(CheckpointFolder(self._settings.state, self._config))
+            outputs = Outputs(self._config, self._settings, health, folder is not None and folder.resumed)
+            warm_up(self._config)
+            outputs.start()
+            try:
+                while not self._stopping:
+                    outcome = self._flow(outputs, health, folder)
+                    outputs.check()
+                    if outcome != "partitions_changed":
+                        break
+                    logger.info("reading on with the new partitions")
+            finally:
+                written = outputs.close()
+            outputs.check()
+        return written
+
+    def _flow(self, outputs: Outputs, health: Health, folder: CheckpointFolder | None) -> Outcome:
+        """One life of the dataflow."""
+        pacemaker = Pacemaker(health)
+        source = KafkaSource(
+            self._settings,
+            product=self._config.product,
+            until_end=self._until_end,
+            as_of_ms=self._as_of_ms,
+            pace=pacemaker,
+            observer=health,
+            resumed=None if folder is None else folder.resumed,
+        )
+        self._source = source
+        if self._stopping:
+            source.stop()
+
+        def publish(snapshot: Snapshot) -> None:
+            outputs.publish(snapshot)
+            try:
+                outputs.check()
+            except Exception as ended:
+                logger.error("%s", ended)
+                source.stop()  # ends the flow in good order; `run` raises it again
+
+        flow = build(
+            self._config,
+            source=source,
+            decode=Intake(self._config, self._settings.limits).read,
+            dead_letters=DeadLetterSink(self._settings),
+            publish=publish,
+            watch=pacemaker,
+            keep_state=folder is not None,
+            max_users_per_shard=self._settings.limits.users_per_shard,
+        )
+        epoch_ms = EPOCH_MS if folder is None else self._settings.checkpoint_ms
+        try:
+            cli_main(
+                flow,
+                epoch_interval=timedelta(milliseconds=epoch_ms),
+                recovery_config=None if folder is None else folder.recovery(),
+            )
+            source.flow_finished()
+        finally:
+            source.close()
+        if folder is not None:
+            folder.resumed = True
+        source.check()
+        return source.outcome
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C call `stop` once; a second one ends the process at once, as if it had crashed."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        logger.info("stopping: finishing what was read (once more to end at once)")
+        stop()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,25 +1,27 @@
 """A compiled scanner that finds the needed fields of plain JSON events in a buffer, a batch at a time.
 
-It makes no Python object: for every record and every needed field it notes what kind of value was found and where.
-It is strict, and modest. A record is *plain* when it is one valid JSON object in valid UTF-8 without a byte order mark,
-no deeper than MAX_DEPTH, with no needed key twice and no escape in a key beside which a needed one could stand. Only
-plain records are scanned; of any other, whether broken or merely unusual, the scanner says that it is unsure, and
-`decode.Decoder.explain`, which is the authority, reads it again. So the scanner may refuse whatever it likes, but what it
-does accept must be accepted there with the same fields; tests hold the two together.
+It makes no Python object: for every record and every needed field it notes what kind of value was found and
+where. It is strict, and modest. A record is *plain* when it is one valid JSON object in valid UTF-8 without a
+byte order mark, no deeper than MAX_DEPTH, with no needed key twice and no escape in a key beside which a
+needed one could stand. Only plain records are scanned; of any other, whether broken or merely unusual, the
+scanner says that it is unsure, and `decode.Decoder.explain`, which is the authority, reads it again. So the
+scanner may refuse whatever it likes, but what it does accept must be accepted there with the same fields;
+tests hold the two together.
 
-Measured with 255-byte events: msgspec into typed structs of the same eight fields 470 ns, and 450 ns more to bring the
-structs' attributes into arrays; the scanner and `flows.intake` leave out the objects in between.
+Measured with 255-byte events: msgspec into typed structs of the same eight fields 470 ns, and 450 ns more to
+bring the structs' attributes into arrays; the scanner and `flows.intake` leave out the objects in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from schemas.compiled import Number, compiled, inlined
 
 MAX_DEPTH: Final = 48
 """Deeper objects are left to the authority; real events have two to four levels."""
@@ -37,7 +39,9 @@ STRING_UTF_8: Final = 6  # valid UTF-8, without escapes: the bytes are the text
 STRING_ESCAPED: Final = 7
 ARRAY: Final = 8
 OBJECT: Final = 9
-"""Kinds of value. A field's span is that of its JSON text; a string's includes the quotes, a container's is its start."""
+"""Kinds of value. A field's span is that of its JSON text; a string's includes the quotes, a container's is
+its start.
+"""
 
 _QUOTE: Final = 34
 _PLUS: Final = 43
@@ -72,7 +76,9 @@ _FOUR_BYTES: Final = np.uint64(0xFFFFFFFF)
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The needed fields as a hash table of (object, key) -> field, in flat arrays. Field 0 is the event itself."""
+    """The needed fields as a hash table of (object, key) -> field, in flat arrays. Field 0 is the event
+    itself.
+    """
 
     fields: int  # how many, the event itself included; a field's number is its column in the scanner's output
     parents: NDArray[np.int32]  # by table slot; -1: the slot is empty
@@ -108,32 +114,32 @@ def tree_of(paths: Sequence[str]) -> tuple[Tree, dict[str, int]]:
         np.zeros(capacity, np.uint64),
         np.zeros(capacity, np.int32),
         np.zeros(capacity, np.int32),
-        np.frombuffer(b"".join(key for _, key, _ in edges) + bytes(PADDING), np.uint8),
+        np.frombuffer(b"".join(name for _, name, _ in edges) + bytes(PADDING), np.uint8),
         np.array([number in inner for number in range(len(numbers))]),
     )
     text = 0
-    for parent_number, key, child_number in edges:
-        head = int.from_bytes(key[:8], "little")
-        slot = _slot(parent_number, len(key), np.uint64(head), capacity)
+    for parent_number, name, child_number in edges:
+        head = int.from_bytes(name[:8], "little")
+        slot = _slot(parent_number, len(name), np.uint64(head), capacity)
         while tree.parents[slot] >= 0:
             slot = (slot + 1) % capacity
         tree.parents[slot] = parent_number
-        tree.lengths[slot] = len(key)
+        tree.lengths[slot] = len(name)
         tree.heads[slot] = head
         tree.texts[slot] = text
         tree.children[slot] = child_number
-        text += len(key)
+        text += len(name)
     return tree, numbers
 
 
-@njit(cache=True, forceinline=True)
-def _slot(parent: int, length: int, head: Any, capacity: int) -> int:
+@inlined
+def _slot(parent: Number, length: Number, head: Number, capacity: Number) -> Number:
     mixed = (head ^ np.uint64(parent * 31 + length)) * _SPREAD
     return np.int64(mixed >> np.uint64(40)) & (capacity - 1)
 
 
-@njit(cache=True, forceinline=True)
-def _word(buffer: NDArray[np.uint8], at: int) -> Any:
+@inlined
+def word(buffer: NDArray[np.uint8], at: Number) -> Number:
     """The 8 bytes from `at` as one little-endian u64 (unsigned indices: see flows.hashing.word)."""
     first = np.uint64(at)
     return (
@@ -148,13 +154,13 @@ def _word(buffer: NDArray[np.uint8], at: int) -> Any:
     )
 
 
-@njit(cache=True, forceinline=True)
-def _byte(buffer: NDArray[np.uint8], at: int) -> int:
+@inlined
+def _byte(buffer: NDArray[np.uint8], at: Number) -> Number:
     return np.int64(buffer[np.uint64(at)])
 
 
-@njit(cache=True, forceinline=True)
-def _after_space(buffer: NDArray[np.uint8], at: int) -> int:
+@inlined
+def _after_space(buffer: NDArray[np.uint8], at: Number) -> Number:
     """The first position from `at` that holds no JSON whitespace."""
     while True:
         byte = _byte(buffer, at)
@@ -163,8 +169,8 @@ def _after_space(buffer: NDArray[np.uint8], at: int) -> int:
         at += 1
 
 
-@njit(cache=True, forceinline=True)
-def _hex_digits(buffer: NDArray[np.uint8], at: int) -> int:
+@inlined
+def _hex_digits(buffer: NDArray[np.uint8], at: Number) -> Number:
     """The value of four hexadecimal digits; -1 when they are not."""
     value = 0
     for index in range(4):
@@ -179,9 +185,11 @@ def _hex_digits(buffer: NDArray[np.uint8], at: int) -> int:
     return value
 
 
-@njit(cache=True, forceinline=True)
-def _after_escape(buffer: NDArray[np.uint8], at: int) -> int:
-    """The position after the escape whose backslash is at `at`; -1 when it is invalid or half a surrogate pair."""
+@inlined
+def _after_escape(buffer: NDArray[np.uint8], at: Number) -> Number:
+    """The position after the escape whose backslash is at `at`; -1 when it is invalid or half a surrogate
+    pair.
+    """
     byte = _byte(buffer, at + 1)
     if byte == 117:  # u
         unit = _hex_digits(buffer, at + 2)
@@ -193,13 +201,22 @@ def _after_escape(buffer: NDArray[np.uint8], at: int) -> int:
             return -1
         second = _hex_digits(buffer, at + 8)
         return at + 12 if 0xDC00 <= second <= 0xDFFF else -1
-    if byte == 34 or byte == 92 or byte == 47 or byte == 98 or byte == 102 or byte == 110 or byte == 114 or byte == 116:
+    if (
+        byte == 34
+        or byte == 92
+        or byte == 47
+        or byte == 98
+        or byte == 102
+        or byte == 110
+        or byte == 114
+        or byte == 116
+    ):
         return at + 2
     return -1
 
 
-@njit(cache=True, forceinline=True)
-def _after_character(buffer: NDArray[np.uint8], at: int) -> int:
+@inlined
+def _after_character(buffer: NDArray[np.uint8], at: Number) -> Number:
     """The position after the UTF-8 character of two to four bytes at `at`; -1 when it is invalid."""
     lead = _byte(buffer, at)
     second = _byte(buffer, at + 1)
@@ -221,14 +238,16 @@ def _after_character(buffer: NDArray[np.uint8], at: int) -> int:
     return -1
 
 
-@njit(cache=True, forceinline=True)
-def _after_string(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
-    """The position after the string whose opening quote is before `at`, and its kind; (-1, ABSENT) when invalid."""
+@inlined
+def _after_string(buffer: NDArray[np.uint8], at: Number, end: Number) -> tuple[Number, Number]:
+    """The position after the string whose opening quote is before `at`, and its kind; (-1, ABSENT) when
+    invalid.
+    """
     kind = STRING
     while at < end:
         # Eight bytes at once: set the high bit of each that is a quote, a backslash, below 32 or above 127.
         # A borrow can only mark bytes above a true hit, so the lowest mark is always right.
-        bytes_ = _word(buffer, at)
+        bytes_ = word(buffer, at)
         quotes = bytes_ ^ _QUOTES
         backslashes = bytes_ ^ _BACKSLASHES
         hits = (
@@ -259,15 +278,15 @@ def _after_string(buffer: NDArray[np.uint8], at: int, end: int) -> tuple[int, in
     return -1, ABSENT
 
 
-@njit(cache=True, forceinline=True)
-def _after_digits(buffer: NDArray[np.uint8], at: int) -> int:
+@inlined
+def _after_digits(buffer: NDArray[np.uint8], at: Number) -> Number:
     while _ZERO <= _byte(buffer, at) <= _NINE:
         at += 1
     return at
 
 
-@njit(cache=True, forceinline=True)
-def _after_number(buffer: NDArray[np.uint8], at: int) -> int:
+@inlined
+def _after_number(buffer: NDArray[np.uint8], at: Number) -> Number:
     """The position after the number at `at`; -1 when it is invalid."""
     if _byte(buffer, at) == _MINUS:
         at += 1
@@ -294,12 +313,12 @@ def _after_number(buffer: NDArray[np.uint8], at: int) -> int:
     return at
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def _scan_one(
     buffer: NDArray[np.uint8],
-    record: int,
-    begin: int,
-    end: int,
+    record: Number,
+    begin: Number,
+    end: Number,
     parents: NDArray[np.int32],
     lengths: NDArray[np.int32],
     heads: NDArray[np.uint64],
@@ -317,21 +336,21 @@ def _scan_one(
     if at >= end or _byte(buffer, at) != _OPEN_OBJECT:
         return False
     at += 1
-    container = 0
+    container: Number = 0
     stack[0] = 0
     depth = 1
     opening = True  # nothing has been read in this container yet
     mask = len(parents) - 1
     while True:
-        # A member or an element, or the end of an empty container. Every step is checked against `end`, for the
-        # next record's bytes follow and may go on as valid JSON.
+        # A member or an element, or the end of an empty container. Every step is checked against `end`, for
+        # the next record's bytes follow and may go on as valid JSON.
         at = _after_space(buffer, at)
         if at >= end:
             return False
         byte = _byte(buffer, at)
         closing = opening and byte == (_CLOSE_ARRAY if container == _IN_ARRAY else _CLOSE_OBJECT)
         if not closing:
-            field = -1
+            field: Number = -1
             if container != _IN_ARRAY:
                 if byte != _QUOTE:
                     return False
@@ -343,7 +362,7 @@ def _scan_one(
                     if kind == STRING_ESCAPED:
                         return False
                     length = at - 1 - key
-                    head = _word(buffer, key)
+                    head = word(buffer, key)
                     if length < 8:
                         head &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
                     slot = _slot(container, length, head, mask + 1)
@@ -372,7 +391,7 @@ def _scan_one(
                 at, kind = _after_string(buffer, at + 1, end)
                 if at < 0:
                     return False
-            elif byte == _OPEN_OBJECT or byte == _OPEN_ARRAY:
+            elif byte == _OPEN_OBJECT or byte == _OPEN_ARRAY:  # noqa: SIM109 - no tuples in compiled loops
                 if depth == MAX_DEPTH:
                     return False
                 if byte == _OPEN_ARRAY:
@@ -396,7 +415,7 @@ def _scan_one(
                 if at < 0:
                     return False
             else:
-                letters = _word(buffer, at) & _FOUR_BYTES
+                letters = word(buffer, at) & _FOUR_BYTES
                 if letters == _TRUE_TEXT:
                     kind = TRUE
                     at += 4
@@ -426,11 +445,11 @@ def _scan_one(
             at += 1
             depth -= 1
             if depth == 0:
-                return at <= end and (at == end or _after_space(buffer, at) >= end)
+                return bool(at <= end and _after_space(buffer, at) >= end)
             container = np.int64(stack[depth - 1])
 
 
-@njit(cache=True)
+@compiled
 def scan(
     buffer: NDArray[np.uint8],
     bounds: NDArray[np.int64],
@@ -441,6 +460,7 @@ def scan(
     children: NDArray[np.int32],
     keys: NDArray[np.uint8],
     containers: NDArray[np.bool_],
+    stack: NDArray[np.int32],
     plain: NDArray[np.bool_],
     kinds: NDArray[np.uint8],
     begins: NDArray[np.int32],
@@ -448,10 +468,9 @@ def scan(
 ) -> None:
     """Scan the records `buffer[bounds[i]:bounds[i + 1]]`, which PADDING zero bytes must follow.
 
-    `plain`, shape (records,), says which were scanned; `kinds`, `begins` and `ends`, shape (records or more, fields),
-    are filled for those.
+    `plain`, shape (records,), says which were scanned; `kinds`, `begins` and `ends`, shape (records or more,
+    fields), are filled for those.
     """
-    stack = np.empty(MAX_DEPTH, np.int32)
     for record in range(len(plain)):
         for field in range(len(containers)):
             kinds[record, field] = ABSENT

@@ -1,7 +1,8 @@
 """Event times as integer milliseconds: RFC 3339 texts, and numbers that are seconds or milliseconds.
 
-Each is read by two functions that must agree: a compiled one over the bytes of a batch, and a plain one with which the
-first is checked and which reads what the first leaves alone. Fractions of a millisecond are cut off (floor).
+Each is read by two functions that must agree: a compiled one over the bytes of a batch, and a plain one with
+which the first is checked and which reads what the first leaves alone. Fractions of a millisecond are cut off
+(floor).
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Context, Decimal
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from schemas.compiled import Number, inlined
 
 NOT_READ: Final = -(2**62)
 """What the compiled functions return for a text that they do not read."""
@@ -30,7 +32,7 @@ _RFC_3339: Final = re.compile(
 
 
 def text_ms(text: str) -> int | None:
-    """Milliseconds UTC of an RFC 3339 text (`T`, `t` or space between date and time); None when it is not one.
+    """Milliseconds UTC of an RFC 3339 text (`T`, `t` or space in the middle); None when it is not one.
 
     A leap second (`:60`) is none, for there is no such millisecond in epoch time.
     """
@@ -43,7 +45,9 @@ def text_ms(text: str) -> int | None:
         whole = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-    result = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1000 + int(f"{fraction or ''}000"[:3])
+    result = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1000 + int(
+        f"{fraction or ''}000"[:3]
+    )
     if sign is not None:
         if int(offset_hour) > 23 or int(offset_minute) > 59:
             return None
@@ -57,14 +61,17 @@ def number_ms(text: str) -> int | None:
 
     None for what cannot be a time between 1973 and the year 33658, so that no exponent costs memory.
     """
-    number = Decimal(text)  # exact for any length
+    try:
+        number = Decimal(text)  # exact for any length
+    except ArithmeticError:  # an exponent of more than 18 digits
+        return None
     if not 10**8 <= number < 10**15:
         return None
     return int(number if number >= MILLISECONDS_FROM else _CUT.multiply(number, Decimal(1000)))
 
 
-@njit(cache=True)
-def _two_digits(buffer: NDArray[np.uint8], at: int) -> int:
+@inlined
+def _two_digits(buffer: NDArray[np.uint8], at: Number) -> Number:
     """The value of two ASCII digits, or a number below -1000 when one is no digit."""
     tens = np.int64(buffer[at]) - 48
     ones = np.int64(buffer[at + 1]) - 48
@@ -73,9 +80,9 @@ def _two_digits(buffer: NDArray[np.uint8], at: int) -> int:
     return tens * 10 + ones
 
 
-@njit(cache=True)
-def text_ms_at(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
-    """As `text_ms`, of the ASCII text `buffer[begin:end]`; NOT_READ when it is not RFC 3339 (or of the year 0)."""
+@inlined
+def text_ms_at(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
+    """As `text_ms`, of the ASCII text `buffer[begin:end]`; NOT_READ when it is none."""
     if end - begin < 20 or end - begin > 1000:
         return NOT_READ
     century = _two_digits(buffer, begin)
@@ -105,7 +112,7 @@ def text_ms_at(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
     if separator != 84 and separator != 116 and separator != 32:  # T t space
         return NOT_READ
     at = begin + 19
-    milliseconds = 0
+    milliseconds: Number = 0
     if buffer[at] == 46:  # .
         at += 1
         first = at
@@ -142,17 +149,17 @@ def text_ms_at(buffer: NDArray[np.uint8], begin: int, end: int) -> int:
     return (((days * 24 + hour) * 60 + minute - offset_minutes) * 60 + second) * 1000 + milliseconds
 
 
-@njit(cache=True)
-def number_ms_at(buffer: NDArray[np.uint8], begin: int, end: int) -> Any:
+@inlined
+def number_ms_at(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
     """As `number_ms`, of a non-negative JSON number without exponent; NOT_READ for any other."""
-    whole = np.int64(0)
+    whole: Number = np.int64(0)
     at = begin
-    while at < end and buffer[at] >= 48 and buffer[at] <= 57:
+    while at < end and at < begin + 16 and buffer[at] >= 48 and buffer[at] <= 57:
         whole = whole * 10 + (np.int64(buffer[at]) - 48)
         at += 1
     if at == begin or at - begin > 15:
         return NOT_READ
-    milliseconds = np.int64(0)
+    milliseconds: Number = np.int64(0)
     if at < end and buffer[at] == 46:  # .
         at += 1
         weight = np.int64(100)

@@ -42,9 +42,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:
-    from flows.cost import (
-        expected_cells,
-    )  # here: numba takes a second to load
+    from flows.cost import expected_cells  # here: numba takes a second to load
 
     cells, limit = expected_cells(loaded.config), loaded.settings.limits.publish_fields
     if cells <= limit:
@@ -70,16 +68,16 @@ def _summary(file: str, report: Report) -> Iterator[str]:
     ]
     yield f"{file}: no mistakes"
     yield f"  product            {config.product}: {', '.join(parts)}"
-    yield f"  cells              {sizes.cells:,}, of them {sizes.counted:,} counted and {sizes.derived:,} derived"
+    yield f"  cells              {sizes.cells:,}: {sizes.counted:,} counted and {sizes.derived:,} derived"
     yield f"  Prometheus series  {sizes.series:,}, besides those of health"
-    yield f"  Redis fields       {sizes.fields:,}, {sizes.fields_per_partition} more for each further partition"
+    yield f"  Redis fields       {sizes.fields:,}, {sizes.fields_per_partition} more per further partition"
     yield f"  minute history     {sizes.minutes:,} hashes"
     yield (
         f"  state              {sizes.user_bytes:,} MB per million users"
         f" ({sizes.user_bytes:,} bytes each), besides recent message ids"
     )
-    yield f"  from               {settings.topic} at {settings.bootstrap_servers or 'KAFKA_BOOTSTRAP_SERVERS, not set'}"
     described = settings.describe()
+    yield f"  from               topic {described['topic']}, Kafka {described['kafka']}"
     yield f"  to                 Redis {described['redis']}, metrics {described['metrics']}"
 
 

@@ -112,15 +112,14 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         if self.failure is not None:
             raise self.failure
 
-    def close(self, *, stored: bool = False) -> None:
-        """Leave Kafka; call after the flow, however it ended.
-
-        `stored`: the flow has returned normally, so its last epoch is stored and its offsets may be
-        committed.
-        """
+    def flow_finished(self) -> None:
+        """Call before `close()` when the flow has returned normally: its last epoch is stored then."""
         if self._reader is not None:
-            if stored:
-                self._reader.commit(self._snapped)
+            self._reader.commit(self._snapped)
+
+    def close(self) -> None:
+        """Call after the flow, however it ended: sends the last commit and leaves Kafka."""
+        if self._reader is not None:
             self._reader.close()
             self._reader = None
 

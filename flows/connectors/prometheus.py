@@ -1,13 +1,13 @@
-"""Serves the numbers and the process's own health to Prometheus, and to whoever asks whether it is alive.
+"""Serves the numbers and the process's own health to Prometheus, and to whoever asks if it is alive.
 
-Product numbers are gauges: exact state, one family per kind of number, told apart by labels. They are read from
-one immutable snapshot that `update` swaps whole, so a page never mixes two ticks. Counters count from this
-process's start: the snapshot's totals since the beginning, minus those that the process began with.
+Product numbers are gauges: exact state, one family per kind of number, told apart by labels. They are read
+from one immutable snapshot that `update` swaps whole, so a page never mixes two ticks. Counters count from
+this process's start: the snapshot's totals since the beginning, minus those that the process began with.
 
-A page is rendered anew for each scrape: Prometheus asks every 15 s and snapshots come every 0.5 s, so one kept
-for the next scrape would never be used. Of product series there are thousands, so each gets its text up to the
-value once, at start: a page of 5,000 series then takes 1.8 ms of CPU, where the library's encoder takes 26 ms and,
-holding the GIL, makes the flow wait.
+A page is rendered anew for each scrape: Prometheus asks every 15 s and snapshots come every 0.5 s, so one
+kept for the next scrape would never be used. Product series are thousands, so each gets its text up to the
+value once, at start: a page of 5,000 series then takes 1.8 ms of CPU, where the library's encoder takes
+26 ms and, holding the GIL, makes the flow wait.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _escaped(value: str) -> str:
 
 
 def product_page(families: Iterable[ProductFamily], cells: Mapping[str, int | float]) -> str:
-    """The families with the values of `cells`, in words that are right in the text and the OpenMetrics format.
+    """The families with the values of `cells`, as both the text and the OpenMetrics format have it.
 
     A cell that is absent, or no finite number, has no series.
     """
@@ -327,7 +327,6 @@ class Exporter:
     def update(self, snapshot: Snapshot) -> None:
         """Show `snapshot` from now on."""
         self._snapshot = snapshot
-        self._health.snapshot_taken()
 
     def close(self) -> None:
         """Stop answering and free the port."""

@@ -51,7 +51,10 @@ BACKOFF_SECONDS: Final = (0.1, 1.5)
 """First and longest pause after a failure: the newest numbers are there 2 s after Redis has come back."""
 
 SOCKET_SECONDS: Final = 1.0
-"""How long one answer may take: ten times what 200,000 fields need."""
+"""How long one answer may take, for each begun FIELDS_PER_TIMEOUT of fields."""
+
+FIELDS_PER_TIMEOUT: Final = 50_000
+"""The script takes 0.1 s for so many on a busy machine; a whole publish that never fits would never end."""
 
 TAKE: Final = """
 -- Gives a new run its fencing token, unless another took one since the stored one was read. Carried out late
@@ -217,6 +220,7 @@ class RedisPublisher:
         self._health = health
         self._minute_history_ms = minute_history_ms
         self._wall = wall
+        self._socket_seconds = socket_seconds
         self._backoff_seconds = backoff_seconds
         self._client = _connect(url, socket_seconds)
         options = self._client.connection_pool.connection_kwargs
@@ -275,7 +279,8 @@ class RedisPublisher:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(deadline_seconds)
+        if self._thread.ident is not None:
+            self._thread.join(deadline_seconds)
         with self._changed:
             self._abandoned = True
             self._changed.notify_all()
@@ -332,6 +337,7 @@ class RedisPublisher:
         self._published_at_ms = max(int(self._wall() * 1000), self._published_at_ms + 1)
         fields["_published_at"] = self._published_at_ms
         fields["_run"] = self.token
+        self._give_time(len(fields))
         reply = self._send(snapshot, fields, minutes)
         if reply[0] == "differs":
             logger.warning(
@@ -354,6 +360,14 @@ class RedisPublisher:
         self._written, self._written_minutes = fields, minutes
         self._health.published(time.perf_counter() - began)
         self._recovered(channel_refused=reply[1] != "told")
+
+    def _give_time(self, fields: int) -> None:
+        """Let answers take as long as so many fields need; how many there are hardly changes in a run."""
+        pool = self._client.connection_pool
+        seconds = self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT)
+        if pool.connection_kwargs["socket_timeout"] < seconds:
+            pool.connection_kwargs["socket_timeout"] = seconds
+            pool.disconnect()  # what is open keeps its old timeout
 
     def _send(self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes) -> list[str]:
         """Call the script: with all fields when it is unknown what the hash holds, else with the changes."""

@@ -249,6 +249,7 @@ def test_the_health_of_the_process_is_shown() -> None:
     health.published(0.004)
     health.publish_failed(reachable=False)
     health.checkpointed(0.125)
+    health.snapshot_taken()
     with serving(health=health) as exporter:
         exporter.update(snapshot())
         page = scraped(exporter)
@@ -325,7 +326,7 @@ def test_a_record_whose_fate_is_unknown_shows_even_when_another_makes_up_for_it(
 
 
 def test_session_buckets_are_those_of_the_sessions_family() -> None:
-    assert SESSION_BOUNDS_SECONDS == tuple(BOUNDS_S)
+    assert tuple(BOUNDS_S) == SESSION_BOUNDS_SECONDS
 
 
 # ---------------------------------------------------------------------------------------------------- formats
@@ -424,7 +425,7 @@ def test_readiness_says_what_is_wrong_and_liveness_does_not_depend_on_redis() ->
         health.publish_failed(reachable=False)
         assert get(exporter.port, "/livez")[0] == 200
         health.assign([("events", 0)])
-        exporter.update(snapshot())
+        health.snapshot_taken()
         health.published(0.001)
         status, _, body = get(exporter.port, "/readyz?verbose")
         assert (status, json.loads(body)["ok"], json.loads(body)["problems"]) == (200, True, [])
@@ -433,7 +434,7 @@ def test_readiness_says_what_is_wrong_and_liveness_does_not_depend_on_redis() ->
         assert (status, json.loads(body)["problems"]) == (503, ["the checkpoint folder is full"])
 
 
-# --------------------------------------------------------------------------------------------------- the server
+# ------------------------------------------------------------------------------------------------ the server
 
 
 def test_other_paths_and_methods_are_refused() -> None:

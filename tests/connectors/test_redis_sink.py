@@ -221,6 +221,16 @@ def test_five_thousand_fields_go_in_one_publish(any_server: RedisServer) -> None
         assert set(client.hgetall(run.publisher.keys.live)) == {"only", *RESERVED}
 
 
+def test_a_huge_publish_is_given_more_time(redis_server: RedisServer) -> None:
+    with running(redis_server, socket_seconds=1.0) as run, closing(reader(redis_server)) as client:
+        timeouts = run.publisher._client.connection_pool.connection_kwargs
+        run.publish(snapshot({"a": 1}))
+        assert timeouts["socket_timeout"] == 1.0
+        run.publish(snapshot({f"cell_{n}": n for n in range(60_000)}))
+        assert timeouts["socket_timeout"] == 2.0
+        assert client.hlen(run.publisher.keys.live) == 60_000 + len(RESERVED)
+
+
 def test_only_what_changed_is_sent(redis_server: RedisServer) -> None:
     with running(redis_server) as run:
         run.publish(snapshot({"a": 1, "b": 2, "c": 0.5}))
@@ -658,6 +668,10 @@ def test_close_waits_for_a_redis_that_comes_back_in_time(redis_server: RedisServ
     assert run.publisher.close(30)
     restart.join()
     assert full(run, redis_server) == {"a": "1"}
+
+
+def test_a_publisher_that_never_started_can_be_closed(redis_server: RedisServer) -> None:
+    assert Run(redis_server.url).publisher.close(10)
 
 
 def test_closing_with_nothing_to_write_is_done_at_once(redis_server: RedisServer) -> None:

@@ -1,0 +1,64 @@
+"""The command line: `tidegauge COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+from flows.health import installed_version
+from flows.mistakes import ConfigErrors
+
+COMMANDS = ("run", "demo", "replay", "validate", "top", "schema")
+WRONG_USE = 2
+
+
+class Command(Protocol):
+    """A module in flows/commands."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Its options."""
+
+    def main(self, args: argparse.Namespace) -> int:
+        """Do it; the exit code."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse `arguments` (default: the process's) and do what they say; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(
+        prog="tidegauge", description="Live product metrics from Kafka, exact to the last digit."
+    )
+    parser.add_argument("--version", action="version", version=f"tidegauge {installed_version()}")
+    chosen = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        # Only the wanted command is imported: `top` need not load what `run` does.
+        if name in arguments[:1] or not arguments or arguments[0].startswith("-"):
+            command = cast(Command, import_module(f"flows.commands.{name}"))
+            description = getattr(command, "DESCRIPTION", command.HELP)
+            sub = chosen.add_parser(
+                name, help=command.HELP, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+            )
+            command.add_arguments(sub)
+            sub.set_defaults(main=command.main)
+        else:
+            chosen.add_parser(name)
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    try:
+        return int(args.main(args))
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return WRONG_USE
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left, as in `tidegauge replay F | head`
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

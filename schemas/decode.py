@@ -1,0 +1,360 @@
+"""From bytes to fields: the place that knows JSON and the rules of an event.
+
+A batch goes through the compiled scanner (`scan.py`), which tells where the needed fields of plain records
+are. Whatever the scanner is unsure of, and whatever its caller finds doubtful in a field, is given to
+`Decoder.explain`, one record at a time: the authority, which returns the event or the reason why it is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import event as rules
+from schemas import scan
+from schemas.event import Container, Event, Problem
+from schemas.timestamps import number_ms, text_ms
+
+MAX_NESTING: Final = 500
+"""Deeper records are refused: a limit of our own, for that of the parser depends on the depth of the call."""
+
+_WHITESPACE: Final = b" \t\n\r"
+_ESCAPES: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+"""Escapes of strings; group 1 is a surrogate without its other half."""
+_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_anything: Final = msgspec.json.Decoder(msgspec.Raw)
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string: Final = msgspec.json.Decoder(str)
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Where the fields of a batch are; valid until the decoder's next `scan`.
+
+    `kinds`, `begins` and `ends` have the shape (records or more, fields); see `scan.py` for their meaning.
+    """
+
+    buffer: NDArray[np.uint8]
+    plain: NDArray[np.bool_]  # shape (records,); where False, the record's row is worth nothing
+    kinds: NDArray[np.uint8]
+    begins: NDArray[np.int32]
+    ends: NDArray[np.int32]
+
+
+class Decoder:
+    """Reads the envelope and the fields at `paths` (`context.device.type`, ...) of records up to
+    `limit_bytes`.
+    """
+
+    def __init__(self, paths: Sequence[str], limit_bytes: int) -> None:
+        self.paths = tuple(paths)
+        self.limit_bytes = limit_bytes
+        self.batch_records = max(
+            1, min(2048, 2**30 // limit_bytes)
+        )  # small enough for the cache and for i4 spans
+        self._tree, numbers = scan.tree_of((*rules.ENVELOPE, *self.paths))
+        self.fields = np.array([numbers[path] for path in self.paths], np.int32)  # the number of each path
+        self._parts = [path.split(".") for path in self.paths]
+        shape = (self.batch_records, self._tree.fields)
+        self._kinds = np.zeros(shape, np.uint8)
+        self._begins = np.zeros(shape, np.int32)
+        self._ends = np.zeros(shape, np.int32)
+        self._stack = np.zeros(scan.MAX_DEPTH, np.int32)
+
+    def scan(self, values: Sequence[bytes | None]) -> Scanned:
+        """Scan at most `batch_records` records; empty and too large ones are never plain."""
+        count = len(values)
+        parts = cast(list[bytes], list(values))
+        try:
+            lengths = np.fromiter(map(len, parts), np.int64, count)
+        except TypeError:  # a tombstone among them
+            parts = [value or b"" for value in values]
+            lengths = np.fromiter(map(len, parts), np.int64, count)
+        if count and lengths.max() > self.limit_bytes:
+            parts = [part if len(part) <= self.limit_bytes else b"" for part in parts]
+            lengths[lengths > self.limit_bytes] = 0
+        bounds = np.zeros(count + 1, np.int64)
+        np.cumsum(lengths, out=bounds[1:])
+        parts.append(bytes(scan.PADDING))
+        buffer = np.frombuffer(b"".join(parts), np.uint8)
+        plain = np.empty(count, np.bool_)
+        tree = self._tree
+        scan.scan(
+            buffer,
+            bounds,
+            tree.parents,
+            tree.lengths,
+            tree.heads,
+            tree.texts,
+            tree.children,
+            tree.bytes_,
+            tree.containers,
+            self._stack,
+            plain,
+            self._kinds,
+            self._begins,
+            self._ends,
+        )
+        return Scanned(buffer, plain, self._kinds, self._begins, self._ends)
+
+    def explain(self, value: bytes | None) -> Event | Problem:
+        """The event, or why the record is none; total for any bytes."""
+        if not value or not value.strip(_WHITESPACE):
+            return Problem("empty", "the record has no value")
+        if len(value) > self.limit_bytes:
+            return Problem("too_large", f"{len(value)} bytes, the limit is {self.limit_bytes}")
+        try:
+            value.decode()
+        except UnicodeDecodeError as error:
+            return Problem("not_json", f"$: not UTF-8 at byte {error.start}")
+        try:
+            return self._event(*_opened(value))
+        except _Wrong as wrong:
+            return Problem(wrong.reason, wrong.message)
+        except RecursionError:
+            return Problem("not_json", "$: nested too deep")
+        except Exception as error:  # malformed, or anything else that hostile bytes may provoke
+            return Problem("not_json", f"$: {error}")
+
+    def _event(self, members: dict[str, msgspec.Raw], marker: bytes) -> Event:
+        if marker:
+            self._refuse_marked(members, marker)
+        type_, name = _type_and_name(members)
+        user_id = _text(members, "userId")
+        if user_id is not None:
+            _check_id("userId", user_id)
+        anonymous_id = _text(members, "anonymousId")
+        if user_id is None:
+            if anonymous_id is None:
+                raise _Wrong("missing_field", "$: neither userId nor anonymousId")
+            _check_id("anonymousId", anonymous_id)
+        message_id = _text(members, "messageId")
+        if message_id is not None:
+            _check_text("messageId", message_id, rules.MESSAGE_ID_CHARACTERS)
+        inner = {name: _object(members, name) for name in ("context", "properties", "traits")}
+        timestamp_ms = _timestamp(members)
+        return Event(
+            type=type_,
+            name=name,
+            user_id=user_id,
+            anonymous_id=anonymous_id,
+            message_id=message_id,
+            timestamp_ms=timestamp_ms,
+            received_at_ms=_received_at(members),
+            bot=bytes(inner["context"].get("bot", b"")) == b"true",
+            values=tuple(_at(inner, parts) for parts in self._parts),
+        )
+
+    def _refuse_marked(self, members: dict[str, msgspec.Raw], marker: bytes) -> None:
+        """Refuse a lone surrogate where a text is needed, before any other check; elsewhere it does no harm."""
+        needed = [members.get(name) for name in rules.ENVELOPE[: rules.TIMESTAMP_FIELD]]
+        for text in needed:
+            if text is not None and bytes(text).startswith(b'"') and marker in bytes(text):
+                raise _Wrong("not_json", "$: a lone surrogate in a needed field")
+        for parts in self._parts:
+            found = _walk(members, parts)
+            if found is not None and found.startswith(b'"') and marker in found:
+                raise _Wrong("not_json", "$: a lone surrogate in a needed field")
+
+
+class _Wrong(Exception):  # noqa: N818 - it is not an error of the program
+    """Leaves the checks of one event at the first that fails."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        self.message = message
+
+
+def _opened(value: bytes) -> tuple[dict[str, msgspec.Raw], bytes]:
+    """The members of the object that a record is, and the mark that stands for lone surrogates in it (b"":
+    none).
+
+    Raises _Wrong when it is another JSON value or nested too deep, and others when it is no JSON.
+    """
+    marker = b""
+    try:
+        _anything.decode(value)
+    except msgspec.DecodeError:
+        # msgspec refuses a lone surrogate anywhere, even in a text that nobody needs: where JavaScript has
+        # cut an emoji in two. With marks in their place it shows whether there is anything else to refuse.
+        value, marker = _marked(value)
+        if not marker:
+            raise
+        _anything.decode(value)
+    if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
+        raise _Wrong("not_json", f"$: nested deeper than {MAX_NESTING}")
+    kind = kind_of(value.strip(_WHITESPACE))
+    if kind != "object":
+        raise _Wrong("not_an_object", f"$: expected object, got {kind}")
+    return _members.decode(value), marker
+
+
+def _marked(value: bytes) -> tuple[bytes, bytes]:
+    """The text with a character that occurs nowhere in it for every lone surrogate, and that character.
+
+    b"" for the character when there is no lone surrogate, or none of a few characters is free.
+    """
+    if not any(match[1] for match in _ESCAPES.finditer(value)):
+        return value, b""
+    lower = value.lower()
+    for code in range(0xE000, 0xE020):  # private use
+        marker = chr(code).encode()
+        if marker not in value and f"\\u{code:04x}".encode() not in lower:
+            return _ESCAPES.sub(lambda match: marker if match[1] else match[0], value), marker
+    return value, b""
+
+
+def _nesting(value: bytes) -> int:
+    """How deep arrays and objects are nested in a JSON text."""
+    deepest = depth = 0
+    for token in _TOKENS.finditer(value):
+        if token[0] in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token[0] in b"]}":
+            depth -= 1
+    return deepest
+
+
+def kind_of(text: bytes) -> str:
+    """What a JSON text without surrounding whitespace is, in the words of messages: `str`, `int`, `object`,
+    ...
+    """
+    first = text[:1]
+    if first in (b"t", b"f"):
+        return "bool"
+    if first in (b'"', b"{", b"[", b"n"):
+        return {b'"': "str", b"{": "object", b"[": "array", b"n": "null"}[first]
+    return "float" if any(mark in text for mark in (b".", b"e", b"E")) else "int"
+
+
+def scalar_text(text: bytes) -> str | Container | None:
+    """A JSON value as `Event.values` holds it."""
+    kind = kind_of(text)
+    if kind == "str":
+        return _string.decode(text) or None
+    if kind == "null":
+        return None
+    return Container.FOUND if kind in ("object", "array") else text.decode()
+
+
+def string_of(text: bytes) -> str:
+    """The string that a JSON string is."""
+    return _string.decode(text)
+
+
+def is_event_name(text: str) -> bool:
+    """Whether a text can be the `event` of a track."""
+    return 1 <= len(text) <= rules.EVENT_NAME_CHARACTERS and "\0" not in text
+
+
+def _present(members: dict[str, msgspec.Raw], name: str) -> bytes | None:
+    """The JSON text of a field; None when it is missing or null."""
+    raw = members.get(name)
+    text = None if raw is None else bytes(raw)
+    return None if text == b"null" else text
+
+
+def _text(members: dict[str, msgspec.Raw], name: str) -> str | None:
+    text = _present(members, name)
+    if text is None:
+        return None
+    if kind_of(text) != "str":
+        raise _Wrong("bad_type", f"$.{name}: expected str, got {kind_of(text)}")
+    return _string.decode(text)
+
+
+def _check_text(name: str, text: str, most: int) -> None:
+    if not 1 <= len(text) <= most:
+        raise _Wrong("bad_type", f"$.{name}: expected 1 to {most} characters, got {len(text)}")
+    if "\0" in text:
+        raise _Wrong("bad_type", f"$.{name}: contains a NUL character")
+
+
+def _check_id(name: str, text: str) -> None:
+    if len(text) > rules.ID_CHARACTERS:
+        raise _Wrong("bad_id", f"$.{name}: expected 1 to {rules.ID_CHARACTERS} characters, got {len(text)}")
+    if "\0" in text:
+        raise _Wrong("bad_id", f"$.{name}: contains a NUL character")
+    if text.lower() in rules.PLACEHOLDERS:
+        raise _Wrong("bad_id", f"$.{name}: a placeholder, not an id")
+
+
+def _type_and_name(members: dict[str, msgspec.Raw]) -> tuple[str, str | None]:
+    if "type" not in members:
+        raise _Wrong("missing_field", "$.type: missing")
+    text = bytes(members["type"])
+    expected = "expected one of " + " ".join(rules.TYPES)
+    if kind_of(text) != "str":
+        raise _Wrong("bad_type", f"$.type: {expected}, got {kind_of(text)}")
+    type_ = _string.decode(text)
+    if type_ not in rules.TYPES:
+        raise _Wrong("bad_type", f"$.type: {expected}, got another str")
+    if type_ != "track":
+        return type_, None
+    name = _text(members, "event")
+    if name is None:
+        raise _Wrong("missing_field", "$.event: missing in a track")
+    _check_text("event", name, rules.EVENT_NAME_CHARACTERS)
+    return type_, name
+
+
+def _object(members: dict[str, msgspec.Raw], name: str) -> dict[str, msgspec.Raw]:
+    text = _present(members, name)
+    if text is None:
+        return {}
+    if kind_of(text) != "object":
+        raise _Wrong("bad_type", f"$.{name}: expected object, got {kind_of(text)}")
+    return _members.decode(text)
+
+
+def _walk(members: dict[str, msgspec.Raw], parts: Sequence[str]) -> bytes | None:
+    """The JSON text at a path; None where it is null, or the way to it is not made of objects."""
+    for part in parts[:-1]:
+        text = _present(members, part)
+        if text is None or kind_of(text) != "object":
+            return None
+        members = _members.decode(text)
+    return _present(members, parts[-1])
+
+
+def _at(inner: dict[str, dict[str, msgspec.Raw]], parts: list[str]) -> str | Container | None:
+    text = _walk(inner[parts[0]], parts[1:])
+    return None if text is None else scalar_text(text)
+
+
+def _timestamp(members: dict[str, msgspec.Raw]) -> int | None:
+    text = _present(members, "timestamp")
+    if text is None:
+        return None
+    kind = kind_of(text)
+    if kind == "str":
+        result = text_ms(_string.decode(text))
+        if result is None:
+            raise _Wrong("bad_timestamp", "$.timestamp: not an RFC 3339 time with an offset")
+    elif kind in ("int", "float"):
+        result = number_ms(text.decode())
+        if result is None:
+            raise _Wrong("bad_timestamp", "$.timestamp: not a number of seconds or milliseconds since 2000")
+    else:
+        raise _Wrong("bad_type", f"$.timestamp: expected str or number, got {kind}")
+    return result
+
+
+def _received_at(members: dict[str, msgspec.Raw]) -> int | None:
+    """Only a fallback for the reference clock: one that cannot be read is as good as none."""
+    text = _present(members, "receivedAt")
+    if text is None:
+        return None
+    kind = kind_of(text)
+    if kind == "str":
+        return text_ms(_string.decode(text))
+    return number_ms(text.decode()) if kind in ("int", "float") else None
