@@ -87,10 +87,10 @@ def _table(keys: NDArray[Any], capacity: int) -> NDArray[np.uint64]:
 
 
 @kernel
-def _place(table: NDArray[np.uint64], key: int) -> int:
+def _place(table: NDArray[np.uint64], key: np.uint64) -> np.uint64:
     """Where `key` is, or the free place where it belongs."""
     mask = np.uint64(len(table) - 1)
-    i = np.uint64(key) & mask
+    i = key & mask
     while table[i] != 0 and table[i] != key:
         i = (i + np.uint64(1)) & mask
     return i

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from types import FrameType
+
+from bytewax.run import cli_main
 
 from flows.catalogue import catalogue
 from flows.cells import Snapshot
+from flows.checkpoint_folder import CheckpointFolder
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
+from flows.connectors.dead_letters import DeadLetterSink
+from flows.connectors.kafka_source import KafkaSource
 from flows.connectors.prometheus import Exporter
 from flows.connectors.redis_sink import RedisPublisher
+from flows.connectors.source import Outcome
 from flows.health import Health
+from flows.intake import Intake
+from flows.pipeline import build
 from flows.settings import Settings
+from flows.warm_up import warm_up
 
 CLOSE_SECONDS = 3.0
 """How long a stop may take to write the last numbers; with the last checkpoint it stays under five seconds."""
@@ -142,6 +156,8 @@ class Job:
     def _flow(self, outputs: Outputs, health: Health, folder: CheckpointFolder | None) -> Outcome:
         """One life of the dataflow."""
         pacemaker = Pacemaker(health)
+        dead_letters = DeadLetterSink(self._settings)
+        dead_letters.start()
         source = KafkaSource(
             self._settings,
             product=self._config.product,
@@ -167,7 +183,7 @@ class Job:
             self._config,
             source=source,
             decode=Intake(self._config, self._settings.limits).read,
-            dead_letters=DeadLetterSink(self._settings),
+            dead_letters=dead_letters,
             publish=publish,
             watch=pacemaker,
             keep_state=folder is not None,

@@ -37,7 +37,7 @@ def _cache_folder() -> str:
 
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = _cache_folder()
+    numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
 
 
 def kernel(function: Function) -> Function:
@@ -45,4 +45,4 @@ def kernel(function: Function) -> Function:
 
     Integer division by zero does not raise inside (no kernel divides by a number that can be 0).
     """
-    return numba.njit(cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    return numba.njit(cache=True, error_model="numpy")(function)  # type: ignore[return-value]

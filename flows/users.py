@@ -86,13 +86,13 @@ class Users(Container):
 
 
 @kernel
-def _place(table: NDArray[np.int32], hashes: NDArray[np.uint64], user: int) -> int:
+def _place(table: NDArray[np.int32], hashes: NDArray[np.uint64], user: np.uint64) -> np.uint64:
     """Where the slot of `user` is, or the free place where it belongs.
 
     The low bits chose the shard, so the place comes from the high ones.
     """
     mask = np.uint64(len(table) - 1)
-    i = (np.uint64(user) >> np.uint64(24)) & mask
+    i = (user >> np.uint64(24)) & mask
     while table[i] >= 0 and hashes[table[i]] != user:
         i = (i + np.uint64(1)) & mask
     return i

@@ -154,7 +154,7 @@ class Decoder:
         )
 
     def _refuse_marked(self, members: dict[str, msgspec.Raw], marker: bytes) -> None:
-        """Refuse a lone surrogate where a text is needed, before any other check; elsewhere it does no harm."""
+        """Refuse a lone surrogate where a text is needed, before any other check."""
         needed = [members.get(name) for name in rules.ENVELOPE[: rules.TIMESTAMP_FIELD]]
         for text in needed:
             if text is not None and bytes(text).startswith(b'"') and marker in bytes(text):
@@ -205,11 +205,14 @@ def _marked(value: bytes) -> tuple[bytes, bytes]:
     if not any(match[1] for match in _ESCAPES.finditer(value)):
         return value, b""
     lower = value.lower()
-    for code in range(0xE000, 0xE020):  # private use
-        marker = chr(code).encode()
-        if marker not in value and f"\\u{code:04x}".encode() not in lower:
-            return _ESCAPES.sub(lambda match: marker if match[1] else match[0], value), marker
-    return value, b""
+    free = [
+        character.encode()
+        for character in map(chr, range(0xE000, 0xE010))  # private use
+        if character.encode() not in value and f"\\u{ord(character):04x}".encode() not in lower
+    ]
+    if not free:
+        return value, b""
+    return _ESCAPES.sub(lambda match: free[0] if match[1] else match[0], value), free[0]
 
 
 def _nesting(value: bytes) -> int:

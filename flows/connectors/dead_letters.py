@@ -1,4 +1,4 @@
-"""Keeps a copy of every record that could not be used, with the reason, in a Kafka topic or (replay) in a file.
+"""Keeps a copy of every record that could not be used, with the reason: in a Kafka topic, or in a file.
 
 At least once: after a crash the records since the last checkpoint are read, judged and copied again. Topic,
 partition and offset say which copies are of the same record.
@@ -50,7 +50,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def to_json(rejected: Rejected) -> bytes:
-    """One line of JSON; the payload is text if it is UTF-8 up to where it is cut, else base64. Never fails."""
+    """One line of JSON; the payload is text if it is UTF-8 up to where it is cut, else base64. Total."""
     payload = rejected.payload[:PAYLOAD_BYTES]
     encoding = None
     try:

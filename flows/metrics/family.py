@@ -75,8 +75,8 @@ class Groups:
 
 
 @kernel
-def group_of(split: Split, d: int, dims: int) -> int:
-    """The group of breakdown `d` for an event's `dims`; for d = -1 group 0."""
+def group_of(split: Split, d: int, dims: int) -> Any:
+    """The group (an integer) of breakdown `d` for an event's `dims`; for d = -1 group 0."""
     if d < 0:
         return 0
     return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & np.uint64(255))

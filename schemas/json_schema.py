@@ -1,0 +1,101 @@
+"""The JSON Schema (draft 2020-12) of an event, for producers: `event.v1.schema.json` is its text.
+
+It says what a schema can say about the envelope. What it cannot: the size in bytes, what is no JSON at all, a
+day that its month does not have, and that a time may not lie ahead of the clock.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from schemas import event as rules
+from schemas.decode import MAX_NESTING
+
+_NO_NUL = "^[^\\u0000]*$"
+
+
+def _any_case(text: str) -> str:
+    """A pattern of an ASCII text in any case."""
+    return "".join(
+        f"[{letter}{letter.upper()}]" if letter.isalpha() else f"\\{letter}" if letter in "[]{}" else letter
+        for letter in text
+    )
+
+
+def event_schema() -> dict[str, Any]:
+    """The schema as a JSON value."""
+    placeholders = "|".join(_any_case(text) for text in sorted(rules.PLACEHOLDERS))
+    identity = {
+        "type": "string",
+        "maxLength": rules.ID_CHARACTERS,
+        "pattern": f"^(?!({placeholders})$)[^\\u0000]+$",
+    }
+    time = {
+        "anyOf": [
+            {
+                "type": "string",
+                "pattern": r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]"
+                r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+            },
+            {"type": "number", "minimum": 946_684_800, "exclusiveMaximum": 4_102_444_800},
+            {"type": "number", "minimum": 946_684_800_000, "exclusiveMaximum": 4_102_444_800_000},
+            {"type": "null"},
+        ]
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Tidegauge event, version 1",
+        "description": "One record of the event topic: Segment-compatible, UTF-8, at most 32 KiB, "
+        f"nested at most {MAX_NESTING} deep.",
+        "type": "object",
+        "required": ["type"],
+        "properties": {
+            "type": {"enum": list(rules.TYPES), "description": "What kind of event it is."},
+            "event": {"description": "The name of a track event; not looked at in events of another type."},
+            "userId": {"type": ["string", "null"], "description": "The user, when known."},
+            "anonymousId": {
+                "type": ["string", "null"],
+                "description": "The visitor; counts without a userId.",
+            },
+            "messageId": {
+                "type": ["string", "null"],
+                "minLength": 1,
+                "maxLength": rules.MESSAGE_ID_CHARACTERS,
+                "pattern": _NO_NUL,
+                "description": "Tells copies of the same event; without it an event is never a duplicate.",
+            },
+            "timestamp": time
+            | {"description": "RFC 3339, or epoch seconds or milliseconds; else the record's is used."},
+            "receivedAt": {
+                "description": "As timestamp; the reference clock where records have no timestamp."
+            },
+            "context": {"type": ["object", "null"]},
+            "properties": {"type": ["object", "null"]},
+            "traits": {"type": ["object", "null"]},
+        },
+        "anyOf": [
+            {"required": ["userId"], "properties": {"userId": identity}},
+            {
+                "required": ["anonymousId"],
+                "properties": {"userId": {"type": "null"}, "anonymousId": identity},
+            },
+        ],
+        "if": {"properties": {"type": {"const": "track"}}},
+        "then": {
+            "required": ["event"],
+            "properties": {
+                "event": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": rules.EVENT_NAME_CHARACTERS,
+                    "pattern": _NO_NUL,
+                }
+            },
+        },
+    }
+
+
+def event_schema_text() -> str:
+    """The content of `event.v1.schema.json`."""
+    return json.dumps(event_schema(), indent=2, ensure_ascii=True) + "\n"

@@ -1,0 +1,707 @@
+from __future__ import annotations
+
+import itertools
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bytewax.recovery import init_db_dir
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from flows.columns import NO_TIME, Tick
+from flows.connectors.embedded import FETCH_REQUEST, EmbeddedKafka
+from flows.connectors.kafka_source import KafkaSource, part_name
+from flows.connectors.source import SourceError, Ticker
+from flows.records import Raw
+from flows.settings import Limits, Settings
+from tests.connectors.driving import Rounds, raws, run_flow
+
+TOPIC = "events"
+
+
+class Bench:
+    """An embedded Kafka with one topic, and everything made on it, closed at the end of the test."""
+
+    def __init__(self, kafka: EmbeddedKafka) -> None:
+        self.kafka = kafka
+        self.settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic=TOPIC, tick_ms=50)
+        self.producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": "2"})
+        self.sources: list[KafkaSource] = []
+
+    def topic(self, partitions: int = 1, **records: list[bytes | None]) -> None:
+        """The topic, with the records of partition 0 in `p0`, ..."""
+        self.kafka.create_topic(TOPIC, partitions)
+        for name, values in records.items():
+            self.produce(int(name[1:]), values)
+
+    def produce(self, partition: int, values: list[bytes | None]) -> None:
+        for value in values:
+            self.producer.produce(TOPIC, value, partition=partition)
+        assert self.producer.flush(30) == 0
+
+    def source(self, settings: Settings | None = None, **options: Any) -> KafkaSource:
+        self.sources.append(KafkaSource(settings or self.settings, **options))
+        return self.sources[-1]
+
+    def rounds(
+        self, settings: Settings | None = None, states: dict[str, Any] | None = None, **options: Any
+    ) -> Rounds:
+        return Rounds(self.source(settings, **options), states)
+
+    def committed(self, partition: int, group: str = "tidegauge-product") -> int:
+        servers = self.kafka.bootstrap_servers
+        consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": "2"})
+        try:
+            return int(consumer.committed([TopicPartition(TOPIC, partition)], timeout=10)[0].offset)
+        finally:
+            consumer.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with EmbeddedKafka() as kafka:
+        made = Bench(kafka)
+        yield made
+        for source in made.sources:
+            source.close()
+        made.producer.close()
+
+
+def numbered(count: int, start: int = 0) -> list[bytes | None]:
+    return [b"%d" % number for number in range(start, start + count)]
+
+
+class HandDrivenClock:
+    """A monotonic clock that moves only when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class HandDrivenPace:
+    """Event time by partition, as set."""
+
+    def __init__(self) -> None:
+        self.clocks: dict[int, int] = {}
+
+    def clock_ms(self, partition: int) -> int:
+        return self.clocks.get(partition, NO_TIME)
+
+
+# What is handed on
+
+
+def test_every_record_is_handed_on_in_order_with_its_offset_and_time(bench: Bench) -> None:
+    bench.topic(2, p0=numbered(3), p1=[b"a", None, b""])
+    bench.producer.produce(TOPIC, b"dated", partition=0, timestamp=1_700_000_000_123)
+    bench.producer.flush(30)
+    rounds = bench.rounds().until(lambda rounds: rounds.records() == 7)
+    assert rounds.values(0) == [b"0", b"1", b"2", b"dated"]
+    assert rounds.offsets(0) == [0, 1, 2, 3]
+    assert rounds.values(1) == [b"a", None, b""]
+    assert [raw.timestamps_ms[-1] for raw in rounds.raws if raw.partition == 0][-1] == 1_700_000_000_123
+    for raw in rounds.raws:
+        assert (raw.topic, raw.partitions) == (TOPIC, 2)
+        assert len(raw.values) == len(raw.offsets) == len(raw.timestamps_ms)
+
+
+def test_the_end_of_a_partition_is_told_once(bench: Bench) -> None:
+    bench.topic(2, p0=numbered(3))
+    rounds = bench.rounds().until(Rounds.caught_up)
+    for _ in range(20):
+        rounds.play()
+    assert [raw.caught_up for raw in rounds.raws if raw.partition == 1] == [True]  # empty, and at its end
+    assert rounds.raws[-1].caught_up
+    bench.produce(0, numbered(2, 3))
+    rounds.until(lambda rounds: rounds.records() == 5).until(Rounds.caught_up)
+    assert rounds.values(0) == numbered(5)
+
+
+def test_a_poll_is_cut_at_the_limit_and_only_its_last_piece_is_caught_up(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(25))
+    settings = replace(bench.settings, limits=Limits(poll_records=10))
+    rounds = bench.rounds(settings).until(Rounds.caught_up)
+    assert rounds.values(0) == numbered(25)
+    assert all(len(raw.values) <= 10 for raw in rounds.raws)
+    assert [raw.caught_up for raw in rounds.raws].count(True) == 1
+    assert rounds.raws[-1].caught_up
+
+
+def test_a_busy_partition_is_caught_up_whenever_its_last_record_is_handed_on(bench: Bench) -> None:
+    """Its fetches are never empty, so librdkafka alone would never say that the end was reached."""
+    bench.topic(1, p0=numbered(1))
+    rounds = bench.rounds().until(Rounds.caught_up)
+    for number in range(1, 30):
+        bench.produce(0, numbered(1, number))
+        rounds.until(lambda rounds, number=number: rounds.records() == number + 1)
+        assert rounds.raws[-1].caught_up
+
+
+def test_the_clock_handed_on_never_goes_back(bench: Bench) -> None:
+    bench.topic(3, p0=numbered(50), p1=numbered(50), p2=numbered(50))
+    rounds = bench.rounds(replace(bench.settings, tick_ms=1)).until(lambda rounds: len(rounds.ticks) > 20)
+    clocks = [item.monotonic_ms for item in rounds.items]
+    assert None not in clocks
+    assert clocks == sorted(clocks)
+
+
+# Where reading begins
+
+
+def test_reading_goes_on_behind_what_was_handed_on(bench: Bench) -> None:
+    bench.topic(2, p0=numbered(30), p1=numbered(4))
+    settings = replace(bench.settings, limits=Limits(poll_records=8))
+    first = bench.rounds(settings).until(lambda rounds: len(rounds.offsets(0)) >= 8)
+    states = first.states()
+    second = bench.rounds(settings, states).until(Rounds.caught_up)
+    for partition, count in ((0, 30), (1, 4)):
+        assert first.values(partition) + second.values(partition) == numbered(count)
+        assert states[part_name(partition)] == (1, TOPIC, len(first.values(partition)))
+
+
+def test_without_a_checkpoint_reading_may_begin_with_new_records(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(5))
+    rounds = bench.rounds(replace(bench.settings, start="latest")).until(Rounds.caught_up)
+    assert rounds.records() == 0
+    assert rounds.states() == {part_name(0): (1, TOPIC, 5)}  # a crash now loses none of what comes next
+    bench.produce(0, numbered(2, 5))
+    assert rounds.until(lambda rounds: rounds.records() == 2).values(0) == numbered(2, 5)
+
+
+def test_a_partition_that_is_new_to_a_checkpoint_is_read_from_its_beginning(bench: Bench) -> None:
+    bench.topic(2, p0=numbered(5), p1=numbered(3))
+    settings = replace(bench.settings, start="latest")
+    rounds = bench.rounds(settings, {part_name(0): (1, TOPIC, 5)}).until(Rounds.caught_up)
+    assert (rounds.values(0), rounds.values(1)) == ([], numbered(3))
+
+
+def test_a_checkpoint_of_another_topic_is_refused_and_left_as_it_is(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(5))
+    source = bench.source()
+    rounds = Rounds(source, {part_name(0): (1, "visits", 3)})
+    rounds.to_end()
+    assert rounds.records() == 0
+    with pytest.raises(SourceError, match="made from topic visits, now events is configured"):
+        source.check()
+
+
+def test_a_failure_before_the_first_poll_keeps_the_offsets_of_the_checkpoint(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(5))
+    source = bench.source(until_end=True, start_seconds=0.5)
+    rounds = Rounds(source, {part_name(0): (1, TOPIC, 3)})
+    bench.kafka.go_down()
+    (tick,) = rounds.play()
+    assert isinstance(tick, Tick)
+    assert tick.final
+    assert rounds.states() == {part_name(0): (1, TOPIC, 3)}
+    assert source.outcome == "failed"
+    with pytest.raises(SourceError, match="does not tell its offsets"):
+        source.check()
+
+
+# Lost offsets
+
+
+def lost(bench: Bench, policy: str, offset: int) -> tuple[KafkaSource, Rounds]:
+    """Offsets 0..9 existed, 0..5 are deleted; the checkpoint stands at `offset`."""
+    bench.topic(1, p0=numbered(10))
+    bench.kafka.delete_records(TOPIC, 0, 6)
+    source = bench.source(replace(bench.settings, on_lost_offset=policy))
+    return source, Rounds(source, {part_name(0): (1, TOPIC, offset)})
+
+
+def test_a_lost_offset_ends_the_job_and_says_how_much_is_missing_and_what_to_do(bench: Bench) -> None:
+    source, rounds = lost(bench, "stop", 2)
+    states = rounds.until(lambda rounds: source.outcome == "failed").states()
+    assert rounds.to_end().records() == 0
+    assert states == {part_name(0): (1, TOPIC, 2)}  # the next start says the same
+    with pytest.raises(SourceError) as failure:
+        source.check()
+    assert str(failure.value).startswith(
+        "topic events partition 0: 4 records (2 to 5) were deleted before they were read; "
+        "start with --on-lost-offset earliest"
+    )
+
+
+def test_a_lost_offset_may_be_replaced_by_the_oldest_record(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, rounds = lost(bench, "earliest", 2)
+    assert rounds.until(Rounds.caught_up).values(0) == numbered(4, 6)
+    assert "4 records (2 to 5) were deleted before they were read; going on at offset 6" in caplog.text
+
+
+def test_a_lost_offset_may_be_replaced_by_the_end(bench: Bench) -> None:
+    _, rounds = lost(bench, "latest", 2)
+    assert rounds.until(Rounds.caught_up).records() == 0
+    bench.produce(0, [b"new"])
+    assert rounds.until(lambda rounds: rounds.records() > 0).values(0) == [b"new"]
+
+
+def test_an_offset_beyond_the_end_is_lost_too(bench: Bench) -> None:
+    source, rounds = lost(bench, "stop", 99)
+    rounds.to_end()
+    with pytest.raises(SourceError, match=r"ends at offset 10, before the 99 already read"):
+        source.check()
+
+
+def test_records_deleted_while_the_job_runs_are_noticed_and_those_received_before_are_kept(
+    bench: Bench,
+) -> None:
+    bench.topic(2, p0=numbered(4), p1=numbered(1))
+    pace = HandDrivenPace()
+    source = bench.source(replace(bench.settings, on_lost_offset="earliest"), pace=pace)
+    rounds = Rounds(source).until(Rounds.caught_up)
+    # Partition 0 is held back while partition 1 lags, and retention overtakes it.
+    bench.kafka.take_leader_away(TOPIC, 1)
+    pace.clocks = {0: 10_000_000, 1: 0}
+    source._reader._parts[1].at_end = False  # type: ignore[union-attr]
+    rounds.until(lambda rounds: not rounds.raws[-1].caught_up)
+    bench.produce(0, numbered(4, 4))
+    bench.kafka.delete_records(TOPIC, 0, 6)
+    pace.clocks[1] = 10_000_000
+    bench.kafka.give_leader_back(TOPIC, 1)
+    rounds.until(lambda rounds: rounds.records() == 7)
+    assert rounds.values(0) == [*numbered(4), *numbered(2, 6)]
+
+
+# Ticks
+
+
+def test_ticks_come_at_their_interval_numbered_from_one_in_one_stream(bench: Bench) -> None:
+    bench.topic(3)
+    clock = HandDrivenClock()
+    rounds = bench.rounds(replace(bench.settings, tick_ms=500), monotonic=clock).until(Rounds.caught_up)
+    assert rounds.ticks == []
+    for expected in range(1, 4):
+        clock.seconds += 0.499
+        assert rounds.play() == []  # an idle topic, too early
+        clock.seconds += 0.001
+        assert rounds.play() == [Tick(expected, int(clock.seconds * 1000))]
+
+
+def test_ticks_missed_while_the_process_was_stopped_are_not_made_up_for() -> None:
+    clock = HandDrivenClock()
+    ticker = Ticker(500, timed=True, monotonic=clock)
+    clock.seconds += 60
+    assert ticker.due() == Tick(1, 1_060_000)
+    assert ticker.due() is None
+
+
+def test_a_tick_comes_behind_what_its_part_hands_on_in_the_same_round(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(1))
+    clock = HandDrivenClock()
+    rounds = bench.rounds(monotonic=clock).until(Rounds.caught_up)
+    clock.seconds += 1
+    rounds.play()
+    clock.seconds += 1
+    bench.produce(0, numbered(1, 1))
+    while not raws(fresh := rounds.play()):
+        clock.seconds += 1
+    assert [type(item) for item in fresh] == [Raw, Tick]
+
+
+# Skew
+
+
+def test_a_partition_far_ahead_waits_for_the_slowest_lagging_one(bench: Bench) -> None:
+    """Partition 0 holds an old backlog that cannot be read yet, partition 1 is far ahead in event time.
+
+    event time   0 ....................... 60 s ............ 100 s
+    partition 0  |--- backlog, unread
+    partition 1                                              |--- held: 100 s ahead of the slowest
+    """
+    bench.topic(2, p0=numbered(5), p1=numbered(5))
+    bench.kafka.take_leader_away(TOPIC, 0)
+    pace = HandDrivenPace()
+    source = bench.source(pace=pace)
+    rounds = Rounds(source).until(lambda rounds: len(rounds.values(1)) == 5)
+    assert [raw.caught_up for raw in rounds.raws][-1]
+    pace.clocks = {0: 0, 1: 100_000}
+    rounds.play()
+    assert (rounds.raws[-1].partition, rounds.raws[-1].values, rounds.raws[-1].caught_up) == (1, [], False)
+    bench.produce(1, numbered(5, 5))
+    for _ in range(30):
+        rounds.play()
+    assert rounds.values(1) == numbered(5)
+    # Not yet: it goes on only at half the distance, for each pause costs what was fetched ahead.
+    pace.clocks[0] = 60_000
+    for _ in range(30):
+        rounds.play()
+    assert rounds.values(1) == numbered(5)
+    pace.clocks[0] = 80_000
+    bench.kafka.give_leader_back(TOPIC, 0)
+    rounds.until(lambda rounds: rounds.records() == 15).until(Rounds.caught_up)
+    assert rounds.values(0) == numbered(5)
+    assert rounds.values(1) == numbered(10)
+
+
+def test_partitions_with_very_different_times_are_read_to_the_end_once_each(bench: Bench) -> None:
+    """The slowest lagging partition is always read, so no choice of clocks can bring reading to a stop."""
+    bench.topic(3, p0=numbered(900), p1=numbered(900), p2=numbered(900))
+
+    class PaceByRecords:
+        """Partition p has reached p days plus a minute per record handed on."""
+
+        def clock_ms(self, partition: int) -> int:
+            read = len(rounds.values(partition))
+            return partition * 86_400_000 + read * 60_000 if read else NO_TIME
+
+    settings = replace(bench.settings, limits=Limits(poll_records=50, skew_ms=600_000))
+    rounds = bench.rounds(settings, pace=PaceByRecords(), until_end=True).to_end()
+    assert [rounds.offsets(partition) for partition in range(3)] == [list(range(900))] * 3
+    # Partition 2 is two days ahead of 0 throughout, so all but its first poll comes behind all of 0.
+    order = [raw.partition for raw in rounds.raws if raw.values]
+    last_of_0 = len(order) - 1 - order[::-1].index(0)
+    assert order[:last_of_0].count(2) <= 2
+
+
+# Ends
+
+
+def test_until_end_stops_where_the_topic_ended_at_the_start(bench: Bench) -> None:
+    bench.topic(3, p0=numbered(20), p1=numbered(5))
+    settings = replace(bench.settings, limits=Limits(poll_records=4))
+    source = bench.source(settings, until_end=True, as_of_ms=123)
+    rounds = Rounds(source)
+    rounds.play()
+    for partition in range(3):
+        bench.produce(partition, numbered(50, 1000))
+    rounds.to_end()
+    assert [rounds.values(partition) for partition in range(3)] == [numbered(20), numbered(5), []]
+    assert {raw.partition: raw.caught_up for raw in rounds.raws} == {0: True, 1: True, 2: True}
+    assert rounds.items[-1] == Tick(len(rounds.ticks), None, as_of_ms=123, final=True)
+    assert [tick.final for tick in rounds.ticks].count(True) == 1
+    assert {item.monotonic_ms for item in rounds.items} == {None}
+    assert source.outcome == "finished"
+
+
+def test_until_end_of_an_empty_topic_ends_at_once(bench: Bench) -> None:
+    bench.topic(2)
+    rounds = bench.rounds(until_end=True).to_end()
+    assert [(raw.partition, raw.values, raw.caught_up) for raw in rounds.raws] == [
+        (0, [], True),
+        (1, [], True),
+    ]
+    assert [tick.final for tick in rounds.ticks] == [True]
+
+
+def test_until_end_of_what_a_checkpoint_has_read_already_hands_on_nothing(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(5))
+    rounds = bench.rounds(states={part_name(0): (1, TOPIC, 5)}, until_end=True).to_end()
+    assert [(raw.values, raw.caught_up) for raw in rounds.raws] == [([], True)]
+
+
+def test_stop_hands_on_one_final_tick_and_nothing_after(bench: Bench) -> None:
+    bench.topic(3, p0=numbered(100), p1=numbered(100))
+    settings = replace(bench.settings, limits=Limits(poll_records=10))
+    source = bench.source(settings)
+    rounds = Rounds(source).until(lambda rounds: rounds.records() > 0)
+    read = rounds.records()
+    source.stop()
+    rounds.to_end()
+    assert rounds.records() == read
+    assert rounds.items[-1].final  # type: ignore[union-attr]
+    assert [tick.final for tick in rounds.ticks].count(True) == 1
+    assert source.outcome == "stopped"
+
+
+def test_a_topic_that_grows_ends_the_flow_so_that_it_can_start_again(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(3))
+    source = bench.source(recheck_ms=10)
+    rounds = Rounds(source).until(Rounds.caught_up)
+    bench.kafka.delete_topic(TOPIC)  # the embedded Kafka cannot add to a topic
+    bench.kafka.create_topic(TOPIC, 3)
+    rounds.to_end()
+    assert source.outcome == "partitions_changed"
+    assert rounds.ticks[-1].final
+    source.check()
+
+
+def test_a_topic_that_has_shrunk_is_refused(bench: Bench) -> None:
+    bench.topic(3)
+    source = bench.source(recheck_ms=10)
+    rounds = Rounds(source).until(Rounds.caught_up)
+    bench.kafka.delete_topic(TOPIC)
+    bench.kafka.create_topic(TOPIC, 2)
+    rounds.to_end()
+    with pytest.raises(SourceError, match="has 2 partitions, it had 3"):
+        source.check()
+
+
+# Failures
+
+
+def test_a_missing_topic_is_named_after_the_limit(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    source = bench.source(replace(bench.settings, topic="evnets"), start_seconds=0.5)
+    with pytest.raises(SourceError, match=r"topic evnets cannot be read .*; gave up after 0\.5 s"):
+        source.list_parts()
+    assert len(caplog.records) == 1
+
+
+def test_a_topic_that_appears_in_time_is_waited_for(bench: Bench) -> None:
+    threading.Timer(0.5, bench.kafka.create_topic, (TOPIC, 2)).start()
+    assert bench.source().list_parts() == ["00000", "00001"]
+
+
+def test_a_broker_that_does_not_answer_is_named_after_the_limit(bench: Bench) -> None:
+    source = bench.source(replace(bench.settings, bootstrap_servers="127.0.0.1:1"), start_seconds=0.5)
+    with pytest.raises(SourceError, match=r"Kafka at 127\.0\.0\.1:1 cannot be reached"):
+        source.list_parts()
+
+
+def test_waiting_for_kafka_ends_with_stop(bench: Bench) -> None:
+    source = bench.source(replace(bench.settings, bootstrap_servers="127.0.0.1:1"))
+    threading.Timer(0.3, source.stop).start()
+    with pytest.raises(SourceError, match="stopped while waiting for Kafka"):
+        source.list_parts()
+    assert source.outcome == "stopped"
+
+
+def test_an_impossible_option_is_named(bench: Bench) -> None:
+    source = bench.source(replace(bench.settings, kafka={"sasl.mechanismus": "PLAIN"}))
+    with pytest.raises(SourceError, match=r'No such configuration property: "sasl\.mechanismus"'):
+        source.list_parts()
+
+
+def test_an_outage_is_outlived_and_said_once_each_way(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bench.topic(1, p0=numbered(3))
+    rounds = bench.rounds().until(Rounds.caught_up)
+    bench.kafka.go_down()
+    rounds.until(lambda rounds: "cannot be reached" in caplog.text)
+    ticks = len(rounds.ticks)
+    rounds.until(lambda rounds: len(rounds.ticks) > ticks + 5)  # time goes on meanwhile
+    bench.kafka.come_up()
+    bench.produce(0, numbered(3, 3))
+    rounds.until(lambda rounds: rounds.records() == 6)
+    assert rounds.values(0) == numbered(6)
+    said = [record.message for record in caplog.records if "Kafka at" in record.message]
+    assert ["still trying" in line for line in said] == [True, False]
+
+
+def test_an_error_that_may_hide_records_ends_the_job(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(3))
+    bench.kafka.fail_requests(FETCH_REQUEST, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 3)
+    source = bench.source()
+    Rounds(source).to_end()
+    with pytest.raises(SourceError, match="does not allow this user to read topic events"):
+        source.check()
+
+
+# Offsets for lag tools
+
+
+def test_only_what_a_checkpoint_holds_is_committed_to_the_group(bench: Bench) -> None:
+    bench.topic(1, p0=numbered(10))
+    source = bench.source()
+    rounds = Rounds(source).until(lambda rounds: rounds.records() == 10)
+    for _ in range(20):
+        rounds.play()
+    assert bench.committed(0) < 0  # read, but in no checkpoint
+    rounds.states()
+    rounds.until(lambda rounds: not source._reader._to_commit and not source._snapped)  # type: ignore[union-attr]
+    assert bench.committed(0) == 10
+    bench.produce(0, numbered(2, 10))
+    rounds.until(lambda rounds: rounds.records() == 12)
+    rounds.states()
+    source.flow_finished()
+    source.close()
+    assert bench.committed(0) == 12
+
+
+def test_a_group_that_refuses_commits_stops_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.topic(1, p0=numbered(3))
+    bench.kafka.fail_requests(8, [KafkaError.GROUP_AUTHORIZATION_FAILED])
+    rounds = bench.rounds().until(Rounds.caught_up)
+    rounds.states()
+    rounds.until(lambda rounds: "cannot be committed for lag tools" in caplog.text)
+    bench.produce(0, numbered(1, 3))
+    rounds.until(lambda rounds: rounds.records() == 4)
+
+
+# What the observer is told
+
+
+def test_the_observer_hears_of_assignment_lag_and_catching_up(bench: Bench) -> None:
+    bench.topic(2, p0=numbered(8), p1=numbered(1))
+
+    class Observer:
+        assigned: list[tuple[str, int]] = []
+        lag: dict[int, list[int]] = {0: [], 1: []}
+        times_caught_up = 0
+
+        def assign(self, partitions: Any) -> None:
+            self.assigned = list(partitions)
+
+        def lags(self, topic: str, partition: int, messages: int) -> None:
+            self.lag[partition].append(messages)
+
+        def caught_up(self) -> None:
+            self.times_caught_up += 1
+
+    observer = Observer()
+    settings = replace(bench.settings, tick_ms=1, limits=Limits(poll_records=2))
+    rounds = bench.rounds(settings, observer=observer).until(Rounds.caught_up)
+    rounds.until(lambda rounds: observer.lag[0][-1:] == [0] and observer.times_caught_up > 0)
+    assert observer.assigned == [(TOPIC, 0), (TOPIC, 1)]
+    assert max(observer.lag[0]) >= 2
+    assert observer.times_caught_up == 1
+
+
+# In a real flow
+
+
+def folder(path: Path) -> Path:
+    init_db_dir(path, 1)
+    return path
+
+
+def test_a_stopped_flow_goes_on_where_it_was(bench: Bench, tmp_path: Path) -> None:
+    bench.topic(3, p0=numbered(500), p1=numbered(300), p2=numbered(7))
+    state = folder(tmp_path)
+    final: dict[str, list[tuple[int, int]]] = {}
+    lives = 0
+    while True:
+        lives += 1
+        source = bench.source(replace(bench.settings, limits=Limits(poll_records=40)))
+        given = 0
+
+        def see(seen: tuple[str, list[tuple[int, int]]], source: KafkaSource = source) -> None:
+            nonlocal given
+            final[seen[0]] = seen[1]
+            given += 1
+            if given == 4:
+                source.stop()
+
+        def watch(item: Raw | Tick, source: KafkaSource = source) -> None:
+            if isinstance(item, Tick) and not item.final and given == 0:
+                source.stop()  # nothing is left to read
+
+        run_flow(source, see, state, watch=watch)
+        assert source.outcome == "stopped"
+        if given == 0:
+            break
+    assert lives > 3
+    assert {key: spans(seen) for key, seen in final.items()} == {"0": 500, "1": 300, "2": 7}
+    assert [bench.committed(partition) for partition in range(3)] == [500, 300, 7]
+
+
+def spans(seen: list[tuple[int, int]]) -> int:
+    """The number of records, having checked that each begins where the one before ended."""
+    position = 0
+    for offset, count in seen:
+        assert offset == position
+        position += count
+    return position
+
+
+@pytest.mark.parametrize("crash_at", [1, 5, 12])
+def test_a_crashed_flow_reads_again_what_its_state_does_not_hold(
+    bench: Bench, tmp_path: Path, crash_at: int
+) -> None:
+    """Offsets and state are in one cut: whatever the moment, no record is missing from the state or in it twice."""
+    bench.topic(2, p0=numbered(400), p1=numbered(400))
+    state = folder(tmp_path)
+    settings = replace(bench.settings, limits=Limits(poll_records=30), tick_ms=1)
+    given = 0
+
+    def crash(seen: tuple[str, list[tuple[int, int]]]) -> None:
+        nonlocal given
+        given += 1
+        if given == crash_at:
+            raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError):
+        run_flow(bench.source(settings), crash, state, epoch_ms=5)
+    final: dict[str, list[tuple[int, int]]] = {}
+    source = bench.source(settings, until_end=True)
+    run_flow(source, lambda seen: final.update([seen]), state)
+    assert {key: spans(seen) for key, seen in final.items()} == {"0": 400, "1": 400}
+    assert source.outcome == "finished"
+
+
+def test_the_final_tick_is_the_last_item_of_the_flow(bench: Bench) -> None:
+    bench.topic(4, p0=numbered(90), p2=numbered(30), p3=numbered(200))
+    items: list[Raw | Tick] = []
+    source = bench.source(replace(bench.settings, limits=Limits(poll_records=25)), until_end=True)
+    run_flow(source, lambda seen: None, None, watch=items.append, epoch_ms=1)
+    assert [isinstance(item, Tick) and item.final for item in items].count(True) == 1
+    assert isinstance(items[-1], Tick)
+    assert items[-1].final
+    assert sum(len(raw.values) for raw in raws(items)) == 320
+
+
+def test_all_parts_of_a_process_close_their_epochs_in_the_same_round(bench: Bench) -> None:
+    """So a tick and the records around it are cut alike, though each part has an epoch of its own."""
+    bench.topic(3, p0=numbered(300), p1=numbered(300), p2=numbered(300))
+    calls: list[tuple[str, int]] = []
+
+    class Noting(KafkaSource):
+        def round(self, number: int) -> list[Raw | Tick]:
+            calls.append(("round", number))
+            return super().round(number)
+
+        def snapshot(self, number: int) -> Any:
+            calls.append(("snapshot", number))
+            return super().snapshot(number)
+
+    source = Noting(replace(bench.settings, limits=Limits(poll_records=10)), until_end=True)
+    bench.sources.append(source)
+    run_flow(source, lambda seen: None, None, epoch_ms=3)
+    rounds = [
+        list(group)
+        for _, group in itertools.groupby(
+            calls,
+            key=lambda call, counter=itertools.count(), now=[0]: (
+                now.__setitem__(  # type: ignore[misc]
+                    0, next(counter) if call == ("round", 0) else now[0]
+                )
+                or now[0]
+            ),
+        )
+    ]
+    whole = [calls for calls in rounds if len(calls) == 6]
+    assert whole, "no epoch ended"
+    for calls_of_round in rounds[:-2]:
+        snapshots = [number for call, number in calls_of_round if call == "snapshot"]
+        assert snapshots in ([], [0, 1, 2])
+    for first in whole:
+        assert first == [(call, number) for number in range(3) for call in ("round", "snapshot")]
+
+
+def test_a_signal_stops_the_flow_and_the_process_exits_with_zero(bench: Bench, tmp_path: Path) -> None:
+    bench.topic(2, p0=numbered(5))
+    script = """
+import signal, sys
+from flows.connectors.kafka_source import KafkaSource
+from flows.settings import Settings
+from flows.columns import Tick
+from tests.connectors.driving import run_flow
+from pathlib import Path
+source = KafkaSource(Settings(bootstrap_servers=sys.argv[1], topic="events", tick_ms=20))
+signal.signal(signal.SIGTERM, lambda *_: source.stop())
+say = lambda item: print("tick" if isinstance(item, Tick) else "raw", flush=True)
+run_flow(source, lambda seen: None, Path(sys.argv[2]), watch=say)
+print(source.outcome)
+"""
+    command = [sys.executable, "-c", script, bench.kafka.bootstrap_servers, str(folder(tmp_path))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "tick\n":
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert rest.endswith("stopped\n")
