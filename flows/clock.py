@@ -26,14 +26,11 @@ from flows.columns import NO_TIME, Columns
 from flows.kernels import kernel
 from flows.state.container import Arrays, Container
 
-FAR: int = 2**62
-
 
 class Reading(NamedTuple):
-    """The clocks as they stood when a poll was read, all ms."""
+    """The clocks as they stood when a poll was read, ms."""
 
     own: int  # the partition's clock before the poll
-    others: int  # the smallest clock among the other partitions that lag; FAR: none does
     now: int  # the stream clock
 
 
@@ -55,8 +52,7 @@ class StreamClock(Container):
             self._clocks.append(NO_TIME)
         self.advance(poll.monotonic_ms)
         partition = poll.partition
-        others = min((self._clocks[p] for p in self._lagging if p != partition), default=FAR)
-        reading = Reading(self._clocks[partition], others, self.now_ms)
+        reading = Reading(self._clocks[partition], self.now_ms)
         self._clocks[partition] = max(self._clocks[partition], poll.clock_ms)
         lagged = bool(self._lagging)
         if poll.caught_up:
@@ -93,14 +89,16 @@ class StreamClock(Container):
 def judge(
     rows: NDArray[Any], lengths: Sequence[int], readings: Sequence[Reading], lateness_ms: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The stream clock at each row (ms), and which rows are late.
+    """The clock at each row (ms), and which rows are late.
+
+    The clock is the running clock of the row's partition, with the row, or the stream clock where that is ahead.
 
     `rows` (dtype EVENT) are consecutive polls of `lengths[i]` rows, read when the clocks stood at `readings[i]`.
     """
-    times = np.empty(len(rows), np.int64)
+    clocks = np.empty(len(rows), np.int64)
     late = np.empty(len(rows), np.bool_)
-    _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, times, late)
-    return times, late
+    _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, clocks, late)
+    return clocks, late
 
 
 @kernel
@@ -109,16 +107,14 @@ def _judge(
     lengths: NDArray[np.int64],
     readings: NDArray[np.int64],
     lateness: int,
-    times: NDArray[np.int64],
+    clocks: NDArray[np.int64],
     late: NDArray[np.bool_],
 ) -> None:
     i = 0
     for poll in range(len(lengths)):
         own = readings[poll, 0]
-        others = readings[poll, 1]
-        now = readings[poll, 2]
+        now = readings[poll, 1]
         for _ in range(lengths[poll]):
-            running = max(own, rows[i]["clock"])
-            times[i] = max(now, min(running, others))
-            late[i] = rows[i]["ts"] < max(now, running) - lateness
+            clocks[i] = max(now, own, rows[i]["clock"])
+            late[i] = rows[i]["ts"] < clocks[i] - lateness
             i += 1

@@ -31,7 +31,7 @@ from flows.explain import findings
 from flows.kafka_options import FILES, check_option, is_secret
 from flows.mistakes import Finding, Mistake, closest, shown
 from flows.notation import format_duration
-from flows.settings import OFF, Limits, Settings, mask_url
+from flows.settings import OFF, TOPIC_PATTERN, Limits, Settings, mask_url
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 """A certificate chain fits; a path that names a log or a device by mistake does not fill the memory."""
@@ -90,7 +90,7 @@ def _options(options: dict[str, str | None]) -> dict[str, str | None]:
 DEFAULTS: Final = Settings()
 
 Text = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=1000)]
-Topic = Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+Topic = Annotated[Text, Field(pattern=TOPIC_PATTERN)]
 Option = Annotated[str, BeforeValidator(written), Field(max_length=MAX_SECRET_BYTES)]
 
 

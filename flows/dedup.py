@@ -1,7 +1,11 @@
 """Which events have been seen before: message ids of the last one to two horizons, as 64-bit hashes.
 
-Time is cut into generations of one horizon of stream time. An id is remembered in the generation in which it was first
-read and in the next one; so a copy read within the horizon is always found, and memory is bounded by two horizons.
+Time is cut into generations of one horizon. An id belongs to the generation of the clock at which it was first read (its
+own partition's running clock, or the stream clock where that is ahead) and makes every copy a duplicate that is read in
+that generation, the next one, or, by a partition that is behind, an earlier one. So a copy read within the horizon is
+always found, whatever the polls and the interleaving of partitions; and a generation is forgotten as soon as the stream
+clock is two beyond it.
+
 The key is a hash of user and messageId together: within a shard holding n ids a new one is mistaken for a copy with
 probability n / 2^64 (50 million ids: 3e-12).
 """
@@ -18,72 +22,96 @@ from flows.kernels import kernel
 from flows.state.container import Arrays, Container
 
 SMALLEST = 1024
-BEFORE_TIME = -1
-"""The generation of what is read before the stream clock exists; the first real one takes it over."""
+
+
+class _Generation:
+    """The ids of one generation: an open-addressing table, at most half full, 0 = free."""
+
+    def __init__(self, keys: NDArray[np.uint64] | None = None) -> None:
+        self.table: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
+        self.used = 0
+        if keys is not None:
+            self.reserve(len(keys))
+            _insert(self.table, keys)
+            self.used = len(keys)
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """The ids, in no order."""
+        return self.table[self.table != 0]
+
+    def reserve(self, more: int) -> None:
+        """Make room for `more` ids."""
+        capacity = len(self.table)
+        while 2 * (self.used + more) > capacity:
+            capacity *= 2
+        if capacity > len(self.table):
+            keys = self.keys
+            self.table = np.zeros(capacity, np.uint64)
+            _insert(self.table, keys)
 
 
 class Recent(Container):
-    """Two generations of ids: open-addressing tables, at most half full, 0 = free."""
+    """The generations that can still make a copy, by number."""
 
     def __init__(self, horizon_ms: int) -> None:
         self._horizon_ms = horizon_ms
-        self._generation = BEFORE_TIME
-        self._current: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
-        self._previous: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
-        self._used = 0
+        self._generations: dict[int, _Generation] = {}
 
-    def copies(self, rows: NDArray[Any], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of `rows` (dtype EVENT, in the order read) have been seen; `times` is the stream clock at each (ms)."""
+    def copies(self, rows: NDArray[Any], clocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of `rows` (dtype EVENT, in the order read) have been seen; `clocks` is the clock at each (ms)."""
         seen = np.zeros(len(rows), np.bool_)
+        keys = np.empty(len(rows), np.uint64)
+        _hash(rows, keys)
+        numbers = clocks // self._horizon_ms
+        ends = [*(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
         start = 0
-        while start < len(rows):
-            self._turn(int(times[start]) // self._horizon_ms)
-            self._reserve(len(rows) - start)
-            end_of_generation = (self._generation + 1) * self._horizon_ms
-            start, self._used = _mark(
-                rows, times, start, end_of_generation, self._current, self._previous, self._used, seen
-            )
+        for end in ends:
+            if start < end:
+                self._mark(int(numbers[start]), keys[start:end], seen[start:end])
+            start = end
         return seen
 
-    def _turn(self, generation: int) -> None:
-        if generation <= self._generation:
-            return
-        if self._generation != BEFORE_TIME:
-            one_on = generation == self._generation + 1
-            self._previous = self._current if one_on else np.zeros(SMALLEST, np.uint64)
-            self._current = np.zeros(SMALLEST, np.uint64)
-            self._used = 0
-        self._generation = generation
+    def _mark(self, number: int, keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> None:
+        for other, generation in self._generations.items():
+            if other >= number - 1 and other != number:
+                _find(generation.table, keys, seen)
+        own = self._generations.setdefault(number, _Generation())
+        own.reserve(len(keys))
+        own.used += _find_or_insert(own.table, keys, seen)
 
-    def _reserve(self, more: int) -> None:
-        capacity = len(self._current)
-        while 2 * (self._used + more) > capacity:
-            capacity *= 2
-        if capacity > len(self._current):
-            self._current = _table(self._current[self._current != 0], capacity)
+    def forget(self, now_ms: int) -> None:
+        """The stream clock has reached `now_ms`: what no copy can be compared with any more is dropped."""
+        oldest = now_ms // self._horizon_ms - 1
+        for number in [number for number in self._generations if number < oldest]:
+            del self._generations[number]
 
     def save(self, users: int) -> Arrays:
+        keys = [generation.keys for generation in self._generations.values()]
         return {
-            "generation": np.array([self._generation], np.int64),
-            "current": self._current[self._current != 0],
-            "previous": self._previous[self._previous != 0],
+            "numbers": np.array(list(self._generations), np.int64),
+            "counts": np.array([len(part) for part in keys], np.int64),
+            "keys": np.concatenate([np.zeros(0, np.uint64), *keys]),
         }
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        self._generation = int(arrays["generation"][0])
-        self._used = len(arrays["current"])
-        self._current = _table(arrays["current"], _capacity_for(self._used))
-        self._previous = _table(arrays["previous"], _capacity_for(len(arrays["previous"])))
+        parts = np.split(arrays["keys"], np.cumsum(arrays["counts"])[:-1]) if len(arrays["counts"]) else []
+        self._generations = {
+            number: _Generation(part) for number, part in zip(arrays["numbers"].tolist(), parts, strict=True)
+        }
 
 
-def _capacity_for(count: int) -> int:
-    return max(SMALLEST, 1 << (2 * count).bit_length())
-
-
-def _table(keys: NDArray[Any], capacity: int) -> NDArray[np.uint64]:
-    table = np.zeros(capacity, np.uint64)
-    _insert(table, keys)
-    return table
+@kernel
+def _hash(rows: NDArray[Any], keys: NDArray[np.uint64]) -> None:
+    """The key of each row; 0 for an event without messageId."""
+    for i in range(len(rows)):
+        message = rows[i]["message"]
+        key = np.uint64(0)
+        if message != 0:
+            key = (message ^ (rows[i]["user"] >> np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(32)
+            key = max(key, np.uint64(1))
+        keys[i] = key
 
 
 @kernel
@@ -103,31 +131,23 @@ def _insert(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
 
 
 @kernel
-def _mark(
-    rows: NDArray[Any],
-    times: NDArray[np.int64],
-    start: int,
-    end_of_generation: int,
-    current: NDArray[np.uint64],
-    previous: NDArray[np.uint64],
-    used: int,
-    seen: NDArray[np.bool_],
-) -> tuple[int, int]:
-    """Mark copies from row `start` on, until the clock leaves the generation; returns where it stopped, and `used`."""
-    for i in range(start, len(rows)):
-        if times[i] >= end_of_generation:
-            return i, used
-        message = rows[i]["message"]
-        if message == 0:
-            continue
-        key = (message ^ (rows[i]["user"] >> np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
-        key ^= key >> np.uint64(32)
-        if key == 0:
-            key = np.uint64(1)
-        place = _place(current, key)
-        if current[place] == key or previous[_place(previous, key)] == key:
+def _find(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> None:
+    """Mark the keys that `table` holds."""
+    for i in range(len(keys)):
+        if keys[i] != 0 and table[_place(table, keys[i])] == keys[i]:
             seen[i] = True
-        else:
-            current[place] = key
-            used += 1
-    return len(rows), used
+
+
+@kernel
+def _find_or_insert(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> int:
+    """Mark the keys that `table` holds and add those not seen at all; returns how many were added."""
+    added = 0
+    for i in range(len(keys)):
+        if keys[i] != 0 and not seen[i]:
+            place = _place(table, keys[i])
+            if table[place] == keys[i]:
+                seen[i] = True
+            else:
+                table[place] = keys[i]
+                added += 1
+    return added

@@ -13,10 +13,12 @@ from flows.config import FIELD_PATTERN, LABEL_PATTERN, SLUG_PATTERN, Section, se
 from flows.kafka_options import is_secret
 from flows.mistakes import RULES, Finding, Path, closest, shown
 from flows.notation import A_DURATION, likely_duration, slug
+from flows.settings import TOPIC_PATTERN
 
 PATTERNS = {
     SLUG_PATTERN: "lower-case letters, digits and _ only",
     LABEL_PATTERN: "a lower-case letter, then lower-case letters, digits and _ only",
+    TOPIC_PATTERN: "at most 249 of the letters a-z and A-Z, digits, `.`, `_` and `-`",
     FIELD_PATTERN: "a field such as context.device.type, under context, properties or traits",
 }
 

@@ -16,6 +16,8 @@ from flows.notation import format_duration
 
 OFF: Final = "off"
 
+TOPIC_PATTERN: Final = r"^[A-Za-z0-9._-]{1,249}$"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -72,10 +74,12 @@ class Settings:
 
 def mask_url(url: str) -> str:
     """`url` without its password: between scheme and last `@` only a user's name is left."""
-    scheme, separator, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
+    known = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url)
+    scheme = known[0] if known else ""
+    rest = url.removeprefix(scheme)
     account, at, host = rest.rpartition("@")
     if at:
         user, colon, _ = account.partition(":")
         host = f"{user}{colon}***@{host}" if colon else f"***@{host}"
     masked = re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&#]*", r"\1***", host)
-    return f"{scheme}{separator}{masked}"
+    return scheme + masked

@@ -126,7 +126,7 @@ class Shard:
         if not self._waiting:
             return
         rows = np.concatenate([rows for rows, _ in self._waiting])
-        times, late = judge(
+        clocks, late = judge(
             rows,
             [len(rows) for rows, _ in self._waiting],
             [r for _, r in self._waiting],
@@ -134,7 +134,7 @@ class Shard:
         )
         self._waiting.clear()
         self._waiting_rows = 0
-        copies = self.recent.copies(rows, times)
+        copies = self.recent.copies(rows, clocks)
         self._account(rows, copies, late)
         if copies.any():
             rows, late = rows[~copies], late[~copies]
@@ -171,6 +171,7 @@ class Shard:
         if now == NO_TIME:
             return
         watermark = now - self._config.lateness
+        self.recent.forget(now)
         fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
         ahead = fresh["ts"] > now
         self._fresh = [fresh[ahead]] if ahead.any() else []

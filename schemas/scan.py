@@ -8,8 +8,9 @@ scanner says that it is unsure, and `decode.Decoder.explain`, which is the autho
 scanner may refuse whatever it likes, but what it does accept must be accepted there with the same fields;
 tests hold the two together.
 
-Measured with 255-byte events: msgspec into typed structs of the same eight fields 470 ns, and 450 ns more to
-bring the structs' attributes into arrays; the scanner and `flows.intake` leave out the objects in between.
+Measured with 255-byte events on one core: msgspec into typed structs of just the same fields takes 470 ns an
+event, and bringing the structs' attributes into arrays as much again; the scanner takes 176 ns (1.4 GB/s),
+and `flows.intake` as a whole 360.
 """
 
 from __future__ import annotations

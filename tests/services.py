@@ -221,7 +221,7 @@ class RedisServer(RunningServer):
                 tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         self.pid = self.process.pid
-        client = redis.Redis(port=self.port, socket_timeout=2.0)
+        client = redis.Redis("127.0.0.1", self.port, socket_timeout=2.0)
 
         def decided() -> bool:
             if self.process.poll() is not None:
@@ -231,8 +231,13 @@ class RedisServer(RunningServer):
             except redis.ConnectionError:
                 return False
 
-        with contextlib.closing(client):
+        try:
             wait_until(decided, f"an answer of {self.program}")
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            client.close()
         if self.process.poll() is not None:
             raise RuntimeError(f"{self.program} did not start:\n{log.read_text()[-2000:]}")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.columns import EVENT, NO_TIME
+from flows.columns import EVENT
 from flows.dedup import Recent
 
 HORIZON = 600_000
@@ -51,10 +51,18 @@ def test_a_message_is_remembered_in_its_generation_and_the_next(first: int, seco
     assert copies(recent, (1, 7, START + second)) == [expected]
 
 
-def test_what_is_read_before_time_begins_is_remembered_when_it_does() -> None:
+def test_a_partition_that_is_behind_finds_the_copies_of_one_that_is_ahead() -> None:
     recent = Recent(HORIZON)
-    assert copies(recent, (1, 7, NO_TIME), (1, 7, NO_TIME)) == [False, True]
-    assert copies(recent, (1, 7, START), (1, 8, START)) == [True, False]
+    assert copies(recent, (1, 7, START + 5 * HORIZON), (1, 7, START)) == [False, True]
+
+
+def test_what_no_copy_can_be_compared_with_is_forgotten() -> None:
+    recent = Recent(HORIZON)
+    copies(recent, (1, 7, START), (1, 8, START + HORIZON), (1, 9, START + 2 * HORIZON))
+    recent.forget(START + 2 * HORIZON)
+    assert recent.save(0)["keys"].shape == (2,)
+    recent.forget(START + 9 * HORIZON)
+    assert recent.save(0)["keys"].shape == (0,)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(0, HORIZON)), max_size=80), st.data())
@@ -68,6 +76,7 @@ def test_polls_and_restarts_change_nothing(story: list[tuple[int, int, int]], da
     while read:
         size = data.draw(st.integers(1, 20))
         in_parts += copies(recent, *read[:size])
+        recent.forget(read[0][2])
         read = read[size:]
         saved, recent = recent, Recent(HORIZON)
         recent.load(saved.save(0), 0)

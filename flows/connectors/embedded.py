@@ -72,7 +72,6 @@ def _librdkafka() -> ctypes.CDLL:
         "rd_kafka_mock_broker_set_up": (number, [pointer, ctypes.c_int32]),
         "rd_kafka_mock_broker_set_rtt": (number, [pointer, ctypes.c_int32, number]),
         "rd_kafka_mock_partition_delete_records": (number, [pointer, text, ctypes.c_int32, ctypes.c_int64]),
-        "rd_kafka_mock_partition_set_leader": (number, [pointer, text, ctypes.c_int32, ctypes.c_int32]),
         "rd_kafka_mock_push_request_errors_array": (None, [pointer, ctypes.c_int16, size, pointer]),
         "rd_kafka_mock_clear_request_errors": (None, [pointer, ctypes.c_int16]),
     }
@@ -149,18 +148,6 @@ class EmbeddedKafka:
     def slow_down(self, round_trip_ms: int) -> None:
         """Answer every request that much later."""
         self._check(self._library.rd_kafka_mock_broker_set_rtt(self._living(), ALL_BROKERS, round_trip_ms))
-
-    def take_leader_away(self, topic: str, partition: int) -> None:
-        """Leave the partition without a leader until `give_leader_back()`."""
-        self._check(
-            self._library.rd_kafka_mock_partition_set_leader(self._living(), topic.encode(), partition, -1)
-        )
-
-    def give_leader_back(self, topic: str, partition: int) -> None:
-        """Make the broker lead the partition again."""
-        self._check(
-            self._library.rd_kafka_mock_partition_set_leader(self._living(), topic.encode(), partition, 1)
-        )
 
     def fail_topic(self, topic: str, error: int) -> None:
         """Answer every question about the topic with the error code `error`; 0 heals it."""

@@ -376,9 +376,7 @@ class Reader:
             gone = f"{part.fetched} to {low - 1}"
             loss = f"{low - part.fetched} records ({gone}) were deleted before they were read"
         else:
-            loss = (
-                f"it ends at offset {high}, before the checkpoint's {part.fetched}: was the topic made anew?"
-            )
+            loss = f"it ends at offset {high}, before the {part.fetched} already read (was it made anew?)"
         policy: Lost = self._settings.on_lost_offset
         if policy == "stop":
             raise SourceError(

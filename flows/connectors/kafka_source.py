@@ -176,7 +176,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         except SourceError as failure:
             self._fail(failure)
         if self.outcome == "running":
-            if self._until_end and not leads and self._finished(number):
+            if self._until_end and not leads and not items and self._finished(number):
                 self._leave(number)
             return items
         # No record is handed on any more, so nothing of any part can come behind the final tick.

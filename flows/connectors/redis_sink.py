@@ -311,7 +311,7 @@ class RedisPublisher:
                 try:
                     self._write(snapshot, minutes)
                 except (redis.RedisError, OSError) as error:
-                    self._written = None
+                    self._written = None  # it may have been carried out all the same
                     self._failed(error)
                     self._pause(pause * random.uniform(0.5, 1), closing)
                     pause = first_pause if closing else min(2 * pause, longest_pause)
@@ -367,7 +367,8 @@ class RedisPublisher:
         seconds = self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT)
         if pool.connection_kwargs["socket_timeout"] < seconds:
             pool.connection_kwargs["socket_timeout"] = seconds
-            pool.disconnect()  # what is open keeps its old timeout
+            pool.disconnect()
+            pool.reset()  # a connection object keeps its timeout, even when it connects anew
 
     def _send(self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes) -> list[str]:
         """Call the script: with all fields when it is unknown what the hash holds, else with the changes."""

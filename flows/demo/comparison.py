@@ -64,17 +64,18 @@ def compare(fields: Mapping[str, str], truth: Mapping[str, int | float]) -> list
 def report(compared: Sequence[Compared]) -> Table:
     """The best-known cells and all that differ."""
     table = Table(title="Published and true", title_justify="left", header_style="bold")
-    table.add_column("cell", no_wrap=True)
+    table.add_column("cell", overflow="ellipsis", no_wrap=True)
     for heading in ("published", "truth"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     differences = [row for row in compared if not row.equal]
     headlines = [row for row in compared if row.equal and HEADLINES.fullmatch(row.cell)]
     for row in [*headlines, *differences[:MOST_DIFFERENCES]]:
         published = "absent" if row.published is None else _short(row.published)
-        truth = "absent" if row.truth is None else _short(str(row.truth))
+        nothing = "0" if row.equal else "absent"  # the truth does not mention what it counts as 0
+        truth = nothing if row.truth is None else _short(str(row.truth))
         table.add_row(
-            row.cell, published, truth, "ok" if row.equal else "DIFFERS", style="" if row.equal else "red"
+            row.cell, published, truth, "ok" if row.equal else "WRONG", style="" if row.equal else "red"
         )
     return table
 

@@ -66,6 +66,7 @@ class Truth:
         """Note one record as sent; to be called in the order of sending."""
         for fate in self._judge(record):
             self._accounting[fate] += 1
+            self._accounting[f"{fate}{{partition={record.partition}}}"] += 1
 
     def _judge(self, record: Record) -> tuple[str, ...]:
         """Under which names of the accounting the record counts; an accepted event is remembered."""
@@ -100,7 +101,7 @@ class Truth:
         return "consumed", "accepted", "late" if late else "on_time", *clamped
 
     def accounting(self) -> Counter[str]:
-        """Records by what has to become of them: consumed, accepted, on_time, late, rejected.<reason>..."""
+        """Records by what has to become of them (`late`, `rejected.empty`), in total and `{partition=0}`."""
         return self._accounting.copy()
 
     def cells(self, as_of_ms: int, watermark_ms: int) -> dict[str, int | float]:
@@ -142,8 +143,8 @@ class Truth:
                 tally[f"active_users.{format_duration(window)}{label}"] = sum(
                     ts >= from_ms for ts in latest.values()
                 )
-            if label == "":
-                tally["active_users.day"] = sum(ts >= midnight.timestamp() * 1000 for ts in latest.values())
+            today = sum(ts >= midnight.timestamp() * 1000 for ts in latest.values())
+            tally[f"active_users.day{label}"] = today
 
     def _last_seen(self, as_of_ms: int) -> dict[str, dict[int, int]]:
         """For everybody ("") and each breakdown label: user -> time of the latest event that makes active."""

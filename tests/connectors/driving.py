@@ -115,7 +115,7 @@ def run_flow(
     watch: Callable[[Raw | Tick], None] = lambda item: None,
     epoch_ms: int = 20,
 ) -> None:
-    """A flow whose state, per partition, is the list of (offset of first record, number of records) it was given.
+    """A flow whose state, per partition, lists what it was given: (offset of the first record, records).
 
     `see` gets (partition, the whole list) after each Raw with records; `watch` gets every item of the source.
     """

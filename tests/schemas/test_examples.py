@@ -1,0 +1,86 @@
+"""The examples are the contract: each valid one is taken, each invalid one is refused for its folder's
+reason.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import schemas
+from flows.columns import REASONS
+from flows.config import Config
+from flows.intake import Intake
+from flows.records import Raw
+from flows.settings import Limits
+from schemas.json_schema import event_schema, event_schema_text
+
+FOLDER = Path(schemas.__file__).parent
+VALID = sorted((FOLDER / "examples/valid").iterdir())
+INVALID = sorted((FOLDER / "examples/invalid").glob("*/*"))
+RECORD_MS = 1_772_442_060_000  # 2026-03-02T09:01:00Z
+LATER_REASONS = {"bad_property", "unsupported_currency"}  # of events with a meaning of their own
+
+# What the schema of one JSON object cannot say.
+BEYOND_A_SCHEMA = {
+    *(path for path in INVALID if path.parent.name in ("empty", "too_large", "not_json")),
+    FOLDER / "examples/invalid/bad_timestamp/no_such_day.json",
+    FOLDER / "examples/invalid/bad_timestamp/two_days_ahead.json",
+}
+CONFIG = Config.model_validate(
+    {
+        "breakdowns": {
+            "platform": {"field": "context.device.type", "values": ["web", "ios", "android"]},
+            "plan": {"field": "properties.plan", "values": ["free", "pro"]},
+        }
+    }
+)
+
+
+def refusals(path: Path) -> list[str]:
+    raw = Raw("events", 0, 1, [path.read_bytes()], [7], [RECORD_MS], True, None)
+    columns, rejected = Intake(CONFIG, Limits()).read(raw)
+    assert len(columns.rows) + len(rejected) == 1
+    return [one.reason for one in rejected]
+
+
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
+def test_a_valid_example_is_taken(path: Path) -> None:
+    assert refusals(path) == []
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_an_invalid_example_is_refused_for_the_reason_of_its_folder(path: Path) -> None:
+    assert refusals(path) == [path.parent.name]
+
+
+def test_every_reason_has_an_example() -> None:
+    assert {path.parent.name for path in INVALID} == set(REASONS) - LATER_REASONS
+
+
+def test_the_schema_on_disk_is_the_one_that_the_rules_give() -> None:
+    path = FOLDER / "event.v1.schema.json"
+    assert path.read_text() == event_schema_text(), (
+        "write event_schema_text() to schemas/event.v1.schema.json"
+    )
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(event_schema())
+
+
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
+def test_the_schema_takes_a_valid_example(path: Path) -> None:
+    jsonschema.Draft202012Validator(event_schema()).validate(json.loads(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in INVALID if path not in BEYOND_A_SCHEMA],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
+def test_the_schema_refuses_an_invalid_example(path: Path) -> None:
+    assert not jsonschema.Draft202012Validator(event_schema()).is_valid(json.loads(path.read_bytes()))
