@@ -68,9 +68,7 @@ _SPELLINGS: Final = 8192
 """Slots of the table of spellings, a power of two."""
 
 _SPELLINGS_KEPT: Final = 4096
-"""With more spellings than this the table is emptied before the next batch and fills again with what is in
-use.
-"""
+"""With more spellings the table is emptied before the next batch, and fills again with those in use."""
 
 _SPELLINGS_MOST: Final = 6144
 """Beyond it nothing is learnt, and records go the slow way, so that the table always has empty slots."""
@@ -102,8 +100,9 @@ _ZEROS: Final = np.uint64(int.from_bytes(b"00000000", "little"))
 
 
 def user_of(user_id: str | None, anonymous_id: str | None) -> str | None:
-    """Who an event belongs to: `userId` when present, else `anonymousId`. `_user_field` says the same in the
-    loop.
+    """Who an event belongs to: `userId` when present, else `anonymousId`.
+
+    `_user_field` says the same in the compiled loop.
     """
     return user_id if user_id is not None else anonymous_id
 
@@ -192,7 +191,6 @@ def _spelling(
     begin: Number,
     end: Number,
     salt: Number,
-    record: Number,
     keys: NDArray[np.uint64],
     codes: NDArray[np.int32],
     new: NDArray[np.int32],
@@ -322,7 +320,7 @@ def _read(
                 continue
             begin = np.int64(begins[record, rules.EVENT_FIELD])
             end = np.int64(ends[record, rules.EVENT_FIELD])
-            code = _spelling(buffer, begin, end, 0, record, keys, codes, new, counts)
+            code = _spelling(buffer, begin, end, 0, keys, codes, new, counts)
             known = code != _NOT_LEARNT
         dims = np.uint64(0)
         for dim in range(len(dim_fields)):
@@ -335,7 +333,7 @@ def _read(
             else:
                 begin = np.int64(begins[record, field])
                 end = np.int64(ends[record, field])
-                value = _spelling(buffer, begin, end, dim + 1, record, keys, codes, new, counts)
+                value = _spelling(buffer, begin, end, dim + 1, keys, codes, new, counts)
                 if value == _NOT_LEARNT:
                     known = False
                     value = 0

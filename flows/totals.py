@@ -35,6 +35,7 @@ class Totals:
         self._inputs = [np.array([places[name] for name in cell.inputs]) for cell in self.catalogue.derived]
         self._lifetime = [places[f"sessions.lifetime.{bucket}"] for bucket in (*BOUNDS_S, "inf")]
         self._lifetime_sum = places["sessions.lifetime.sum_ms"]
+        self._events = [(name, places[f"events.lifetime.{name}"]) for name in config.vocabulary()]
 
     def add(self, partial: Partial) -> Snapshot | None:
         """Take one shard's partial; a snapshot when it was the last one of its tick."""
@@ -54,6 +55,7 @@ class Totals:
             accounting=_accounting(partials),
             session_seconds=values[self._lifetime].tolist(),
             session_seconds_sum_ms=int(values[self._lifetime_sum]),
+            events={name: int(values[place]) for name, place in self._events},
             final=partial.final,
         )
 

@@ -19,9 +19,7 @@ from numba import njit
 _OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
 
 Number: TypeAlias = Any
-"""An int64 or uint64 in compiled loops (the types matter: mixing the two gives a float), an int for who calls
-them.
-"""
+"""An int64 or uint64 in compiled loops (mixing the two gives a float), and an int for who calls them."""
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -32,7 +30,5 @@ def compiled(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """A part of compiled loops, copied into each: passing arrays between functions costs more than most of
-    them do.
-    """
+    """A part of compiled loops, copied into each: handing over arrays costs more than most parts do."""
     return cast(Function, njit(**_OPTIONS, forceinline=True)(function))

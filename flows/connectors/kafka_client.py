@@ -48,7 +48,7 @@ class Link:
     """
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+        self.bootstrap_servers = bootstrap_servers
         self._down = False
         self.reason = ""  # the last thing that went wrong, in librdkafka's words
         self.fatal: KafkaError | None = None
@@ -66,7 +66,7 @@ class Link:
             self._down = True
             _logger.warning(
                 "Kafka at %s cannot be reached, still trying: %s",
-                self._bootstrap_servers,
+                self.bootstrap_servers,
                 self.reason or error.str(),
             )
 
@@ -75,7 +75,7 @@ class Link:
         self.refusal = None
         if self._down:
             self._down = False
-            _logger.warning("Kafka at %s answers again", self._bootstrap_servers)
+            _logger.warning("Kafka at %s answers again", self.bootstrap_servers)
 
     @property
     def down(self) -> bool:
@@ -132,10 +132,10 @@ def _what_is_missing(
     except KafkaException as unreachable:
         serve()
         reason = link.reason or unreachable.args[0].str()
-        return f"Kafka at {link._bootstrap_servers} cannot be reached ({reason})"
+        return f"Kafka at {link.bootstrap_servers} cannot be reached ({reason})"
     if found is None or found.error is not None:
         reason = "unknown topic" if found is None else found.error.str()
-        return f"topic {topic} cannot be read from Kafka at {link._bootstrap_servers} ({reason})"
+        return f"topic {topic} cannot be read from Kafka at {link.bootstrap_servers} ({reason})"
     if not found.partitions:
         return f"topic {topic} has no partitions yet"
     return len(found.partitions)

@@ -15,6 +15,7 @@ from flows.cells import Cell, Derived, Metric
 from flows.config import Config
 from flows.kernels import kernel
 from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
 
 EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
@@ -33,13 +34,14 @@ class Events:
         self._groups = Groups(config, "events")
         self._names = config.vocabulary()
         self.windows = Windows(config.windows, len(self._groups) * len(self._names))
+        self.lifetime = Counters(len(self._names))  # by name, since the beginning
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        _advance(rows, now_ms, self.windows.ring, self._groups.split, len(self._names))
+        _advance(rows, now_ms, self.windows.ring, self.lifetime.values, self._groups.split)
 
     def read(self) -> NDArray[np.int64]:
         totals = self.windows.totals.reshape(-1, len(self._names))
-        return np.column_stack([totals.sum(axis=1), totals]).ravel()
+        return np.concatenate([np.column_stack([totals.sum(axis=1), totals]).ravel(), self.lifetime.values])
 
     def cells(self) -> list[Cell]:
         cells = []
@@ -50,6 +52,7 @@ class Events:
                 cells.append(
                     Cell(cell_name(f"events.{name}", window, group), EVENTS_BY_NAME, {"event": name} | labels)
                 )
+        cells += [Cell(f"events.lifetime.{name}", None) for name in self._names]
         return cells
 
     def derived(self) -> list[Derived]:
@@ -57,8 +60,12 @@ class Events:
 
 
 @kernel
-def _advance(rows: NDArray[Any], now: int, ring: Ring, split: Split, names: int) -> None:
+def _advance(
+    rows: NDArray[Any], now: int, ring: Ring, lifetime: NDArray[np.int64], split: Split
+) -> None:
     move(ring, now)
+    names = len(lifetime)
     for row in rows:
+        lifetime[row["code"]] += 1
         for d in range(-1, len(split.base)):
             add(ring, row["ts"], group_of(split, d, row["dims"]) * names + row["code"], 1)

@@ -258,7 +258,7 @@ class Funnel:
                         CONVERT_QUANTILE,
                         (converted, *buckets),
                         quantile,
-                        {"quantile": str(percent / 100)} | labels,
+                        {"q": str(percent / 100)} | labels,
                     )  # fmt: skip
                 )
             derived.append(

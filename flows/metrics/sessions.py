@@ -284,7 +284,7 @@ class Sessions:
                         DURATION_QUANTILE,
                         (closed, *buckets),
                         _QUANTILES[percent],
-                        {"quantile": str(percent / 100)} | labels,
+                        {"q": str(percent / 100)} | labels,
                     )
                 )
             if group in with_users:

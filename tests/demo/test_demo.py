@@ -93,7 +93,7 @@ def test_a_config_that_cannot_be_measured_is_refused_before_anything_starts(tmp_
     with demo("--config", str(config)) as process:
         told, _ = process.communicate()
     assert process.returncode == 2
-    assert "lateness of 1s or more" in told
+    assert "a lateness of at least 1s" in told
 
 
 def test_the_packaged_config_is_valid_and_the_example_goes_before_it() -> None:

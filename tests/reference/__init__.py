@@ -6,9 +6,6 @@ events. No incremental state, nothing clever; `recompute` is the one door.
 
 Choices where the contract leaves room (parse.py has those about single records):
 
-* Before the stream clock exists (a partition still lags and has shown no accepted event) no time has passed:
-  for deduplication such events belong to the generation in which the clock starts.
-* For deduplication the partition of the record at hand still lags, also when that is its last record.
 * Without any accepted event T is `as_of_ms` when given, else None; counts are 0 and derived cells absent
   either way.
 * `users.known` counts the users with an on-time event that the watermark has passed: all ever new;

@@ -11,11 +11,12 @@ import jsonschema
 import pytest
 
 import schemas
-from flows.columns import REASONS
+from flows.columns import KINDS, REASONS
 from flows.config import Config
 from flows.intake import Intake
 from flows.records import Raw
 from flows.settings import Limits
+from schemas.event import TYPES
 from schemas.json_schema import event_schema, event_schema_text
 
 FOLDER = Path(schemas.__file__).parent
@@ -55,6 +56,10 @@ def test_a_valid_example_is_taken(path: Path) -> None:
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_invalid_example_is_refused_for_the_reason_of_its_folder(path: Path) -> None:
     assert refusals(path) == [path.parent.name]
+
+
+def test_rows_know_the_types_in_the_same_order() -> None:
+    assert KINDS == TYPES
 
 
 def test_every_reason_has_an_example() -> None:
