@@ -25,10 +25,11 @@ SMALLEST = 1024
 
 
 class _Generation:
-    """The ids of one generation: an open-addressing table, at most half full, 0 = free."""
+    """The ids of one generation: an open-addressing table, at most half full, 0 = free; begun nearly as large as `like`."""
 
-    def __init__(self, keys: NDArray[np.uint64] | None = None) -> None:
-        self.table: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
+    def __init__(self, keys: NDArray[np.uint64] | None = None, like: _Generation | None = None) -> None:
+        size = SMALLEST if like is None else max(SMALLEST, len(like.table) // 2)
+        self.table: NDArray[np.uint64] = np.zeros(size, np.uint64)
         self.used = 0
         if keys is not None:
             self.reserve(len(keys))
@@ -76,7 +77,9 @@ class Recent(Container):
         for other, generation in self._generations.items():
             if other >= number - 1 and other != number:
                 _find(generation.table, keys, seen)
-        own = self._generations.setdefault(number, _Generation())
+        if number not in self._generations:
+            self._generations[number] = _Generation(like=self._generations.get(number - 1))
+        own = self._generations[number]
         own.reserve(len(keys))
         own.used += _find_or_insert(own.table, keys, seen)
 

@@ -117,8 +117,7 @@ def _user_field(user_kind: Number) -> Number:
 def _judged(ts: Number, record_ms: Number, received_ms: Number) -> tuple[Number, Number]:
     """How the time `ts` of an event stands (NOT_READ: it has none) and the time to use.
 
-    The reference clock is the Kafka record timestamp, else `receivedAt`, else there is none; negative:
-    unknown.
+    The reference clock is the Kafka record timestamp, else `receivedAt`; a negative one is unknown.
     """
     reference = record_ms
     if reference < 0 and FIRST_MS <= received_ms < END_MS:
@@ -295,9 +294,7 @@ def _read(
         ts = NOT_READ
         text = kinds[record, rules.TIMESTAMP_FIELD]
         if text > scan.NULL:
-            ts = _time_at(
-                buffer, text, begins[record, rules.TIMESTAMP_FIELD], ends[record, rules.TIMESTAMP_FIELD]
-            )
+            ts = _time_at(buffer, text, begins[record, rules.TIMESTAMP_FIELD], ends[record, rules.TIMESTAMP_FIELD])
             if ts == NOT_READ:
                 continue
         received_ms = NOT_READ
@@ -432,15 +429,15 @@ class Intake:
                 states[index] = _ROW
                 rows[index] = outcome
         kept, clock_ms, excluded = _close_ranks(states, rows)
+        if kept * 2 < consumed:
+            rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
         for one in rejected:
             counts[REASONS.index(one.reason)] += 1
         columns = Columns(
             partition=raw.partition,
             partitions=raw.partitions,
-            rows=rows[:kept]
-            if kept * 2 >= consumed
-            else rows[:kept].copy(),  # do not keep mostly unused memory
+            rows=rows[:kept],
             clock_ms=int(clock_ms),
             consumed=consumed,
             rejected=counts,

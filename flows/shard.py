@@ -14,6 +14,7 @@ since every family's state is a function of the rows it has used and the time it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +24,10 @@ from flows.catalogue import families
 from flows.cells import ACCOUNTS
 from flows.checkpoint import pack, unpack
 from flows.clock import Reading, StreamClock, judge
-from flows.columns import EVENT, NO_TIME, REASONS, Columns, Tick
+from flows.columns import NO_TIME, REASONS, Columns, Tick
 from flows.config import Config
 from flows.dedup import Recent
+from flows.kernels import kernel
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
 from flows.state.container import Container, containers
@@ -125,38 +127,19 @@ class Shard:
         """Drop copies, mark late rows, give every user a slot."""
         if not self._waiting:
             return
+        lengths = [len(rows) for rows, _ in self._waiting]
+        readings = [reading for _, reading in self._waiting]
         rows = np.concatenate([rows for rows, _ in self._waiting])
-        clocks, late = judge(
-            rows,
-            [len(rows) for rows, _ in self._waiting],
-            [r for _, r in self._waiting],
-            self._config.lateness,
-        )
         self._waiting.clear()
         self._waiting_rows = 0
+        clocks, late = judge(rows, lengths, readings, self._config.lateness)
         copies = self.recent.copies(rows, clocks)
-        self._account(rows, copies, late)
-        if copies.any():
-            rows, late = rows[~copies], late[~copies]
-        held = np.empty(len(rows), HELD)
-        held["slot"] = self.users.slots(rows)
-        for field in ("ts", "offset", "dims", "partition", "code", "kind"):
-            held[field] = rows[field]
-        held["late"] = late
+        slots = self.users.slots(rows)  # a copy's user is known already
         self._make_room()
-        self._fresh.append(held)
-        self._unused_rows += len(held)
-
-    def _account(self, rows: NDArray[Any], copies: NDArray[np.bool_], late: NDArray[np.bool_]) -> None:
-        partitions = len(self._accounting)
-        for column, mask in (
-            (ACCEPTED, ~copies),
-            (ON_TIME, ~copies & ~late),
-            (LATE, ~copies & late),
-            (DUPLICATE, copies),
-            (CLAMPED, ~copies & rows["clamped"].astype(np.bool_)),
-        ):
-            self._accounting[:, column] += np.bincount(rows["partition"][mask], minlength=partitions)
+        held = np.empty(len(rows), HELD)
+        admitted = _hold(rows, copies, late, slots, self._accounting, held)
+        self._fresh.append(held[:admitted])
+        self._unused_rows += admitted
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -173,16 +156,17 @@ class Shard:
         watermark = now - self._config.lateness
         self.recent.forget(now)
         fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
-        ahead = fresh["ts"] > now
-        self._fresh = [fresh[ahead]] if ahead.any() else []
-        arrived = fresh[~ahead] if self._fresh else fresh
+        arrived = np.empty(len(fresh), HELD)
+        ahead = np.empty(len(fresh), HELD)
+        held = np.empty(len(fresh) + len(self._held), HELD)
+        passed = np.empty(len(fresh) + len(self._held), HELD)
+        counts = _sift(fresh, self._held, now, watermark, arrived, ahead, held, passed)
+        self._fresh = [ahead[: counts[1]].copy()] if counts[1] else []
+        self._held = held[: counts[2]].copy()
         self._unused_rows = 0
         for family in self._arrival:
-            family.advance(arrived, self.users.count, now)
-        held = np.concatenate([self._held, arrived[arrived["late"] == 0]])
-        passed = held["ts"] < watermark
-        self._held = held[~passed]
-        released = _in_order(held[passed])
+            family.advance(arrived[: counts[0]], self.users.count, now)
+        released = _in_order(passed[: counts[3]])
         self.book.turn(watermark)
         for family in self._ordered:
             family.advance(released, self.users.count, watermark)
@@ -247,22 +231,123 @@ class Shard:
         self._accounting = arrays["accounting"].copy()
 
 
+@kernel
+def _hold(
+    rows: NDArray[Any],
+    copies: NDArray[np.bool_],
+    late: NDArray[np.bool_],
+    slots: NDArray[np.int32],
+    accounting: NDArray[np.int64],
+    held: NDArray[Any],
+) -> int:
+    """Book every row, and write those that are no copies to `held`; returns how many."""
+    admitted = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        account = accounting[row["partition"]]
+        if copies[i]:
+            account[DUPLICATE] += 1
+            continue
+        account[ACCEPTED] += 1
+        account[LATE if late[i] else ON_TIME] += 1
+        account[CLAMPED] += row["clamped"]
+        out = held[admitted]
+        out["ts"] = row["ts"]
+        out["offset"] = row["offset"]
+        out["dims"] = row["dims"]
+        out["slot"] = slots[i]
+        out["partition"] = row["partition"]
+        out["code"] = row["code"]
+        out["kind"] = row["kind"]
+        out["late"] = late[i]
+        admitted += 1
+    return admitted
+
+
+@kernel
+def _sift(
+    fresh: NDArray[Any],
+    waiting: NDArray[Any],
+    now: int,
+    watermark: int,
+    arrived: NDArray[Any],
+    ahead: NDArray[Any],
+    held: NDArray[Any],
+    passed: NDArray[Any],
+) -> tuple[int, int, int, int]:
+    """Deal rows out by how far time has come; returns how many went to each of the last four.
+
+    `fresh` rows go to `arrived` or `ahead` of `now`; those arrived on time, and the `waiting`, to `held` or `passed`.
+    """
+    a = b = c = d = 0
+    for row in waiting:
+        if row["ts"] < watermark:
+            passed[d] = row
+            d += 1
+        else:
+            held[c] = row
+            c += 1
+    for row in fresh:
+        if row["ts"] > now:
+            ahead[b] = row
+            b += 1
+            continue
+        arrived[a] = row
+        a += 1
+        if row["late"]:
+            continue
+        if row["ts"] < watermark:
+            passed[d] = row
+            d += 1
+        else:
+            held[c] = row
+            c += 1
+    return a, b, c, d
+
+
+POSITION_BITS: Final = 22
+
+
 def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
-    """`rows` by event time; ties by partition, then offset (rows of a partition come in offset order)."""
-    if not len(rows):
+    """`rows` by event time; ties by partition, then offset (rows of a partition come in offset order).
+
+    Sorting integers of time and position is several times as fast as finding a stable order of the times.
+    """
+    if len(rows) < 2:
         return rows
     partitions = rows["partition"]
     if partitions.min() != partitions.max():
         rows = rows[np.argsort(partitions.astype(np.uint16), kind="stable")]
-    return rows[np.argsort(rows["ts"], kind="stable")]
+    times = rows["ts"] - rows["ts"].min()
+    if len(rows) >= 1 << POSITION_BITS or times.max() >= 1 << (62 - POSITION_BITS):
+        return rows[np.argsort(times, kind="stable")]
+    keys = (times << POSITION_BITS) | np.arange(len(rows))
+    keys.sort()
+    return rows[keys & ((1 << POSITION_BITS) - 1)]
 
 
 def route(poll: Columns, shards: int) -> list[NDArray[Any]]:
     """The rows of `poll` for each shard, in the order read: shard = user hash modulo `shards`."""
-    shard = (poll.rows["user"] % np.uint64(shards)).astype(np.uint16)
-    order = np.argsort(shard, kind="stable")
-    ends = np.cumsum(np.bincount(shard, minlength=shards))[:-1]
-    return np.split(poll.rows[order], ends) if len(poll.rows) else [np.zeros(0, EVENT)] * shards
+    dealt = np.empty_like(poll.rows)
+    ends = np.zeros(shards, np.int64)
+    _deal(poll.rows, dealt, ends)
+    return [dealt[start:end] for start, end in pairwise([0, *ends.tolist()])]
+
+
+@kernel
+def _deal(rows: NDArray[Any], dealt: NDArray[Any], ends: NDArray[np.int64]) -> None:
+    """Write `rows` to `dealt` by shard, keeping their order within one (a counting sort); `ends` get each one's end."""
+    shards = np.uint64(len(ends))
+    for row in rows:
+        ends[row["user"] % shards] += 1
+    place = np.zeros(len(ends), np.int64)
+    for shard in range(1, len(ends)):
+        place[shard] = place[shard - 1] + ends[shard - 1]
+    for row in rows:
+        shard = row["user"] % shards
+        dealt[place[shard]] = row
+        place[shard] += 1
+    ends[:] = place
 
 
 assert ACCOUNTS[REJECTED:] == tuple(f"rejected.{reason}" for reason in REASONS)

@@ -57,9 +57,7 @@ class Decoder:
     def __init__(self, paths: Sequence[str], limit_bytes: int) -> None:
         self.paths = tuple(paths)
         self.limit_bytes = limit_bytes
-        self.batch_records = max(
-            1, min(2048, 2**30 // limit_bytes)
-        )  # small enough for the cache and for i4 spans
+        self.batch_records = max(1, min(2048, 2**30 // limit_bytes))  # small enough for the cache and for i4 spans
         self._tree, numbers = scan.tree_of((*rules.ENVELOPE, *self.paths))
         self.fields = np.array([numbers[path] for path in self.paths], np.int32)  # the number of each path
         self._parts = [path.split(".") for path in self.paths]
@@ -155,8 +153,7 @@ class Decoder:
 
     def _refuse_marked(self, members: dict[str, msgspec.Raw], marker: bytes) -> None:
         """Refuse a lone surrogate where a text is needed, before any other check."""
-        needed = [members.get(name) for name in rules.ENVELOPE[: rules.TIMESTAMP_FIELD]]
-        for text in needed:
+        for text in (members.get(name) for name in rules.ENVELOPE[: rules.TIMESTAMP_FIELD]):
             if text is not None and bytes(text).startswith(b'"') and marker in bytes(text):
                 raise _Wrong("not_json", "$: a lone surrogate in a needed field")
         for parts in self._parts:
@@ -174,27 +171,38 @@ class _Wrong(Exception):  # noqa: N818 - it is not an error of the program
 
 
 def _opened(value: bytes) -> tuple[dict[str, msgspec.Raw], bytes]:
-    """The members of the object that a record is, and the mark that stands for lone surrogates in it (b"":
-    none).
+    """The members of the object that a record is, and the mark that stands for lone surrogates (b"": it has none).
 
     Raises _Wrong when it is another JSON value or nested too deep, and others when it is no JSON.
     """
     marker = b""
+    members = None
     try:
-        _anything.decode(value)
-    except msgspec.DecodeError:
-        # msgspec refuses a lone surrogate anywhere, even in a text that nobody needs: where JavaScript has
-        # cut an emoji in two. With marks in their place it shows whether there is anything else to refuse.
-        value, marker = _marked(value)
-        if not marker:
-            raise
-        _anything.decode(value)
+        members = _members.decode(value)
+    except msgspec.DecodeError:  # no JSON, no object, or a lone surrogate
+        value, marker = _without_lone_surrogates(value)
     if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
         raise _Wrong("not_json", f"$: nested deeper than {MAX_NESTING}")
     kind = kind_of(value.strip(_WHITESPACE))
     if kind != "object":
         raise _Wrong("not_an_object", f"$: expected object, got {kind}")
-    return _members.decode(value), marker
+    return _members.decode(value) if members is None else members, marker
+
+
+def _without_lone_surrogates(value: bytes) -> tuple[bytes, bytes]:
+    """Valid JSON with marks in the place of lone surrogates, and the mark; raises when there is more to refuse.
+
+    msgspec refuses a lone surrogate anywhere, even in a text that nobody needs: where a browser cut an emoji in two.
+    """
+    try:
+        _anything.decode(value)
+    except msgspec.DecodeError:
+        value, marker = _marked(value)
+        if not marker:
+            raise
+        _anything.decode(value)
+        return value, marker
+    return value, b""
 
 
 def _marked(value: bytes) -> tuple[bytes, bytes]:

@@ -67,9 +67,7 @@ def event_schema() -> dict[str, Any]:
             },
             "timestamp": time
             | {"description": "RFC 3339, or epoch seconds or milliseconds; else the record's is used."},
-            "receivedAt": {
-                "description": "As timestamp; the reference clock where records have no timestamp."
-            },
+            "receivedAt": {"description": "As timestamp; the reference clock where records have no timestamp."},
             "context": {"type": ["object", "null"]},
             "properties": {"type": ["object", "null"]},
             "traits": {"type": ["object", "null"]},

@@ -202,16 +202,7 @@ def _after_escape(buffer: NDArray[np.uint8], at: Number) -> Number:
             return -1
         second = _hex_digits(buffer, at + 8)
         return at + 12 if 0xDC00 <= second <= 0xDFFF else -1
-    if (
-        byte == 34
-        or byte == 92
-        or byte == 47
-        or byte == 98
-        or byte == 102
-        or byte == 110
-        or byte == 114
-        or byte == 116
-    ):
+    if byte == 34 or byte == 92 or byte == 47 or byte == 98 or byte == 102 or byte == 110 or byte == 114 or byte == 116:
         return at + 2
     return -1
 

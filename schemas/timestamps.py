@@ -45,9 +45,7 @@ def text_ms(text: str) -> int | None:
         whole = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-    result = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1000 + int(
-        f"{fraction or ''}000"[:3]
-    )
+    result = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1000 + int(f"{fraction or ''}000"[:3])
     if sign is not None:
         if int(offset_hour) > 23 or int(offset_minute) > 59:
             return None

@@ -52,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     scenarios = "; ".join(f"{name}: {scenario.help}" for name, scenario in SCENARIOS.items())
     parser.add_argument("--seconds", type=_positive, help="end after so long; default: at Ctrl-C")
-    parser.add_argument(
-        "--rate", type=_positive, default=300.0, help="events per second, default %(default)g"
-    )
+    parser.add_argument("--rate", type=_positive, default=300.0, help="events per second, default %(default)g")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same visitors; default %(default)s")
     parser.add_argument("--partitions", type=_partitions, default=8, help="of the topic, default %(default)s")
     parser.add_argument("--config", type=Path, help="what to measure; default: the example of a web shop")
@@ -171,14 +169,10 @@ class Demo:
                     live_s = live_s or time.monotonic()
                     running.screen.show(reading)
                 elif time.monotonic() > began_s + FIRST_PUBLISH_S:
-                    raise Failed(
-                        f"nothing was published within {FIRST_PUBLISH_S:.0f} s:\n{running.job.last_lines()}"
-                    )
+                    raise Failed(f"nothing was published within {FIRST_PUBLISH_S:.0f} s:\n{running.job.last_lines()}")
                 else:
                     waited_s = time.monotonic() - began_s
-                    running.screen.wait_for(
-                        f"the job starts, compiling kernels (first run only) ... {waited_s:.0f} s"
-                    )
+                    running.screen.wait_for(f"the job starts; its first run compiles kernels ... {waited_s:.0f} s")
                 running.feed.check()
                 time.sleep(REFRESH_S)
         except KeyboardInterrupt:
@@ -200,9 +194,7 @@ def _compare(running: Running) -> int:
     """Wait until all that was sent is published; then compare, print, and return the exit code."""
     screen, truth = running.screen, running.truth
     expected = {f"accounting.{fate}": count for fate, count in truth.accounting().items()}
-    screen.say(
-        f"stopped sending; waiting until all {expected['accounting.consumed']:,} records are counted ..."
-    )
+    screen.say(f"stopped sending; waiting until all {expected['accounting.consumed']:,} records are counted ...")
     deadline_s = time.monotonic() + LAST_PUBLISH_S
     while True:
         reading = _read(running)
@@ -217,9 +209,7 @@ def _compare(running: Running) -> int:
     cells = truth.cells(round(as_of), round(watermark)) if truth.complete else {}
     if not truth.complete:
         screen.say("this ran for too long to remember every event: only the accounting is compared")
-    published = (
-        reading.fields if truth.complete else {c: n for c, n in reading.fields.items() if c in expected}
-    )
+    published = reading.fields if truth.complete else {c: n for c, n in reading.fields.items() if c in expected}
     compared = compare(published, cells | expected)
     screen.console.print(report(compared))
     screen.say(f"{verdict(compared)} ({reading.freshness()})")

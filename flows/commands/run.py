@@ -66,6 +66,8 @@ def main(args: argparse.Namespace) -> int:
         logger.error("%s", failure)
         return 1
     if not written:
-        logger.error("the last numbers could not be written to Redis; the checkpoint has them, the next run will publish")
+        logger.error(
+            "the last numbers could not be written to Redis; the checkpoint has them, the next run will publish"
+        )
         return 1
     return 0

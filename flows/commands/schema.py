@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="event",
         help="event (default) and config: a JSON Schema; cells: every number that a configuration publishes",
     )
-    parser.add_argument(
-        "--config", metavar="FILE", help="for cells: the configuration; default: all defaults"
-    )
+    parser.add_argument("--config", metavar="FILE", help="for cells: the configuration; default: all defaults")
     parser.add_argument(
         "--format",
         choices=("table", "json", "markdown"),
@@ -44,9 +42,7 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(config_schema())
         return 0
     if args.what == "event":
-        sys.stdout.write(
-            importlib.resources.files("schemas").joinpath("event.v1.schema.json").read_text("utf-8")
-        )
+        sys.stdout.write(importlib.resources.files("schemas").joinpath("event.v1.schema.json").read_text("utf-8"))
         return 0
     try:
         config = load(args.config).config
@@ -114,10 +110,7 @@ def _json(found: Sequence[Row]) -> str:
 
 def _markdown(found: Sequence[Row]) -> str:
     lines = [HEADINGS, tuple("---" for _ in HEADINGS)]
-    lines += [
-        (f"`{row.cell}`", row.kind, row.unit, row.help, f"`{row.series}`" if row.series else "")
-        for row in found
-    ]
+    lines += [(f"`{row.cell}`", row.kind, row.unit, row.help, f"`{row.series}`" if row.series else "") for row in found]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)  # no field holds a |: names are slugs
 
 

@@ -25,16 +25,10 @@ class Unclear(Exception):  # noqa: N818 - what the user has to decide
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "--config", help="the deployment's file: names the product, and Redis unless REDIS_URL is set"
-    )
+    parser.add_argument("--config", help="the deployment's file: names the product, and Redis unless REDIS_URL is set")
     parser.add_argument("--product", help="default: that of --config, else the only one in Redis")
-    parser.add_argument(
-        "--redis", metavar="URL", help="default: REDIS_URL; a URL with a password belongs there"
-    )
-    parser.add_argument(
-        "--once", action="store_true", help="print one line and end; exit code 1 unless data is live"
-    )
+    parser.add_argument("--redis", metavar="URL", help="default: REDIS_URL; a URL with a password belongs there")
+    parser.add_argument("--once", action="store_true", help="print one line and end; exit code 1 unless data is live")
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON and end, as --once")
     parser.add_argument("--plain", action="store_true", help="lines of text instead of a page")
 
@@ -79,9 +73,7 @@ def _only_product(url: str) -> str:
         return found[0]
     if found:
         raise Unclear(f"which product? --product {' or '.join(found)}")
-    raise Unclear(
-        "nothing is published in this Redis; name the product to wait for with --product or --config"
-    )
+    raise Unclear("nothing is published in this Redis; name the product to wait for with --product or --config")
 
 
 def _print(reading: Reading, *, as_json: bool) -> int:

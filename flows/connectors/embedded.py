@@ -236,7 +236,10 @@ class EmbeddedRedis:
                 *(str(program), "--bind", "127.0.0.1", "--port", str(port), "--dir", self._folder.name),
                 *("--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", str(log)),
             ]
-            server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            # Of its own session: Ctrl-C in a terminal is for the program that uses it, which may still want to read.
+            server = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            )
             if _answers(server, port):
                 return server, port
             server.kill()

@@ -74,9 +74,7 @@ def report(compared: Sequence[Compared]) -> Table:
         published = "absent" if row.published is None else _short(row.published)
         nothing = "0" if row.equal else "absent"  # the truth does not mention what it counts as 0
         truth = nothing if row.truth is None else _short(str(row.truth))
-        table.add_row(
-            row.cell, published, truth, "ok" if row.equal else "WRONG", style="" if row.equal else "red"
-        )
+        table.add_row(row.cell, published, truth, "ok" if row.equal else "WRONG", style="" if row.equal else "red")
     return table
 
 

@@ -32,9 +32,7 @@ from flows.demo.shop import EVENTS_PER_VISIT, PERSONAS, Step, Visitor, crawl, ne
 
 HISTORY_MS = 40 * 86_400_000
 HISTORY_EVENTS = 50_000
-THINNING = (
-    1.4  # exponent of the age; with it 50,000 events at 300/s reach from 30 a day to the full last minute
-)
+THINNING = 1.4  # exponent of the age; with it 50,000 events at 300/s reach from 30 a day to the full last minute
 KNOWN_VISITORS = 50_000  # who can come back; beyond it somebody is forgotten for each new one
 
 RETURNING = 0.45  # share of visits that are tried with a known visitor
@@ -111,9 +109,7 @@ class Simulator:
         scenario: Scenario | None = None,
     ) -> None:
         if rate <= 0 or partitions < 1 or config.lateness < 1000:
-            raise ValueError(
-                "the simulation needs a positive rate, a partition, and a lateness of at least 1s"
-            )
+            raise ValueError("the simulation needs a positive rate, a partition, and a lateness of at least 1s")
         self._random = Random(seed)
         self._rate = rate
         self._partitions = partitions
@@ -284,9 +280,7 @@ class Simulator:
     def _broken(self, now_ms: int) -> Record:
         reason, make = self._random.choice(self._breakages)
         value = make(now_ms)
-        return Record(
-            self._random.randrange(self._partitions), None, value, now_ms, event=None, reason=reason
-        )
+        return Record(self._random.randrange(self._partitions), None, value, now_ms, event=None, reason=reason)
 
 
 def _full_rate_ms(rate: float, history_events: int) -> float:
@@ -321,9 +315,7 @@ Breakage = tuple[str, Callable[[int], bytes | None]]
 
 
 def _oversized(limit_bytes: int) -> Breakage:
-    return "too_large", lambda now_ms: _written(
-        type="page", userId="u-1", timestamp=now_ms, name="x" * limit_bytes
-    )
+    return "too_large", lambda now_ms: _written(type="page", userId="u-1", timestamp=now_ms, name="x" * limit_bytes)
 
 
 BREAKAGES: tuple[Breakage, ...] = (

@@ -87,8 +87,7 @@ class Truth:
             return "consumed", "duplicate"
         late = ts_ms < clock_ms - self._config.lateness
         labels = tuple(
-            f"{{{dimension}={_label(body, breakdown)}}}"
-            for dimension, breakdown in self._config.breakdowns.items()
+            f"{{{dimension}={_label(body, breakdown)}}}" for dimension, breakdown in self._config.breakdowns.items()
         )
         if len(self._ts_ms) < MOST_EVENTS:
             self._ts_ms.append(ts_ms)
@@ -126,9 +125,7 @@ class Truth:
         for window in config.windows:
             w, from_ms = format_duration(window), window_from_ms(as_of_ms, window)
             arrived = Counter(
-                sort
-                for ts_ms, sort in zip(self._ts_ms, self._sort, strict=True)
-                if from_ms <= ts_ms <= as_of_ms
+                sort for ts_ms, sort in zip(self._ts_ms, self._sort, strict=True) if from_ms <= ts_ms <= as_of_ms
             )
             for sort, events in arrived.items():
                 _, name, labels = sorts[sort]
@@ -140,9 +137,7 @@ class Truth:
         for label, latest in self._last_seen(as_of_ms).items():
             for window in config.windows:
                 from_ms = window_from_ms(as_of_ms, window)
-                tally[f"active_users.{format_duration(window)}{label}"] = sum(
-                    ts >= from_ms for ts in latest.values()
-                )
+                tally[f"active_users.{format_duration(window)}{label}"] = sum(ts >= from_ms for ts in latest.values())
             today = sum(ts >= midnight.timestamp() * 1000 for ts in latest.values())
             tally[f"active_users.day{label}"] = today
 
@@ -181,9 +176,7 @@ class _Book:
         self._config = config
         self._now_ms = watermark_ms
         self._tally = tally
-        self._ages: dict[
-            str, tuple[Counter[int], Counter[int]]
-        ] = {}  # conversion_live cell -> converted, censored
+        self._ages: dict[str, tuple[Counter[int], Counter[int]]] = {}  # conversion_live cell -> converted, censored
 
     def tell(self, story: Sequence[Happened]) -> None:
         """Count one user."""

@@ -21,7 +21,7 @@ from flows.config import Config
 from flows.formulas import ratio
 from flows.kernels import kernel
 from flows.metrics.family import Groups, Split, cell_name, events_that_count, group_of, pairs_of, window_label
-from flows.state.pairs import Latest, Pairs, position
+from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
 
@@ -131,9 +131,9 @@ def _advance(
         for d in range(len(split.base)):
             group = group_of(split, d, row["dims"])
             at = position(shown, row["slot"], group)
-            before = shown.at[at]
+            before = shown.entries[at, TIME]
             if ts > before:
-                shown.at[at] = ts
+                shown.entries[at, TIME] = ts
                 _renew(ring, day, group, before, ts)
 
 
@@ -143,6 +143,8 @@ def _renew(ring: Ring, day: NDArray[np.int64], group: int, before: int, ts: int)
     if before < day[0] <= ts:
         day[1 + group] += 1
     for w in range(len(ring.widths)):
+        if before >= ring.begins[w]:
+            continue  # both are in the newest pane
         new = pane_of(ring, w, ts)
         old = -1 if before == NO_TIME else pane_of(ring, w, before)
         if new == old:

@@ -15,22 +15,23 @@ from flows.columns import NO_TIME
 from flows.kernels import kernel
 from flows.state.container import Arrays, Container
 
+KEY, TIME = range(2)
 GROUP_BITS: Final = 12
 """Groups fit 8 breakdowns of 255 values."""
+GROUP_MASK: Final = (1 << GROUP_BITS) - 1
 
 
 class Latest(NamedTuple):
     """The arrays as kernels take them; the length is a power of two, at most half full."""
 
-    keys: NDArray[np.int64]  # slot << GROUP_BITS | group; -1: free
-    at: NDArray[np.int64]  # ms
+    entries: NDArray[np.int64]  # (capacity, 2): slot << GROUP_BITS | group (-1: free), and its time (ms)
     used: NDArray[np.int64]  # (1,)
 
 
 def _empty(capacity: int) -> Latest:
-    return Latest(
-        np.full(capacity, -1, np.int64), np.full(capacity, NO_TIME, np.int64), np.zeros(1, np.int64)
-    )
+    entries = np.full((capacity, 2), -1, np.int64)
+    entries[:, TIME] = NO_TIME
+    return Latest(entries, np.zeros(1, np.int64))
 
 
 class Pairs(Container):
@@ -39,58 +40,58 @@ class Pairs(Container):
     def __init__(self) -> None:
         self.latest = _empty(64)
 
+    def _held(self) -> NDArray[np.int64]:
+        entries: NDArray[np.int64] = self.latest.entries[self.latest.entries[:, KEY] >= 0]
+        return entries
+
     def reserve(self, more: int) -> None:
         """Make room for `more` new pairs, so that a kernel can insert without asking."""
-        capacity = len(self.latest.keys)
+        capacity = len(self.latest.entries)
         while 2 * (int(self.latest.used[0]) + more) > capacity:
             capacity *= 2
-        if capacity > len(self.latest.keys):
-            held = self.latest.keys >= 0
-            self._fill(self.latest.keys[held], self.latest.at[held], capacity)
+        if capacity > len(self.latest.entries):
+            self._fill(self._held(), capacity)
 
     def count_since(self, time_ms: int, groups: int) -> NDArray[np.int64]:
         """How many users showed each of the `groups` at `time_ms` or later."""
-        newer = self.latest.at >= time_ms
-        return np.bincount(self.latest.keys[newer] & ((1 << GROUP_BITS) - 1), minlength=groups)
+        entries = self._held()
+        newer = entries[entries[:, TIME] >= time_ms, KEY]
+        return np.bincount(newer & GROUP_MASK, minlength=groups)
 
-    def _fill(self, keys: NDArray[Any], at: NDArray[Any], capacity: int) -> None:
+    def _fill(self, entries: NDArray[Any], capacity: int) -> None:
         self.latest = _empty(capacity)
-        _insert(self.latest, keys, at)
+        _insert(self.latest, entries)
 
     def save(self, users: int) -> Arrays:
-        held = self.latest.keys >= 0
-        return {"keys": self.latest.keys[held], "at": self.latest.at[held]}
+        return {"entries": self._held()}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self.latest = _empty(64)
-        self.reserve(len(arrays["keys"]))
-        _insert(self.latest, arrays["keys"], arrays["at"])
+        self.reserve(len(arrays["entries"]))
+        _insert(self.latest, arrays["entries"])
 
     def keep(self, slots: NDArray[Any]) -> None:
-        held = self.latest.keys >= 0
-        keys, at = self.latest.keys[held], self.latest.at[held]
-        if not len(keys):
+        entries = self._held()
+        if not len(entries):
             return
-        renumbered = np.full(int((keys >> GROUP_BITS).max()) + 1, -1, np.int64)
-        renumbered[slots[slots < len(renumbered)]] = np.flatnonzero(slots < len(renumbered))
-        new = renumbered[keys >> GROUP_BITS]
-        kept = new >= 0
-        self._fill(
-            (new[kept] << GROUP_BITS) | (keys[kept] & ((1 << GROUP_BITS) - 1)),
-            at[kept],
-            len(self.latest.keys),
-        )
+        renumbered = np.full(int((entries[:, KEY] >> GROUP_BITS).max()) + 1, -1, np.int64)
+        known = slots < len(renumbered)
+        renumbered[slots[known]] = np.flatnonzero(known)
+        new = renumbered[entries[:, KEY] >> GROUP_BITS]
+        entries = entries[new >= 0]
+        entries[:, KEY] = (new[new >= 0] << GROUP_BITS) | (entries[:, KEY] & GROUP_MASK)
+        self._fill(entries, len(self.latest.entries))
 
 
 @kernel
 def position(latest: Latest, slot: int, group: int) -> int:
-    """Where the time of (slot, group) is kept in `at`; a new pair starts at NO_TIME."""
+    """The entry of (slot, group); a new pair starts at NO_TIME."""
     key = (slot << GROUP_BITS) | group
-    mask = len(latest.keys) - 1
+    mask = len(latest.entries) - 1
     i = ((key * 0x9E3779B97F4A7C1) >> 20) & mask
-    while latest.keys[i] != key:
-        if latest.keys[i] == -1:
-            latest.keys[i] = key
+    while latest.entries[i, KEY] != key:
+        if latest.entries[i, KEY] == -1:
+            latest.entries[i, KEY] = key
             latest.used[0] += 1
             break
         i = (i + 1) & mask
@@ -98,6 +99,7 @@ def position(latest: Latest, slot: int, group: int) -> int:
 
 
 @kernel
-def _insert(latest: Latest, keys: NDArray[np.int64], at: NDArray[np.int64]) -> None:
-    for k in range(len(keys)):
-        latest.at[position(latest, keys[k] >> GROUP_BITS, keys[k] & ((1 << GROUP_BITS) - 1))] = at[k]
+def _insert(latest: Latest, entries: NDArray[np.int64]) -> None:
+    for k in range(len(entries)):
+        i = position(latest, entries[k, KEY] >> GROUP_BITS, entries[k, KEY] & GROUP_MASK)
+        latest.entries[i, TIME] = entries[k, TIME]

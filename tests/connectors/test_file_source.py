@@ -93,6 +93,11 @@ def test_an_endless_line_is_cut_just_over_the_limit_and_its_neighbours_are_untou
     assert rounds.values(0) == [b"before", b"x" * 101, b"y" * 101, b"after"]
 
 
+def test_a_long_last_line_without_an_end_is_cut_too(tmp_path: Path) -> None:
+    path = written(tmp_path / "events", b"before\n" + b"x" * 150)
+    assert read(FileSource(path, limits=Limits(record_bytes=100))).values(0) == [b"before", b"x" * 101]
+
+
 def test_a_line_of_exactly_the_limit_is_whole(tmp_path: Path) -> None:
     path = written(tmp_path / "events", b"x" * 100 + b"\n" + b"y" * 100)
     rounds = read(FileSource(path, limits=Limits(record_bytes=100)))
@@ -108,9 +113,7 @@ def test_reading_goes_on_behind_what_was_handed_on(tmp_path: Path) -> None:
     second = Rounds(FileSource(path, partitions=3, limits=limits), first.states()).to_end()
     for partition in range(3):
         assert first.values(partition) + second.values(partition) == lines(100)[partition::3]
-        assert first.offsets(partition) + second.offsets(partition) == list(
-            range(len(lines(100)[partition::3]))
-        )
+        assert first.offsets(partition) + second.offsets(partition) == list(range(len(lines(100)[partition::3])))
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -145,9 +148,7 @@ def test_progress_is_told_in_bytes_on_disk(tmp_path: Path) -> None:
 def test_ticks_come_while_reading_where_they_are_wanted(tmp_path: Path) -> None:
     path = written(tmp_path / "events", b"\n".join(lines(100)))
     times = iter(range(10**6))
-    source = FileSource(
-        path, limits=Limits(poll_records=5), tick_ms=1000, monotonic=lambda: float(next(times))
-    )
+    source = FileSource(path, limits=Limits(poll_records=5), tick_ms=1000, monotonic=lambda: float(next(times)))
     rounds = read(source)
     assert [tick.number for tick in rounds.ticks] == list(range(1, len(rounds.ticks) + 1))
     assert len(rounds.ticks) > 5

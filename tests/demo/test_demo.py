@@ -26,7 +26,9 @@ SMALL = ("--partitions", "2", "--rate", "100", "--plain")
 def demo(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "flows.app", "demo", *arguments]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
         try:
             yield process
         finally:
@@ -60,7 +62,7 @@ def test_it_serves_metrics_where_it_says_and_compares_at_ctrl_c() -> None:
         assert address is not None
         with urllib.request.urlopen(address[0], timeout=30) as page:
             assert b"tidegauge_active_users{" in page.read()
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the session
         told, _ = process.communicate()
     assert process.returncode == 0, told
     assert "published numbers equal the truth" in told

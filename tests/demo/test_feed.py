@@ -32,9 +32,7 @@ class Stored:
     def __init__(self, bootstrap_servers: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "test"})
         self._consumer.assign([TopicPartition("events", p, 0) for p in range(PARTITIONS)])
-        self.records: dict[int, list[tuple[bytes | None, bytes | None, int]]] = {
-            p: [] for p in range(PARTITIONS)
-        }
+        self.records: dict[int, list[tuple[bytes | None, bytes | None, int]]] = {p: [] for p in range(PARTITIONS)}
 
     def read(self) -> int:
         for message in self._consumer.consume(10_000, timeout=0.1):

@@ -156,9 +156,7 @@ def test_it_goes_on_until_ctrl_c_and_outlives_an_outage_of_redis(
         assert process.wait(DEADLINE_SECONDS) == 0
 
 
-def test_the_rate_is_that_of_records_between_two_publishes(
-    redis_server: RedisServer, client: redis.Redis
-) -> None:
+def test_the_rate_is_that_of_records_between_two_publishes(redis_server: RedisServer, client: redis.Redis) -> None:
     reader = Reader(redis_server.url, "shop")
     publish(client, **{"accounting.consumed": "1000", "_published_at": "1000000"})
     assert reader.read().events_per_second is None

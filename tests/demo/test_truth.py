@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from flows.config import Config
 from flows.demo.simulator import Event, Record
 from flows.demo.truth import Truth, quantile_ms, window_from_ms
+from tests.services import ROOT
 
 NOON_MS = 1_790_164_800_000  # 2026-09-23 12:00:00 UTC
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
@@ -18,17 +20,13 @@ SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 SHOP: dict[str, Any] = {
     "product": "shop",
     "key_actions": ["Order Completed"],
-    "funnels": {
-        "checkout": {"window": "1h", "steps": ["Product Viewed", "Product Added", "Order Completed"]}
-    },
+    "funnels": {"checkout": {"window": "1h", "steps": ["Product Viewed", "Product Added", "Order Completed"]}},
     "breakdowns": {"platform": {"field": "context.device.type", "values": ["web", "ios"]}},
 }
 numbers = itertools.count()
 
 
-def event(
-    at_ms: int, name: str = "page", user: str = "ann", *, platform: str | None = "web", **about: Any
-) -> Record:
+def event(at_ms: int, name: str = "page", user: str = "ann", *, platform: str | None = "web", **about: Any) -> Record:
     """`name` at `at_ms` after noon; page, screen and identify are types, all others tracked events."""
     kind = name if name in ("page", "screen", "identify") else "track"
     context: dict[str, Any] = {} if platform is None else {"device": {"type": platform}}
@@ -97,9 +95,7 @@ def test_lateness_is_judged_by_each_partition_for_itself() -> None:
 
 
 def test_an_excluded_name_is_excluded_and_bots_count_when_wanted() -> None:
-    truth = truth_of(
-        event(0, "Health Check"), event(0, bot=True), exclude={"events": ["health check"], "bots": False}
-    )
+    truth = truth_of(event(0, "Health Check"), event(0, bot=True), exclude={"events": ["health check"], "bots": False})
     assert (truth.accounting()["excluded"], truth.accounting()["accepted"]) == (1, 1)
 
 
@@ -118,9 +114,7 @@ def test_late_events_count_as_arrivals_but_not_in_order() -> None:
 
 
 def test_active_users_count_once_in_total_and_under_every_platform_shown() -> None:
-    truth = truth_of(
-        event(0), event(1, platform="ios"), event(2, platform=None), event(3, user="bob", platform="tv")
-    )
+    truth = truth_of(event(0), event(1, platform="ios"), event(2, platform=None), event(3, user="bob", platform="tv"))
     cells = cells_at(truth, MINUTE)
     shown = {cell: number for cell, number in cells.items() if cell.startswith("active_users.5m")}
     assert shown == {
@@ -214,9 +208,7 @@ def test_a_funnel_attempt_advances_converts_and_is_counted_by_its_entry() -> Non
 
 
 def test_a_step_after_the_window_drops_the_attempt_and_may_begin_another() -> None:
-    truth = truth_of(
-        event(0, "Product Viewed"), event(HOUR + 1, "Product Viewed"), event(HOUR + 2, "Product Added")
-    )
+    truth = truth_of(event(0, "Product Viewed"), event(HOUR + 1, "Product Viewed"), event(HOUR + 2, "Product Added"))
     cells = cells_at(truth, HOUR + MINUTE)
     assert (
         cells["funnel.checkout.01_product_viewed.24h"],
@@ -286,3 +278,11 @@ def test_a_quantile_is_linear_inside_its_bucket() -> None:
     assert quantile_ms(0.5, 10, cumulative) == 5000 + 5000 * 3 / 4
     assert quantile_ms(0.8, 10, cumulative) == 10_000 + 20_000 / 2
     assert quantile_ms(0.5, 10, [0] * 10) == 14_400_000
+
+
+@pytest.mark.parametrize("module", ["truth", "stories", "simulator", "shop", "scenarios"])
+def test_the_truth_shares_nothing_with_the_pipeline_but_the_config(module: str) -> None:
+    tree = ast.parse((ROOT / "flows" / "demo" / f"{module}.py").read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    ours = {name for name in imported if name.startswith(("flows", "schemas")) and not name.startswith("flows.demo.")}
+    assert ours <= {"flows.config"}

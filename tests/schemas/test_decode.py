@@ -101,9 +101,7 @@ def test_an_event_is_read_whole() -> None:
         ),
     ],
 )
-def test_the_message_names_the_field_and_what_was_found(
-    fields: dict[str, Any], reason: str, message: str
-) -> None:
+def test_the_message_names_the_field_and_what_was_found(fields: dict[str, Any], reason: str, message: str) -> None:
     assert explain(**fields) == Problem(reason, message)
 
 
@@ -232,9 +230,9 @@ def test_nesting_has_a_limit_of_its_own() -> None:
         return b'{"type":"page","userId":"a","x":%s%s}' % (b"[" * (depth - 1), b"]" * (depth - 1))
 
     assert isinstance(DECODER.explain(nested(MAX_NESTING)), Event)
-    assert DECODER.explain(nested(MAX_NESTING + 1)) == Problem(
-        "not_json", f"$: nested deeper than {MAX_NESTING}"
-    )
+    assert DECODER.explain(nested(MAX_NESTING + 1)) == Problem("not_json", f"$: nested deeper than {MAX_NESTING}")
+    for deep in (b"[" * 501 + b"]" * 501, b'["\\ud83d",' + b"[" * 500 + b"]" * 501):
+        assert DECODER.explain(deep) == Problem("not_json", f"$: nested deeper than {MAX_NESTING}")
     flat = b'{"type":"page","userId":"a","x":[%s]}' % b",".join([b'"[["', b"{}"] * 300)
     assert isinstance(DECODER.explain(flat), Event)
 

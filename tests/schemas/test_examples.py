@@ -68,9 +68,7 @@ def test_every_reason_has_an_example() -> None:
 
 def test_the_schema_on_disk_is_the_one_that_the_rules_give() -> None:
     path = FOLDER / "event.v1.schema.json"
-    assert path.read_text() == event_schema_text(), (
-        "write event_schema_text() to schemas/event.v1.schema.json"
-    )
+    assert path.read_text() == event_schema_text(), "write event_schema_text() to schemas/event.v1.schema.json"
 
 
 def test_the_schema_is_one() -> None:

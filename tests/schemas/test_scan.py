@@ -25,9 +25,7 @@ KEY_WITH_ESCAPE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)+"\s*:')
 KINDS = {type(None): scan.NULL, int: scan.NUMBER, float: scan.NUMBER, list: scan.ARRAY, dict: scan.OBJECT}
 
 
-def scanned(
-    record: bytes, before: bytes = b"{}", after: bytes = b',"x":1}'
-) -> dict[str, tuple[int, bytes]] | None:
+def scanned(record: bytes, before: bytes = b"{}", after: bytes = b',"x":1}') -> dict[str, tuple[int, bytes]] | None:
     """Kind and JSON text by path, of a record between two others; None when the scanner is not sure."""
     found = DECODER.scan([before, record, after])
     if not found.plain[1]:
@@ -124,10 +122,7 @@ OBJECTS = st.fixed_dictionaries(
         "type": JSON,
         "userId": JSON,
         "anonymousId": JSON,
-        "context": st.fixed_dictionaries(
-            {}, optional={"device": st.fixed_dictionaries({"type": JSON}) | JSON}
-        )
-        | JSON,
+        "context": st.fixed_dictionaries({}, optional={"device": st.fixed_dictionaries({"type": JSON}) | JSON}) | JSON,
         "properties": st.fixed_dictionaries({}, optional={"plan": JSON, "planet": JSON}) | JSON,
     },
 )
@@ -142,9 +137,7 @@ def found_in(value: Any, path: str) -> tuple[bool, Any]:
 
 
 @given(OBJECTS, st.booleans(), st.sampled_from([None, 1]))
-def test_the_scanner_finds_what_a_json_parser_finds(
-    value: dict[str, Any], ascii_: bool, indent: int | None
-) -> None:
+def test_the_scanner_finds_what_a_json_parser_finds(value: dict[str, Any], ascii_: bool, indent: int | None) -> None:
     try:
         record = json.dumps(value, ensure_ascii=ascii_, indent=indent).encode()
     except UnicodeEncodeError:

@@ -96,8 +96,7 @@ def test_every_time_in_every_offset_is_read(
 
 
 @given(
-    st.text("0123456789-:TZz+. \té", max_size=32)
-    | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", fullmatch=True)
+    st.text("0123456789-:TZz+. \té", max_size=32) | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", fullmatch=True)
 )
 @example("2026-03-02T09:00:00-00:0")
 def test_both_readers_agree_on_any_text(text: str) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.columns import NO_TIME
-from flows.state.pairs import Pairs, position
+from flows.state.pairs import TIME, Pairs, position
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12), st.integers(1, 1_000)), max_size=300))
@@ -15,17 +15,17 @@ def test_each_pair_has_its_own_time(shown: list[tuple[int, int, int]]) -> None:
     for slot, group, time in shown:
         pairs.reserve(1)
         at = position(pairs.latest, slot, group)
-        assert pairs.latest.at[at] == latest.get((slot, group), NO_TIME)
-        pairs.latest.at[at] = latest[slot, group] = time
+        assert pairs.latest.entries[at, TIME] == latest.get((slot, group), NO_TIME)
+        pairs.latest.entries[at, TIME] = latest[slot, group] = time
 
     saved = Pairs()
     saved.load(pairs.save(0), 0)
     kept = np.arange(30, 61)
     pairs.keep(kept)
     for (slot, group), time in latest.items():
-        assert saved.latest.at[position(saved.latest, slot, group)] == time
+        assert saved.latest.entries[position(saved.latest, slot, group), TIME] == time
         if slot >= 30:
-            assert pairs.latest.at[position(pairs.latest, slot - 30, group)] == time
+            assert pairs.latest.entries[position(pairs.latest, slot - 30, group), TIME] == time
     assert pairs.count_since(500, 13).tolist() == [
         sum(slot >= 30 and key == group and time >= 500 for (slot, key), time in latest.items())
         for group in range(13)

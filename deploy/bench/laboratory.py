@@ -1,0 +1,140 @@
+"""The servers of a bench, the topics in them, and runs of what is measured."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from deploy.bench import processes, stream
+from deploy.bench.processes import Cost
+from deploy.bench.stream import Stream
+from flows.config import Config
+from tests.job.running import write_config
+from tests.services import KafkaServer, RedisServer, install_kafka, running_kafka, running_redis
+
+RETENTION = {"retention.ms": "-1"}  # the events' times are made up, so Kafka would think them old
+
+
+class Topic:
+    """A topic that holds the beginning of a stream, and can grow."""
+
+    def __init__(self, laboratory: Laboratory, of: Stream) -> None:
+        self.stream = of
+        self.name = laboratory.kafka.create_topic(of.partitions, RETENTION)
+        self.events = 0
+        self._servers = laboratory.kafka.bootstrap_servers
+
+    def grow(self, events: int) -> None:
+        """Hold the first `events` of the stream."""
+        stream.send(self._servers, self.name, self.stream, self.events, events)
+        self.events = events
+
+
+class Laboratory:
+    """Kafka and Redis, both on the first core, and the second for whatever is measured.
+
+    `environment` in runs of the job is complete: a variable of the shell changes nothing that is measured but the
+    place of the caches.
+    """
+
+    def __init__(self, kafka: KafkaServer, server: RedisServer, folder: Path, core: int) -> None:
+        self.kafka = kafka
+        self.redis = server
+        self.core = core
+        self.folder = folder
+        self.log = folder / "log"
+        self.config: Config = stream.config()
+        self._config_file = write_config(folder / "config.yaml", self.config)
+        self._client = redis.Redis.from_url(server.url, decode_responses=True)
+
+    def loop(self, mode: str, topic: Topic) -> Cost:
+        """One of the yardsticks of loops.py, to the end of the topic."""
+        printed = self.folder / "printed"
+        arguments = [mode, self.kafka.bootstrap_servers, topic.name]
+        process = processes.start("deploy.bench.loops", arguments, self.core, self.log, output=printed)
+        cost = processes.cost_of(process, self.log)
+        if int(printed.read_text()) != topic.events:
+            raise processes.RunFailed(f"the {mode} loop read {printed.read_text()} of {topic.events} records")
+        return cost
+
+    def job(
+        self, topic: Topic | str, *options: str, state: Path, report: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start `tidegauge run`, with stopwatches when there is a `report` to write."""
+        name = topic if isinstance(topic, str) else topic.name
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "TIDEGAUGE_TOPIC": name,
+            "TIDEGAUGE_DEAD_LETTER_TOPIC": f"{name}.dead",
+            "REDIS_URL": self.redis.url,
+            "TIDEGAUGE_METRICS_ADDRESS": "127.0.0.1:0",
+            "TIDEGAUGE_STATE": str(state),
+        }
+        arguments = ["--config", str(self._config_file), *options]
+        if report is None:
+            return processes.start("flows.app", ["run", *arguments], self.core, self.log, environment)
+        return processes.start(
+            "deploy.bench.staged", [str(report), *arguments], self.core, self.log, environment
+        )
+
+    def catch_up(self, topic: Topic, *options: str, report: Path | None = None) -> Cost:
+        """The job from nothing to the end of the topic: empty Redis, no checkpoint before."""
+        self._client.flushall()
+        with self.state() as state:
+            run = self.job(topic, "--until-end", *options, state=state, report=report)
+            cost = processes.cost_of(run, self.log)
+        if self.live().get("_consumed") != str(topic.events):
+            raise processes.RunFailed(f"the job published {self.live().get('_consumed')} of {topic.events} records")
+        return cost
+
+    @contextmanager
+    def state(self) -> Iterator[Path]:
+        """A checkpoint folder for as long as the block lasts."""
+        folder = self.folder / f"state-{uuid.uuid4().hex}"
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def live(self) -> dict[str, str]:
+        """The live hash."""
+        fields: dict[str, str] = self._client.hgetall(f"tidegauge:v1:{{{self.config.product}}}:live")
+        return fields
+
+    def minutes(self) -> dict[str, dict[str, str]]:
+        """The minute hashes, by minute."""
+        keys = self._client.keys(f"tidegauge:v1:{{{self.config.product}}}:minute:*")
+        return {key.split(":minute:")[1]: self._client.hgetall(key) for key in keys}
+
+    def empty_redis(self) -> None:
+        """Forget what earlier runs have published."""
+        self._client.flushall()
+
+
+@contextmanager
+def running(server_core: int, core: int) -> Iterator[Laboratory]:
+    """A laboratory for as long as the block lasts; this process works on the servers' core meanwhile.
+
+    ServerUnavailable when Kafka or Redis cannot be had.
+    """
+    install_kafka()
+    with (
+        tempfile.TemporaryDirectory(prefix="tidegauge-bench-") as folder,
+        processes.on_core(server_core),
+        running_kafka() as kafka,
+        running_redis() as server,
+    ):
+        yield Laboratory(kafka, server, Path(folder), core)
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,186 @@
+"""`tidegauge run` with a stopwatch on every stage.
+
+    python -m deploy.bench.staged REPORT OPTIONS OF TIDEGAUGE RUN ...
+
+The methods of the job are wrapped from outside; nothing in it knows. What a stage calls that is a stage itself counts
+there only, so that the stages add up. CPU time of the calling thread; the stopwatch itself takes a few ns per event.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flows.pipeline
+import flows.shard
+from flows.app import main
+from flows.connectors.kafka_source import KafkaSource, _Part
+from flows.connectors.redis_sink import RedisPublisher
+from flows.dedup import Recent
+from flows.intake import Intake
+from flows.job import Outputs
+from flows.metrics.active_users import ActiveUsers
+from flows.metrics.events import Events
+from flows.metrics.funnels import Funnel
+from flows.metrics.lifecycle import Lifecycle
+from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.sessions import Sessions
+from flows.shard import Shard
+from flows.totals import Totals
+from flows.users import Users
+
+FAMILIES = {
+    "events": Events,
+    "active users": ActiveUsers,
+    "sessions": Sessions,
+    "funnels": Funnel,
+    "lifecycle": Lifecycle,
+    "minutes": Minutes,
+}
+STAGES: list[tuple[Any, str, str]] = [
+    (_Part, "next_batch", "source"),
+    (Intake, "read", "decode"),
+    (flows.pipeline, "_route", "route"),
+    (Shard, "receive", "measure: shard"),
+    (Shard, "tick", "measure: shard"),
+    (Shard, "freeze", "checkpoint"),
+    (flows.shard, "judge", "measure: late or not"),
+    (Recent, "copies", "measure: dedup"),
+    (Users, "slots", "measure: users"),
+    (flows.shard, "_in_order", "measure: sort"),
+    (MinuteBook, "closed", "measure: minutes"),
+    *((family, "advance", f"measure: {name}") for name, family in FAMILIES.items()),
+    *((family, "read", "measure: report") for family in FAMILIES.values()),
+    (Totals, "add", "total"),
+    (Outputs, "publish", "publish"),
+    (RedisPublisher, "_write", "publish"),
+]
+
+
+class Stopwatch:
+    """CPU ns by stage, each thread with a stack of its own."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self._threads = threading.local()
+
+    def on(self, owner: Any, name: str, stage: str) -> None:
+        """From now on `owner.name` counts as `stage`."""
+        inner: Callable[..., Any] = getattr(owner, name)
+        threads, spent, clock = self._threads, self.spent, time.thread_time_ns
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            try:
+                stack: list[int] = threads.stack
+            except AttributeError:
+                stack = threads.stack = []
+            stack.append(0)
+            began = clock()
+            try:
+                return inner(*arguments, **options)
+            finally:
+                took = clock() - began
+                spent[stage] += took - stack.pop()
+                if stack:
+                    stack[-1] += took
+
+        setattr(owner, name, timed)
+
+
+class Checkpoints:
+    """The freezes of one epoch together: how long, how large, and how long the source was not asked meanwhile."""
+
+    def __init__(self) -> None:
+        self.freeze_s: list[float] = []
+        self.pause_s: list[float] = []
+        self.bytes_: list[int] = []
+        self._sizes: list[int] = []
+        self._frozen_s = 0.0
+        self._began = 0.0
+
+    def watch(self) -> None:
+        """Wrap what tells about them."""
+        freeze, next_batch = Shard.freeze, _Part.next_batch
+
+        def watched_freeze(shard: Shard) -> bytes:
+            began = time.perf_counter()
+            frozen = freeze(shard)
+            if not self._sizes:
+                self._began = began
+            self._frozen_s += time.perf_counter() - began
+            self._sizes.append(len(frozen))
+            return frozen
+
+        def watched_next_batch(part: _Part) -> Any:
+            self.close()
+            return next_batch(part)
+
+        Shard.freeze = watched_freeze  # type: ignore[method-assign]
+        _Part.next_batch = watched_next_batch  # type: ignore[method-assign]
+
+    def close(self) -> None:
+        """The epoch in which the last freezes were made is over."""
+        if self._sizes:
+            self.freeze_s.append(self._frozen_s)
+            self.pause_s.append(time.perf_counter() - self._began)
+            self.bytes_.append(sum(self._sizes))
+            self._sizes, self._frozen_s = [], 0.0
+
+
+def thread_ns() -> Counter[str]:
+    """CPU ns of this process by the name of the thread."""
+    spent: Counter[str] = Counter()
+    for task in Path("/proc/self/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        spent["librdkafka" if name.startswith("rdk:") else "python"] += int((task / "schedstat").read_text().split()[0])
+    return spent
+
+
+def run(report: Path, options: list[str]) -> int:
+    """Run the job and write what it took to `report`."""
+    stopwatch, checkpoints = Stopwatch(), Checkpoints()
+    begun: list[tuple[int, Counter[str]]] = []
+    ended: list[tuple[int, Counter[str]]] = []
+    for owner, name, stage in STAGES:
+        stopwatch.on(owner, name, stage)
+    checkpoints.watch()
+    lead, close = KafkaSource._lead, KafkaSource.close
+
+    def first_lead(source: KafkaSource) -> None:
+        if not begun:
+            begun.append((time.process_time_ns(), thread_ns()))
+            stopwatch.spent.clear()
+        lead(source)
+
+    def last_close(source: KafkaSource) -> None:
+        ended.append((time.process_time_ns(), thread_ns()))
+        close(source)
+
+    KafkaSource._lead = first_lead  # type: ignore[method-assign]
+    KafkaSource.close = last_close  # type: ignore[method-assign]
+    code = main(["run", *options])
+    checkpoints.close()
+    threads = ended[-1][1] - begun[0][1]
+    report.write_text(
+        json.dumps(
+            {
+                "process_ns": ended[-1][0] - begun[0][0],
+                "librdkafka_ns": threads["librdkafka"],
+                "stage_ns": dict(stopwatch.spent),
+                "freeze_s": checkpoints.freeze_s,
+                "pause_s": checkpoints.pause_s,
+                "checkpoint_bytes": checkpoints.bytes_,
+            }
+        )
+    )
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,153 @@
+"""The page of all metrics: what each number means and where it is found, in the words of the catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from flows.catalogue import catalogue
+from flows.cells import ACCOUNTS, Cell, Derived, Metric
+from flows.config import Config, format_duration
+from flows.connectors.prometheus import PREFIX, health_families
+from flows.health import Health
+from flows.metrics.minutes import minute_fields
+
+EVERYTHING = Config.model_validate(
+    {
+        "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "breakdowns": {
+            "breakdown": {
+                "field": "context.field",
+                "values": ["value"],
+                "of": ["events", "active_users", "sessions", "funnels"],
+            }
+        },
+    }
+)
+"""A config under which every metric has a cell with everything that a cell's name can have."""
+
+INTRODUCTION = """\
+# Every number
+
+<!-- Generated: `make docs` writes this file, a test says when it is stale. Change the catalogue, not this page. -->
+
+What Tidegauge publishes, from the catalogue in the code. A number's field in Redis is its name with what is in
+`<angle brackets>` filled in:
+
+| stands for | |
+|---|---|
+| `<window>` | one of the config's `windows`: {windows}: trailing, in 60 panes aligned to the epoch |
+| `<ratio_window>` | one of its `ratio_windows`: {ratio_windows} |
+| `<breakdown>=<value>` | a breakdown and one of its values, `other` or `unknown`; without braces: the total |
+| `<event>`, `<name>`, `<nn_step>` | an event, a funnel, a step with its number, as slugs: `02_product_added` |
+| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; counts are cumulative |
+
+A *derived* number is computed from published ones, and is absent where its denominator is 0. In Prometheus every
+series also has the label `product` and one for its breakdown; a number that is absent has no series there, and times
+are in seconds. `tidegauge schema cells --config FILE` lists every single cell and series of a config.
+"""
+
+
+def page(config: Config | None = None) -> str:
+    """Markdown for all metrics that `config` publishes; without one, for all that there are."""
+    config = config or EVERYTHING
+    parts = [INTRODUCTION.format(windows=_durations(config.windows), ratio_windows=_durations(config.ratio_windows))]
+    described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
+    for (_, panel), rows in groupby(described, key=lambda row: row[0]):
+        parts.append(
+            f"\n## {panel}\n\n" + _table(("number", "what it is", "unit", "Prometheus"), (row[1:] for row in rows))
+        )
+    parts.append(MINUTES + "".join(f"* `{field}`\n" for field in _minute_fields(config)))
+    parts.append(ACCOUNTING + "".join(f"* `accounting.{account}`\n" for account in ACCOUNTS))
+    parts.append(HEALTH + _table(("family", "what it is", "type"), _health()))
+    return "".join(parts)
+
+
+MINUTES = """
+## Minutes
+
+The final numbers of each closed minute, in hashes of their own (`tidegauge:v1:{<product>}:minute:<YYYY-MM-DDTHH:MM>Z`):
+
+"""
+ACCOUNTING = """
+## Accounting
+
+What became of the records since the beginning, in total and per partition (`accounting.consumed{partition=3}`):
+consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late.
+
+"""
+HEALTH = """
+## Health, in Prometheus only
+
+"""
+
+
+def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str, str]]:
+    """((place of the panel, panel), field, help, unit, series) of each metric."""
+    listed = catalogue(config)
+    cells: list[Cell | Derived] = [*listed.cells, *listed.derived]
+    panels: dict[str, int] = {}
+    for metric in listed.metrics():
+        place = panels.setdefault(metric.panel, len(panels))
+        own = [cell for cell in cells if cell.metric == metric]
+        derived = " *(derived)*" if isinstance(own[0], Derived) else ""
+        yield (
+            (place, metric.panel),
+            f"`{_field(metric, own, config)}`",
+            metric.help + derived,
+            metric.unit,
+            _series(metric, own, config),
+        )
+
+
+def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
+    """The pattern of the metric's fields in Redis."""
+    plain = [cell.name.partition("{")[0] for cell in cells]
+    ends = {name.rpartition(".")[2] for name in plain}
+    field = metric.name
+    for placeholder, windows in (("window", config.windows), ("ratio_window", config.ratio_windows)):
+        if ends == {format_duration(window) for window in windows}:
+            field += f".<{placeholder}>"
+            break
+    if any("{" in cell.name for cell in cells):
+        field += "{<breakdown>=<value>}"
+    return field
+
+
+def _series(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
+    """The Prometheus family, with its labels: `name="value"` where all series of the metric have that value."""
+    if metric.prometheus is None:
+        return ""
+    values: dict[str, set[str]] = {}
+    for cell in cells:
+        for label, value in cell.labels.items():
+            values.setdefault(label, set()).add(value)
+    labels = [
+        label if len(found) > 1 or label not in ("state", "stage", "kind", "transition") else f'{label}="{found.pop()}"'
+        for label, found in values.items()
+        if label not in config.breakdowns
+    ]
+    return f"`{PREFIX}{metric.prometheus}{{{','.join(labels)}}}`" if labels else f"`{PREFIX}{metric.prometheus}`"
+
+
+def _minute_fields(config: Config) -> list[str]:
+    """The fields of a minute, those of the funnels once for all."""
+    fields = [re.sub(r"^funnel\.[^.]+\.", "funnel.<name>.", field) for field in minute_fields(config)]
+    return list(dict.fromkeys(fields))
+
+
+def _health() -> Iterator[tuple[str, str, str]]:
+    """(family, help, type) of everything else on the page for Prometheus."""
+    for family in health_families(None, None, Health(redis_configured=True).read(), "product"):
+        name = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        yield f"`{family.name}{name}`", family.documentation, family.type
+
+
+def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [headings, tuple("---" for _ in headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)  # no field holds a |
+
+
+def _durations(windows: Iterable[int]) -> str:
+    return " ".join(format_duration(window) for window in windows)
