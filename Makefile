@@ -27,6 +27,10 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka tests/services.py tests/conftest.py
 
+.PHONY: docs
+docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
+	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
 	@$(PYTHON_IN_VENV) deploy/bench/bench.py $(BENCH)

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.columns import NO_TIME, Columns
-from flows.kernels import kernel
 from flows.state.container import Arrays, Container
+from schemas.compiled import compiled
 
 
 class Reading(NamedTuple):
@@ -101,7 +101,7 @@ def judge(
     return clocks, late
 
 
-@kernel
+@compiled
 def _judge(
     rows: NDArray[Any],
     lengths: NDArray[np.int64],

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.kernels import kernel
 from flows.state.container import Arrays, Container
+from schemas.compiled import compiled, inlined
 
 SMALLEST = 1024
 
@@ -104,7 +104,7 @@ class Recent(Container):
         }
 
 
-@kernel
+@compiled
 def _hash(rows: NDArray[Any], keys: NDArray[np.uint64]) -> None:
     """The key of each row; 0 for an event without messageId."""
     for i in range(len(rows)):
@@ -117,7 +117,7 @@ def _hash(rows: NDArray[Any], keys: NDArray[np.uint64]) -> None:
         keys[i] = key
 
 
-@kernel
+@inlined
 def _place(table: NDArray[np.uint64], key: np.uint64) -> np.uint64:
     """Where `key` is, or the free place where it belongs."""
     mask = np.uint64(len(table) - 1)
@@ -127,13 +127,13 @@ def _place(table: NDArray[np.uint64], key: np.uint64) -> np.uint64:
     return i
 
 
-@kernel
+@compiled
 def _insert(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
     for key in keys:
         table[_place(table, key)] = key
 
 
-@kernel
+@compiled
 def _find(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> None:
     """Mark the keys that `table` holds."""
     for i in range(len(keys)):
@@ -141,7 +141,7 @@ def _find(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.
             seen[i] = True
 
 
-@kernel
+@compiled
 def _find_or_insert(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> int:
     """Mark the keys that `table` holds and add those not seen at all; returns how many were added."""
     added = 0

@@ -27,11 +27,11 @@ from flows.clock import Reading, StreamClock, judge
 from flows.columns import NO_TIME, REASONS, Columns, Tick
 from flows.config import Config
 from flows.dedup import Recent
-from flows.kernels import kernel
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
 from flows.state.container import Container, containers
 from flows.users import Users
+from schemas.compiled import compiled
 
 ADVANCE_ROWS: Final = 8_192
 """Rows that wait before a shard advances between ticks: large enough for the compiled loops to pay."""
@@ -231,7 +231,7 @@ class Shard:
         self._accounting = arrays["accounting"].copy()
 
 
-@kernel
+@compiled
 def _hold(
     rows: NDArray[Any],
     copies: NDArray[np.bool_],
@@ -244,13 +244,13 @@ def _hold(
     admitted = 0
     for i in range(len(rows)):
         row = rows[i]
-        account = accounting[row["partition"]]
+        partition = row["partition"]
         if copies[i]:
-            account[DUPLICATE] += 1
+            accounting[partition, DUPLICATE] += 1
             continue
-        account[ACCEPTED] += 1
-        account[LATE if late[i] else ON_TIME] += 1
-        account[CLAMPED] += row["clamped"]
+        accounting[partition, ACCEPTED] += 1
+        accounting[partition, LATE if late[i] else ON_TIME] += 1
+        accounting[partition, CLAMPED] += row["clamped"]
         out = held[admitted]
         out["ts"] = row["ts"]
         out["offset"] = row["offset"]
@@ -264,7 +264,7 @@ def _hold(
     return admitted
 
 
-@kernel
+@compiled
 def _sift(
     fresh: NDArray[Any],
     waiting: NDArray[Any],
@@ -330,24 +330,24 @@ def route(poll: Columns, shards: int) -> list[NDArray[Any]]:
     """The rows of `poll` for each shard, in the order read: shard = user hash modulo `shards`."""
     dealt = np.empty_like(poll.rows)
     ends = np.zeros(shards, np.int64)
-    _deal(poll.rows, dealt, ends)
+    _deal(poll.rows, dealt, ends, np.zeros(shards, np.int64))
     return [dealt[start:end] for start, end in pairwise([0, *ends.tolist()])]
 
 
-@kernel
-def _deal(rows: NDArray[Any], dealt: NDArray[Any], ends: NDArray[np.int64]) -> None:
+@compiled
+def _deal(rows: NDArray[Any], dealt: NDArray[Any], ends: NDArray[np.int64], place: NDArray[np.int64]) -> None:
     """Write `rows` to `dealt` by shard, keeping their order within one (a counting sort); `ends` get each one's end."""
     shards = np.uint64(len(ends))
     for row in rows:
         ends[row["user"] % shards] += 1
-    place = np.zeros(len(ends), np.int64)
     for shard in range(1, len(ends)):
         place[shard] = place[shard - 1] + ends[shard - 1]
     for row in rows:
         shard = row["user"] % shards
         dealt[place[shard]] = row
         place[shard] += 1
-    ends[:] = place
+    for shard in range(len(ends)):
+        ends[shard] = place[shard]
 
 
 assert ACCOUNTS[REJECTED:] == tuple(f"rejected.{reason}" for reason in REASONS)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.kernels import kernel
 from flows.state.container import Arrays, Container
+from schemas.compiled import compiled, inlined
 
 SMALLEST = 1024
 GROWTH = 1.25
@@ -85,7 +85,7 @@ class Users(Container):
         self._index(2 * SMALLEST)
 
 
-@kernel
+@inlined
 def _place(table: NDArray[np.int32], hashes: NDArray[np.uint64], user: np.uint64) -> np.uint64:
     """Where the slot of `user` is, or the free place where it belongs.
 
@@ -98,7 +98,7 @@ def _place(table: NDArray[np.int32], hashes: NDArray[np.uint64], user: np.uint64
     return i
 
 
-@kernel
+@compiled
 def _find(
     rows: NDArray[Any],
     table: NDArray[np.int32],
@@ -120,7 +120,7 @@ def _find(
     return count
 
 
-@kernel
+@compiled
 def _reindex(table: NDArray[np.int32], hashes: NDArray[np.uint64], count: int) -> None:
     for slot in range(count):
         table[_place(table, hashes, hashes[slot])] = slot

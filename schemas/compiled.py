@@ -1,34 +1,60 @@
 """How hot loops are compiled: once, cached on disk, and without counting references to arrays.
 
-Numba counts a reference up and down around every call that passes an array, with locked instructions, and
-LLVM cannot remove them: the scanner took 125 ns for an empty record instead of 5 with it, and 460 ns for a
-full one instead of 176. Functions compiled here therefore must not create, return or keep arrays; they write
-into those that they are given. With NUMBA_DISABLE_JIT=1 they are plain Python.
+Numba counts a reference up and down around every call that passes an array, with locked instructions, and LLVM cannot
+remove them: the scanner took 125 ns for an empty record instead of 5 with it, and 460 ns for a full one instead of 176.
+Functions compiled here therefore must not create, slice, return or keep arrays; they write into those that they are
+given. With NUMBA_DISABLE_JIT=1 they are plain Python, and `function.py_func` always is.
 
-The cache of a compiled function is renewed when its own file changes, not when a file that it calls into
-does: after such a change run once with an empty NUMBA_CACHE_DIR, or delete `__pycache__`.
+Compiled code is kept on disk in a folder named after the sources it was made from: numba itself looks only at the file
+of the outermost function, so that a changed helper would leave stale callers.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, cast
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from numba import njit
-
-_OPTIONS: dict[str, Any] = {"cache": True, "_nrt": False}
+import numba
 
 Number: TypeAlias = Any
 """An int64 or uint64 in compiled loops (mixing the two gives a float), and an int for who calls them."""
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+CONSTANTS: Final = ("columns.py", "formulas.py")
+"""Files without compiled functions whose constants are compiled in."""
+
+
+def _cache_folder() -> str:
+    """A folder per version of the sources that compiled code is made from, below the user's cache."""
+    project = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for package in ("flows", "schemas"):
+        for source in sorted((project / package).rglob("*.py")):
+            text = source.read_bytes()
+            if b"compiled" in text or source.name in CONSTANTS:
+                digest.update(str(source.relative_to(project)).encode() + b"\0" + text)
+    home = os.environ.get("TIDEGAUGE_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "tidegauge"
+    )
+    return os.path.join(home, "kernels", digest.hexdigest()[:16])
+
+
+if not os.environ.get("NUMBA_CACHE_DIR"):
+    numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
+
+_OPTIONS: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy", "_nrt": False}
+"""No loop divides by a number that can be 0, so that none needs to be ready to raise."""
+
 
 def compiled(function: Function) -> Function:
     """A compiled loop that Python calls."""
-    return cast(Function, njit(**_OPTIONS)(function))
+    return cast(Function, numba.njit(**_OPTIONS)(function))
 
 
 def inlined(function: Function) -> Function:
     """A part of compiled loops, copied into each: handing over arrays costs more than most parts do."""
-    return cast(Function, njit(**_OPTIONS, forceinline=True)(function))
+    return cast(Function, numba.njit(**_OPTIONS, forceinline=True)(function))

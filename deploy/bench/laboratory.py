@@ -39,15 +39,12 @@ class Topic:
 
 
 class Laboratory:
-    """Kafka and Redis, both on the first core, and the second for whatever is measured.
+    """Kafka and Redis, both on `server_core`, and `core` for whatever is measured."""
 
-    `environment` in runs of the job is complete: a variable of the shell changes nothing that is measured but the
-    place of the caches.
-    """
-
-    def __init__(self, kafka: KafkaServer, server: RedisServer, folder: Path, core: int) -> None:
+    def __init__(self, kafka: KafkaServer, server: RedisServer, folder: Path, server_core: int, core: int) -> None:
         self.kafka = kafka
         self.redis = server
+        self.server_core = server_core
         self.core = core
         self.folder = folder
         self.log = folder / "log"
@@ -81,9 +78,7 @@ class Laboratory:
         arguments = ["--config", str(self._config_file), *options]
         if report is None:
             return processes.start("flows.app", ["run", *arguments], self.core, self.log, environment)
-        return processes.start(
-            "deploy.bench.staged", [str(report), *arguments], self.core, self.log, environment
-        )
+        return processes.start("deploy.bench.staged", [str(report), *arguments], self.core, self.log, environment)
 
     def catch_up(self, topic: Topic, *options: str, report: Path | None = None) -> Cost:
         """The job from nothing to the end of the topic: empty Redis, no checkpoint before."""
@@ -132,7 +127,7 @@ def running(server_core: int, core: int) -> Iterator[Laboratory]:
         running_kafka() as kafka,
         running_redis() as server,
     ):
-        yield Laboratory(kafka, server, Path(folder), core)
+        yield Laboratory(kafka, server, Path(folder), server_core, core)
 
 
 def say(text: str) -> None:

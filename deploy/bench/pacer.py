@@ -35,9 +35,7 @@ def bodies(stream: Stream) -> list[list[bytes]]:
     return parts
 
 
-def send(
-    bootstrap_servers: str, topic: str, stream: Stream, rate: float, seconds: float, log: Path
-) -> None:
+def send(bootstrap_servers: str, topic: str, stream: Stream, rate: float, seconds: float, log: Path) -> None:
     """Send for so long, and wait until Kafka has it all."""
     pool = bodies(stream)
     producer = Producer(

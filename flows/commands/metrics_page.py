@@ -27,6 +27,9 @@ EVERYTHING = Config.model_validate(
 )
 """A config under which every metric has a cell with everything that a cell's name can have."""
 
+KINDS = ("state", "stage", "kind", "transition")
+"""Labels that tell metrics of one family apart."""
+
 INTRODUCTION = """\
 # Every number
 
@@ -37,9 +40,9 @@ What Tidegauge publishes, from the catalogue in the code. A number's field in Re
 
 | stands for | |
 |---|---|
-| `<window>` | one of the config's `windows`: {windows}: trailing, in 60 panes aligned to the epoch |
-| `<ratio_window>` | one of its `ratio_windows`: {ratio_windows} |
-| `<breakdown>=<value>` | a breakdown and one of its values, `other` or `unknown`; without braces: the total |
+| `<window>` | one of the config's `windows` ({windows}), trailing, in 60 panes aligned to the epoch |
+| `<ratio_window>` | one of its `ratio_windows` ({ratio_windows}) |
+| `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
 | `<event>`, `<name>`, `<nn_step>` | an event, a funnel, a step with its number, as slugs: `02_product_added` |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; counts are cumulative |
 
@@ -95,7 +98,7 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
         yield (
             (place, metric.panel),
             f"`{_field(metric, own, config)}`",
-            metric.help + derived,
+            _prose(metric.help) + derived,
             metric.unit,
             _series(metric, own, config),
         )
@@ -111,7 +114,7 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
             field += f".<{placeholder}>"
             break
     if any("{" in cell.name for cell in cells):
-        field += "{<breakdown>=<value>}"
+        field += "{…}"
     return field
 
 
@@ -123,12 +126,9 @@ def _series(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
     for cell in cells:
         for label, value in cell.labels.items():
             values.setdefault(label, set()).add(value)
-    labels = [
-        label if len(found) > 1 or label not in ("state", "stage", "kind", "transition") else f'{label}="{found.pop()}"'
-        for label, found in values.items()
-        if label not in config.breakdowns
-    ]
-    return f"`{PREFIX}{metric.prometheus}{{{','.join(labels)}}}`" if labels else f"`{PREFIX}{metric.prometheus}`"
+    fixed = [f'{label}="{values.pop(label).pop()}"' for label in KINDS if len(values.get(label, ())) == 1]
+    labels = ",".join(fixed + [label for label in values if label not in config.breakdowns])
+    return f"`{PREFIX}{metric.prometheus}{{{labels}}}`" if labels else f"`{PREFIX}{metric.prometheus}`"
 
 
 def _minute_fields(config: Config) -> list[str]:
@@ -141,12 +141,17 @@ def _health() -> Iterator[tuple[str, str, str]]:
     """(family, help, type) of everything else on the page for Prometheus."""
     for family in health_families(None, None, Health(redis_configured=True).read(), "product"):
         name = {"counter": "_total", "info": "_info"}.get(family.type, "")
-        yield f"`{family.name}{name}`", family.documentation, family.type
+        yield f"`{family.name}{name}`", _prose(family.documentation), family.type
 
 
 def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [headings, tuple("---" for _ in headings), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)  # no field holds a |
+    lines = [headings, tuple("-" for _ in headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _prose(text: str) -> str:
+    """`text` so that Markdown shows it as it is, in a table, too."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _durations(windows: Iterable[int]) -> str:

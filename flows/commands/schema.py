@@ -1,4 +1,4 @@
-"""`tidegauge schema`: the contracts of events, of the configuration, and of published cells."""
+"""`tidegauge schema`: the contracts of events, of the configuration, and of published numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flows.config import Config
 from flows.config_file import config_schema, load
 from flows.mistakes import ConfigErrors
 
-HELP = "print the JSON Schema of events or of the configuration, or the table of published cells"
+HELP = "print the JSON Schema of events or of the configuration, or what is published"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("event", "config", "cells"),
+        choices=("event", "config", "cells", "metrics"),
         default="event",
-        help="event (default) and config: a JSON Schema; cells: every number that a configuration publishes",
+        help="event (default) and config: a JSON Schema; cells: every number that a configuration publishes;"
+        " metrics: what each kind of number means, as Markdown",
     )
-    parser.add_argument("--config", metavar="FILE", help="for cells: the configuration; default: all defaults")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="for cells and metrics: the configuration; default for cells: all defaults, for metrics: all there are",
+    )
     parser.add_argument(
         "--format",
         choices=("table", "json", "markdown"),
@@ -49,6 +54,11 @@ def main(args: argparse.Namespace) -> int:
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return 2
+    if args.what == "metrics":
+        from flows.commands.metrics_page import page  # here: numba takes a second to load
+
+        sys.stdout.write(page(config if args.config else None))
+        return 0
     sys.stdout.write(WRITERS[args.format](rows(config)))
     return 0
 

@@ -19,11 +19,11 @@ from flows.cells import Cell, Derived, Metric
 from flows.columns import NO_TIME
 from flows.config import Config
 from flows.formulas import ratio
-from flows.kernels import kernel
 from flows.metrics.family import Groups, Split, cell_name, events_that_count, group_of, pairs_of, window_label
 from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
+from schemas.compiled import compiled, inlined
 
 DAY_MS = 86_400_000
 ACTIVE = Metric(
@@ -108,7 +108,7 @@ class ActiveUsers:
         ]
 
 
-@kernel
+@compiled
 def _advance(
     rows: NDArray[Any],
     now: int,
@@ -137,7 +137,7 @@ def _advance(
                 _renew(ring, day, group, before, ts)
 
 
-@kernel
+@inlined
 def _renew(ring: Ring, day: NDArray[np.int64], group: int, before: int, ts: int) -> None:
     """Move one user of `group` from the time `before` (NO_TIME: from nowhere) to `ts`."""
     if before < day[0] <= ts:

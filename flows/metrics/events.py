@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from flows.cells import Cell, Derived, Metric
 from flows.config import Config
-from flows.kernels import kernel
 from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
+from schemas.compiled import compiled
 
 EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
 EVENTS_BY_NAME = Metric(
@@ -59,7 +59,7 @@ class Events:
         return []
 
 
-@kernel
+@compiled
 def _advance(
     rows: NDArray[Any], now: int, ring: Ring, lifetime: NDArray[np.int64], split: Split
 ) -> None:

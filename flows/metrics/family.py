@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flows.cells import Cell, Derived
 from flows.config import Config, format_duration, slug
-from flows.kernels import kernel
+from schemas.compiled import inlined
 
 HELD: Final = np.dtype(
     [
@@ -74,7 +74,7 @@ class Groups:
         return len(self.labels)
 
 
-@kernel
+@inlined
 def group_of(split: Split, d: int, dims: int) -> Any:
     """The group (an integer) of breakdown `d` for an event's `dims`; for d = -1 group 0."""
     if d < 0:

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from flows.cells import Cell, Derived, Metric
 from flows.config import Config, slug
 from flows.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
-from flows.kernels import kernel
 from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
 from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
-from flows.state.queue import Queue, pop, push
+from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import UserRows
 from flows.state.windows import PANES, Ring, Windows, add, move
+from schemas.compiled import compiled, inlined
 
 ATTEMPT: Final = np.dtype(
     [
@@ -115,8 +115,7 @@ class Ledger(NamedTuple):
 
     users: NDArray[Any]  # dtype ATTEMPT, by slot
     drops_at: Times  # start + window of the attempt in progress
-    converted: NDArray[np.int64]  # heap: converted attempts whose time is not up
-    converted_size: NDArray[np.int64]
+    converted: Heap  # converted attempts whose time is not up
     windows: Ring
     matured: Ring  # stands a funnel window behind
     by_age: Ring  # the funnel window itself: entries, conversions by age
@@ -164,7 +163,6 @@ class Funnel:
             self.users.rows,
             self.drops_at.times,
             self.converted.heap,
-            self.converted.size,
             self.windows.ring,
             self.matured.ring,
             self.by_age.ring,
@@ -296,7 +294,7 @@ _QUANTILES = {
 }
 
 
-@kernel
+@compiled
 def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.matured, now - rules.window)
@@ -326,30 +324,28 @@ def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Led
             if attempt["reached"] == rules.steps:
                 ledger.drops_at.at[slot] = NEVER
                 note(ledger.page, ts, rules.page_column + 1, 1)
-                row_converted = np.empty(2, np.int64)
-                row_converted[0] = drops_at
-                row_converted[1] = np.int64(attempt["dims"])
-                push(ledger.converted, ledger.converted_size, row_converted)
+                place = push(ledger.converted, drops_at)
+                ledger.converted.rows[place, 1] = np.int64(attempt["dims"])
         elif rules.latest and steps & 1 and attempt["reached"] == 1:
             _enter(attempt["dims"], drops_at - rules.window, -1, rules, ledger, split)
             attempt["dims"] = row["dims"]
             schedule(ledger.drops_at, slot, ts + rules.window)
             _enter(attempt["dims"], ts, 1, rules, ledger, split)
 
-    due = np.empty(users, np.int64)
-    for i in range(overdue(ledger.drops_at, now, users, due)):
-        _drop(ledger.users[due[i]], ledger.drops_at.at[due[i]], rules, ledger, split)
-        ledger.drops_at.at[due[i]] = NEVER
-    matured = np.empty(2, np.int64)
-    while ledger.converted_size[0] > 0 and ledger.converted[0, 0] < now:
-        pop(ledger.converted, ledger.converted_size, matured)
+    for i in range(overdue(ledger.drops_at, now, users)):
+        slot = ledger.drops_at.due[i]
+        _drop(ledger.users[slot], ledger.drops_at.at[slot], rules, ledger, split)
+        ledger.drops_at.at[slot] = NEVER
+    while due(ledger.converted, now):
+        pop(ledger.converted)
+        start = ledger.converted.top[0] - rules.window
         for d in range(-1, len(split.base)):
-            group = group_of(split, d, matured[1])
-            add(ledger.matured, matured[0] - rules.window, group * 2 + ENTERED, 1)
-            add(ledger.matured, matured[0] - rules.window, group * 2 + COMPLETED, 1)
+            group = group_of(split, d, ledger.converted.top[1])
+            add(ledger.matured, start, group * 2 + ENTERED, 1)
+            add(ledger.matured, start, group * 2 + COMPLETED, 1)
 
 
-@kernel
+@inlined
 def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book an attempt that begins at `start` (amount 1), or take it back (-1)."""
     for d in range(-1, len(split.base)):
@@ -360,7 +356,7 @@ def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, spl
         add(ledger.by_age, start, group * (1 + PANES) + ENTRIES, amount)
 
 
-@kernel
+@inlined
 def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book the step that `attempt` has just reached, and the conversion when it is the last."""
     age = ts * PANES // rules.window - start * PANES // rules.window
@@ -380,7 +376,7 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
             add(ledger.by_age, start, group * (1 + PANES) + 1 + min(age, PANES - 1), 1)
 
 
-@kernel
+@inlined
 def _drop(attempt: Any, drops_at: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book the end of an attempt that ran out of time."""
     start = drops_at - rules.window

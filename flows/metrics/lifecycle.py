@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from flows.cells import Cell, Derived, Metric
 from flows.config import Config
 from flows.formulas import user_churn_rate
-from flows.kernels import kernel
 from flows.metrics.family import cell_name, window_label
 from flows.metrics.minutes import NEW_USERS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, add, move
+from schemas.compiled import compiled, inlined
 
 UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)
@@ -145,7 +145,7 @@ class Lifecycle:
         ]
 
 
-@kernel
+@compiled
 def _advance(rows: NDArray[Any], users: int, now: int, churn_after: int, ledger: Ledger) -> None:
     move(ledger.windows, now)
     for row in rows:
@@ -161,12 +161,11 @@ def _advance(rows: NDArray[Any], users: int, now: int, churn_after: int, ledger:
             if transition == NEW:
                 note(ledger.page, ts, NEW_USERS, 1)
         schedule(ledger.churns_at, slot, ts + churn_after)
-    due = np.empty(users, np.int64)
-    for i in range(overdue(ledger.churns_at, now, users, due)):
-        _churn(ledger, due[i])
+    for i in range(overdue(ledger.churns_at, now, users)):
+        _churn(ledger, ledger.churns_at.due[i])
 
 
-@kernel
+@inlined
 def _churn(ledger: Ledger, slot: int) -> None:
     ledger.stage[slot] = CHURNED
     ledger.since_start[LOST] += 1

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from flows.cells import Cell, Derived
 from flows.columns import NO_TIME
 from flows.config import Config
-from flows.kernels import kernel
 from flows.metrics.family import events_that_count
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
+from schemas.compiled import compiled, inlined
 
 MINUTE_MS: Final = 60_000
 EVENTS, ACTIVE_USERS, NEW_USERS, SESSIONS_STARTED, SESSIONS_CLOSED, SESSIONS_BOUNCED, FUNNELS = range(7)
@@ -82,18 +82,16 @@ class MinuteBook(Container):
         self.page.head[...] = arrays["head"]
 
 
-@kernel
+@compiled
 def _turn(page: Page, head: int) -> None:
     kept = len(page.counts)
-    if head - page.head[0] >= kept:
-        page.counts[:] = 0
-    else:
-        for minute in range(page.head[0] + 1, head + 1):
-            page.counts[minute % kept] = 0
+    for minute in range(max(page.head[0], head - kept) + 1, head + 1):
+        for column in range(page.counts.shape[1]):
+            page.counts[minute % kept, column] = 0
     page.head[0] = max(page.head[0], head)
 
 
-@kernel
+@inlined
 def note(page: Page, ts: int, column: int, amount: int) -> None:
     """Count `amount` in the minute of `ts` (ms, not after the time the book stands at)."""
     minute = ts // MINUTE_MS
@@ -125,7 +123,7 @@ class Minutes:
         return []
 
 
-@kernel
+@compiled
 def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], page: Page) -> None:
     for row in rows:
         note(page, row["ts"], EVENTS, 1)

@@ -24,13 +24,13 @@ from flows.cells import Cell, Derived, Metric
 from flows.columns import PAGE, SCREEN, TRACK
 from flows.config import Config, slug
 from flows.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
-from flows.kernels import kernel
 from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
 from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
-from flows.state.queue import Queue, pop, push
+from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import PANES, Ring, Windows, add, move
+from schemas.compiled import compiled, inlined
 
 SESSION: Final = np.dtype(
     [
@@ -148,8 +148,7 @@ class Ledger(NamedTuple):
 
     users: NDArray[Any]  # dtype SESSION, by slot
     closes_at: Times  # last event + timeout of the open session
-    ended: NDArray[np.int64]  # heap: sessions that have ended at max_duration and not yet closed
-    ended_size: NDArray[np.int64]
+    ended: Heap  # sessions that max_duration has ended and that have not closed
     windows: Ring
     settling: Ring
     open: NDArray[np.int64]  # by group
@@ -193,7 +192,6 @@ class Sessions:
             self.users.rows,
             self.closes_at.times,
             self.ended.heap,
-            self.ended.size,
             self.windows.ring,
             self.settling.ring,
             self.open.values,
@@ -320,7 +318,7 @@ _QUANTILES = {
 }
 
 
-@kernel
+@compiled
 def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.settling, now)
@@ -334,17 +332,7 @@ def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Led
         user = ledger.users[slot]
         if closes_at != NEVER and (ts > closes_at or ts - user["start"] > rules.max_duration):
             if closes_at < now:
-                _close(
-                    user["start"],
-                    closes_at,
-                    user["dims"],
-                    user["events"],
-                    user["key_actions"],
-                    user["engaged"],
-                    rules,
-                    ledger,
-                    split,
-                )
+                _close_session(user, closes_at, rules, ledger, split)
             else:
                 _end_early(user, closes_at, ledger)
             closes_at = NEVER
@@ -372,28 +360,17 @@ def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Led
                 add(ledger.settling, user["start"], group_of(split, d, user["dims"]) * 2 + 1, 1)
         schedule(ledger.closes_at, slot, ts + rules.timeout)
 
-    due = np.empty(users, np.int64)
-    for i in range(overdue(ledger.closes_at, now, users, due)):
-        user = ledger.users[due[i]]
-        _close(
-            user["start"],
-            ledger.closes_at.at[due[i]],
-            user["dims"],
-            user["events"],
-            user["key_actions"],
-            user["engaged"],
-            rules,
-            ledger,
-            split,
-        )
-        ledger.closes_at.at[due[i]] = NEVER
-    ended = np.empty(ledger.ended.shape[1], np.int64)
-    while ledger.ended_size[0] > 0 and ledger.ended[0, 0] < now:
-        pop(ledger.ended, ledger.ended_size, ended)
+    for i in range(overdue(ledger.closes_at, now, users)):
+        slot = ledger.closes_at.due[i]
+        _close_session(ledger.users[slot], ledger.closes_at.at[slot], rules, ledger, split)
+        ledger.closes_at.at[slot] = NEVER
+    while due(ledger.ended, now):
+        pop(ledger.ended)
+        ended = ledger.ended.top
         _close(ended[1], ended[0], ended[2], ended[3], ended[4], ended[5], rules, ledger, split)
 
 
-@kernel
+@inlined
 def _engages(user: Any, ts: int, rules: Rules) -> bool:
     if rules.single_event:
         return bool(user["events"] > 1)
@@ -404,7 +381,7 @@ def _engages(user: Any, ts: int, rules: Rules) -> bool:
     )
 
 
-@kernel
+@compiled
 def _close(
     start: int,
     closes_at: int,
@@ -440,14 +417,27 @@ def _close(
             add(ledger.windows, closes_at, field + BUCKETS + bucket, 1)
 
 
-@kernel
+@inlined
+def _close_session(user: Any, closes_at: int, rules: Rules, ledger: Ledger, split: Split) -> None:
+    _close(
+        user["start"],
+        closes_at,
+        user["dims"],
+        user["events"],
+        user["key_actions"],
+        user["engaged"],
+        rules,
+        ledger,
+        split,
+    )
+
+
+@inlined
 def _end_early(user: Any, closes_at: int, ledger: Ledger) -> None:
     """Put a session that max_duration has cut aside until it closes."""
-    row = np.empty(ledger.ended.shape[1], np.int64)
-    row[0] = closes_at
-    row[1] = user["start"]
-    row[2] = np.int64(user["dims"])
-    row[3] = user["events"]
-    row[4] = user["key_actions"]
-    row[5] = user["engaged"]
-    push(ledger.ended, ledger.ended_size, row)
+    place = push(ledger.ended, closes_at)
+    ledger.ended.rows[place, 1] = user["start"]
+    ledger.ended.rows[place, 2] = np.int64(user["dims"])
+    ledger.ended.rows[place, 3] = user["events"]
+    ledger.ended.rows[place, 4] = user["key_actions"]
+    ledger.ended.rows[place, 5] = user["engaged"]

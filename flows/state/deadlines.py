@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.kernels import kernel
 from flows.state.container import Arrays, Container
+from schemas.compiled import compiled, inlined
 
 NEVER: Final = 2**62
 BLOCK: Final = 64
@@ -24,13 +24,14 @@ class Times(NamedTuple):
 
     at: NDArray[np.int64]  # (capacity,) ms; NEVER: none
     soonest: NDArray[np.int64]  # (capacity / 64,) no deadline of the block is before it
+    due: NDArray[np.int64]  # (capacity,) where `overdue` writes what it finds
 
 
 class Deadlines(Container):
     """`times.at[slot]`: when something falls due for a user."""
 
     def __init__(self) -> None:
-        self.times = Times(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self.times = Times(*[np.zeros(0, np.int64)] * 3)
 
     def save(self, users: int) -> Arrays:
         return {"at": self.times.at[:users]}
@@ -48,10 +49,10 @@ class Deadlines(Container):
         blocks = -(-capacity // BLOCK)
         padded = np.full(blocks * BLOCK, NEVER, np.int64)
         padded[: len(at)] = at
-        self.times = Times(padded, padded.reshape(blocks, BLOCK).min(axis=1))
+        self.times = Times(padded, padded.reshape(blocks, BLOCK).min(axis=1), np.empty_like(padded))
 
 
-@kernel
+@inlined
 def schedule(times: Times, slot: int, at: int) -> None:
     """Set the deadline of `slot` to `at` (ms)."""
     times.at[slot] = at
@@ -60,11 +61,11 @@ def schedule(times: Times, slot: int, at: int) -> None:
         times.soonest[block] = at
 
 
-@kernel
-def overdue(times: Times, now: int, users: int, due: NDArray[np.int64]) -> int:
-    """Write the slots whose deadline is before `now` (ms) into `due`; returns how many. They must be rescheduled.
+@compiled
+def overdue(times: Times, now: int, users: int) -> int:
+    """Write the slots below `users` whose deadline is before `now` (ms) into `times.due`; returns how many.
 
-    `due` has room for `users` slots.
+    Each must be given another deadline, or NEVER.
     """
     found = 0
     for block in range(-(-users // BLOCK)):
@@ -73,7 +74,7 @@ def overdue(times: Times, now: int, users: int, due: NDArray[np.int64]) -> int:
             for slot in range(block * BLOCK, block * BLOCK + BLOCK):
                 at = times.at[slot]
                 if at < now:
-                    due[found] = slot
+                    times.due[found] = slot
                     found += 1
                 elif at < soonest:
                     soonest = at

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.columns import NO_TIME
-from flows.kernels import kernel
 from flows.state.container import Arrays, Container
+from schemas.compiled import compiled, inlined
 
 KEY, TIME = range(2)
 GROUP_BITS: Final = 12
@@ -83,7 +83,7 @@ class Pairs(Container):
         self._fill(entries, len(self.latest.entries))
 
 
-@kernel
+@inlined
 def position(latest: Latest, slot: int, group: int) -> int:
     """The entry of (slot, group); a new pair starts at NO_TIME."""
     key = (slot << GROUP_BITS) | group
@@ -98,7 +98,7 @@ def position(latest: Latest, slot: int, group: int) -> int:
     return i
 
 
-@kernel
+@compiled
 def _insert(latest: Latest, entries: NDArray[np.int64]) -> None:
     for k in range(len(entries)):
         i = position(latest, entries[k, KEY] >> GROUP_BITS, entries[k, KEY] & GROUP_MASK)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.columns import NO_TIME
-from flows.kernels import kernel
 from flows.state.container import Arrays, Container
+from schemas.compiled import compiled, inlined
 
 PANES: Final = 60
 
@@ -60,7 +60,7 @@ class Windows(Container):
         self.ring.totals[...] = self.ring.panes.sum(axis=1)
 
 
-@kernel
+@compiled
 def move(ring: Ring, now: int) -> None:
     """Let every window stand at `now` (ms); what has left it is forgotten. Never moves back."""
     for w in range(len(ring.widths)):
@@ -68,20 +68,16 @@ def move(ring: Ring, now: int) -> None:
         new = now * PANES // ring.widths[w]
         if new <= head:
             continue
-        if new - head >= PANES:
-            ring.panes[w] = 0
-            ring.totals[w] = 0
-        else:
-            for pane in range(head + 1, new + 1):
-                slot = pane % PANES
-                for k in range(ring.totals.shape[1]):
-                    ring.totals[w, k] -= ring.panes[w, slot, k]
-                    ring.panes[w, slot, k] = 0
+        for pane in range(max(head + 1, new - PANES + 1), new + 1):
+            slot = pane % PANES
+            for k in range(ring.totals.shape[1]):
+                ring.totals[w, k] -= ring.panes[w, slot, k]
+                ring.panes[w, slot, k] = 0
         ring.heads[w] = new
         ring.begins[w] = -(-new * ring.widths[w] // PANES)
 
 
-@kernel
+@inlined
 def pane_of(ring: Ring, w: int, ts: int) -> int:
     """The ring position of time `ts` (ms) in window `w`, or -1 where the window no longer holds it.
 
@@ -101,7 +97,7 @@ def pane_of(ring: Ring, w: int, ts: int) -> int:
     return pane % PANES if pane > head - PANES else -1
 
 
-@kernel
+@inlined
 def add(ring: Ring, ts: int, counter: int, amount: int) -> None:
     """Count `amount` at time `ts` (ms, not after the time the windows stand at) in all windows that hold it."""
     for w in range(len(ring.widths)):

@@ -10,8 +10,7 @@ USERS = 300
 
 
 def due_at(deadlines: Deadlines, now: int, users: int = USERS) -> list[int]:
-    due = np.empty(users, np.int64)
-    return sorted(due[: overdue(deadlines.times, now, users, due)].tolist())
+    return sorted(deadlines.times.due[: overdue(deadlines.times, now, users)].tolist())
 
 
 @given(st.lists(st.tuples(st.integers(0, USERS - 1), st.integers(0, 1_000)), max_size=200), st.integers(0, 300))
