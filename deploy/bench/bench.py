@@ -16,13 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from deploy.bench import laboratory, measures, verdict  # noqa: E402
-from deploy.bench.laboratory import Laboratory, Topic, say  # noqa: E402
-from deploy.bench.processes import RunFailed  # noqa: E402
-from deploy.bench.stream import Stream  # noqa: E402
-from deploy.bench.table import Row, text, write_json  # noqa: E402
-from tests.reference import recompute  # noqa: E402
-from tests.services import ServerUnavailable  # noqa: E402
+from deploy.bench import laboratory, measures, verdict
+from deploy.bench.laboratory import Laboratory, Topic, say
+from deploy.bench.processes import RunFailed
+from deploy.bench.stream import Stream
+from deploy.bench.table import Row, text, write_json
+from tests.reference import recompute
+from tests.services import ServerUnavailable
 
 PARTS = ("catch-up", "stages", "users", "paced")
 SHOWN = 20  # wrong numbers that are listed
@@ -143,9 +143,8 @@ def main(given: Sequence[str] | None = None) -> int:
         Row("compared with the reference", "wrong numbers", len(wrong), "", "<= 0"),
     ]
     print(text(rows))
-    print(
-        f"\n{time.monotonic() - began:.0f} s; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; 2 cores used of {len(cores)}"
-    )
+    took = time.monotonic() - began
+    print(f"\n{took:.0f} s; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {len(cores)} cores")
     if options.json:
         about = {
             "machine": {"cpu": _processor(), "python": platform.python_version(), "load_before": load},

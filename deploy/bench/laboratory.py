@@ -49,6 +49,7 @@ class Laboratory:
         self.folder = folder
         self.log = folder / "log"
         self.config: Config = stream.config()
+        self.checkpoints: list[tuple[int, int]] = []  # known users and bytes, as measured so far
         self._config_file = write_config(folder / "config.yaml", self.config)
         self._client = redis.Redis.from_url(server.url, decode_responses=True)
 

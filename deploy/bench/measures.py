@@ -76,8 +76,8 @@ class CatchUp:
 
 def catch_up(run: CatchUp) -> list[Row]:
     """Speed per core, and beside the yardsticks of the same run."""
-    section = f"catch-up, {run.topic.stream.users:,} users, {run.topic.events:,} events"
     run.run(MODES)
+    section = f"catch-up, {run.topic.stream.users:,} users, {run.topic.events:,} events"
     bare, decode, job = (run.slope(mode) for mode in MODES)
     return [
         Row(section, "bare consume loop: CPU", bare.cpu_ns, "ns/event"),
@@ -113,11 +113,19 @@ def stages(laboratory: Laboratory, topic: Topic) -> list[Row]:
 
 
 def _checkpoints(laboratory: Laboratory, topic: Topic, told: dict[str, Any]) -> list[Row]:
-    known = int(laboratory.live()["users.known"])
+    known, size = int(laboratory.live()["users.known"]), told["checkpoint_bytes"][-1]
     section = f"checkpoints, {known:,} known users"
-    return [
+    rows = [
         Row(section, "checkpoint size", max(told["checkpoint_bytes"]) / 1e6, "MB"),
-        Row(section, "checkpoint per known user", told["checkpoint_bytes"][-1] / known, "B", "<= 120"),
+        Row(section, "checkpoint per known user", size / known, "B"),
+    ]
+    if laboratory.checkpoints:  # what does not grow with the users falls out
+        fewer, smaller = laboratory.checkpoints[0]
+        each = (size - smaller) / (known - fewer)
+        rows.append(Row(section, f"checkpoint per user beyond {fewer:,}", each, "B", "<= 120"))
+    laboratory.checkpoints.append((known, size))
+    return [
+        *rows,
         Row(section, "freezing all shards, longest", max(told["freeze_s"]) * 1000, "ms", "<= 250"),
         Row(section, "until the source is asked again, longest", max(told["pause_s"]) * 1000, "ms"),
     ]
@@ -125,8 +133,8 @@ def _checkpoints(laboratory: Laboratory, topic: Topic, told: dict[str, Any]) -> 
 
 def users(laboratory: Laboratory, run: CatchUp, base_ns: float | None) -> list[Row]:
     """The job with another number of users: CPU, memory, checkpoints."""
-    section = f"{run.topic.stream.users:,} users, {run.topic.events:,} events"
     run.run(["job"])
+    section = _size(run)
     job = run.slope("job")
     rows = [Row(section, "tidegauge: CPU", job.cpu_ns, "ns/event")]
     if base_ns is not None:
@@ -134,10 +142,14 @@ def users(laboratory: Laboratory, run: CatchUp, base_ns: float | None) -> list[R
     return rows + memory(run) + [row for row in stages(laboratory, run.topic) if row.section.startswith("checkpoints")]
 
 
+def _size(run: CatchUp) -> str:
+    return f"{run.topic.stream.users:,} users, {run.topic.events:,} events"
+
+
 def memory(run: CatchUp) -> list[Row]:
     """Peak memory of the job."""
     known = run.topic.stream.users
-    section = f"{known:,} users, {run.topic.events:,} events"
+    section = _size(run)
     bar = "<= 600" if known == 1_000_000 else ""
     return [
         Row(section, "peak memory of the process", run.peak_bytes() / 1e6, "MB", bar),

@@ -2,10 +2,10 @@
 
     python -m deploy.bench.pacer BOOTSTRAP TOPIC PARTITIONS USERS RATE SECONDS LOG
 
-Every `BEAT_MS` a batch is due, in equal parts for all partitions, with the due time as the events' own time; ages count
-from there, which is a little before Kafka's CreateTime. A sender that falls behind makes the numbers worse, not the load
-lighter. LOG gets a line per batch as soon as it
-is handed to the producer: due time (ms), and how many records each partition has by then.
+Every `BEAT_MS` a batch is due, in equal parts for all partitions, with the due time as the events' own time;
+ages count from there, which is a little before Kafka's CreateTime. A sender that falls behind makes the numbers
+worse, not the load lighter. LOG gets a line per batch as soon as it is handed to the producer: due time (ms), and
+how many records each partition has by then.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def bodies(stream: Stream) -> list[list[bytes]]:
     for chunk in stream.chunks(0, max(BODIES, stream.users)):
         for value, partition in zip(chunk.values, chunk.partitions, strict=True):
             middle, found, tail = value.partition(b'"timestamp":"20')
-            if found and middle.startswith(b'{"messageId":"') and value.endswith(b"}}"):
+            if found and middle.startswith(b'{"messageId":"') and b'"userId"' in middle and tail.endswith(b"}}"):
                 type_and_user = middle[middle.index(b'"type"') :]
                 parts[partition].append(type_and_user + tail[tail.index(b'"context"') :])
     return parts

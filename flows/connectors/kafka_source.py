@@ -202,6 +202,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
     def _lead(self) -> None:
         reader = self._reader
         assert reader is not None  # list_parts() comes before build_part()
+        self._ticker.beat()
         if self._new:
             start = "earliest" if self._resumed else self._settings.start
             reader.add(self._new, start=start, to_end=self._until_end)
@@ -223,12 +224,14 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             return items
         if raw := reader.take(number, self._ticker.stamp()):
             items.append(raw)
-        if leads:
-            if tick := self._ticker.due():
-                items.append(tick)
-                self._observe(reader)
-            if self._until_end and self._living == {number} and reader.finished(number):
-                self.outcome = "finished"
+        # The last part ticks, when all have handed on what the round's poll brought: no record that is there already
+        # may come behind the time that the tick carries. Towards an end it carries none, and the leader lives longest.
+        ticks = leads if self._until_end else number == max(self._living)
+        if ticks and (tick := self._ticker.due()):
+            items.append(tick)
+            self._observe(reader)
+        if leads and self._until_end and self._living == {number} and reader.finished(number):
+            self.outcome = "finished"
         return items
 
     def _finished(self, number: int) -> bool:

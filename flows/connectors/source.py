@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from flows.columns import Tick
 
@@ -18,11 +18,21 @@ class SourceError(RuntimeError):
     """The input cannot be read (on); the message is one sentence for the operator."""
 
 
-class Ticker:
-    """Numbers the ticks of one process from 1 and says when the next is due.
+STALL_MS: Final = 500
+"""Rounds come every few milliseconds; after a longer pause the process was stopped, or the machine asleep."""
 
-    `timed=False` (replay, --until-end): ticks still come by the wall, for progress, but carry no time, so
-    that nothing they measure can depend on it.
+GRACE_MS: Final = 1_000
+"""How long records that have waited through a stall may take to come in."""
+
+
+class Ticker:
+    """Numbers the ticks of one process from 1, says when the next is due, and what time is handed on.
+
+    After a stall that time stands still for a moment, until what has waited in Kafka meanwhile has come in: else the
+    stream clock would run ahead of records that nobody has had a chance to read, and make them late.
+
+    `timed=False` (replay, --until-end): ticks still come by the wall, for progress, but carry no time, so that nothing
+    they measure can depend on it.
     """
 
     def __init__(
@@ -32,15 +42,30 @@ class Ticker:
         self._timed = timed
         self._monotonic = monotonic
         self._number = 0
-        self._next_ms = self.now_ms() + interval_ms
+        self._beat_ms = self.now_ms()
+        self._held_ms = self._beat_ms  # the time handed on until `_held_until_ms`
+        self._held_until_ms = self._beat_ms
+        self._next_ms = self._beat_ms + interval_ms
 
     def now_ms(self) -> int:
         """This process' monotonic clock."""
         return int(self._monotonic() * 1000)
 
+    def beat(self) -> None:
+        """Call once a round, before polling: notices stalls."""
+        now_ms = self.now_ms()
+        if now_ms - self._beat_ms > STALL_MS:
+            if self._beat_ms >= self._held_until_ms:
+                self._held_ms = self._beat_ms
+            self._held_until_ms = now_ms + GRACE_MS
+        self._beat_ms = now_ms
+
     def stamp(self) -> int | None:
         """The clock as it is handed on: None where time moves with the events only."""
-        return self.now_ms() if self._timed else None
+        if not self._timed:
+            return None
+        now_ms = self.now_ms()
+        return self._held_ms if now_ms < self._held_until_ms else now_ms
 
     def due(self) -> Tick | None:
         """The next tick, once its time has come; ticks missed meanwhile are not made up for."""

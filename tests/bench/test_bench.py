@@ -1,0 +1,46 @@
+"""The bench itself, at sizes that prove it runs and nothing about speed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.bench import bench
+from deploy.bench.stream import Stream
+from tests.reference import Record
+
+TINY = ["--events", "6000", "--users", "500", "--more-users", "--repeats", "1", "--compared", "3000"]
+
+
+@pytest.fixture(autouse=True)
+def servers(kafka_jars: None, redis_server: object) -> None:
+    """What the bench starts can be started here."""
+
+
+def test_every_part_runs_and_the_results_are_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results.json"
+    assert bench.main([*TINY, "--paced-rate", "2000", "--paced-seconds", "2", "--json", str(results)]) == 0
+    written = json.loads(results.read_text())
+    values = {row["name"]: row["value"] for row in written["rows"]}
+    assert values["wrong numbers"] == 0
+    assert values["events published after it, of those sent"] == 100
+    assert values["freshness max"] is not None
+    assert values["checkpoint size"] > 0
+    assert {"ratio to the bare consume loop", "peak memory per known user", "decode", "measure: sessions"} <= set(
+        values
+    )
+    assert "ratio to the bare consume loop" in capsys.readouterr().out
+
+
+def test_a_fast_wrong_answer_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The reference is shown a stream that differs from the one in Kafka by its last accepted event."""
+    records = Stream.records
+
+    def one_event_less(stream: Stream, count: int) -> list[Record]:
+        return records(stream, count)[:-1]
+
+    monkeypatch.setattr(Stream, "records", one_event_less)
+    assert bench.main([*TINY, "--only", "stages"]) == 1
+    assert "WRONG" in capsys.readouterr().out
