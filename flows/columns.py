@@ -74,9 +74,7 @@ class Columns:
     rejected: NDArray[np.int64]  # by reason, shape (len(REASONS),)
     excluded: int  # valid events that the config leaves out
     caught_up: bool  # the partition was read to its end with this poll
-    monotonic_ms: (
-        int | None
-    )  # the reader's monotonic clock at the poll; None: time moves with the events only
+    monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
 
     def without_rows(self) -> Columns:
         """What is true of the poll as a whole."""

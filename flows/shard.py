@@ -27,9 +27,10 @@ from flows.clock import Reading, StreamClock, judge
 from flows.columns import NO_TIME, REASONS, Columns, Tick
 from flows.config import Config
 from flows.dedup import Recent
+from flows.limits import Limits
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
-from flows.state.container import Container, containers
+from flows.state.container import Arrays, Container, containers
 from flows.users import Users
 from schemas.compiled import compiled
 
@@ -50,18 +51,18 @@ class Partial:
     as_of_ms: int  # T, NO_TIME before the first event; the same in every shard
     watermark_ms: int
     values: NDArray[np.int64]  # in the order of catalogue(config).cells
-    minutes: dict[
-        int, NDArray[np.int64]
-    ]  # closed since the last tick: epoch ms -> one count per minute field
+    minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
 
 
 class Shard:
-    """The users whose hash is one number modulo `config.shards`; at most `max_users` of them."""
+    """The users whose hash is one number modulo `config.shards`; `limits.users_per_shard` of them at most."""
 
-    def __init__(self, config: Config, max_users: int = 2**31 - 1) -> None:
+    def __init__(self, config: Config, limits: Limits | None = None) -> None:
         self._config = config
-        self._max_users = max_users
+        limits = limits or Limits()
+        self._max_users = limits.users_per_shard
+        self._max_held = limits.held_per_shard
         self.clock = StreamClock()
         self.recent = Recent(config.dedup_horizon)
         self.users = Users()
@@ -133,6 +134,7 @@ class Shard:
         self._waiting.clear()
         self._waiting_rows = 0
         clocks, late = judge(rows, lengths, readings, self._config.lateness)
+        late[max(0, self._max_held - self.held_rows) :] = True  # no room to wait: they count as late, seen by all
         copies = self.recent.copies(rows, clocks)
         slots = self.users.slots(rows)  # a copy's user is known already
         self._make_room()
@@ -202,6 +204,9 @@ class Shard:
     def freeze(self) -> bytes:
         """The whole state; see `checkpoint.pack`."""
         self._admit()
+        return pack(self._arrays(), self._config)
+
+    def _arrays(self) -> Arrays:
         arrays = {
             f"{name}/{key}": array
             for name, container in self._parts().items()
@@ -210,11 +215,11 @@ class Shard:
         arrays["held"] = self._held
         arrays["fresh"] = np.concatenate([np.zeros(0, HELD), *self._fresh])
         arrays["accounting"] = self._accounting
-        return pack(arrays, self._config)
+        return arrays
 
     def thaw(self, frozen: bytes) -> None:
         """Take back what `freeze` gave; raises CheckpointError when it was made by another config or version."""
-        arrays = unpack(frozen, self._config)
+        arrays = unpack(frozen, self._config, layout=self._arrays())
         count = len(arrays["users/hashes"])
         while self.users.capacity < count:
             self.users.resize(self.users._grown(count))
@@ -320,10 +325,12 @@ def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
         rows = rows[np.argsort(partitions.astype(np.uint16), kind="stable")]
     times = rows["ts"] - rows["ts"].min()
     if len(rows) >= 1 << POSITION_BITS or times.max() >= 1 << (62 - POSITION_BITS):
-        return rows[np.argsort(times, kind="stable")]
+        ordered: NDArray[Any] = rows[np.argsort(times, kind="stable")]
+        return ordered
     keys = (times << POSITION_BITS) | np.arange(len(rows))
     keys.sort()
-    return rows[keys & ((1 << POSITION_BITS) - 1)]
+    ordered = rows[keys & ((1 << POSITION_BITS) - 1)]
+    return ordered
 
 
 def route(poll: Columns, shards: int) -> list[NDArray[Any]]:

@@ -14,7 +14,7 @@ import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from flows.connectors.kafka_reader import _TUNED
-from flows.settings import Limits
+from flows.limits import Limits
 
 POLL = 10_000
 

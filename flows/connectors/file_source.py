@@ -21,8 +21,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.columns import Tick
 from flows.connectors.source import Outcome, SourceError, Ticker
+from flows.limits import Limits
 from flows.records import Raw
-from flows.settings import Limits
 
 Item = Raw | Tick
 Progress = Callable[[int, int | None], None]
@@ -97,9 +97,7 @@ class FileSource(FixedPartitionedSource[Item, int]):
         """One name per partition."""
         return [f"{number:05d}" for number in range(self._partitions)]
 
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: int | None
-    ) -> StatefulSourcePartition[Item, int]:
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> StatefulSourcePartition[Item, int]:
         """A part that begins at its line `resume_state`."""
         number = int(for_part)
         self._next_offset[number] = resume_state or 0

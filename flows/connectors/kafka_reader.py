@@ -33,9 +33,7 @@ from flows.settings import Settings
 
 Lost = Literal["stop", "earliest", "latest"]
 
-_IDLE_SECONDS: Final = (
-    0.010  # polls are this far apart at the live edge, so that a trickle is not handled one by one
-)
+_IDLE_SECONDS: Final = 0.010  # polls are this far apart at the live edge, so that a trickle is not handled one by one
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _COMMIT_SECONDS: Final = 5.0
@@ -169,9 +167,7 @@ class Reader:
             raise SourceError(str(error)) from error
         return self.partitions
 
-    def add(
-        self, offsets: Mapping[int, int | None], *, start: Literal["earliest", "latest"], to_end: bool
-    ) -> None:
+    def add(self, offsets: Mapping[int, int | None], *, start: Literal["earliest", "latest"], to_end: bool) -> None:
         """Begin to read these partitions at their next offsets; None: nothing is known yet, so at `start`."""
         added = []
         for number, offset in sorted(offsets.items()):
@@ -394,9 +390,7 @@ class Reader:
         again = [TopicPartition(self.topic, part.number) for part in parts if part.number in assigned]
         if again:
             self._consumer.incremental_unassign(again)
-        self._consumer.incremental_assign(
-            [TopicPartition(self.topic, part.number, part.fetched) for part in parts]
-        )
+        self._consumer.incremental_assign([TopicPartition(self.topic, part.number, part.fetched) for part in parts])
         for part in parts:
             part.held = False
 
@@ -458,9 +452,7 @@ class Reader:
                     del self._to_commit[one.partition]
         elif not self._commit_failed:
             self._commit_failed = True
-            _logger.warning(
-                "offsets cannot be committed for lag tools (nothing else needs them): %s", problem.str()
-            )
+            _logger.warning("offsets cannot be committed for lag tools (nothing else needs them): %s", problem.str())
 
 
 def _offset(message: Message) -> int:

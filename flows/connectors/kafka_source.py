@@ -146,9 +146,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         if resume_state is not None:
             version, topic, offset = resume_state
             if version != STATE_VERSION:
-                self._fail(
-                    SourceError(f"the checkpoint's offsets are of version {version}, this is {STATE_VERSION}")
-                )
+                self._fail(SourceError(f"the checkpoint's offsets are of version {version}, this is {STATE_VERSION}"))
             elif topic != self._settings.topic:
                 self._fail(
                     SourceError(
@@ -250,9 +248,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                 f"topic {self._settings.topic} has {count} partitions, it had {reader.partitions}: it was "
                 f"made anew; start with an empty state folder to count from scratch"
             )
-        _logger.warning(
-            "topic %s has grown from %d to %d partitions", self._settings.topic, reader.partitions, count
-        )
+        _logger.warning("topic %s has grown from %d to %d partitions", self._settings.topic, reader.partitions, count)
         self.outcome = "partitions_changed"
 
     def _observe(self, reader: Reader) -> None:

@@ -35,9 +35,7 @@ class Ticker:
     they measure can depend on it.
     """
 
-    def __init__(
-        self, interval_ms: int, *, timed: bool, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, interval_ms: int, *, timed: bool, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._interval_ms = interval_ms
         self._timed = timed
         self._monotonic = monotonic

@@ -26,9 +26,7 @@ from flows.state.windows import Ring, Windows, move, pane_of
 from schemas.compiled import compiled, inlined
 
 DAY_MS = 86_400_000
-ACTIVE = Metric(
-    "active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users"
-)
+ACTIVE = Metric("active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users")
 TODAY = Metric(
     "active_users.day",
     "Distinct users with an event today (product's time zone).",
@@ -52,9 +50,7 @@ class ActiveUsers:
         self.windows = Windows(config.windows, len(self._groups))
         self.last = UserRows(np.int64, fill=NO_TIME)
         self.shown = Pairs()
-        self.day = Counters(
-            1 + len(self._groups)
-        )  # local midnight (ms), then by group the users active since
+        self.day = Counters(1 + len(self._groups))  # local midnight (ms), then by group the users active since
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         midnight = self._midnight(now_ms)
@@ -87,10 +83,7 @@ class ActiveUsers:
                 Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
                 for window, group in pairs_of(self._config.windows, self._groups)
             ),
-            *(
-                Cell(cell_name("active_users.day", None, group), TODAY, group)
-                for group in self._groups.labels
-            ),
+            *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
         ]
 
     def derived(self) -> list[Derived]:

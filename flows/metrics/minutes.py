@@ -54,9 +54,7 @@ class MinuteBook(Container):
         self.page = Page(
             np.zeros((kept, len(minute_fields(config))), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64)
         )
-        self._reported = (
-            NO_TIME // MINUTE_MS
-        )  # minutes below were given out; not saved: after a restart all are again
+        self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
 
     def turn(self, now_ms: int) -> None:
         """Let the minute of `now_ms` be the newest; what is older than the history is forgotten."""

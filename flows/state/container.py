@@ -35,7 +35,5 @@ class Container:
 def containers(owner: object) -> dict[str, Container]:
     """The containers among the public attributes of `owner`, by name, in order of their definition."""
     return {
-        name: value
-        for name, value in vars(owner).items()
-        if isinstance(value, Container) and not name.startswith("_")
+        name: value for name, value in vars(owner).items() if isinstance(value, Container) and not name.startswith("_")
     }

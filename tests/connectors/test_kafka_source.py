@@ -20,8 +20,9 @@ from flows.columns import NO_TIME, Tick
 from flows.connectors.embedded import FETCH_REQUEST, EmbeddedKafka
 from flows.connectors.kafka_source import KafkaSource, part_name
 from flows.connectors.source import SourceError, Ticker
+from flows.limits import Limits
 from flows.records import Raw
-from flows.settings import Limits, Settings
+from flows.settings import Settings
 from tests.connectors.driving import Rounds, raws, run_flow
 from tests.services import wait_until
 

@@ -55,9 +55,7 @@ def judge(
     return Judgement(max(ends) if ends else None, accepted, on_time, accounting)
 
 
-def stream_clock_after_each(
-    records: Sequence[Record], readings: Sequence[Event | Rejection]
-) -> list[int | None]:
+def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Event | Rejection]) -> list[int | None]:
     """T after each record; None while a lagging partition has no clock yet.
 
     "Each Kafka partition has a clock: the largest accepted event time read from it. ... `T` = the smallest
@@ -71,9 +69,7 @@ def stream_clock_after_each(
     for record, reading in zip(records, readings, strict=True):
         unread[record.partition] -= 1
         if isinstance(reading, Event) and not reading.excluded:
-            partition_clocks[record.partition] = max(
-                reading.ts, partition_clocks.get(record.partition, reading.ts)
-            )
+            partition_clocks[record.partition] = max(reading.ts, partition_clocks.get(record.partition, reading.ts))
         lagging = [partition for partition, left in unread.items() if left > 0]
         if all(partition in partition_clocks for partition in lagging) and partition_clocks:
             if lagging:
@@ -115,9 +111,7 @@ def which_are_copies(
     return copies
 
 
-def which_are_late(
-    readings: Sequence[Event | Rejection], clocks: Sequence[int | None], lateness_ms: int
-) -> list[bool]:
+def which_are_late(readings: Sequence[Event | Rejection], clocks: Sequence[int | None], lateness_ms: int) -> list[bool]:
     """D3: "late iff ts < max(W when its poll is read, its own partition's running clock - lateness), the
     running clock taken over the accepted, not excluded events before it in that partition (duplicates move it
     too)".
@@ -129,12 +123,8 @@ def which_are_late(
         is_late = False
         if isinstance(reading, Event) and not reading.excluded:
             own_clock = partition_clocks.get(reading.partition)
-            is_late = any(
-                clock is not None and reading.ts < clock - lateness_ms for clock in (stream_clock, own_clock)
-            )
-            partition_clocks[reading.partition] = max(
-                reading.ts, reading.ts if own_clock is None else own_clock
-            )
+            is_late = any(clock is not None and reading.ts < clock - lateness_ms for clock in (stream_clock, own_clock))
+            partition_clocks[reading.partition] = max(reading.ts, reading.ts if own_clock is None else own_clock)
         late.append(is_late)
         stream_clock = clock_after
     return late

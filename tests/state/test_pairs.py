@@ -27,6 +27,5 @@ def test_each_pair_has_its_own_time(shown: list[tuple[int, int, int]]) -> None:
         if slot >= 30:
             assert pairs.latest.entries[position(pairs.latest, slot - 30, group), TIME] == time
     assert pairs.count_since(500, 13).tolist() == [
-        sum(slot >= 30 and key == group and time >= 500 for (slot, key), time in latest.items())
-        for group in range(13)
+        sum(slot >= 30 and key == group and time >= 500 for (slot, key), time in latest.items()) for group in range(13)
     ]
