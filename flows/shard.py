@@ -329,8 +329,15 @@ def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
         return ordered
     keys = (times << POSITION_BITS) | np.arange(len(rows))
     keys.sort()
-    ordered = rows[keys & ((1 << POSITION_BITS) - 1)]
+    ordered = np.empty_like(rows)
+    _gather(rows, keys, ordered)
     return ordered
+
+
+@compiled
+def _gather(rows: NDArray[Any], keys: NDArray[np.int64], ordered: NDArray[Any]) -> None:
+    for i in range(len(keys)):
+        ordered[i] = rows[keys[i] & ((1 << POSITION_BITS) - 1)]
 
 
 def route(poll: Columns, shards: int) -> list[NDArray[Any]]:

@@ -66,11 +66,10 @@ class MinuteBook(Container):
         kept = len(self.page.counts)
         first = max(self._reported, end - kept + 1)
         self._reported = max(self._reported, end)
-        return {
-            minute * MINUTE_MS: self.page.counts[minute % kept].copy()
-            for minute in range(first, end)
-            if self.page.counts[minute % kept].any()
-        }
+        minutes = np.arange(first, end)
+        counts = self.page.counts[minutes % kept]
+        eventful = counts.any(axis=1)
+        return dict(zip((minutes[eventful] * MINUTE_MS).tolist(), counts[eventful], strict=True))
 
     def save(self, users: int) -> Arrays:
         return {"counts": self.page.counts, "head": self.page.head}
