@@ -29,8 +29,9 @@ def pack(arrays: Mapping[str, NDArray[Any]], config: Config) -> bytes:
         "arrays": [[name, array.dtype.descr, array.shape] for name, array in arrays.items()],
     }
     encoded = json.dumps(header).encode()
-    parts = [MAGIC, len(encoded).to_bytes(4, "little"), encoded]
-    return b"".join(parts + [np.ascontiguousarray(array).tobytes() for array in arrays.values()])
+    # Joined straight from the arrays' memory: a copy less of everything, while the flow stands still.
+    contents = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays.values()]
+    return b"".join([MAGIC, len(encoded).to_bytes(4, "little"), encoded, *contents])
 
 
 def unpack(frozen: bytes, config: Config, layout: Mapping[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
