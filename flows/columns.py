@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.event import TYPES
+
 NO_TIME: Final = -(2**62)
 """A time that has not happened: older than every event, and far enough from the edge to add to."""
 
@@ -22,7 +24,7 @@ PAGE: Final = 2
 SCREEN: Final = 3
 GROUP: Final = 4
 ALIAS: Final = 5
-KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
+KINDS: Final = TYPES
 """The values of an event's `type`; the position is the row's `kind`."""
 
 REASONS: Final = (

@@ -158,17 +158,13 @@ class Shard:
         watermark = now - self._config.lateness
         self.recent.forget(now)
         fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
-        arrived = np.empty(len(fresh), HELD)
-        ahead = np.empty(len(fresh), HELD)
-        held = np.empty(len(fresh) + len(self._held), HELD)
-        passed = np.empty(len(fresh) + len(self._held), HELD)
-        counts = _sift(fresh, self._held, now, watermark, arrived, ahead, held, passed)
-        self._fresh = [ahead[: counts[1]].copy()] if counts[1] else []
-        self._held = held[: counts[2]].copy()
+        arrived, ahead = sift(fresh, now + 1, keep_late=True)
+        self._fresh = [ahead] if len(ahead) else []
+        passed, self._held = sift(np.concatenate([self._held, arrived]), watermark, keep_late=False)
         self._unused_rows = 0
         for family in self._arrival:
-            family.advance(arrived[: counts[0]], self.users.count, now)
-        released = _in_order(passed[: counts[3]])
+            family.advance(arrived, self.users.count, now)
+        released = _in_order(passed)
         self.book.turn(watermark)
         for family in self._ordered:
             family.advance(released, self.users.count, watermark)
@@ -269,45 +265,32 @@ def _hold(
     return admitted
 
 
+def sift(rows: NDArray[Any], before: int, *, keep_late: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The `rows` (dtype HELD) earlier than the time `before` (ms), and the others; see `_sift`."""
+    earlier, others = np.empty_like(rows), np.empty_like(rows)
+    counts = _sift(rows, before, keep_late, earlier, others)
+    return earlier[: counts[0]].copy(), others[: counts[1]].copy()
+
+
 @compiled
 def _sift(
-    fresh: NDArray[Any],
-    waiting: NDArray[Any],
-    now: int,
-    watermark: int,
-    arrived: NDArray[Any],
-    ahead: NDArray[Any],
-    held: NDArray[Any],
-    passed: NDArray[Any],
-) -> tuple[int, int, int, int]:
-    """Deal rows out by how far time has come; returns how many went to each of the last four.
+    rows: NDArray[Any], before: int, keep_late: bool, earlier: NDArray[Any], others: NDArray[Any]
+) -> tuple[int, int]:
+    """Deal `rows` out to those `earlier` than the time `before` and the `others`; returns how many went to each.
 
-    `fresh` rows go to `arrived` or `ahead` of `now`; those arrived on time, and the `waiting`, to `held` or `passed`.
+    Late rows are left out unless `keep_late`.
     """
-    a = b = c = d = 0
-    for row in waiting:
-        if row["ts"] < watermark:
-            passed[d] = row
-            d += 1
+    a = b = 0
+    for row in rows:
+        if row["late"] and not keep_late:
+            continue
+        if row["ts"] < before:
+            earlier[a] = row
+            a += 1
         else:
-            held[c] = row
-            c += 1
-    for row in fresh:
-        if row["ts"] > now:
-            ahead[b] = row
+            others[b] = row
             b += 1
-            continue
-        arrived[a] = row
-        a += 1
-        if row["late"]:
-            continue
-        if row["ts"] < watermark:
-            passed[d] = row
-            d += 1
-        else:
-            held[c] = row
-            c += 1
-    return a, b, c, d
+    return a, b
 
 
 POSITION_BITS: Final = 22
