@@ -273,17 +273,22 @@ def test_records_deleted_while_the_job_runs_are_noticed_and_those_received_befor
 ) -> None:
     bench.topic(2, p0=numbered(4), p1=numbered(1))
     pace = HandDrivenPace()
-    source = bench.source(replace(bench.settings, on_lost_offset="earliest"), pace=pace)
+    settings = replace(bench.settings, on_lost_offset="earliest", limits=Limits(poll_records=1))
+    source = bench.source(settings, pace=pace)
     rounds = Rounds(source).until(Rounds.caught_up)
-    # Partition 0 is held back while partition 1 lags, and retention overtakes it.
+    # Partition 0 is held back while partition 1 lags, with one record waiting, and retention overtakes it.
     blocked = Blocked(source, 1)
     pace.clocks = {0: 10_000_000, 1: 0}
     rounds.until(lambda rounds: not rounds.raws[-1].caught_up)
-    bench.produce(0, numbered(4, 4))
+    bench.produce(0, numbered(1, 4))
+    reader = source._reader
+    assert reader is not None
+    rounds.until(lambda rounds: reader._parts[0].paused)
+    bench.produce(0, numbered(3, 5))
     bench.kafka.delete_records(TOPIC, 0, 6)
     blocked.end()
-    rounds.until(lambda rounds: rounds.records() == 7)
-    assert rounds.values(0) == [*numbered(4), *numbered(2, 6)]
+    rounds.until(lambda rounds: rounds.records() == 8)
+    assert rounds.values(0) == [*numbered(5), *numbered(2, 6)]
 
 
 # Ticks
