@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_TIME, REASONS, TRACK, Columns
-from flows.config import Config, slug
-from flows.hashing import id_hash, id_hash_of, xxh64
+from flows.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, STATE, TRACK, Columns
+from flows.config import Config, Subscriptions, slug
+from flows.hashing import id_hash, id_hash_of, id_hashes, xxh64
 from flows.records import Raw, Rejected
 from flows.settings import Limits
 from schemas import event as rules
@@ -25,6 +25,7 @@ from schemas import scan
 from schemas.compiled import Number, compiled, inlined
 from schemas.decode import Decoder, Scanned, is_event_name, scalar_text, string_of
 from schemas.event import Container, Event, Problem
+from schemas.subscription import STATUSES, State, Terms, read_state
 from schemas.timestamps import NOT_READ, number_ms_at, text_ms_at
 
 FIRST_MS: Final = 946_684_800_000
@@ -356,6 +357,19 @@ def _read(
 
 
 @compiled
+def _with_state(
+    states: NDArray[np.uint8], rows: NDArray[np.void], carries: NDArray[np.bool_], found: NDArray[np.int64]
+) -> Number:
+    """List the accepted records whose event code `carries` a state in `found`; returns how many."""
+    count = 0
+    for record in range(len(states)):
+        if states[record] == _ROW and carries[rows[record]["code"]] and rows[record]["kind"] == TRACK:
+            found[count] = record
+            count += 1
+    return count
+
+
+@compiled
 def _close_ranks(states: NDArray[np.uint8], rows: NDArray[np.void]) -> tuple[Number, Number, Number]:
     """Move the rows of accepted records together and set their clocks.
 
@@ -403,6 +417,7 @@ class Intake:
         self._codes = np.zeros(_SPELLINGS, np.int32)
         self._new = np.zeros((_NEW_SPELLINGS, 4), np.int32)  # slot, salt, begin, end
         self._counts = np.zeros(2, np.int64)  # listed in _new; used in the table
+        self._states = None if config.subscriptions is None else _States(config, config.subscriptions)
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -428,7 +443,12 @@ class Intake:
             else:
                 states[index] = _ROW
                 rows[index] = outcome
+        carried: dict[int, State] = {}
+        if self._states is not None:
+            carried = self._states.read(raw, states, rows, rejected, self._limit_bytes)
+        places = np.cumsum(states == _ROW)[list(carried)] - 1 if carried else ()
         kept, clock_ms, excluded = _close_ranks(states, rows)
+        carriers = rows[places] if carried else rows[:0]
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -444,6 +464,9 @@ class Intake:
             excluded=int(excluded),
             caught_up=raw.caught_up,
             monotonic_ms=raw.monotonic_ms,
+            states=NO_STATES
+            if self._states is None or not carried
+            else self._states.rows(carriers, list(carried.values())),
         )
         return columns, rejected
 
@@ -507,15 +530,7 @@ class Intake:
             if fit in _TIME_MESSAGES:
                 outcome = Problem("bad_timestamp", _TIME_MESSAGES[fit])
         if isinstance(outcome, Problem):
-            return Rejected(
-                reason=outcome.reason,
-                message=outcome.message,
-                topic=raw.topic,
-                partition=raw.partition,
-                offset=raw.offsets[index],
-                timestamp_ms=record_ms,
-                payload=(value or b"")[: self._limit_bytes],
-            )
+            return _rejected(raw, index, outcome, self._limit_bytes)
         code = self._code(name_of(outcome.type, outcome.name))
         if code == _EXCLUDED_CODE or (self._without_bots and outcome.bot):
             return None
@@ -534,6 +549,89 @@ class Intake:
         if found is None:
             return other + 1
         return other if isinstance(found, Container) else self._values_of_dims[dim].get(slug(found), other)
+
+
+def _rejected(raw: Raw, index: int, problem: Problem, limit_bytes: int) -> Rejected:
+    return Rejected(
+        reason=problem.reason,
+        message=problem.message,
+        topic=raw.topic,
+        partition=raw.partition,
+        offset=raw.offsets[index],
+        timestamp_ms=raw.timestamps_ms[index],
+        payload=(raw.values[index] or b"")[:limit_bytes],
+    )
+
+
+class _States:
+    """Reads the states of subscriptions that accepted events carry; an event with an unreadable one is rejected."""
+
+    def __init__(self, config: Config, section: Subscriptions) -> None:
+        names = {slug(name): status for name, status in section.events.items()}
+        vocabulary = config.vocabulary()
+        self._carries = np.array([name in names for name in vocabulary], np.bool_)
+        self._default_statuses = [names.get(name) for name in vocabulary]
+        self._terms = Terms(
+            section.currency,
+            section.decimals,
+            {word.lower(): status for word, status in section.statuses.items()},
+        )
+        self._plans = {plan: code for code, plan in enumerate(section.labels()[:-2])}
+        self._other = len(section.plans)
+        self._found = np.zeros(0, np.int64)
+
+    def read(
+        self,
+        raw: Raw,
+        states: NDArray[np.uint8],
+        rows: NDArray[np.void],
+        rejected: list[Rejected],
+        limit_bytes: int,
+    ) -> dict[int, State]:
+        """The states by the number of their record; what cannot be read goes to `rejected`, in offset order."""
+        if len(self._found) < len(states):
+            self._found = np.zeros(len(states), np.int64)
+        count = _with_state(states, rows, self._carries, self._found)
+        carried = {}
+        refused = []
+        for index in self._found[:count].tolist():
+            row = rows[index]
+            outcome = read_state(
+                raw.values[index] or b"", int(row["ts"]), self._default_statuses[row["code"]], self._terms
+            )
+            if isinstance(outcome, State):
+                carried[index] = outcome
+            else:
+                states[index] = _REJECTED
+                refused.append(_rejected(raw, index, outcome, limit_bytes))
+        if refused:
+            rejected += refused
+            rejected.sort(key=lambda one: one.offset)
+        return carried
+
+    def rows(self, carriers: NDArray[np.void], states: list[State]) -> NDArray[np.void]:
+        """Rows (dtype STATE) of `states` and of the accepted events that carried them."""
+        rows = np.zeros(len(states), STATE)
+        for name in ("user", "message", "ts", "clock", "offset", "partition"):
+            rows[name] = carriers[name]
+        own = [index for index, state in enumerate(states) if state.customer is not None]
+        rows["customer"] = rows["user"]
+        if own:
+            rows["customer"][own] = id_hashes([states[index].customer or "" for index in own])
+        subscriptions = id_hashes([state.subscription for state in states])
+        rows["subscription"] = subscriptions ^ (rows["customer"] * _SALT)
+        rows["message"] = np.where(rows["message"] == 0, 0, np.maximum(rows["message"] ^ (rows["customer"] * _SALT), 1))
+        rows["effective"] = [state.effective_ms for state in states]
+        rows["mrr"] = [state.mrr for state in states]
+        rows["status"] = [STATUSES.index(state.status) for state in states]
+        rows["plan"] = [self._plan(state.plan) for state in states]
+        rows["cancelling"] = [state.cancelling for state in states]
+        return rows
+
+    def _plan(self, found: str | Container | None) -> int:
+        if found is None:
+            return self._other + 1
+        return self._other if isinstance(found, Container) else self._plans.get(slug(found), self._other)
 
 
 def name_of(type_: str, name: str | None) -> str:

@@ -24,11 +24,12 @@ from flows.catalogue import families
 from flows.cells import ACCOUNTS
 from flows.checkpoint import pack, unpack
 from flows.clock import Reading, StreamClock, judge
-from flows.columns import NO_TIME, REASONS, Columns, Tick
+from flows.columns import NO_STATES, NO_TIME, REASONS, Columns, Tick
 from flows.config import Config
 from flows.dedup import Recent
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
+from flows.metrics.subscriptions import Subscriptions
 from flows.state.container import Container, containers
 from flows.users import Users
 from schemas.compiled import compiled
@@ -69,11 +70,16 @@ class Shard:
         self._families = families(config, self.book)
         self._arrival = [family for family in self._families.values() if not family.ordered]
         self._ordered = [family for family in self._families.values() if family.ordered]
+        self._subscriptions = self._families.get("subscriptions")
+        if isinstance(self._subscriptions, Subscriptions):
+            self._subscriptions.most = max_users
+            self.recent_states = Recent(config.dedup_horizon)
         self._capacity = 0
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
         self._waiting: list[tuple[NDArray[Any], Reading]] = []
         self._waiting_rows = 0
+        self._waiting_states: list[tuple[NDArray[Any], Reading]] = []
         self._fresh: list[NDArray[Any]] = []  # admitted, T has not reached them
         self._held: NDArray[Any] = np.zeros(0, HELD)  # used by arrival metrics, waiting for the watermark
         self._unused_rows = 0  # admitted since the last advance
@@ -83,8 +89,9 @@ class Shard:
         """Rows in the reorder buffer."""
         return len(self._held) + sum(map(len, self._fresh)) + self._waiting_rows
 
-    def receive(self, poll: Columns, rows: NDArray[Any], accounts: bool) -> None:
-        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here.
+    def receive(self, poll: Columns, rows: NDArray[Any], accounts: bool, states: NDArray[Any] = NO_STATES) -> None:
+        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here; and `states`
+        (dtype STATE): those whose customers do.
 
         One shard of all `accounts` for what the poll consumed, rejected and excluded.
         """
@@ -98,6 +105,8 @@ class Shard:
             account[EXCLUDED] += poll.excluded
             account[REJECTED:] += poll.rejected
         reading = self.clock.read(poll)
+        if len(states):
+            self._waiting_states.append((states, reading))
         if len(rows):
             self._waiting.append((rows, reading))
             self._waiting_rows += len(rows)
@@ -125,6 +134,8 @@ class Shard:
 
     def _admit(self) -> None:
         """Drop copies, mark late rows, give every user a slot."""
+        if self._waiting_states:
+            self._admit_states()
         if not self._waiting:
             return
         lengths = [len(rows) for rows, _ in self._waiting]
@@ -141,6 +152,17 @@ class Shard:
         self._fresh.append(held[:admitted])
         self._unused_rows += admitted
 
+    def _admit_states(self) -> None:
+        """Drop copies, and say when each state takes its turn: a late one when it is read."""
+        assert isinstance(self._subscriptions, Subscriptions)
+        lengths = [len(states) for states, _ in self._waiting_states]
+        readings = [reading for _, reading in self._waiting_states]
+        states = np.concatenate([states for states, _ in self._waiting_states])
+        self._waiting_states.clear()
+        clocks, _ = judge(states, lengths, readings, self._config.lateness)
+        states["used"] = np.maximum(states["ts"], clocks - self._config.lateness)
+        self._subscriptions.receive(states[~self.recent_states.copies(states, clocks)])
+
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
             self._capacity = self.users.capacity
@@ -155,6 +177,8 @@ class Shard:
             return
         watermark = now - self._config.lateness
         self.recent.forget(now)
+        if isinstance(self._subscriptions, Subscriptions):
+            self.recent_states.forget(now)
         fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
         arrived = np.empty(len(fresh), HELD)
         ahead = np.empty(len(fresh), HELD)
@@ -324,6 +348,14 @@ def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
     keys = (times << POSITION_BITS) | np.arange(len(rows))
     keys.sort()
     return rows[keys & ((1 << POSITION_BITS) - 1)]
+
+
+def route_states(poll: Columns, shards: int) -> list[NDArray[Any]]:
+    """The states of `poll` for each shard, in the order read: shard = customer hash modulo `shards`."""
+    if not len(poll.states):
+        return [NO_STATES] * shards
+    owners = poll.states["customer"] % np.uint64(shards)
+    return [poll.states[owners == shard] for shard in range(shards)]
 
 
 def route(poll: Columns, shards: int) -> list[NDArray[Any]]:
