@@ -1,5 +1,23 @@
 """What a subscription is like, as the properties of one event tell it; the rules in words are in README.md.
 
+    subscription_id   str, 1..255 characters, no placeholder; needed
+    customer_id       the same; absent or null: the user
+    status            one of STATUSES in any case, `canceled`, or a word of the config; absent or null: the one that the
+                      config gives to the event's name; needed where it gives none
+    plan              compared as a slug; absent, null or empty: unknown; an object or array: other
+    currency          the reporting currency, in any case; another: unsupported_currency
+    amount, discount  decimal as str or number, 0 <= x < 10^15, at most 50 characters and 30 decimals
+    interval          day week month year, in any case
+    interval_count    whole number (3.0 is one), 1..1000, default 1
+    quantity          whole number, 0..10^9, default 1
+    effective_at      RFC 3339 or epoch number, 2000..2099, at most 400 days after the event; default: the event's time
+    cancel_at         the same without a bound to the future; absent or null: not requested
+
+currency, amount and interval are needed where the status is active or past_due (nobody pays otherwise), and looked at
+where they are there. Null is as good as absent. Missing: missing_field; another JSON type: bad_type; ids: bad_id; the
+rest: bad_property. The first of the fields in this order that is wrong is named. An MRR of 10^15 minor units or more is
+a bad_property of the amount.
+
 Events with a state are rare, so that each is read at leisure from its bytes. Money is read by its decimal digits,
 computed in exact fractions and rounded once, half to even: no binary float has any part in it.
 """
@@ -103,12 +121,12 @@ def _state(found: Mapping[str, msgspec.Raw], ts_ms: int, default_status: str | N
     if currency is not None and currency.upper() != terms.currency:
         raise Wrong("unsupported_currency", f"$.properties.currency: expected {terms.currency}, got another")
     amount = _money(found, "amount", paying)
+    discount = _money(found, "discount", False) or Fraction(0)
     interval = _text(found, "interval", paying)
-    if interval is not None and interval not in MONTHS:
+    if interval is not None and interval.lower() not in MONTHS:
         raise Wrong("bad_property", f"$.properties.interval: expected one of {' '.join(MONTHS)}, got another")
     interval_count = _count(found, "interval_count", 1, 1, INTERVAL_COUNT)
     quantity = _count(found, "quantity", 1, 0, QUANTITY)
-    discount = _money(found, "discount", False) or Fraction(0)
     effective_ms = _time(found, "effective_at")
     if effective_ms is None:
         effective_ms = ts_ms
@@ -117,7 +135,7 @@ def _state(found: Mapping[str, msgspec.Raw], ts_ms: int, default_status: str | N
     cancelling = _time(found, "cancel_at") is not None
     mrr = 0
     if paying and amount is not None and interval is not None:
-        mrr = monthly(amount, quantity, discount, interval, interval_count, terms.decimals)
+        mrr = monthly(amount, quantity, discount, interval.lower(), interval_count, terms.decimals)
         if mrr >= MINOR_UNITS:
             raise Wrong("bad_property", "$.properties.amount: 10^15 minor units a month or more")
     return State(
