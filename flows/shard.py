@@ -42,6 +42,9 @@ CONSUMED, ACCEPTED, ON_TIME, LATE, DUPLICATE, EXCLUDED, CLAMPED, REJECTED = rang
 """Columns of the accounting, as in cells.ACCOUNTS; one per reason follows from REJECTED on."""
 
 
+NO_ROWS: Final = np.zeros(0, HELD)
+
+
 @dataclass(frozen=True, slots=True)
 class Partial:
     """What one shard reports at a tick; the sums over all shards are the published counts."""
@@ -70,9 +73,11 @@ class Shard:
         self._families = families(config, self.book)
         self._arrival = [family for family in self._families.values() if not family.ordered]
         self._ordered = [family for family in self._families.values() if family.ordered]
-        self._subscriptions = self._families.get("subscriptions")
-        if isinstance(self._subscriptions, Subscriptions):
-            self._subscriptions.most = max_users
+        self._subscriptions = None
+        if isinstance(subscriptions := self._families.get("subscriptions"), Subscriptions):
+            self._ordered.remove(subscriptions)
+            self._subscriptions = subscriptions
+            subscriptions.most = max_users
             self.recent_states = Recent(config.dedup_horizon)
         self._capacity = 0
         self._make_room()
@@ -80,6 +85,7 @@ class Shard:
         self._waiting: list[tuple[NDArray[Any], Reading]] = []
         self._waiting_rows = 0
         self._waiting_states: list[tuple[NDArray[Any], Reading]] = []
+        self._count_states = 0
         self._fresh: list[NDArray[Any]] = []  # admitted, T has not reached them
         self._held: NDArray[Any] = np.zeros(0, HELD)  # used by arrival metrics, waiting for the watermark
         self._unused_rows = 0  # admitted since the last advance
@@ -107,6 +113,9 @@ class Shard:
         reading = self.clock.read(poll)
         if len(states):
             self._waiting_states.append((states, reading))
+            self._count_states += len(states)
+            if self._count_states >= ADVANCE_ROWS:
+                self._advance_subscriptions()
         if len(rows):
             self._waiting.append((rows, reading))
             self._waiting_rows += len(rows)
@@ -120,6 +129,7 @@ class Shard:
         self.clock.advance(tick.monotonic_ms, tick.as_of_ms)
         self._admit()
         self._advance()
+        self._advance_subscriptions()
         now = self.clock.now_ms
         watermark = NO_TIME if now == NO_TIME else now - self._config.lateness
         return Partial(
@@ -134,8 +144,6 @@ class Shard:
 
     def _admit(self) -> None:
         """Drop copies, mark late rows, give every user a slot."""
-        if self._waiting_states:
-            self._admit_states()
         if not self._waiting:
             return
         lengths = [len(rows) for rows, _ in self._waiting]
@@ -154,14 +162,26 @@ class Shard:
 
     def _admit_states(self) -> None:
         """Drop copies, and say when each state takes its turn: a late one when it is read."""
+        if not self._waiting_states:
+            return
         assert isinstance(self._subscriptions, Subscriptions)
         lengths = [len(states) for states, _ in self._waiting_states]
         readings = [reading for _, reading in self._waiting_states]
         states = np.concatenate([states for states, _ in self._waiting_states])
         self._waiting_states.clear()
+        self._count_states = 0
         clocks, _ = judge(states, lengths, readings, self._config.lateness)
         states["used"] = np.maximum(states["ts"], clocks - self._config.lateness)
         self._subscriptions.receive(states[~self.recent_states.copies(states, clocks)])
+
+    def _advance_subscriptions(self) -> None:
+        """Use the states whose time has come. They are few, so that it is not done with every advance."""
+        now = self.clock.now_ms
+        if self._subscriptions is None or now == NO_TIME:
+            return
+        self._admit_states()
+        self.recent_states.forget(now)
+        self._subscriptions.advance(NO_ROWS, self.users.count, now - self._config.lateness)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -177,8 +197,6 @@ class Shard:
             return
         watermark = now - self._config.lateness
         self.recent.forget(now)
-        if isinstance(self._subscriptions, Subscriptions):
-            self.recent_states.forget(now)
         fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
         arrived = np.empty(len(fresh), HELD)
         ahead = np.empty(len(fresh), HELD)
@@ -226,6 +244,7 @@ class Shard:
     def freeze(self) -> bytes:
         """The whole state; see `checkpoint.pack`."""
         self._admit()
+        self._admit_states()
         arrays = {
             f"{name}/{key}": array
             for name, container in self._parts().items()
@@ -355,7 +374,9 @@ def route_states(poll: Columns, shards: int) -> list[NDArray[Any]]:
     if not len(poll.states):
         return [NO_STATES] * shards
     owners = poll.states["customer"] % np.uint64(shards)
-    return [poll.states[owners == shard] for shard in range(shards)]
+    dealt = poll.states[np.argsort(owners, kind="stable")]
+    ends = np.cumsum(np.bincount(owners.astype(np.int64), minlength=shards))
+    return [dealt[start:end] for start, end in pairwise([0, *ends.tolist()])]
 
 
 def route(poll: Columns, shards: int) -> list[NDArray[Any]]:

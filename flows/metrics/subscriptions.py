@@ -358,6 +358,9 @@ class Subscriptions:
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         waiting = self.waiting.states
         passed = waiting["used"] < now_ms
+        if not passed.any() and not self._falls_due(now_ms):
+            move(self.windows.ring, now_ms)
+            return
         due = waiting[passed]
         self.waiting.states = waiting[~passed]
         due = due[np.lexsort((due["offset"], due["partition"], due["used"]))]
@@ -379,6 +382,11 @@ class Subscriptions:
             self._places,
         )
         _advance(due, now_ms, self.most, books)
+
+    def _falls_due(self, now_ms: int) -> bool:
+        """Whether a pending state may apply before `now_ms`."""
+        plan = self.agenda.plan
+        return bool(plan.size[0]) and bool(plan.rows[0, 0] < now_ms)
 
     def _forget_replaced(self) -> None:
         """Leave only the entries of pending states on the agenda."""
