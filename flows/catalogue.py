@@ -32,9 +32,7 @@ class Catalogue:
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
-        published = [cell.metric for cell in self.cells if cell.metric] + [
-            cell.metric for cell in self.derived
-        ]
+        published = [cell.metric for cell in self.cells if cell.metric] + [cell.metric for cell in self.derived]
         return list({metric.name: metric for metric in published}.values())
 
 
@@ -61,7 +59,7 @@ def catalogue(config: Config) -> Catalogue:
 
 
 def state_bytes_per_user(config: Config) -> int:
-    """Bytes of checkpointed state that one more known user costs (breakdown values shown and recent ids not counted)."""
+    """Bytes of checkpointed state per known user, besides breakdown values shown and recent message ids."""
     total = 8 + 4 + 6  # hash, last seen, and the index at two thirds full
     for family in families(config, MinuteBook(config)).values():
         for container in containers(family).values():

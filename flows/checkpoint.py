@@ -29,12 +29,17 @@ def pack(arrays: Mapping[str, NDArray[Any]], config: Config) -> bytes:
         "arrays": [[name, array.dtype.descr, array.shape] for name, array in arrays.items()],
     }
     encoded = json.dumps(header).encode()
-    parts = [MAGIC, len(encoded).to_bytes(4, "little"), encoded]
-    return b"".join(parts + [np.ascontiguousarray(array).tobytes() for array in arrays.values()])
+    # Joined straight from the arrays' memory: a copy less of everything, while the flow stands still.
+    contents = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays.values()]
+    return b"".join([MAGIC, len(encoded).to_bytes(4, "little"), encoded, *contents])
 
 
-def unpack(frozen: bytes, config: Config) -> dict[str, NDArray[Any]]:
-    """The arrays of `pack`, read-only views of `frozen`."""
+def unpack(frozen: bytes, config: Config, layout: Mapping[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of `pack`, read-only views of `frozen`.
+
+    `layout`: arrays with the names and dtypes that are expected, so that a checkpoint of other metric families is
+    refused even where its version was not raised. Raises CheckpointError.
+    """
     if not frozen.startswith(MAGIC):
         raise CheckpointError("this is not a checkpoint of Tidegauge; point --state at another folder")
     start = len(MAGIC) + 4
@@ -47,15 +52,19 @@ def unpack(frozen: bytes, config: Config) -> dict[str, NDArray[Any]]:
         )
     if header["config"] != fingerprint(config):
         raise CheckpointError(
-            "the checkpoint was made with another config; restore that config, or start afresh with an empty --state folder"
+            "the checkpoint was made with another config; "
+            "restore that config, or start afresh with an empty --state folder"
         )
     arrays: dict[str, NDArray[Any]] = {}
     position = start + length
     for name, descr, shape in header["arrays"]:
-        dtype = np.dtype(
-            descr[0][1] if len(descr) == 1 and descr[0][0] == "" else [tuple(field) for field in descr]
-        )
+        dtype = np.dtype(descr[0][1] if len(descr) == 1 and descr[0][0] == "" else [tuple(field) for field in descr])
         count = int(np.prod(shape))
         arrays[name] = np.frombuffer(frozen, dtype, count, position).reshape(shape)
         position += count * dtype.itemsize
+    if layout is not None and {n: a.dtype for n, a in arrays.items()} != {n: a.dtype for n, a in layout.items()}:
+        raise CheckpointError(
+            "the checkpoint holds other metric families than this version of tidegauge has; "
+            "run the version that wrote it, or start afresh with an empty --state folder"
+        )
     return arrays

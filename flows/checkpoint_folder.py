@@ -1,8 +1,8 @@
 """The folder that holds a product's checkpoints: one run at a time, one set of definitions, nobody else's hands.
 
-    <folder>/lock             held (flock) while a run lives
-    <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
-    <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
+<folder>/lock             held (flock) while a run lives
+<folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
+<folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ class CheckpointFolder:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self._path.stat()
         except OSError as error:
-            raise FolderError(
-                f"the checkpoint folder {self._path} cannot be used: {error.strerror}"
-            ) from None
+            raise FolderError(f"the checkpoint folder {self._path} cannot be used: {error.strerror}") from None
         if found.st_uid != os.getuid():
             raise FolderError(
                 f"the checkpoint folder {self._path} belongs to user id {found.st_uid}, this process "

@@ -41,9 +41,7 @@ class StreamClock(Container):
         self.now_ms = NO_TIME
         self._clocks: list[int] = []
         self._lagging: set[int] = set()
-        self._read_at: int | None = (
-            None  # monotonic ms at which the newest record was read or the last lag ended
-        )
+        self._read_at: int | None = None  # monotonic ms at which the newest record was read or the last lag ended
 
     def read(self, poll: Columns) -> Reading:
         """Take note of a poll; the reading is from before it."""

@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.event import TYPES
+
 NO_TIME: Final = -(2**62)
 """A time that has not happened: older than every event, and far enough from the edge to add to."""
 
@@ -22,7 +24,7 @@ PAGE: Final = 2
 SCREEN: Final = 3
 GROUP: Final = 4
 ALIAS: Final = 5
-KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
+KINDS: Final = TYPES
 """The values of an event's `type`; the position is the row's `kind`."""
 
 REASONS: Final = (
@@ -96,9 +98,7 @@ class Columns:
     rejected: NDArray[np.int64]  # by reason, shape (len(REASONS),)
     excluded: int  # valid events that the config leaves out
     caught_up: bool  # the partition was read to its end with this poll
-    monotonic_ms: (
-        int | None
-    )  # the reader's monotonic clock at the poll; None: time moves with the events only
+    monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
     states: NDArray[np.void] = field(default_factory=lambda: NO_STATES)  # dtype STATE, in offset order
 
     def without_rows(self) -> Columns:

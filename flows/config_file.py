@@ -104,9 +104,7 @@ def read(
         from_environment(os.environ if environment is None else environment),
     ]
     mistakes += _in_order([*_of_flaws(tree, source), *(_located(finding, tree, source) for finding in found)])
-    warnings = _in_order(
-        _located(finding, tree, source) for finding in warned if not _rests_on(finding, removed)
-    )
+    warnings = _in_order(_located(finding, tree, source) for finding in warned if not _rests_on(finding, removed))
     for layer in layers:
         mistakes += layer.mistakes
         warnings += layer.warnings
@@ -258,9 +256,7 @@ def _to_mend(raw: Any, path: Keys, mended: Sequence[Keys]) -> Keys:
     there = _existing(raw, path)
     missing = path[: len(there) + 1]
     place = missing if _can_be_replaced(missing) else there
-    while (
-        place in mended
-    ):  # it did not help, so more must go; every round takes a new place, and they are finite
+    while place in mended:  # it did not help, so more must go; every round takes a new place, and they are finite
         place = place[:-1]
     return place
 

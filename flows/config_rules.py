@@ -126,9 +126,7 @@ def _names_that_say_nothing(config: Config) -> Iterator[Finding]:
             if not says_something(name):
                 yield Finding((*path, index), f"found {shown(name)}, expected a name with a letter or digit")
             elif slug(name) == "other":
-                yield Finding(
-                    (*path, index), f"found {shown(name)}, but `other` stands for all events not named"
-                )
+                yield Finding((*path, index), f"found {shown(name)}, but `other` stands for all events not named")
     for name, breakdown in config.breakdowns.items():
         for index, value in enumerate(breakdown.values):
             if not says_something(value):

@@ -29,9 +29,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from flows.config import Between, DurationMs, Section, written
 from flows.explain import findings
 from flows.kafka_options import FILES, check_option, is_secret
+from flows.limits import Limits
 from flows.mistakes import Finding, Mistake, closest, shown
 from flows.notation import format_duration
-from flows.settings import OFF, TOPIC_PATTERN, Limits, Settings, mask_url
+from flows.settings import OFF, TOPIC_PATTERN, Settings, mask_url
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 """A certificate chain fits; a path that names a log or a device by mistake does not fill the memory."""
@@ -39,9 +40,7 @@ MAX_SECRET_BYTES: Final = 64 * 1024
 
 def _servers(text: str) -> Finding | None:
     for server in text.split(","):
-        match = re.fullmatch(
-            r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?", server.strip()
-        )
+        match = re.fullmatch(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?", server.strip())
         if match is None or (match[1] and not 0 < int(match[1]) < 65536):
             message = f"found {shown(server.strip())}, expected brokers such as kafka-1:9092,kafka-2:9092"
             return Finding(("bootstrap.servers",), message)
@@ -79,9 +78,7 @@ def _option(name: str, value: str) -> Finding | None:
 
 
 def _options(options: dict[str, str | None]) -> dict[str, str | None]:
-    broken = [
-        problem for name, value in options.items() if value is not None and (problem := _option(name, value))
-    ]
+    broken = [problem for name, value in options.items() if value is not None and (problem := _option(name, value))]
     if broken:
         raise Finding.error(broken)
     return options
@@ -136,9 +133,7 @@ class LimitsSection(Section):
     """Beyond it the longest idle are forgotten, and counted."""
     held_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.held_per_shard
     """Rows in the reorder buffer."""
-    dead_letters_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = (
-        DEFAULTS.limits.dead_letters_per_second
-    )
+    dead_letters_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = DEFAULTS.limits.dead_letters_per_second
     """Beyond it records are still counted, no longer copied."""
     publish_fields: Annotated[int, Field(ge=100, le=10_000_000)] = DEFAULTS.limits.publish_fields
     """Cells in one publish."""
@@ -240,22 +235,16 @@ def from_options(options: Mapping[str, object]) -> Layer:
         if value is None:
             continue
         names[place] = "--" + name.removesuffix("_ms").replace("_", "-")
-        values[place] = (
-            format_duration(value) if name.endswith("_ms") and isinstance(value, int) else str(value)
-        )
+        values[place] = format_duration(value) if name.endswith("_ms") and isinstance(value, int) else str(value)
         if name == "redis_url" and mask_url(str(value)) != value:
             mistakes.append(
-                Mistake(
-                    "command line", names.pop(place), "a password here is seen by everyone", "REDIS_URL_FILE"
-                )
+                Mistake("command line", names.pop(place), "a password here is seen by everyone", "REDIS_URL_FILE")
             )
             del values[place]
     connections, found = _validated(values)
     for finding in found:
         place = tuple(str(key) for key in finding.path)
-        mistakes.append(
-            Mistake("command line", names.get(place, ".".join(place)), finding.message, finding.suggestion)
-        )
+        mistakes.append(Mistake("command line", names.get(place, ".".join(place)), finding.message, finding.suggestion))
     return Layer(connections, mistakes)
 
 
@@ -271,9 +260,7 @@ def secrets_in(connections: Connections) -> list[Finding]:
     ]
     if connections.redis and mask_url(connections.redis) != connections.redis:
         found.append(
-            Finding(
-                ("connections", "redis"), "a password in the file; rather set REDIS_URL or REDIS_URL_FILE"
-            )
+            Finding(("connections", "redis"), "a password in the file; rather set REDIS_URL or REDIS_URL_FILE")
         )
     return found
 
@@ -284,9 +271,7 @@ def settle(layers: Sequence[Connections], limits: Limits) -> Settings:
     chosen: dict[str, Any] = {}
     for layer in reversed(layers):
         kafka |= {name: value for name, value in layer.kafka.items() if value is not None}
-        chosen |= {
-            name: value for name, value in dict(layer).items() if name != "kafka" and value is not None
-        }
+        chosen |= {name: value for name, value in dict(layer).items() if name != "kafka" and value is not None}
     state = chosen.get("state", OFF)
     redis = chosen.get("redis", OFF)
     metrics = chosen.get("metrics", DEFAULTS.metrics_address)

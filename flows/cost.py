@@ -7,11 +7,30 @@ from dataclasses import dataclass
 from flows.catalogue import catalogue, state_bytes_per_user
 from flows.cells import ACCOUNTS, Cell, Derived
 from flows.config import Breakdown, Config
+from flows.limits import Limits
+from flows.mistakes import ConfigErrors, Mistake
 
 RESERVED_FIELDS = 5
 """Of the live hash: _as_of, _watermark, _published_at, _run and _consumed."""
 
 MINUTE_MS = 60_000
+
+
+def too_many_cells(config: Config, limits: Limits) -> str | None:
+    """What is wrong with a `config` that makes more cells than may be published; found without making them."""
+    cells = expected_cells(config)
+    if cells <= limits.publish_fields:
+        return None
+    return (
+        f"found {cells:,} cells, expected at most {limits.publish_fields:,} (limits.publish_fields);"
+        " list fewer breakdown values or windows, or name fewer metrics in a breakdown's `of`"
+    )
+
+
+def check_size(config: Config, limits: Limits) -> None:
+    """Raise ConfigErrors for what `too_many_cells` finds."""
+    if problem := too_many_cells(config, limits):
+        raise ConfigErrors([Mistake("config", "", problem)])
 
 
 @dataclass(frozen=True, slots=True)

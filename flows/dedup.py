@@ -1,10 +1,10 @@
 """Which events have been seen before: message ids of the last one to two horizons, as 64-bit hashes.
 
-Time is cut into generations of one horizon. An id belongs to the generation of the clock at which it was first read (its
-own partition's running clock, or the stream clock where that is ahead) and makes every copy a duplicate that is read in
-that generation, the next one, or, by a partition that is behind, an earlier one. So a copy read within the horizon is
-always found, whatever the polls and the interleaving of partitions; and a generation is forgotten as soon as the stream
-clock is two beyond it.
+Time is cut into generations of one horizon. An id belongs to the generation of the clock at which it was first read
+(its own partition's running clock, or the stream clock where that is ahead) and makes every copy a duplicate that is
+read in that generation, the next one, or, by a partition that is behind, an earlier one. So a copy read within the
+horizon is always found, whatever the polls and the interleaving of partitions; and a generation is forgotten as soon as
+the stream clock is two beyond it.
 
 The key is a hash of user and messageId together: within a shard holding n ids a new one is mistaken for a copy with
 probability n / 2^64 (50 million ids: 3e-12).
@@ -25,7 +25,10 @@ SMALLEST = 1024
 
 
 class _Generation:
-    """The ids of one generation: an open-addressing table, at most half full, 0 = free; begun nearly as large as `like`."""
+    """The ids of one generation: an open-addressing table, at most half full, 0 = free.
+
+    It begins half as large as that of the generation it is `like`.
+    """
 
     def __init__(self, keys: NDArray[np.uint64] | None = None, like: _Generation | None = None) -> None:
         size = SMALLEST if like is None else max(SMALLEST, len(like.table) // 2)
@@ -39,7 +42,8 @@ class _Generation:
     @property
     def keys(self) -> NDArray[np.uint64]:
         """The ids, in no order."""
-        return self.table[self.table != 0]
+        keys: NDArray[np.uint64] = self.table[self.table != 0]
+        return keys
 
     def reserve(self, more: int) -> None:
         """Make room for `more` ids."""

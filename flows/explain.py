@@ -57,9 +57,7 @@ def _finding(detail: ErrorDetails, path: Path, model: type[Section]) -> Finding:
         return Finding(path, "this is missing", at_key=True)
     secret = path and (path[-1] == "redis" or is_secret(str(path[-1])))
     found = "a value" if secret and isinstance(value, str) else shown(value)
-    return Finding(
-        path, f"found {found}, expected {_expected(detail, context)}", _likely_value(kind, value, context)
-    )
+    return Finding(path, f"found {found}, expected {_expected(detail, context)}", _likely_value(kind, value, context))
 
 
 def _expected(detail: ErrorDetails, context: Mapping[str, Any]) -> str:

@@ -107,9 +107,7 @@ class Health:
         """These (topic, partition) are read by this process, and no others; their lags are forgotten."""
         with self._lock:
             self._assigned = tuple(sorted(partitions))
-            self._lag_messages = {
-                key: lag for key, lag in self._lag_messages.items() if key in self._assigned
-            }
+            self._lag_messages = {key: lag for key, lag in self._lag_messages.items() if key in self._assigned}
 
     def lags(self, topic: str, partition: int, messages: int) -> None:
         """So many records of a partition wait to be read."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from flows.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, STATE, TRACK, Columns
 from flows.config import Config, Subscriptions, slug
 from flows.hashing import id_hash, id_hash_of, xxh64
+from flows.limits import Limits
 from flows.records import Raw, Rejected
-from flows.settings import Limits
 from schemas import event as rules
 from schemas import scan
 from schemas.compiled import Number, compiled, inlined

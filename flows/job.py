@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from types import FrameType
 
+from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from flows.catalogue import catalogue
@@ -32,15 +36,20 @@ CLOSE_SECONDS = 3.0
 EPOCH_MS = 10_000
 """Epoch length where nothing is stored; it only paces the engine."""
 
+GC_ALLOCATIONS = 100_000
+"""New objects between two looks for cycles: ten full polls."""
+
 logger = logging.getLogger(__name__)
 
 
 class Pacemaker:
     """Tells the source how far each partition's event time has been read, and Health how polls went."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, shards: int) -> None:
         self._health = health
+        self._shards = shards
         self._clocks: dict[int, int] = {}
+        self._frozen: list[float] = []
 
     def clock_ms(self, partition: int) -> int:
         """The largest event time read from `partition` by this process, NO_TIME before the first."""
@@ -53,8 +62,11 @@ class Pacemaker:
         self._health.polled(poll.consumed, int(poll.rejected.sum()))
 
     def on_checkpoint(self, seconds: float) -> None:
-        """A shard was frozen."""
-        self._health.checkpointed(seconds)
+        """A shard was frozen; with the last one the checkpoint is complete, and is then stored by the engine."""
+        self._frozen.append(seconds)
+        if len(self._frozen) == self._shards:
+            self._health.checkpointed(sum(self._frozen))
+            self._frozen.clear()
 
 
 class Outputs:
@@ -66,9 +78,7 @@ class Outputs:
         self._exporter: Exporter | None = None
         self._redis: RedisPublisher | None = None
         if settings.metrics_address:
-            self._exporter = Exporter(
-                settings.metrics_address, catalogue(config), health, product=config.product
-            )
+            self._exporter = Exporter(settings.metrics_address, catalogue(config), health, product=config.product)
         if settings.redis_url:
             self._redis = RedisPublisher(
                 settings.redis_url, config.product, health, minute_history_ms=config.minute_history
@@ -140,6 +150,10 @@ class Job:
                 folder = stack.enter_context(CheckpointFolder(self._settings.state, self._config))
             outputs = Outputs(self._config, self._settings, health, folder is not None and folder.resumed)
             warm_up(self._config)
+            # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
+            # form a cycle, so that collecting garbage often would only walk through them.
+            gc.freeze()
+            gc.set_threshold(GC_ALLOCATIONS)
             outputs.start()
             try:
                 while not self._stopping:
@@ -155,7 +169,7 @@ class Job:
 
     def _flow(self, outputs: Outputs, health: Health, folder: CheckpointFolder | None) -> Outcome:
         """One life of the dataflow."""
-        pacemaker = Pacemaker(health)
+        pacemaker = Pacemaker(health, self._config.shards)
         dead_letters = DeadLetterSink(self._settings)
         dead_letters.start()
         source = KafkaSource(
@@ -176,7 +190,7 @@ class Job:
             try:
                 outputs.check()
             except Exception as ended:
-                logger.error("%s", ended)
+                health.fail(str(ended))
                 source.stop()  # ends the flow in good order; `run` raises it again
 
         flow = build(
@@ -187,15 +201,11 @@ class Job:
             publish=publish,
             watch=pacemaker,
             keep_state=folder is not None,
-            max_users_per_shard=self._settings.limits.users_per_shard,
+            limits=self._settings.limits,
         )
         epoch_ms = EPOCH_MS if folder is None else self._settings.checkpoint_ms
         try:
-            cli_main(
-                flow,
-                epoch_interval=timedelta(milliseconds=epoch_ms),
-                recovery_config=None if folder is None else folder.recovery(),
-            )
+            run_flow(flow, epoch_ms, None if folder is None else folder.recovery())
             source.flow_finished()
         finally:
             source.close()
@@ -203,6 +213,17 @@ class Job:
             folder.resumed = True
         source.check()
         return source.outcome
+
+
+def run_flow(flow: Dataflow, epoch_ms: int, recovery: RecoveryConfig | None = None) -> None:
+    """Run `flow` in this process; what a step has raised comes out as it was, not wrapped by the engine."""
+    try:
+        cli_main(flow, epoch_interval=timedelta(milliseconds=epoch_ms), recovery_config=recovery)
+    except BytewaxRuntimeError as error:
+        cause: BaseException = error
+        while isinstance(cause, BytewaxRuntimeError) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise cause from None
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 r"""The whole dataflow on one screen.
 
-    source --Raw|Tick--> decode --Read--> route --(shard, Delivery)--> measure --(all, Partial)--> total --Snapshot--> publish
-                            \--Rejected--> dead_letters
+    source --Raw|Tick--> decode --Read--> route --(shard, Delivery)--> measure --(all, Partial)--> total
+                            \--Rejected--> dead_letters                            publish <--Snapshot--/
 
 Step ids and keys are the address of the state in a checkpoint: frozen names.
 """
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from flows.cells import Snapshot
 from flows.columns import Columns, Tick
 from flows.config import Config
+from flows.limits import Limits
 from flows.records import Raw, Rejected
 from flows.shard import Partial, Shard, route, route_states
 from flows.totals import Totals
@@ -69,7 +70,7 @@ def build(
     publish: Publish,
     watch: Watch,
     keep_state: bool,
-    max_users_per_shard: int,
+    limits: Limits,
 ) -> Dataflow:
     """The dataflow of one product; `keep_state` is off where nothing will ever resume (replay)."""
     totals = Totals(config)
@@ -82,7 +83,7 @@ def build(
     partials = op.stateful_batch(
         "measure",
         deliveries,
-        lambda frozen: Measure(Shard(config, max_users_per_shard), frozen, keep_state, watch),
+        lambda frozen: Measure(Shard(config, limits), frozen, keep_state, watch),
     )
     gathered = op.map("gather", partials, lambda keyed: (ALL, keyed[1]))
     snapshots = op.stateful_batch("total", gathered, lambda _frozen: Total(totals))

@@ -12,25 +12,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from flows.kafka_options import is_secret
+from flows.limits import Limits
 from flows.notation import format_duration
 
 OFF: Final = "off"
 
 TOPIC_PATTERN: Final = r"^[A-Za-z0-9._-]{1,249}$"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Every limit has a name; in the file they stand under `limits:`."""
-
-    record_bytes: int = 32 * 1024  # a larger record is rejected as too_large
-    poll_records: int = 10_000  # records handed on at once
-    queued_kbytes: int = 32 * 1024  # librdkafka's own queue
-    skew_ms: int = 60_000  # how far (event time) a partition may be read ahead of the slowest lagging one
-    users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
-    held_per_shard: int = 4_000_000  # rows in the reorder buffer
-    dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied
-    publish_fields: int = 200_000  # cells in one publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,7 @@ class Settings:
     state: Path | None = None  # checkpoint folder; None: none is kept
     tick_ms: int = 500  # publish interval
     checkpoint_ms: int = 10_000  # checkpoint interval
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def describe(self) -> dict[str, str]:
         """Every setting as text that may be logged: secrets are masked, what is not set says so."""

@@ -27,10 +27,11 @@ from flows.clock import Reading, StreamClock, judge
 from flows.columns import NO_STATES, NO_TIME, REASONS, Columns, Tick
 from flows.config import Config
 from flows.dedup import Recent
+from flows.limits import Limits
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.subscriptions import Subscriptions
-from flows.state.container import Container, containers
+from flows.state.container import Arrays, Container, containers
 from flows.users import Users
 from schemas.compiled import compiled
 
@@ -54,18 +55,18 @@ class Partial:
     as_of_ms: int  # T, NO_TIME before the first event; the same in every shard
     watermark_ms: int
     values: NDArray[np.int64]  # in the order of catalogue(config).cells
-    minutes: dict[
-        int, NDArray[np.int64]
-    ]  # closed since the last tick: epoch ms -> one count per minute field
+    minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
 
 
 class Shard:
-    """The users whose hash is one number modulo `config.shards`; at most `max_users` of them."""
+    """The users whose hash is one number modulo `config.shards`; `limits.users_per_shard` of them at most."""
 
-    def __init__(self, config: Config, max_users: int = 2**31 - 1) -> None:
+    def __init__(self, config: Config, limits: Limits | None = None) -> None:
         self._config = config
-        self._max_users = max_users
+        limits = limits or Limits()
+        self._max_users = limits.users_per_shard
+        self._max_held = limits.held_per_shard
         self.clock = StreamClock()
         self.recent = Recent(config.dedup_horizon)
         self.users = Users()
@@ -77,7 +78,7 @@ class Shard:
         if isinstance(subscriptions := self._families.get("subscriptions"), Subscriptions):
             self._ordered.remove(subscriptions)
             self._subscriptions = subscriptions
-            subscriptions.most = max_users
+            subscriptions.most = limits.users_per_shard
             self.recent_states = Recent(config.dedup_horizon)
         self._capacity = 0
         self._make_room()
@@ -152,6 +153,7 @@ class Shard:
         self._waiting.clear()
         self._waiting_rows = 0
         clocks, late = judge(rows, lengths, readings, self._config.lateness)
+        late[max(0, self._max_held - self.held_rows) :] = True  # no room to wait: they count as late, seen by all
         copies = self.recent.copies(rows, clocks)
         slots = self.users.slots(rows)  # a copy's user is known already
         self._make_room()
@@ -198,17 +200,13 @@ class Shard:
         watermark = now - self._config.lateness
         self.recent.forget(now)
         fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
-        arrived = np.empty(len(fresh), HELD)
-        ahead = np.empty(len(fresh), HELD)
-        held = np.empty(len(fresh) + len(self._held), HELD)
-        passed = np.empty(len(fresh) + len(self._held), HELD)
-        counts = _sift(fresh, self._held, now, watermark, arrived, ahead, held, passed)
-        self._fresh = [ahead[: counts[1]].copy()] if counts[1] else []
-        self._held = held[: counts[2]].copy()
+        arrived, ahead = sift(fresh, now + 1, keep_late=True)
+        self._fresh = [ahead] if len(ahead) else []
+        passed, self._held = sift(np.concatenate([self._held, arrived]), watermark, keep_late=False)
         self._unused_rows = 0
         for family in self._arrival:
-            family.advance(arrived[: counts[0]], self.users.count, now)
-        released = _in_order(passed[: counts[3]])
+            family.advance(arrived, self.users.count, now)
+        released = _in_order(passed)
         self.book.turn(watermark)
         for family in self._ordered:
             family.advance(released, self.users.count, watermark)
@@ -245,6 +243,9 @@ class Shard:
         """The whole state; see `checkpoint.pack`."""
         self._admit()
         self._admit_states()
+        return pack(self._arrays(), self._config)
+
+    def _arrays(self) -> Arrays:
         arrays = {
             f"{name}/{key}": array
             for name, container in self._parts().items()
@@ -253,11 +254,11 @@ class Shard:
         arrays["held"] = self._held
         arrays["fresh"] = np.concatenate([np.zeros(0, HELD), *self._fresh])
         arrays["accounting"] = self._accounting
-        return pack(arrays, self._config)
+        return arrays
 
     def thaw(self, frozen: bytes) -> None:
         """Take back what `freeze` gave; raises CheckpointError when it was made by another config or version."""
-        arrays = unpack(frozen, self._config)
+        arrays = unpack(frozen, self._config, layout=self._arrays())
         count = len(arrays["users/hashes"])
         while self.users.capacity < count:
             self.users.resize(self.users._grown(count))
@@ -307,45 +308,32 @@ def _hold(
     return admitted
 
 
+def sift(rows: NDArray[Any], before: int, *, keep_late: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The `rows` (dtype HELD) earlier than the time `before` (ms), and the others; see `_sift`."""
+    earlier, others = np.empty_like(rows), np.empty_like(rows)
+    counts = _sift(rows, before, keep_late, earlier, others)
+    return earlier[: counts[0]].copy(), others[: counts[1]].copy()
+
+
 @compiled
 def _sift(
-    fresh: NDArray[Any],
-    waiting: NDArray[Any],
-    now: int,
-    watermark: int,
-    arrived: NDArray[Any],
-    ahead: NDArray[Any],
-    held: NDArray[Any],
-    passed: NDArray[Any],
-) -> tuple[int, int, int, int]:
-    """Deal rows out by how far time has come; returns how many went to each of the last four.
+    rows: NDArray[Any], before: int, keep_late: bool, earlier: NDArray[Any], others: NDArray[Any]
+) -> tuple[int, int]:
+    """Deal `rows` out to those `earlier` than the time `before` and the `others`; returns how many went to each.
 
-    `fresh` rows go to `arrived` or `ahead` of `now`; those arrived on time, and the `waiting`, to `held` or `passed`.
+    Late rows are left out unless `keep_late`.
     """
-    a = b = c = d = 0
-    for row in waiting:
-        if row["ts"] < watermark:
-            passed[d] = row
-            d += 1
+    a = b = 0
+    for row in rows:
+        if row["late"] and not keep_late:
+            continue
+        if row["ts"] < before:
+            earlier[a] = row
+            a += 1
         else:
-            held[c] = row
-            c += 1
-    for row in fresh:
-        if row["ts"] > now:
-            ahead[b] = row
+            others[b] = row
             b += 1
-            continue
-        arrived[a] = row
-        a += 1
-        if row["late"]:
-            continue
-        if row["ts"] < watermark:
-            passed[d] = row
-            d += 1
-        else:
-            held[c] = row
-            c += 1
-    return a, b, c, d
+    return a, b
 
 
 POSITION_BITS: Final = 22
@@ -363,10 +351,19 @@ def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
         rows = rows[np.argsort(partitions.astype(np.uint16), kind="stable")]
     times = rows["ts"] - rows["ts"].min()
     if len(rows) >= 1 << POSITION_BITS or times.max() >= 1 << (62 - POSITION_BITS):
-        return rows[np.argsort(times, kind="stable")]
+        ordered: NDArray[Any] = rows[np.argsort(times, kind="stable")]
+        return ordered
     keys = (times << POSITION_BITS) | np.arange(len(rows))
     keys.sort()
-    return rows[keys & ((1 << POSITION_BITS) - 1)]
+    ordered = np.empty_like(rows)
+    _gather(rows, keys, ordered)
+    return ordered
+
+
+@compiled
+def _gather(rows: NDArray[Any], keys: NDArray[np.int64], ordered: NDArray[Any]) -> None:
+    for i in range(len(keys)):
+        ordered[i] = rows[keys[i] & ((1 << POSITION_BITS) - 1)]
 
 
 def route_states(poll: Columns, shards: int) -> list[NDArray[Any]]:

@@ -29,9 +29,7 @@ class Totals:
         places = {cell.name: place for place, cell in enumerate(self.catalogue.cells)}
         if len(places) < len(self.catalogue.cells):
             raise ValueError("two cells of the catalogue have the same name")
-        self._published = [
-            (cell.name, place) for place, cell in enumerate(self.catalogue.cells) if cell.metric
-        ]
+        self._published = [(cell.name, place) for place, cell in enumerate(self.catalogue.cells) if cell.metric]
         self._inputs = [np.array([places[name] for name in cell.inputs]) for cell in self.catalogue.derived]
         self._lifetime = [places[f"sessions.lifetime.{bucket}"] for bucket in (*BOUNDS_S, "inf")]
         self._lifetime_sum = places["sessions.lifetime.sum_ms"]
@@ -73,10 +71,7 @@ class Totals:
         for partial in partials:
             for minute, counts in partial.minutes.items():
                 sums[minute] = sums[minute] + counts if minute in sums else counts
-        return {
-            minute: dict(zip(self._minute_fields, sums[minute].tolist(), strict=True))
-            for minute in sorted(sums)
-        }
+        return {minute: dict(zip(self._minute_fields, sums[minute].tolist(), strict=True)) for minute in sorted(sums)}
 
 
 def _accounting(partials: list[Partial]) -> dict[int, dict[str, int]]:

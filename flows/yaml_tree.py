@@ -68,15 +68,11 @@ class _Loader(yaml.SafeLoader):
 
 
 # The first characters by which pyyaml finds its candidates; the empty scalar is null.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:null", re.compile(r"(?:null|Null|NULL|~|)\Z"), ["n", "N", "~", ""]
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:null|Null|NULL|~|)\Z"), ["n", "N", "~", ""])
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z"), list("-0123456789")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z"), list("-0123456789"))
 
 
 def read_tree(data: bytes) -> Tree:
@@ -251,9 +247,7 @@ KINDLY: Final = (
 
 def _flaw_of(error: yaml.YAMLError, text: str) -> Flaw:
     if isinstance(error, yaml.reader.ReaderError):
-        return Flaw(
-            _place_of_index(text, error.position), (), f"a control character (U+{error.character:04X})"
-        )
+        return Flaw(_place_of_index(text, error.position), (), f"a control character (U+{error.character:04X})")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = str(getattr(error, "problem", None) or error)
     message = f"not valid YAML: {said}"

@@ -10,8 +10,8 @@ from flows.cells import Snapshot
 from flows.columns import Tick
 from flows.config import Config
 from flows.intake import Intake
+from flows.limits import Limits
 from flows.records import Raw
-from flows.settings import Limits
 from flows.shard import Shard, route, route_states
 from flows.totals import Totals
 from tests.reference import Record
@@ -22,7 +22,7 @@ class Engine:
     """One run; `restart` throws everything away but a checkpoint."""
 
     config: Config
-    max_users: int = 2**31 - 1
+    limits: Limits = field(default_factory=Limits)
     minutes: dict[int, dict[str, int]] = field(default_factory=dict)  # all closed minutes seen
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Engine:
         self._at_end: dict[int, Raw] = {}  # partitions read to their end
 
     def _fresh_shards(self) -> list[Shard]:
-        return [Shard(self.config, self.max_users) for _ in range(self.config.shards)]
+        return [Shard(self.config, self.limits) for _ in range(self.config.shards)]
 
     def read(self, raw: Raw) -> None:
         if raw.caught_up:
@@ -46,9 +46,7 @@ class Engine:
         for index, (shard, rows, states) in enumerate(parts):
             shard.receive(poll, rows, poll.partition % shards == index, states)
 
-    def tick(
-        self, as_of_ms: int | None = None, monotonic_ms: int | None = None, final: bool = False
-    ) -> Snapshot:
+    def tick(self, as_of_ms: int | None = None, monotonic_ms: int | None = None, final: bool = False) -> Snapshot:
         self._ticks += 1
         tick = Tick(self._ticks, monotonic_ms, as_of_ms, final)
         snapshots = [self._totals.add(shard.tick(tick)) for shard in self._shards]

@@ -217,9 +217,7 @@ class RedisServer(RunningServer):
         command = [self.program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "no", *self.options]
         with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+            self.process = subprocess.Popen(tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         self.pid = self.process.pid
         client = redis.Redis("127.0.0.1", self.port, socket_timeout=2.0)
 

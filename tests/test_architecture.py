@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("schemas",),
     ("flows", "flows.mistakes", "flows.notation", "flows.columns", "flows.records", "flows.cells", "flows.formulas"),
     ("flows.config", "flows.config_rules", "flows.fingerprint"),
-    ("flows.kafka_options", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
+    ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
     ("flows.config_file",),
     ("flows.state", "flows.hashing", "flows.intake", "flows.clock", "flows.dedup", "flows.users", "flows.checkpoint"),
     ("flows.metrics",),
@@ -154,7 +154,7 @@ def test_families_do_not_know_each_other() -> None:
 def test_only_these_modules_know_the_engine() -> None:
     knowing = {module for module in MODULES if any(name.split(".")[0] == "bytewax" for name in imports(module))}
     outside = {module for module in knowing if not module.startswith("flows.connectors.")}
-    assert outside == {"flows.pipeline", "flows.job", "flows.checkpoint_folder", "flows.commands.replay"}
+    assert outside == {"flows.pipeline", "flows.job", "flows.checkpoint_folder"}
 
 
 def test_no_module_is_named_after_nothing() -> None:

@@ -59,11 +59,9 @@ def test_all_mistakes_are_told_at_once_each_with_its_line_and_column(file: Path)
         " did you mean 90m?",
         "shop.yaml:6:20: sessions.engaged.views: found 'two', expected a whole number",
         "shop.yaml:7:32: key_actions[1]: found '!!!', expected a name with a letter or digit",
-        "shop.yaml:12:14: funnels.checkout.reentry: found 'lates', expected first or latest;"
-        " did you mean latest?",
+        "shop.yaml:12:14: funnels.checkout.reentry: found 'lates', expected first or latest; did you mean latest?",
         "shop.yaml:13:3: funnels.signup.window: this is missing",
-        "shop.yaml:14:24: funnels.signup.steps[1]: found 'Other', but `other` stands for all events not"
-        " named",
+        "shop.yaml:14:24: funnels.signup.steps[1]: found 'Other', but `other` stands for all events not named",
         "shop.yaml:17:12: breakdowns.platform.field: found 'contxt.device.type', expected a field such as"
         " context.device.type, under context, properties or traits; did you mean context.device.type?",
         "shop.yaml:18:24: breakdowns.platform.values[2]: 'ios' cannot be told from 'iOS': both are `ios`",
@@ -79,9 +77,7 @@ def test_what_only_follows_from_another_mistake_is_not_told(file: Path) -> None:
 
 
 def test_a_mistake_in_an_anchor_is_told_where_it_is_written(file: Path) -> None:
-    text = (
-        "funnels:\n  a: &base\n    window: soon\n    steps: [A, B]\n  b:\n    <<: *base\n    steps: [C, D]\n"
-    )
+    text = "funnels:\n  a: &base\n    window: soon\n    steps: [A, B]\n  b:\n    <<: *base\n    steps: [C, D]\n"
     assert [line.split(": found")[0] for line in mistakes(file, text)] == [
         "shop.yaml:3:13: funnels.a.window",
         "shop.yaml:3:13: funnels.b.window",
@@ -110,9 +106,7 @@ def test_no_file_means_all_defaults() -> None:
 
 
 def test_values_need_no_quotes_to_stay_what_they_are(file: Path) -> None:
-    file.write_text(
-        "breakdowns: {b: {field: traits.b, values: [no, on, 1, 007, 1.10, true]}}\nexclude: {bots: no}\n"
-    )
+    file.write_text("breakdowns: {b: {field: traits.b, values: [no, on, 1, 007, 1.10, true]}}\nexclude: {bots: no}\n")
     config = load(file, environment={}).config
     assert config.breakdowns["b"].values == ("no", "on", "1", "007", "1.10", "true")
     assert config.exclude.bots is False
@@ -120,9 +114,7 @@ def test_values_need_no_quotes_to_stay_what_they_are(file: Path) -> None:
 
 def test_a_file_of_text_or_a_list_is_refused(file: Path) -> None:
     for text, found in (("shop", "'shop'"), ("- a", "a list of 1"), ("5", "5")):
-        assert mistakes(file, text) == [
-            f"shop.yaml:1:1: found {found}, expected lines such as `product: shop`"
-        ]
+        assert mistakes(file, text) == [f"shop.yaml:1:1: found {found}, expected lines such as `product: shop`"]
 
 
 def test_a_file_that_is_not_there_is_said_plainly_with_the_one_that_is(file: Path) -> None:

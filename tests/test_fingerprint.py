@@ -49,9 +49,7 @@ def test_the_fingerprint_is_the_same_in_every_process_and_release() -> None:
         Config.model_validate(dict(reversed(SHOP.items()))),
         changed(lateness="10000ms", churn_after="720h"),
         changed(key_actions=["signed-up", "ORDER COMPLETED", "order_completed"]),
-        changed(
-            funnels=checkout(steps=["product viewed", ["Product Added", "wish_added"], ["order completed"]])
-        ),
+        changed(funnels=checkout(steps=["product viewed", ["Product Added", "wish_added"], ["order completed"]])),
         changed(windows=["30d", "7d", "24h", "1h", "30m", "5m", "1m"]),
         changed(breakdowns=platform(values=["WEB", "iOS"], of=["sessions", "events"])),
         changed(exclude=None, events=["Signed In", "Signed Up"]),
@@ -98,9 +96,7 @@ def test_another_way_to_write_the_same_keeps_the_fingerprint(same: Config) -> No
         (changed(funnels=checkout(window="2h")), ["funnels.checkout.window was 1h, is 2h"]),
         (changed(funnels=checkout(reentry="latest")), ["funnels.checkout.reentry was first, is latest"]),
         (
-            changed(
-                funnels=checkout(steps=["Product Viewed", ["Wish Added", "Product Added"], "Order Completed"])
-            ),
+            changed(funnels=checkout(steps=["Product Viewed", ["Wish Added", "Product Added"], "Order Completed"])),
             [
                 "funnels.checkout.steps was [product_viewed, product_added or wish_added, order_completed],"
                 " is [product_viewed, wish_added or product_added, order_completed]"

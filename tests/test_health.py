@@ -20,9 +20,7 @@ class Clock:
 
 def healthy(*, redis_configured: bool = True) -> tuple[Health, Clock]:
     clock = Clock()
-    health = Health(
-        redis_configured=redis_configured, stale_after_seconds=10, wall=lambda: 5e8, monotonic=clock
-    )
+    health = Health(redis_configured=redis_configured, stale_after_seconds=10, wall=lambda: 5e8, monotonic=clock)
     health.assign([("events", 0)])
     health.snapshot_taken()
     if redis_configured:
@@ -153,8 +151,7 @@ def test_a_reading_does_not_change_afterwards() -> None:
 def test_no_write_of_any_thread_is_lost() -> None:
     health = Health(redis_configured=True)
     threads = [
-        threading.Thread(target=lambda: [health.publish_failed(reachable=True) for _ in range(2000)])
-        for _ in range(4)
+        threading.Thread(target=lambda: [health.publish_failed(reachable=True) for _ in range(2000)]) for _ in range(4)
     ]
     for thread in threads:
         thread.start()

@@ -20,8 +20,8 @@ from flows.columns import EVENT, KINDS, NO_TIME, REASONS, Columns
 from flows.config import Config
 from flows.hashing import id_hash
 from flows.intake import Intake, user_of
+from flows.limits import Limits
 from flows.records import Raw, Rejected
-from flows.settings import Limits
 from schemas.decode import Decoder
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z

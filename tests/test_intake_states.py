@@ -13,8 +13,8 @@ from flows.columns import REASONS, STATE, Columns
 from flows.config import Config
 from flows.hashing import id_hash
 from flows.intake import Intake
+from flows.limits import Limits
 from flows.records import Raw, Rejected
-from flows.settings import Limits
 from flows.shard import route_states
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z

@@ -68,9 +68,7 @@ CONFIGS = (PLAIN, SPLIT, SINGLE)
 EDGES = [0, 1, 999, SECOND, 10 * SECOND, 10 * SECOND + 1, 30 * SECOND, MINUTE, 90 * SECOND, 5 * MINUTE, 7 * MINUTE,
          10 * MINUTE, 12 * MINUTE, 20 * MINUTE, 30 * MINUTE, 30 * MINUTE + 1, 2 * HOUR, 2 * HOUR + 1]  # fmt: skip
 steps = st.one_of(st.sampled_from(EDGES), st.integers(0, 5 * SECOND), st.integers(0, HOUR))
-disorder = st.one_of(
-    st.just(0), st.integers(-15 * SECOND, 0), st.sampled_from([-10 * SECOND, -MINUTE, -HOUR])
-)
+disorder = st.one_of(st.just(0), st.integers(-15 * SECOND, 0), st.sampled_from([-10 * SECOND, -MINUTE, -HOUR]))
 
 
 @st.composite
@@ -166,9 +164,7 @@ def test_disorder_within_the_lateness_copies_and_partitions_change_no_number(
     times = {int(str(event["timestamp"])) for event in straight}
     delay = {time: time + random.randint(0, config.lateness) for time in times}
     shuffled = sorted(straight, key=lambda event: delay[int(str(event["timestamp"]))])
-    repeated = [
-        event for event in shuffled for _ in range(1 + (random.random() < 0.3 and "messageId" in event))
-    ]
+    repeated = [event for event in shuffled for _ in range(1 + (random.random() < 0.3 and "messageId" in event))]
     one, minutes = replay(encoded(straight), config)
     other, other_minutes = replay(encoded(repeated, partitions), config)
     assert differences(one.cells, other.cells) == {}
@@ -178,9 +174,7 @@ def test_disorder_within_the_lateness_copies_and_partitions_change_no_number(
 
 @given(events(), st.sampled_from(CONFIGS))
 @settings(max_examples=50)
-def test_the_sum_over_shards_does_not_depend_on_their_number(
-    stream: list[dict[str, object]], config: Config
-) -> None:
+def test_the_sum_over_shards_does_not_depend_on_their_number(stream: list[dict[str, object]], config: Config) -> None:
     records = encoded(stream)
     one, minutes = replay(records, config)
     for shards in (1, 2, 16):
@@ -191,25 +185,19 @@ def test_the_sum_over_shards_does_not_depend_on_their_number(
 
 @given(events(), st.sampled_from(CONFIGS), st.lists(st.integers(1, 8), max_size=20))
 @settings(max_examples=100)
-def test_identities_hold_at_every_tick(
-    stream: list[dict[str, object]], config: Config, lengths: list[int]
-) -> None:
+def test_identities_hold_at_every_tick(stream: list[dict[str, object]], config: Config, lengths: list[int]) -> None:
     engine = Engine(config)
     for raw in polls(encoded(stream), lengths, 1):
         engine.read(raw)
         snapshot = engine.tick()
         account = snapshot.accounting[0]
         rejected = sum(count for name, count in account.items() if name.startswith("rejected."))
-        assert (
-            account["consumed"] == account["accepted"] + rejected + account["duplicate"] + account["excluded"]
-        )
+        assert account["consumed"] == account["accepted"] + rejected + account["duplicate"] + account["excluded"]
         assert account["accepted"] == account["on_time"] + account["late"]
         cells = snapshot.cells
         for name in config.funnels if cells else ():
             first = config.funnels[name].step_names()[0]
-            for window in (
-                cell.rsplit(".", 1)[1] for cell in cells if cell.startswith(f"funnel.{name}.converted.")
-            ):
+            for window in (cell.rsplit(".", 1)[1] for cell in cells if cell.startswith(f"funnel.{name}.converted.")):
                 assert cells[f"funnel.{name}.{first}.{window}"] == (
                     cells[f"funnel.{name}.converted.{window}"]
                     + cells[f"funnel.{name}.in_progress.{window}"]

@@ -40,10 +40,7 @@ def told(
     return [str(item).replace(f"{tmp_path}/", "") for item in (*report.mistakes, *report.warnings)]
 
 
-FILE = (
-    "connections: {topic: from_file, redis: 'redis://file:1', "
-    "kafka: {bootstrap.servers: 'file:1', client.id: file}}"
-)
+FILE = "connections: {topic: from_file, redis: 'redis://file:1', kafka: {bootstrap.servers: 'file:1', client.id: file}}"
 ENVIRONMENT = {
     "TIDEGAUGE_TOPIC": "from_environment",
     "REDIS_URL": "redis://environment:2",
@@ -191,10 +188,8 @@ def test_wrong_values_are_told_by_the_name_they_have_at_their_source(tmp_path: P
         "c.yaml:3:11: connections.kafka.security.protcol: librdkafka has no such option;"
         " did you mean security.protocol?",
         "c.yaml:4:10: limits.record_byte: there is no such key; did you mean record_bytes?",
-        "command line: --bootstrap-servers: found 'kafka:99999', expected brokers such as"
-        " kafka-1:9092,kafka-2:9092",
-        "command line: --metrics-address: found ':9108', expected an address and port such as 127.0.0.1:9108,"
-        " or off",
+        "command line: --bootstrap-servers: found 'kafka:99999', expected brokers such as kafka-1:9092,kafka-2:9092",
+        "command line: --metrics-address: found ':9108', expected an address and port such as 127.0.0.1:9108, or off",
         "command line: --tick: found '5ms', expected a duration from 10ms to 1m",
         "environment: TIDEGAUGE_KAFKA_SASL_USRNAME: librdkafka has no such option;"
         " did you mean TIDEGAUGE_KAFKA_SASL_USERNAME?",
@@ -265,17 +260,13 @@ def test_secrets_in_the_file_are_warned_of_and_never_shown(tmp_path: Path) -> No
         " TIDEGAUGE_KAFKA_SASL_PASSWORD or TIDEGAUGE_KAFKA_SASL_PASSWORD_FILE",
     ]
     long = SECRET * 20_000
-    for line in told(
-        tmp_path, f"connections: {{redis: 'redis://:{long}@r', kafka: {{sasl.password: {long}}}}}"
-    ):
+    for line in told(tmp_path, f"connections: {{redis: 'redis://:{long}@r', kafka: {{sasl.password: {long}}}}}"):
         assert SECRET not in line
 
 
 def test_a_password_on_the_command_line_is_refused(tmp_path: Path) -> None:
     (mistake,) = told(tmp_path, options={"redis_url": f"redis://:{SECRET}@host"})
-    assert mistake == (
-        "command line: --redis-url: a password here is seen by everyone; did you mean REDIS_URL_FILE?"
-    )
+    assert mistake == ("command line: --redis-url: a password here is seen by everyone; did you mean REDIS_URL_FILE?")
 
 
 def test_what_kubernetes_adds_to_the_environment_is_no_setting(tmp_path: Path) -> None:
@@ -294,9 +285,9 @@ def test_what_kubernetes_adds_to_the_environment_is_no_setting(tmp_path: Path) -
 
 
 def test_a_variable_that_is_nearly_one_of_ours_is_warned_of(tmp_path: Path) -> None:
-    assert told(
-        tmp_path, environment={"TIDEGAUGE_REDIS_URL": "x", "TIDEGAUGE_CACHE": "x", "TIDEGAUGE_DATA": "x"}
-    ) == ["environment: TIDEGAUGE_REDIS_URL: this variable is not read; did you mean REDIS_URL?"]
+    assert told(tmp_path, environment={"TIDEGAUGE_REDIS_URL": "x", "TIDEGAUGE_CACHE": "x", "TIDEGAUGE_DATA": "x"}) == [
+        "environment: TIDEGAUGE_REDIS_URL: this variable is not read; did you mean REDIS_URL?"
+    ]
     assert told(tmp_path, environment={"TIDEGAUGE_KAFKA_BOOTSTRAP_SERVERS": "x"}) == [
         "environment: TIDEGAUGE_KAFKA_BOOTSTRAP_SERVERS: this variable is not read;"
         " did you mean KAFKA_BOOTSTRAP_SERVERS?"
@@ -339,9 +330,7 @@ def test_a_url_loses_its_password_whatever_its_form(url: str, masked: str) -> No
     assert mask_url(url) == masked
 
 
-@pytest.mark.parametrize(
-    "option", ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.config"]
-)
+@pytest.mark.parametrize("option", ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.config"])
 def test_secret_options_are_known(option: str) -> None:
     assert is_secret(option)
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.config import Config
+from flows.limits import Limits
 from tests.comparison import assert_equal, differences
 from tests.engine import Engine, polls, replay
 from tests.histories import Document, encoded, history
@@ -124,9 +125,7 @@ def test_disorder_within_the_lateness_copies_and_partitions_change_no_number(
         straight = [document for document in straight if document["timestamp"] in single]
         shuffled = [document for document in shuffled if document["timestamp"] in single]
     repeated = [
-        document
-        for document in shuffled
-        for _ in range(1 + (random.random() < 0.3 and "messageId" in document))
+        document for document in shuffled for _ in range(1 + (random.random() < 0.3 and "messageId" in document))
     ]
     one, _ = replay(encoded(straight), config)
     other, _ = replay(encoded(repeated, partitions), config)
@@ -145,9 +144,7 @@ def test_the_sum_over_shards_does_not_depend_on_their_number(seed: int, config: 
 
 @given(seeds, st.sampled_from(CONFIGS), lengths_of_polls, cuts)
 @settings(max_examples=100)
-def test_identities_hold_at_every_tick(
-    seed: int, config: Config, lengths: list[int], restarts: frozenset[int]
-) -> None:
+def test_identities_hold_at_every_tick(seed: int, config: Config, lengths: list[int], restarts: frozenset[int]) -> None:
     assert config.subscriptions is not None
     engine = Engine(config)
     for number, raw in enumerate(polls(encoded(history(seed)), lengths, 1)):
@@ -175,7 +172,7 @@ def test_identities_hold_at_every_tick(
 def test_beyond_the_limit_states_of_new_subscriptions_are_refused_and_counted() -> None:
     records = encoded(many_histories(range(20), 10))
     config = PLAIN.model_copy(update={"shards": 1})
-    engine = Engine(config, max_users=7)
+    engine = Engine(config, Limits(users_per_shard=7))
     for raw in polls(records, [50], 1):
         engine.read(raw)
     snapshot = engine.tick(final=True)

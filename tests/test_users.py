@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from flows.columns import EVENT
 from flows.config import Config
+from flows.limits import Limits
 from flows.users import Users
 from tests.engine import Engine, polls
-from tests.test_laws import DAY, START, encoded
+from tests.test_laws import DAY, HOUR, START, encoded
 
 
 def rows(users: list[int], minutes: list[int] | None = None) -> NDArray[np.void]:
@@ -47,7 +48,7 @@ def test_the_longest_idle_are_named_and_busy_ones_spared() -> None:
 
 def test_beyond_the_limit_the_longest_idle_are_forgotten_and_counted() -> None:
     config = Config(shards=1)
-    engine = Engine(config, max_users=100)
+    engine = Engine(config, Limits(users_per_shard=100))
     stream = [
         {"type": "page", "messageId": f"{user}", "userId": f"user{user}", "timestamp": START + user * 1_000}
         for user in range(400)
@@ -63,3 +64,18 @@ def test_beyond_the_limit_the_longest_idle_are_forgotten_and_counted() -> None:
     assert cells["users.known"] <= 100
     assert cells["users.alive"] == 0  # nobody came back in 40 days; the evicted no longer count
     assert cells["sessions.open"] == 0
+
+
+def test_what_finds_no_room_in_the_reorder_buffer_counts_as_late() -> None:
+    engine = Engine(Config(shards=1), Limits(held_per_shard=100))
+    stream = [
+        {"type": "page", "messageId": f"{number}", "userId": "ann", "timestamp": START + number}
+        for number in range(250)
+    ]
+    for raw in polls(encoded(stream), [250], 1):
+        engine.read(raw)
+    snapshot = engine.tick(START + HOUR)
+    assert snapshot.accounting[0]["accepted"] == 250
+    assert snapshot.accounting[0]["late"] == 150
+    assert snapshot.cells["sessions.events.24h"] == 100
+    assert snapshot.cells["events.24h"] == 250

@@ -14,10 +14,7 @@ def flaws(text: bytes) -> list[tuple[int, int, str]]:
 @pytest.mark.parametrize(
     ("written", "value"),
     [
-        *[
-            (word, word)
-            for word in ("no", "on", "1:30", "2024-01-01", "0x1F", "1e3", "007", "1.10", "1_000", "=")
-        ],
+        *[(word, word) for word in ("no", "on", "1:30", "2024-01-01", "0x1F", "1e3", "007", "1.10", "1_000", "=")],
         *[
             ("'null'", "null"),
             ("true", True),
@@ -53,9 +50,7 @@ def test_every_value_knows_its_place() -> None:
 
 
 def test_what_is_missing_in_a_section_is_said_at_its_name() -> None:
-    assert read_tree(b"funnels:\n  checkout:\n    steps: [a]\n").place(
-        ("funnels", "checkout", "window")
-    ) == Place(2, 3)
+    assert read_tree(b"funnels:\n  checkout:\n    steps: [a]\n").place(("funnels", "checkout", "window")) == Place(2, 3)
 
 
 def test_a_key_given_twice_is_said_at_the_second_and_the_first_counts() -> None:
@@ -98,9 +93,7 @@ def test_tabs_are_all_found_and_the_rest_is_read_nevertheless() -> None:
         (b"[" * 5000, 1, 1, "deep within"),
     ],
 )
-def test_what_is_wrong_with_the_text_is_said_in_plain_words(
-    text: bytes, line: int, column: int, word: str
-) -> None:
+def test_what_is_wrong_with_the_text_is_said_in_plain_words(text: bytes, line: int, column: int, word: str) -> None:
     ((found_line, found_column, message),) = flaws(text)
     assert (found_line, found_column) == (line, column)
     assert word in message
@@ -149,19 +142,8 @@ PIECES = st.sampled_from(
 )
 
 
-@given(
-    st.one_of(
-        st.binary(max_size=200), st.lists(PIECES, max_size=40).map(lambda parts: "".join(parts).encode())
-    )
-)
+@given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=40).map(lambda parts: "".join(parts).encode())))
 def test_no_text_is_too_much_for_the_reader(text: bytes) -> None:
     tree = read_tree(text)
-    lines = (
-        text.count(b"\n")
-        + text.count(b"\r")
-        + text.count(b"\x85")
-        + text.count(b"\xa8")
-        + text.count(b"\xa9")
-        + 1
-    )
+    lines = text.count(b"\n") + text.count(b"\r") + text.count(b"\x85") + text.count(b"\xa8") + text.count(b"\xa9") + 1
     assert all(1 <= flaw.place.line <= lines + 1 and flaw.place.column >= 1 for flaw in tree.flaws)

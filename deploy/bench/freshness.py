@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -37,7 +38,7 @@ class Window:
     """Looks at the live hash of a product, and keeps each look that shows something new."""
 
     def __init__(self, url: str, product: str, partitions: int) -> None:
-        self._client = redis.Redis.from_url(url, decode_responses=True)
+        self._client: Any = redis.Redis.from_url(url, decode_responses=True)
         self._key = f"tidegauge:v1:{{{product}}}:live"
         consumed = (f"accounting.consumed{{partition={number}}}" for number in range(partitions))
         self._fields = ["_run", "events.1h", *consumed]

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -51,7 +52,7 @@ class Laboratory:
         self.config: Config = stream.config()
         self.checkpoints: list[tuple[int, int]] = []  # known users and bytes, as measured so far
         self._config_file = write_config(folder / "config.yaml", self.config)
-        self._client = redis.Redis.from_url(server.url, decode_responses=True)
+        self._client: Any = redis.Redis.from_url(server.url, decode_responses=True)
 
     def loop(self, mode: str, topic: Topic) -> Cost:
         """One of the yardsticks of loops.py, to the end of the topic."""

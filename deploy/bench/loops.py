@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from flows.connectors.kafka_reader import _TUNED
-from flows.settings import Limits
+from flows.connectors.kafka_reader import TUNED
+from flows.limits import Limits
 
 POLL = 10_000
 
@@ -61,7 +61,7 @@ def read(bootstrap_servers: str, topic: str, decodes: bool) -> int:
             "auto.offset.reset": "error",
             "log_level": 2,
             "queued.max.messages.kbytes": Limits().queued_kbytes,
-            **_TUNED,
+            **TUNED,
         }
     )
     parts = [TopicPartition(topic, number, 0) for number in consumer.list_topics(topic, 10).topics[topic].partitions]

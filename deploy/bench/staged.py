@@ -20,8 +20,9 @@ from typing import Any
 import flows.pipeline
 import flows.shard
 from flows.app import main
-from flows.connectors.kafka_source import KafkaSource, _Part
+from flows.connectors.kafka_source import KafkaSource
 from flows.connectors.redis_sink import RedisPublisher
+from flows.connectors.source import Part
 from flows.dedup import Recent
 from flows.intake import Intake
 from flows.job import Outputs
@@ -44,7 +45,7 @@ FAMILIES = {
     "minutes": Minutes,
 }
 STAGES: list[tuple[Any, str, str]] = [
-    (_Part, "next_batch", "source"),
+    (Part, "next_batch", "source"),
     (Intake, "read", "decode"),
     (flows.pipeline, "_route", "route"),
     (Shard, "receive", "measure: shard"),
@@ -106,7 +107,7 @@ class Checkpoints:
 
     def watch(self) -> None:
         """Wrap what tells about them."""
-        freeze, next_batch = Shard.freeze, _Part.next_batch
+        freeze, next_batch = Shard.freeze, Part.next_batch
 
         def watched_freeze(shard: Shard) -> bytes:
             began = time.perf_counter()
@@ -117,12 +118,12 @@ class Checkpoints:
             self._sizes.append(len(frozen))
             return frozen
 
-        def watched_next_batch(part: _Part) -> Any:
+        def watched_next_batch(part: Part) -> Any:
             self.close()
             return next_batch(part)
 
-        Shard.freeze = watched_freeze  # type: ignore[method-assign]
-        _Part.next_batch = watched_next_batch  # type: ignore[method-assign]
+        setattr(Shard, "freeze", watched_freeze)  # noqa: B010 - a plain assignment would be a type error
+        setattr(Part, "next_batch", watched_next_batch)  # noqa: B010
 
     def close(self) -> None:
         """The epoch in which the last freezes were made is over."""
@@ -162,8 +163,8 @@ def run(report: Path, options: list[str]) -> int:
         ended.append((time.process_time_ns(), thread_ns()))
         close(source)
 
-    KafkaSource._lead = first_lead  # type: ignore[method-assign]
-    KafkaSource.close = last_close  # type: ignore[method-assign]
+    setattr(KafkaSource, "_lead", first_lead)  # noqa: B010
+    setattr(KafkaSource, "close", last_close)  # noqa: B010
     code = main(["run", *options])
     checkpoints.close()
     threads = ended[-1][1] - begun[0][1]

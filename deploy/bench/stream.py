@@ -59,20 +59,22 @@ TEMPLATE: Final = (
 
 def config() -> Config:
     """What the bench measures: all families, a funnel of four steps, two breakdowns of everything that has them."""
-    return Config(
-        product="bench",
-        key_actions=["Order Completed"],
-        events=["Signed In", "Feature Used", "Subscription Changed"],
-        funnels={
-            "checkout": {
-                "window": "1h",
-                "steps": ["Product Viewed", "Product Added", "Checkout Started", "Order Completed"],
-            }
-        },
-        breakdowns={
-            "platform": {"field": "context.device.type", "values": ["web", "ios", "android"]},
-            "plan": {"field": "properties.plan", "values": ["free", "team", "business"]},
-        },
+    return Config.model_validate(
+        {
+            "product": "bench",
+            "key_actions": ["Order Completed"],
+            "events": ["Signed In", "Feature Used", "Subscription Changed"],
+            "funnels": {
+                "checkout": {
+                    "window": "1h",
+                    "steps": ["Product Viewed", "Product Added", "Checkout Started", "Order Completed"],
+                }
+            },
+            "breakdowns": {
+                "platform": {"field": "context.device.type", "values": ["web", "ios", "android"]},
+                "plan": {"field": "properties.plan", "values": ["free", "team", "business"]},
+            },
+        }
     )
 
 

@@ -41,3 +41,11 @@ def time_ms(text: str) -> int:
     if time.tzinfo is None:
         raise ValueError("a time needs its offset, such as 2026-03-29T00:00:00Z")
     return round(time.timestamp() * 1000)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1; ValueError else."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"{number} is less than 1")
+    return number

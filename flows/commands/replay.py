@@ -6,20 +6,19 @@ import argparse
 import json
 import logging
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bytewax.run import cli_main
-
 from flows.cells import Snapshot
 from flows.columns import Columns
-from flows.commands.arguments import time_ms
+from flows.commands.arguments import positive, time_ms
 from flows.config_file import load
-from flows.connectors.dead_letters import DeadLetterFile
+from flows.connectors.dead_letters import DeadLetterError, DeadLetterFile
 from flows.connectors.file_source import FileSource
 from flows.connectors.source import SourceError
+from flows.cost import check_size
 from flows.intake import Intake
+from flows.job import run_flow
 from flows.pipeline import build
 
 HELP = "run the dataflow over a file of events (NDJSON) and print the final numbers as JSON"
@@ -27,7 +26,7 @@ DESCRIPTION = """\
 Reads FILE (NDJSON, .gz or plain; - for standard input) through the same dataflow as `run` and prints
 {"as_of": ms, "watermark": ms, "cells": {name: value}, "minutes": {...}, "accounting": {...}}.
 Time moves with the events only, and is then advanced to --as-of."""
-EPOCH_SECONDS = 10
+EPOCH_MS = 10_000
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (YAML; default: all defaults)")
     parser.add_argument("--as-of", type=time_ms, metavar="TIME", help="time to stand at (RFC 3339 or epoch ms)")
     parser.add_argument(
-        "--partitions", type=int, default=1, metavar="N", help="deal the lines out to N partitions (default: 1)"
+        "--partitions", type=positive, default=1, metavar="N", help="deal the lines out to N partitions (default: 1)"
     )
     parser.add_argument("--dead-letters", type=Path, metavar="FILE", help="write rejected lines here (NDJSON)")
 
@@ -68,6 +67,7 @@ class Collected:
 def main(args: argparse.Namespace) -> int:
     """0 with the numbers printed, 1 when the file cannot be read."""
     config, settings = load(args.config, {}, {})
+    check_size(config, settings.limits)
     collected = Collected()
     try:
         source = FileSource(args.file, partitions=args.partitions, limits=settings.limits, as_of_ms=args.as_of)
@@ -79,11 +79,11 @@ def main(args: argparse.Namespace) -> int:
             publish=collected.publish,
             watch=Silence(),
             keep_state=False,
-            max_users_per_shard=settings.limits.users_per_shard,
+            limits=settings.limits,
         )
-        cli_main(flow, epoch_interval=timedelta(seconds=EPOCH_SECONDS))
+        run_flow(flow, EPOCH_MS)
         source.check()
-    except SourceError as failure:
+    except (SourceError, DeadLetterError) as failure:
         logger.error("%s", failure)
         return 1
     assert collected.snapshot is not None  # a source always ends with a final tick

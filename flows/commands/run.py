@@ -10,8 +10,10 @@ from flows.checkpoint import CheckpointError
 from flows.checkpoint_folder import FolderError
 from flows.commands.arguments import add_connection_arguments, connection_options, time_ms
 from flows.config_file import load
+from flows.connectors.dead_letters import DeadLetterError
 from flows.connectors.redis_sink import FencedOut, RedisRefused
 from flows.connectors.source import SourceError
+from flows.cost import check_size
 from flows.health import installed_version
 from flows.job import Job, stopped_by_signals
 
@@ -44,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """0 when it ended well, 1 on a failure while running, 3 when a newer run has taken over."""
     if args.as_of is not None and not args.until_end:
-        raise SystemExit("tidegauge run: --as-of goes with --until-end")
+        logger.error("--as-of goes with --until-end")
+        return 2
     config, settings = load(args.config, connection_options(args))
+    check_size(config, settings.limits)
     if not settings.bootstrap_servers:
         logger.error("no Kafka brokers are given: set KAFKA_BOOTSTRAP_SERVERS (try `tidegauge demo` without any)")
         return 2
@@ -62,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     except FencedOut as ended:
         logger.error("%s", ended)
         return FENCED
-    except (SourceError, FolderError, CheckpointError, RedisRefused) as failure:
+    except (SourceError, DeadLetterError, FolderError, CheckpointError, RedisRefused, OSError) as failure:
         logger.error("%s", failure)
         return 1
     if not written:

@@ -42,16 +42,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:
-    from flows.cost import expected_cells  # here: numba takes a second to load
+    from flows.cost import too_many_cells  # here: numba takes a second to load
 
-    cells, limit = expected_cells(loaded.config), loaded.settings.limits.publish_fields
-    if cells <= limit:
-        return []
-    message = (
-        f"found {cells:,} cells, expected at most {limit:,} (limits.publish_fields);"
-        " list fewer breakdown values or windows, or name fewer metrics in a breakdown's `of`"
-    )
-    return [Mistake(file, "", message)]
+    problem = too_many_cells(loaded.config, loaded.settings.limits)
+    return [Mistake(file, "", problem)] if problem else []
 
 
 def _summary(file: str, report: Report) -> Iterator[str]:

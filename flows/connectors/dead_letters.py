@@ -221,9 +221,7 @@ class _KafkaLetters(StatelessSinkPartition[Rejected]):
         ]
         while True:
             try:
-                self._producer.produce(
-                    self._topic, to_json(letter), headers=headers, on_delivery=self._on_delivery
-                )
+                self._producer.produce(self._topic, to_json(letter), headers=headers, on_delivery=self._on_delivery)
                 return
             except BufferError as full:
                 if time.monotonic() > deadline:
@@ -254,9 +252,7 @@ def _ensure_topic(producer: Producer, configuration: dict[str, Any], topic: str)
         return
     admin = AdminClient({name: value for name, value in configuration.items() if name != "error_cb"})
     try:
-        admin.create_topics([NewTopic(topic, -1, -1)], operation_timeout=CREATE_SECONDS)[topic].result(
-            CREATE_SECONDS
-        )
+        admin.create_topics([NewTopic(topic, -1, -1)], operation_timeout=CREATE_SECONDS)[topic].result(CREATE_SECONDS)
         _logger.info("created topic %s for rejected records", topic)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:

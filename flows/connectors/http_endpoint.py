@@ -103,9 +103,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 32
 
-    def __init__(
-        self, host: str, port: int, answer: Answer, request_threads: int, request_seconds: float
-    ) -> None:
+    def __init__(self, host: str, port: int, answer: Answer, request_threads: int, request_seconds: float) -> None:
         with suppress(ValueError):
             if ipaddress.ip_address(host).version == 6:
                 self.address_family = socket.AF_INET6

@@ -28,9 +28,7 @@ _COMMON: Final = {
     "socket.timeout.ms": "10000",  # a black-holed connection is given up after this
     "allow.auto.create.topics": "false",
 }
-_REFUSALS: Final = frozenset(
-    {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL}
-)
+_REFUSALS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
 _OUTAGES: Final = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}) | _REFUSALS
 
 
@@ -123,9 +121,7 @@ def wait_for_topic(
         time.sleep(_PAUSE_SECONDS)
 
 
-def _what_is_missing(
-    client: MetadataClient, topic: str, link: Link, serve: Callable[[], object]
-) -> int | str:
+def _what_is_missing(client: MetadataClient, topic: str, link: Link, serve: Callable[[], object]) -> int | str:
     """The number of partitions, or a sentence on why it is not known."""
     try:
         found = client.list_topics(topic, timeout=_ATTEMPT_SECONDS).topics.get(topic)

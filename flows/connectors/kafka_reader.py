@@ -10,9 +10,9 @@ offset is the high watermark that came with the last fetch: without the second r
 never be caught up, since its fetches are never empty.
 
 Skew. While some partition lags, one whose event time is further than `skew_ms` ahead of the slowest lagging
-one is held: paused, its waiting records kept, reported as lagging. It goes on at half that distance, since
-each pause throws away what librdkafka has fetched ahead. The slowest lagging partition is never held, so
-this cannot stand still.
+one is held: what comes for it waits. Only with a whole poll waiting is it paused, since a pause throws away
+what librdkafka has fetched ahead. It goes on at half that distance. The slowest lagging partition is never
+held, so this cannot stand still.
 """
 
 from __future__ import annotations
@@ -33,16 +33,14 @@ from flows.settings import Settings
 
 Lost = Literal["stop", "earliest", "latest"]
 
-_IDLE_SECONDS: Final = (
-    0.010  # polls are this far apart at the live edge, so that a trickle is not handled one by one
-)
+_IDLE_SECONDS: Final = 0.010  # polls are this far apart at the live edge, so that a trickle is not handled one by one
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _COMMIT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
 _logger = logging.getLogger(__name__)
 
-_TUNED: Final[dict[str, Any]] = {
+TUNED: Final[dict[str, Any]] = {
     # After a full queue librdkafka waits this long before it fetches again; its default of 1 s throttles a
     # fast reader to a sixth.
     "fetch.queue.backoff.ms": 20,
@@ -89,7 +87,8 @@ class _Partition:
     waiting: list[Message] = field(default_factory=list)
     at_end: bool = False  # all that was there has been received
     told: bool = False  # what the last Raw said: caught up
-    held: bool = False
+    held: bool = False  # ahead of the slowest: hands nothing on
+    paused: bool = False  # held with so much waiting that no more is fetched
     done: bool = False  # everything up to `end` has been received
 
     @property
@@ -138,7 +137,7 @@ class Reader:
     def _connect(self, group_id: str) -> Consumer:
         configuration = options(
             self._settings,
-            {**_TUNED, "queued.max.messages.kbytes": self._settings.limits.queued_kbytes},
+            {**TUNED, "queued.max.messages.kbytes": self._settings.limits.queued_kbytes},
             {
                 "group.id": group_id,
                 "enable.auto.commit": False,
@@ -169,9 +168,7 @@ class Reader:
             raise SourceError(str(error)) from error
         return self.partitions
 
-    def add(
-        self, offsets: Mapping[int, int | None], *, start: Literal["earliest", "latest"], to_end: bool
-    ) -> None:
+    def add(self, offsets: Mapping[int, int | None], *, start: Literal["earliest", "latest"], to_end: bool) -> None:
         """Begin to read these partitions at their next offsets; None: nothing is known yet, so at `start`."""
         added = []
         for number, offset in sorted(offsets.items()):
@@ -394,11 +391,9 @@ class Reader:
         again = [TopicPartition(self.topic, part.number) for part in parts if part.number in assigned]
         if again:
             self._consumer.incremental_unassign(again)
-        self._consumer.incremental_assign(
-            [TopicPartition(self.topic, part.number, part.fetched) for part in parts]
-        )
+        self._consumer.incremental_assign([TopicPartition(self.topic, part.number, part.fetched) for part in parts])
         for part in parts:
-            part.held = False
+            part.held = part.paused = False
 
     def _watermarks(self, number: int) -> tuple[int, int]:
         """The first offset there is and the one after the last, from the broker."""
@@ -432,12 +427,15 @@ class Reader:
         for part, clock in zip(parts, clocks, strict=True):
             ahead = 0 if slowest is None else clock - slowest
             if not part.held and ahead > limit:
-                part.held, part.at_end = True, False
-                self._consumer.pause([TopicPartition(self.topic, part.number)])
+                part.held = True
             elif part.held and ahead <= limit // 2:
                 part.held = False
-                if not part.done:
+                if part.paused and not part.done:
                     self._consumer.resume([TopicPartition(self.topic, part.number)])
+                part.paused = False
+            if part.held and not part.paused and len(part.waiting) >= self._limit:
+                part.paused, part.at_end = True, False
+                self._consumer.pause([TopicPartition(self.topic, part.number)])
 
     # Committing, for lag tools
 
@@ -458,9 +456,7 @@ class Reader:
                     del self._to_commit[one.partition]
         elif not self._commit_failed:
             self._commit_failed = True
-            _logger.warning(
-                "offsets cannot be committed for lag tools (nothing else needs them): %s", problem.str()
-            )
+            _logger.warning("offsets cannot be committed for lag tools (nothing else needs them): %s", problem.str())
 
 
 def _offset(message: Message) -> int:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -28,7 +27,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.columns import Tick
 from flows.connectors.kafka_client import START_SECONDS
 from flows.connectors.kafka_reader import Pace, Reader
-from flows.connectors.source import Outcome, SourceError, Ticker
+from flows.connectors.source import Outcome, Part, SourceError, Ticker
 from flows.records import Raw
 from flows.settings import Settings
 
@@ -38,7 +37,6 @@ State = tuple[int, str, int | None]
 
 STATE_VERSION: Final = 1
 RECHECK_MS: Final = 30_000
-_AT_ONCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _logger = logging.getLogger(__name__)
 
 
@@ -146,9 +144,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         if resume_state is not None:
             version, topic, offset = resume_state
             if version != STATE_VERSION:
-                self._fail(
-                    SourceError(f"the checkpoint's offsets are of version {version}, this is {STATE_VERSION}")
-                )
+                self._fail(SourceError(f"the checkpoint's offsets are of version {version}, this is {STATE_VERSION}"))
             elif topic != self._settings.topic:
                 self._fail(
                     SourceError(
@@ -160,7 +156,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             self._resumed = True
         self._new[number] = offset
         self._living.add(number)
-        return _Part(self, number)
+        return Part(self, number)
 
     # What the parts call
 
@@ -250,9 +246,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                 f"topic {self._settings.topic} has {count} partitions, it had {reader.partitions}: it was "
                 f"made anew; start with an empty state folder to count from scratch"
             )
-        _logger.warning(
-            "topic %s has grown from %d to %d partitions", self._settings.topic, reader.partitions, count
-        )
+        _logger.warning("topic %s has grown from %d to %d partitions", self._settings.topic, reader.partitions, count)
         self.outcome = "partitions_changed"
 
     def _observe(self, reader: Reader) -> None:
@@ -273,24 +267,6 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self.failure = self.failure or failure
         if not self._alone:
             raise failure
-
-
-class _Part(StatefulSourcePartition[Item, State]):
-    """One partition as Bytewax sees it."""
-
-    def __init__(self, source: KafkaSource, number: int) -> None:
-        self._source = source
-        self._number = number
-
-    def next_batch(self) -> list[Item]:
-        return self._source.round(self._number)
-
-    def next_awake(self) -> datetime:
-        # Always due: the leader sleeps where there is nothing to do, see Reader.poll().
-        return _AT_ONCE
-
-    def snapshot(self) -> State:
-        return self._source.snapshot(self._number)
 
 
 def part_name(partition: int) -> str:

@@ -159,18 +159,14 @@ def health_families(
         "watermark_timestamp_seconds", "The watermark W: how far the ordered numbers have come.",
         None if snapshot is None or snapshot.watermark_ms is None else snapshot.watermark_ms / 1000,
     )  # fmt: skip
-    lag = GaugeMetricFamily(
-        f"{PREFIX}consumer_lag_messages", "Records not yet read.", labels=["topic", "partition"]
-    )
+    lag = GaugeMetricFamily(f"{PREFIX}consumer_lag_messages", "Records not yet read.", labels=["topic", "partition"])
     for (topic, partition), messages in sorted(health.lag_messages.items()):
         lag.add_metric([topic, str(partition)], messages)
     yield lag
     yield _gauge(
         "caught_up", "1 once every partition has been read to its end.", float(health.caught_up)
     )  # fmt: skip
-    yield _gauge(
-        "rejected_ratio", "Share of the last 10,000 records that was rejected.", health.rejected_share
-    )
+    yield _gauge("rejected_ratio", "Share of the last 10,000 records that was rejected.", health.rejected_share)
     yield _gauge(
         "redis_reachable", "1 when Redis answered the last attempt to publish.",
         None if health.redis_reachable is None else float(health.redis_reachable),
@@ -182,9 +178,7 @@ def health_families(
         PUBLISH_BOUNDS_SECONDS, health.publish_seconds_buckets, health.publish_seconds_sum, {},
     )  # fmt: skip
     yield _gauge("checkpoint_seconds", "Time that the last checkpoint took.", health.checkpoint_seconds)
-    yield _gauge(
-        "checkpoint_timestamp_seconds", "When the last checkpoint was complete.", health.checkpoint_at
-    )
+    yield _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was complete.", health.checkpoint_at)
     yield _gauge("ready", "1 when the published numbers are current, as /readyz says.", float(health.ready))
     yield InfoMetricFamily(
         f"{PREFIX}build",

@@ -174,9 +174,7 @@ def live_fields(snapshot: Snapshot) -> dict[str, int | float]:
     A cell that is no finite number has no value, like one whose denominator is 0, and is left out.
     """
     fields = {
-        name: value
-        for name, value in snapshot.cells.items()
-        if not isinstance(value, float) or math.isfinite(value)
+        name: value for name, value in snapshot.cells.items() if not isinstance(value, float) or math.isfinite(value)
     }
     totals: Counter[str] = Counter()
     for partition, accounts in snapshot.accounting.items():
@@ -326,9 +324,7 @@ class RedisPublisher:
     def _pause(self, seconds: float, already_closing: bool) -> None:
         """Wait; the call of `close` ends it, for its deadline may be shorter."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._abandoned or (self._closing and not already_closing), timeout=seconds
-            )
+            self._changed.wait_for(lambda: self._abandoned or (self._closing and not already_closing), timeout=seconds)
 
     def _write(self, snapshot: Snapshot, minutes: Minutes) -> None:
         began = time.perf_counter()
@@ -340,9 +336,7 @@ class RedisPublisher:
         self._give_time(len(fields))
         reply = self._send(snapshot, fields, minutes)
         if reply[0] == "differs":
-            logger.warning(
-                "The numbers in Redis at %s are not those last written; writing all again.", self._where
-            )
+            logger.warning("The numbers in Redis at %s are not those last written; writing all again.", self._where)
             self._written = None
             reply = self._send(snapshot, fields, minutes)
         if reply[0] == "fenced":
@@ -391,9 +385,7 @@ class RedisPublisher:
         ]
         return cast(list[str], self._script(PUBLISH, [self.keys.fence, self.keys.live, *keys], arguments))
 
-    def _minute_changes(
-        self, as_of_ms: int, minutes: Minutes
-    ) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    def _minute_changes(self, as_of_ms: int, minutes: Minutes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         """Keys of minute hashes to write or delete; for each, ms to keep it (0: delete) and its fields."""
         before = self._written_minutes
         everything = self._written is None
@@ -441,9 +433,7 @@ class RedisPublisher:
             logger.info("Redis at %s takes the numbers again.", self._where)
 
     def _sentence(self, trouble: Trouble, error: Exception) -> str:
-        text = trouble.sentence.format(
-            where=self._where, product=self.keys.product, error=str(error).rstrip(".")
-        )
+        text = trouble.sentence.format(where=self._where, product=self.keys.product, error=str(error).rstrip("."))
         return text.replace(self._secret, "***") if self._secret else text
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Literal
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol, TypeVar
+
+from bytewax.inputs import StatefulSourcePartition
 
 from flows.columns import Tick
+from flows.records import Raw
 
 Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed"]
 """How a source has ended: at the end of its input, by `stop()`, since the topic has grown, or by a
@@ -35,9 +39,7 @@ class Ticker:
     they measure can depend on it.
     """
 
-    def __init__(
-        self, interval_ms: int, *, timed: bool, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, interval_ms: int, *, timed: bool, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._interval_ms = interval_ms
         self._timed = timed
         self._monotonic = monotonic
@@ -84,3 +86,35 @@ class Ticker:
     def _tick(self, as_of_ms: int | None = None, *, final: bool = False) -> Tick:
         self._number += 1
         return Tick(self._number, self.stamp(), as_of_ms, final)
+
+
+_AT_ONCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
+State = TypeVar("State")
+Given = TypeVar("Given", covariant=True)
+
+
+class Rounds(Protocol[Given]):
+    """A source whose parts all do their work in one place."""
+
+    def round(self, number: int) -> list[Raw | Tick]:
+        """What part `number` hands on now; raises StopIteration when it has nothing more to say."""
+
+    def snapshot(self, number: int) -> Given:
+        """The state of part `number`."""
+
+
+class Part(StatefulSourcePartition[Raw | Tick, State]):
+    """One partition as Bytewax sees it: always due, since a source sleeps by itself where there is nothing to do."""
+
+    def __init__(self, source: Rounds[State], number: int) -> None:
+        self._source = source
+        self._number = number
+
+    def next_batch(self) -> list[Raw | Tick]:
+        return self._source.round(self._number)
+
+    def next_awake(self) -> datetime:
+        return _AT_ONCE
+
+    def snapshot(self) -> State:
+        return self._source.snapshot(self._number)

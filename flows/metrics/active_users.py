@@ -9,7 +9,7 @@ since local midnight. Option `active_users.events`: only the listed events make 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,9 +26,7 @@ from flows.state.windows import Ring, Windows, move, pane_of
 from schemas.compiled import compiled, inlined
 
 DAY_MS = 86_400_000
-ACTIVE = Metric(
-    "active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users"
-)
+ACTIVE = Metric("active_users", "Distinct users with an event in the window.", "users", "Activity", "active_users")
 TODAY = Metric(
     "active_users.day",
     "Distinct users with an event today (product's time zone).",
@@ -37,6 +35,18 @@ TODAY = Metric(
     "active_users_day",
 )
 STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
+
+
+class Seen(NamedTuple):
+    """What is known of users, as the kernel takes it.
+
+    The time of the value that a user's latest event showed is that of the event: only of values shown before it is a
+    time of their own kept (what `shown` says of the latest one counts for nothing). Few users show more than one.
+    """
+
+    last: NDArray[np.int64]  # by slot, ms; NO_TIME: never
+    dims: NDArray[np.uint64]  # by slot, breakdown codes
+    shown: Latest
 
 
 class ActiveUsers:
@@ -50,29 +60,35 @@ class ActiveUsers:
         self._groups = Groups(config, "active_users")
         self._counts = events_that_count(config)
         self.windows = Windows(config.windows, len(self._groups))
-        self.last = UserRows(np.int64, fill=NO_TIME)
-        self.shown = Pairs()
-        self.day = Counters(
-            1 + len(self._groups)
-        )  # local midnight (ms), then by group the users active since
+        self.last = UserRows(np.int64, fill=NO_TIME)  # the latest event
+        self.dims = UserRows(np.uint64)  # the values that it showed
+        self.shown = Pairs()  # when other values were last shown
+        self.day = Counters(1 + len(self._groups))  # local midnight (ms), then by group the users active since
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         midnight = self._midnight(now_ms)
         if midnight != self.day.values[0]:
             self.day.values[0] = midnight
-            self.day.values[1:] = self.shown.count_since(midnight, len(self._groups))
-            self.day.values[1] = np.count_nonzero(self.last.rows[:users] >= midnight)
-        self.shown.reserve(len(rows) * len(self._groups.split.base))
-        _advance(
-            rows,
-            now_ms,
-            self._counts,
-            self.last.rows,
-            self.day.values,
-            self.windows.ring,
-            self._groups.split,
-            self.shown.latest,
-        )
+            self._count_day(midnight, users)
+        split = self._groups.split
+        self.shown.reserve(2 * len(rows) * len(split.base))
+        users_seen = Seen(self.last.rows, self.dims.rows, self.shown.latest)
+        _advance(rows, now_ms, self._counts, users_seen, self.day.values, self.windows.ring, split)
+
+    def _count_day(self, midnight: int, users: int) -> None:
+        """Count anew who was active since `midnight`: by the latest events, and by values shown before those."""
+        split = self._groups.split
+        slots, groups = self.shown.since(midnight)
+        today = self.last.rows[:users] >= midnight
+        counts = np.zeros(len(self._groups), np.int64)
+        counts[0] = np.count_nonzero(today)
+        for d in range(len(split.base)):
+            latest = split.base[d] + ((self.dims.rows[:users] >> split.shift[d]) & np.uint64(255)).astype(np.int64)
+            counts += np.bincount(latest[today], minlength=len(counts))
+            end = split.base[d + 1] if d + 1 < len(split.base) else len(counts)
+            earlier = (groups >= split.base[d]) & (groups < end) & (groups != latest[slots])
+            counts += np.bincount(groups[earlier], minlength=len(counts))
+        self.day.values[1:] = counts
 
     def _midnight(self, now_ms: int) -> int:
         now = datetime.fromtimestamp(now_ms // 1000, self._zone)
@@ -87,10 +103,7 @@ class ActiveUsers:
                 Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
                 for window, group in pairs_of(self._config.windows, self._groups)
             ),
-            *(
-                Cell(cell_name("active_users.day", None, group), TODAY, group)
-                for group in self._groups.labels
-            ),
+            *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
         ]
 
     def derived(self) -> list[Derived]:
@@ -113,28 +126,34 @@ def _advance(
     rows: NDArray[Any],
     now: int,
     counts: NDArray[np.bool_],
-    last: NDArray[np.int64],
+    seen: Seen,
     day: NDArray[np.int64],
     ring: Ring,
     split: Split,
-    shown: Latest,
 ) -> None:
     move(ring, now)
     for row in rows:
         if not counts[row["code"]]:
             continue
+        slot = row["slot"]
         ts = row["ts"]
-        before = last[row["slot"]]
-        if ts > before:
-            last[row["slot"]] = ts
-            _renew(ring, day, 0, before, ts)
+        last = seen.last[slot]
         for d in range(len(split.base)):
             group = group_of(split, d, row["dims"])
-            at = position(shown, row["slot"], group)
-            before = shown.entries[at, TIME]
+            latest = group_of(split, d, seen.dims[slot])
+            before = last
+            if last != NO_TIME and group != latest:
+                at = position(seen.shown, slot, group)
+                before = seen.shown.entries[at, TIME]
+                seen.shown.entries[at, TIME] = max(before, ts)
+                if ts > last:
+                    seen.shown.entries[position(seen.shown, slot, latest), TIME] = last
             if ts > before:
-                shown.entries[at, TIME] = ts
                 _renew(ring, day, group, before, ts)
+        if ts > last:
+            seen.last[slot] = ts
+            seen.dims[slot] = row["dims"]
+            _renew(ring, day, 0, last, ts)
 
 
 @inlined

@@ -49,9 +49,7 @@ class Events:
             labels = window_label(window) | group
             cells.append(Cell(cell_name("events", window, group), EVENTS, labels))
             for name in self._names:
-                cells.append(
-                    Cell(cell_name(f"events.{name}", window, group), EVENTS_BY_NAME, {"event": name} | labels)
-                )
+                cells.append(Cell(cell_name(f"events.{name}", window, group), EVENTS_BY_NAME, {"event": name} | labels))
         cells += [Cell(f"events.lifetime.{name}", None) for name in self._names]
         return cells
 
@@ -60,9 +58,7 @@ class Events:
 
 
 @compiled
-def _advance(
-    rows: NDArray[Any], now: int, ring: Ring, lifetime: NDArray[np.int64], split: Split
-) -> None:
+def _advance(rows: NDArray[Any], now: int, ring: Ring, lifetime: NDArray[np.int64], split: Split) -> None:
     move(ring, now)
     names = len(lifetime)
     for row in rows:

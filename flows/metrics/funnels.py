@@ -40,26 +40,36 @@ ENTERED, COMPLETED = range(2)  # counters of matured attempts
 ENTRIES: Final = 0  # counter of entries by age; those converted at age j are 1 + j
 
 STEP = Metric(
-    "funnel.<name>.<nn_step>", "Attempts entered in the window that reached the step.", "attempts", "Funnels",
+    "funnel.<name>.<nn_step>",
+    "Attempts entered in the window that reached the step.",
+    "attempts",
+    "Funnels",
     "funnel_attempts",
-)  # fmt: skip
+)
 STATES = {
     "converted": Metric(
-        "funnel.<name>.converted", "Attempts entered in the window that reached the last step.", "attempts", "Funnels",
+        "funnel.<name>.converted",
+        "Attempts entered in the window that reached the last step.",
+        "attempts",
+        "Funnels",
         "funnel_attempts_by_state",
     ),
     "in_progress": Metric(
-        "funnel.<name>.in_progress", "Attempts entered in the window that are under way.", "attempts", "Funnels",
+        "funnel.<name>.in_progress",
+        "Attempts entered in the window that are under way.",
+        "attempts",
+        "Funnels",
         "funnel_attempts_by_state",
     ),
     "dropped": Metric(
-        "funnel.<name>.dropped", "Attempts entered in the window that ran out of time.", "attempts", "Funnels",
+        "funnel.<name>.dropped",
+        "Attempts entered in the window that ran out of time.",
+        "attempts",
+        "Funnels",
         "funnel_attempts_by_state",
     ),
-}  # fmt: skip
-CONVERT_SUM = Metric(
-    "funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels"
-)
+}
+CONVERT_SUM = Metric("funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels")
 CONVERT_LE = Metric(
     "funnel.<name>.convert_le_<bound>",
     "Attempts converted within at most <bound> seconds.",
@@ -67,37 +77,63 @@ CONVERT_LE = Metric(
     "Funnels",
 )
 CONVERT_MEAN = Metric(
-    "funnel.<name>.convert_mean", "Mean time from entry to the last step.", "ms", "Funnels",
-    "funnel_convert_mean_seconds", 0.001,
-)  # fmt: skip
+    "funnel.<name>.convert_mean",
+    "Mean time from entry to the last step.",
+    "ms",
+    "Funnels",
+    "funnel_convert_mean_seconds",
+    0.001,
+)
 CONVERT_QUANTILE = Metric(
-    "funnel.<name>.convert_<quantile>", "Quantile of the time from entry to the last step.", "ms", "Funnels",
-    "funnel_convert_quantile_seconds", 0.001,
-)  # fmt: skip
+    "funnel.<name>.convert_<quantile>",
+    "Quantile of the time from entry to the last step.",
+    "ms",
+    "Funnels",
+    "funnel_convert_quantile_seconds",
+    0.001,
+)
 DROP_OFF = Metric(
-    "funnel.<name>.drop_off_<nn>", "Share of the attempts at the step before that did not reach step <nn>.", "ratio",
-    "Funnels", "funnel_drop_off_ratio",
-)  # fmt: skip
+    "funnel.<name>.drop_off_<nn>",
+    "Share of the attempts at the step before that did not reach step <nn>.",
+    "ratio",
+    "Funnels",
+    "funnel_drop_off_ratio",
+)
 MATURED = Metric(
-    "funnel.<name>.matured", "Attempts whose time is up, entered in the window as it stood a funnel window ago.",
-    "attempts", "Funnels", "funnel_matured_attempts",
-)  # fmt: skip
+    "funnel.<name>.matured",
+    "Attempts whose time is up, entered in the window as it stood a funnel window ago.",
+    "attempts",
+    "Funnels",
+    "funnel_matured_attempts",
+)
 MATURED_CONVERTED = Metric(
-    "funnel.<name>.matured_converted", "Those of them that converted.", "attempts", "Funnels",
+    "funnel.<name>.matured_converted",
+    "Those of them that converted.",
+    "attempts",
+    "Funnels",
     "funnel_matured_converted",
-)  # fmt: skip
+)
 CONVERSION = Metric(
-    "funnel.<name>.conversion_matured", "Converted over entered of the matured attempts.", "ratio", "Funnels",
+    "funnel.<name>.conversion_matured",
+    "Converted over entered of the matured attempts.",
+    "ratio",
+    "Funnels",
     "funnel_conversion_ratio",
-)  # fmt: skip
+)
 CONVERSION_LIVE = Metric(
-    "funnel.<name>.conversion_live", "Kaplan-Meier estimate of the conversion of attempts under way.", "ratio",
-    "Funnels", "funnel_conversion_ratio",
-)  # fmt: skip
+    "funnel.<name>.conversion_live",
+    "Kaplan-Meier estimate of the conversion of attempts under way.",
+    "ratio",
+    "Funnels",
+    "funnel_conversion_ratio",
+)
 CONVERSION_LIVE_SE = Metric(
-    "funnel.<name>.conversion_live_se", "Its standard error (Greenwood).", "ratio", "Funnels",
+    "funnel.<name>.conversion_live_se",
+    "Its standard error (Greenwood).",
+    "ratio",
+    "Funnels",
     "funnel_conversion_standard_error",
-)  # fmt: skip
+)
 
 
 class Rules(NamedTuple):
@@ -135,11 +171,7 @@ class Funnel:
         self._step_names = funnel.step_names()
         self._groups = Groups(config, "funnels")
         matches = [
-            sum(
-                1 << k
-                for k, step in enumerate(funnel.steps)
-                if event in {slug(alternative) for alternative in step}
-            )
+            sum(1 << k for k, step in enumerate(funnel.steps) if event in {slug(alternative) for alternative in step})
             for event in config.vocabulary()
         ]
         self._rules = Rules(
@@ -219,9 +251,7 @@ class Funnel:
 
     def _age_cells(self, group: dict[str, str]) -> list[str]:
         return [
-            self._cell(f"{fate}_at_{age}", None, group)
-            for fate in ("converted", "censored")
-            for age in range(PANES)
+            self._cell(f"{fate}_at_{age}", None, group) for fate in ("converted", "censored") for age in range(PANES)
         ]
 
     def derived(self) -> list[Derived]:
@@ -232,9 +262,7 @@ class Funnel:
             def name(metric: str, window: int = window, group: dict[str, str] = group) -> str:
                 return self._cell(metric, window, group)
 
-            for number, (before, step) in enumerate(
-                zip(self._step_names, self._step_names[1:], strict=False), start=2
-            ):
+            for number, (before, step) in enumerate(zip(self._step_names, self._step_names[1:], strict=False), start=2):
                 derived.append(
                     Derived(
                         name(f"drop_off_{number:02d}"),
@@ -242,12 +270,10 @@ class Funnel:
                         (name(step), name(before)),
                         shortfall,
                         {"step": step} | labels,
-                    )  # fmt: skip
+                    )
                 )
             converted = name("converted")
-            derived.append(
-                Derived(name("convert_mean"), CONVERT_MEAN, (name("convert_ms"), converted), ratio, labels)
-            )
+            derived.append(Derived(name("convert_mean"), CONVERT_MEAN, (name("convert_ms"), converted), ratio, labels))
             buckets = [name(f"convert_le_{bound}") for bound in BOUNDS_S]
             for percent, quantile in _QUANTILES.items():
                 derived.append(
@@ -257,7 +283,7 @@ class Funnel:
                         (converted, *buckets),
                         quantile,
                         {"q": str(percent / 100)} | labels,
-                    )  # fmt: skip
+                    )
                 )
             derived.append(
                 Derived(
@@ -266,15 +292,13 @@ class Funnel:
                     (name("matured_converted"), name("matured")),
                     ratio,
                     {"kind": "matured"} | labels,
-                )  # fmt: skip
+                )
             )
         for group in self._groups.labels:
             live = {"funnel": self._name, "kind": "live"} | group
             ages = self._age_cells(group)
             derived.append(
-                Derived(
-                    self._cell("conversion_live", None, group), CONVERSION_LIVE, ages, conversion_live, live
-                )
+                Derived(self._cell("conversion_live", None, group), CONVERSION_LIVE, ages, conversion_live, live)
             )
             derived.append(
                 Derived(
@@ -283,7 +307,7 @@ class Funnel:
                     ages,
                     conversion_live_se,
                     {"funnel": self._name} | group,
-                )  # fmt: skip
+                )
             )
         return derived
 

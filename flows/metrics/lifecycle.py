@@ -31,9 +31,7 @@ NEW, RESURRECTED, LOST = range(3)
 TRANSITIONS: Final = ("new", "resurrected", "churned")
 
 ALIVE_USERS = Metric("users.alive", "Known users who have not churned.", "users", "Lifecycle", "users_alive")
-KNOWN_USERS = Metric(
-    "users.known", "Users ever seen on time, less those evicted.", "users", "Lifecycle", "users_known"
-)
+KNOWN_USERS = Metric("users.known", "Users ever seen on time, less those evicted.", "users", "Lifecycle", "users_known")
 EVICTED_USERS = Metric(
     "users.evicted",
     "Known users forgotten at the limit users_per_shard.",
@@ -107,9 +105,7 @@ class Lifecycle:
     def read(self) -> NDArray[np.int64]:
         new, resurrected, churned = self.since_start.values
         known, alive = self.evicted.values
-        return np.append(
-            [new + resurrected - churned - alive, new - known, known], self.windows.totals.ravel()
-        )
+        return np.append([new + resurrected - churned - alive, new - known, known], self.windows.totals.ravel())
 
     def cells(self) -> list[Cell]:
         return [

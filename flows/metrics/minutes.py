@@ -54,9 +54,7 @@ class MinuteBook(Container):
         self.page = Page(
             np.zeros((kept, len(minute_fields(config))), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64)
         )
-        self._reported = (
-            NO_TIME // MINUTE_MS
-        )  # minutes below were given out; not saved: after a restart all are again
+        self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
 
     def turn(self, now_ms: int) -> None:
         """Let the minute of `now_ms` be the newest; what is older than the history is forgotten."""
@@ -68,11 +66,10 @@ class MinuteBook(Container):
         kept = len(self.page.counts)
         first = max(self._reported, end - kept + 1)
         self._reported = max(self._reported, end)
-        return {
-            minute * MINUTE_MS: self.page.counts[minute % kept].copy()
-            for minute in range(first, end)
-            if self.page.counts[minute % kept].any()
-        }
+        minutes = np.arange(first, end)
+        counts = self.page.counts[minutes % kept]
+        eventful = counts.any(axis=1)
+        return dict(zip((minutes[eventful] * MINUTE_MS).tolist(), counts[eventful], strict=True))
 
     def save(self, users: int) -> Arrays:
         return {"counts": self.page.counts, "head": self.page.head}

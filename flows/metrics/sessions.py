@@ -47,9 +47,7 @@ SETTLING_PANES: Final = 40  # of the 60: those older than 5 minutes
 STARTED, CLOSED, BOUNCED, DURATION_MS, EVENTS, KEY_ACTIONS, BUCKETS = range(7)
 FIELDS: Final = BUCKETS + len(BOUNDS_S)
 
-SESSIONS_OPEN = Metric(
-    "sessions.open", "Sessions that have not closed.", "sessions", "Sessions", "sessions_open"
-)
+SESSIONS_OPEN = Metric("sessions.open", "Sessions that have not closed.", "sessions", "Sessions", "sessions_open")
 COUNTS = {
     "started": Metric(
         "sessions.started", "Sessions that began in the window.", "sessions", "Sessions", "window_sessions"
@@ -64,13 +62,9 @@ COUNTS = {
         "Sessions",
         "window_sessions",
     ),
-    "duration_ms": Metric(
-        "sessions.duration_ms", "Sum of the durations of sessions closed.", "ms", "Sessions"
-    ),
+    "duration_ms": Metric("sessions.duration_ms", "Sum of the durations of sessions closed.", "ms", "Sessions"),
     "events": Metric("sessions.events", "Events in the sessions closed.", "events", "Sessions"),
-    "key_actions": Metric(
-        "sessions.key_actions", "Key actions in the sessions closed.", "actions", "Sessions"
-    ),
+    "key_actions": Metric("sessions.key_actions", "Key actions in the sessions closed.", "actions", "Sessions"),
 }
 DURATION_LE = Metric(
     "sessions.duration_le_<bound>",
@@ -152,9 +146,7 @@ class Ledger(NamedTuple):
     windows: Ring
     settling: Ring
     open: NDArray[np.int64]  # by group
-    lifetime: NDArray[
-        np.int64
-    ]  # closed since the beginning by duration bucket, the last beyond all; then sum of ms
+    lifetime: NDArray[np.int64]  # closed since the beginning by duration bucket, the last beyond all; then sum of ms
     page: Page
 
 
@@ -233,9 +225,7 @@ class Sessions:
         return cells
 
     def derived(self) -> list[Derived]:
-        with_users = [
-            label for label in self._groups.labels if label in Groups(self._config, "active_users").labels
-        ]
+        with_users = [label for label in self._groups.labels if label in Groups(self._config, "active_users").labels]
         derived = []
         for window, group in pairs_of(self._config.ratio_windows, self._groups):
             labels = window_label(window) | group

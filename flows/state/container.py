@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,32 +11,30 @@ from numpy.typing import NDArray
 Arrays = dict[str, NDArray[Any]]
 
 
-class Container:
+class Container(ABC):
     """Flat arrays with a way into a checkpoint and back.
 
     A family keeps all its state in public attributes that are containers; the shard finds them there. Containers that
     hold one row per user follow the user table through `resize` and `keep`; for the others both do nothing.
     """
 
+    @abstractmethod
     def save(self, users: int) -> Arrays:
         """The arrays to write into a checkpoint, those per user cut to the first `users` rows."""
-        raise NotImplementedError  # pragma: no cover
 
+    @abstractmethod
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         """Take back what `save` gave, with room for `capacity` users."""
-        raise NotImplementedError  # pragma: no cover
 
-    def resize(self, capacity: int) -> None:
+    def resize(self, capacity: int) -> None:  # noqa: B027 - most containers hold nothing per user
         """Make room for `capacity` users."""
 
-    def keep(self, slots: NDArray[Any]) -> None:
+    def keep(self, slots: NDArray[Any]) -> None:  # noqa: B027
         """Renumber the users: the new slot i is the old `slots[i]`; all others are forgotten."""
 
 
 def containers(owner: object) -> dict[str, Container]:
     """The containers among the public attributes of `owner`, by name, in order of their definition."""
     return {
-        name: value
-        for name, value in vars(owner).items()
-        if isinstance(value, Container) and not name.startswith("_")
+        name: value for name, value in vars(owner).items() if isinstance(value, Container) and not name.startswith("_")
     }

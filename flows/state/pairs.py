@@ -52,11 +52,11 @@ class Pairs(Container):
         if capacity > len(self.latest.entries):
             self._fill(self._held(), capacity)
 
-    def count_since(self, time_ms: int, groups: int) -> NDArray[np.int64]:
-        """How many users showed each of the `groups` at `time_ms` or later."""
+    def since(self, time_ms: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The pairs with `time_ms` or later: slots, groups."""
         entries = self._held()
-        newer = entries[entries[:, TIME] >= time_ms, KEY]
-        return np.bincount(newer & GROUP_MASK, minlength=groups)
+        keys = entries[entries[:, TIME] >= time_ms, KEY]
+        return keys >> GROUP_BITS, keys & GROUP_MASK
 
     def _fill(self, entries: NDArray[Any], capacity: int) -> None:
         self.latest = _empty(capacity)

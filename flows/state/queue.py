@@ -58,7 +58,7 @@ def push(heap: Heap, time: int) -> int:
             heap.rows[child, column] = heap.rows[parent, column]
         child = parent
     heap.rows[child, 0] = time
-    return child
+    return int(child)
 
 
 @inlined

@@ -86,7 +86,7 @@ def pane_of(ring: Ring, w: int, ts: int) -> int:
     """
     head = ring.heads[w]
     if ts >= ring.begins[w]:
-        return head % PANES
+        return int(head % PANES)
     width = ring.widths[w]
     pane = int(ts * ring.rates[w])
     rest = ts * PANES - pane * width

@@ -39,9 +39,7 @@ def test_a_right_file_gives_zero_and_its_cost(capsys: pytest.CaptureFixture[str]
         assert line in told
 
 
-def test_a_wrong_file_gives_two_and_all_its_mistakes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_file_gives_two_and_all_its_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("latness: 10s\nwindows: [10s]\nfunnels: {f: {window: 1h, steps: [A, A], extra: 1}}\n")
     assert run(wrong) == 2
@@ -64,9 +62,7 @@ def test_a_warning_alone_is_no_mistake(tmp_path: Path, capsys: pytest.CaptureFix
     assert f"{odd}: no mistakes\n" in told
 
 
-def test_every_file_is_judged_and_one_wrong_one_gives_two(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_file_is_judged_and_one_wrong_one_gives_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing.yaml"
     assert run(missing, SHOP) == 2
     told = capsys.readouterr().out
@@ -74,9 +70,7 @@ def test_every_file_is_judged_and_one_wrong_one_gives_two(
     assert f"{SHOP}: no mistakes\n" in told
 
 
-def test_more_cells_than_one_publish_holds_are_a_mistake(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_more_cells_than_one_publish_holds_are_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     large = tmp_path / "large.yaml"
     values = ", ".join(f"v{number}" for number in range(253))
     steps = ", ".join(f"e{number}" for number in range(20))

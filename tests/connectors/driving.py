@@ -25,9 +25,7 @@ DEADLINE_SECONDS = 60.0
 class Rounds:
     """A source's parts outside a flow; `items` is what they have handed on, in order."""
 
-    def __init__(
-        self, source: FixedPartitionedSource[Raw | Tick, Any], states: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, source: FixedPartitionedSource[Raw | Tick, Any], states: dict[str, Any] | None = None) -> None:
         self.items: list[Raw | Tick] = []
         self.parts: dict[str, StatefulSourcePartition[Raw | Tick, Any]] = {
             name: source.build_part("source", name, (states or {}).get(name)) for name in source.list_parts()

@@ -19,13 +19,12 @@ from flows.connectors.dead_letters import (
     to_json,
 )
 from flows.connectors.embedded import PRODUCE_REQUEST, EmbeddedKafka
+from flows.limits import Limits
 from flows.records import Rejected
-from flows.settings import Limits, Settings
+from flows.settings import Settings
 
 
-def rejected(
-    payload: bytes = b"{}", message: str = "$.type: expected str, got int", offset: int = 7
-) -> Rejected:
+def rejected(payload: bytes = b"{}", message: str = "$.type: expected str, got int", offset: int = 7) -> Rejected:
     return Rejected("bad_type", message, "events", 3, offset, 1_700_000_000_000, payload)
 
 
@@ -164,9 +163,7 @@ def test_letters_are_in_the_topic_when_the_batch_returns(embedded: EmbeddedKafka
 
 def test_the_topic_can_be_named(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("refused", 1)
-    part = DeadLetterSink(replace(settings(embedded), dead_letter_topic="refused")).build(
-        "dead_letters", 0, 1
-    )
+    part = DeadLetterSink(replace(settings(embedded), dead_letter_topic="refused")).build("dead_letters", 0, 1)
     part.write_batch([rejected()])
     assert len(stored(embedded, "refused")) == 1
     part.close()

@@ -13,7 +13,7 @@ import pytest
 from flows.columns import Tick
 from flows.connectors.file_source import FileSource
 from flows.connectors.source import SourceError
-from flows.settings import Limits
+from flows.limits import Limits
 from tests.connectors.driving import Rounds
 
 

@@ -153,8 +153,7 @@ def test_what_is_undefined_has_no_series() -> None:
 
 def test_metrics_that_share_a_family_share_its_help() -> None:
     helps = {
-        family.name: family.documentation
-        for family in parse_text(product_page(product_families(SMALL, "shop"), {}))
+        family.name: family.documentation for family in parse_text(product_page(product_families(SMALL, "shop"), {}))
     }
     assert helps["tidegauge_window_sessions"] == "Sessions begun. Sessions closed."
     assert helps["tidegauge_active_users"] == "Distinct users."
@@ -492,9 +491,7 @@ def test_ipv6_works_where_the_machine_has_it() -> None:
 
 def test_when_all_threads_are_taken_a_request_is_turned_away_and_slow_clients_are_cut() -> None:
     """Two clients that never finish their request take both threads; at their deadline they are cut."""
-    endpoint = HttpEndpoint(
-        "127.0.0.1:0", lambda path, headers: Page(b"ok"), request_threads=2, request_seconds=3.0
-    )
+    endpoint = HttpEndpoint("127.0.0.1:0", lambda path, headers: Page(b"ok"), request_threads=2, request_seconds=3.0)
     endpoint.start()
     try:
         slow = [socket.create_connection(("127.0.0.1", endpoint.port), timeout=30) for _ in range(2)]

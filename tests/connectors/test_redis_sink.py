@@ -498,15 +498,11 @@ def test_of_many_runs_exactly_the_newest_keeps_publishing(redis_server: RedisSer
 
 def full(run: Run, server: RedisServer) -> dict[str, str]:
     with closing(reader(server)) as client:
-        return {
-            name: value for name, value in client.hgetall(run.publisher.keys.live).items() if name[0] != "_"
-        }
+        return {name: value for name, value in client.hgetall(run.publisher.keys.live).items() if name[0] != "_"}
 
 
 @pytest.mark.parametrize("loss", ["flushall", "del", "one field", "one field more", "script cache"])
-def test_a_hash_that_was_changed_by_others_is_whole_after_the_next_publish(
-    any_server: RedisServer, loss: str
-) -> None:
+def test_a_hash_that_was_changed_by_others_is_whole_after_the_next_publish(any_server: RedisServer, loss: str) -> None:
     cells = {f"cell_{n}": n for n in range(50)}
     with running(any_server) as run, closing(reader(any_server)) as client:
         run.publish(snapshot(cells, minutes={T: {"events": 1}}))
@@ -522,9 +518,7 @@ def test_a_hash_that_was_changed_by_others_is_whole_after_the_next_publish(
             case "script cache":
                 client.script_flush()
         run.publish(snapshot(cells | {"cell_0": 100}, number=2))
-        assert full(run, any_server) == {
-            name: str(value) for name, value in (cells | {"cell_0": 100}).items()
-        }
+        assert full(run, any_server) == {name: str(value) for name, value in (cells | {"cell_0": 100}).items()}
         assert client.hgetall(run.publisher.keys.minute(T)) == {"events": "1"}
         assert run.failures == 0
 
@@ -551,9 +545,7 @@ def test_during_an_outage_publish_returns_at_once_and_afterwards_only_the_newest
             redis_server.pause()
             failures = run.failures
             for number in range(1, 1001):
-                run.publisher.publish(
-                    snapshot({"a": number})
-                )  # a thousand timeouts would not fit the deadline
+                run.publisher.publish(snapshot({"a": number}))  # a thousand timeouts would not fit the deadline
             wait_until(lambda: run.failures > failures + 1, "two failures")
             assert run.health.read().redis_reachable is False
             publishes = run.publishes
@@ -697,9 +689,7 @@ def errors_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_a_wrong_password_is_one_sentence_without_it(
-    any_server: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_wrong_password_is_one_sentence_without_it(any_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     with closing(reader(any_server)) as client:
         client.config_set("requirepass", "the-right-one")
     for account in ("", ":wr0ng-s3cret@", "nobody:wr0ng-s3cret@"):
@@ -726,9 +716,7 @@ def test_a_password_in_the_servers_own_words_is_masked(redis_server: RedisServer
     assert publisher._sentence(explain(error), error) == "Redis at h:1 refuses the numbers: odd: ***."
 
 
-def test_each_trouble_is_said_once_and_so_is_its_end(
-    any_server: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_each_trouble_is_said_once_and_so_is_its_end(any_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with running(any_server) as run, closing(reader(any_server)) as client:
         run.publish(snapshot())
@@ -778,9 +766,7 @@ def test_a_redis_that_is_away_and_one_that_is_silent_are_told_apart(
         run.publish(snapshot())
         redis_server.pause()
         run.publisher.publish(snapshot(number=2))
-        wait_until(
-            lambda: any("does not answer in time" in message for message in errors_of(caplog)), "words"
-        )
+        wait_until(lambda: any("does not answer in time" in message for message in errors_of(caplog)), "words")
         redis_server.kill()
         wait_until(lambda: any("cannot be reached" in message for message in errors_of(caplog)), "words")
 
@@ -829,17 +815,13 @@ def test_every_trouble_can_be_said_and_every_error_is_one() -> None:
     for trouble in TROUBLES:
         assert trouble.sentence.format(where="h:1", product="shop", error="e").endswith(".")
     assert explain(redis.exceptions.ConnectionError("Error 111 connecting to h:1.")).kind == "away"
-    assert (
-        explain(redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory")).kind == "loading"
-    )
+    assert explain(redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory")).kind == "loading"
     assert explain(redis.exceptions.ResponseError("MISCONF Redis is configured to save")).kind == "disk"
     assert explain(redis.exceptions.MovedError("1 h:2")).kind == "cluster"
     assert explain(redis.exceptions.ResponseError("unknown command")).kind == "refused"
     assert explain(redis.exceptions.TimeoutError("Timeout reading from socket")).kind == "silent"
     assert explain(OSError("no route")).kind == "away"
-    assert (
-        explain(redis.exceptions.ConnectionError("[SSL: WRONG_VERSION_NUMBER] wrong version")).kind == "tls"
-    )
+    assert explain(redis.exceptions.ConnectionError("[SSL: WRONG_VERSION_NUMBER] wrong version")).kind == "tls"
 
 
 @pytest.fixture
@@ -849,9 +831,7 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
     if openssl is None:
         pytest.skip("there is no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    options = (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run([openssl, *options.split(), *files], check=True, capture_output=True)
     tls_port = free_port()
@@ -873,9 +853,7 @@ def test_tls_works_with_the_right_authority_and_is_one_sentence_with_the_wrong_o
     with running(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}") as run:
         run.publish(snapshot({"a": 1}))
         assert full(run, server) == {"a": "1"}
-    with pytest.raises(
-        RedisRefused, match=rf"^The TLS certificate of Redis at 127\.0\.0\.1:{port} is not trusted"
-    ):
+    with pytest.raises(RedisRefused, match=rf"^The TLS certificate of Redis at 127\.0\.0\.1:{port} is not trusted"):
         Run(f"rediss://127.0.0.1:{port}/0").start()
 
 

@@ -23,8 +23,8 @@ from flows.demo.scenarios import SCENARIOS
 from flows.demo.simulator import Record, Simulator
 from flows.demo.truth import Truth
 from flows.intake import Intake
+from flows.limits import Limits
 from flows.records import Raw
-from flows.settings import Limits
 from flows.shard import Shard, route
 from flows.totals import Totals
 

@@ -20,9 +20,7 @@ PINNED = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;]+)", LOCK))
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run in the project's folder with next to no environment: what surrounds the tests says nothing here."""
     bare = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
-    return subprocess.run(
-        command, cwd=ROOT, env=bare | environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=bare | environment, capture_output=True, text=True, check=False)
 
 
 def test_ci_runs_the_very_tests_that_make_test_runs() -> None:
@@ -83,9 +81,7 @@ def find_python(path: Path, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_the_first_python_that_fits_builds_the_environment(tmp_path: Path) -> None:
-    put_python(
-        tmp_path, "python3.11", (3, 11), first="sys.modules['ensurepip'] = None  # as without python3-venv"
-    )
+    put_python(tmp_path, "python3.11", (3, 11), first="sys.modules['ensurepip'] = None  # as without python3-venv")
     put_python(tmp_path, "python3", (3, 13))
     right = put_python(tmp_path, "python3.12", (3, 12))
     assert find_python(tmp_path).stdout.strip() == right

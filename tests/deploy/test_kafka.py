@@ -139,9 +139,7 @@ def test_more_listeners_and_settings_can_be_given(tmp_path: Path) -> None:
         admin = AdminClient({"bootstrap.servers": closed, **sasl, "sasl.password": "right"})
         assert len(admin.list_topics("greetings", timeout=30).topics["greetings"].partitions) == 3
         with pytest.raises(KafkaException):
-            AdminClient({"bootstrap.servers": closed, **sasl, "sasl.password": "wrong"}).list_topics(
-                timeout=3
-            )
+            AdminClient({"bootstrap.servers": closed, **sasl, "sasl.password": "wrong"}).list_topics(timeout=3)
 
 
 @pytest.mark.usefixtures("kafka_jars")

@@ -15,7 +15,7 @@ from tests.job.running import Deployment, cells_of, disagreements, replay, write
 from tests.reference import Record, Result, recompute
 from tests.services import KafkaBroker, RedisServer
 
-TAOBAO_END = 1_511_665_199_000  # 2017-11-26T02:59:59Z, the last event
+TAOBAO_END = 1_511_665_199_000  # 2017-11-26T02:59:59Z, shortly after the last event
 HOUR, DAY = 3_600_000, 86_400_000
 
 TAOBAO = {
@@ -148,9 +148,7 @@ def test_shuffling_repeating_and_splitting_the_file_changes_nothing(
     padded = [part + [padding] * (longest - len(part)) for part in shuffled]
     file = tmp_path / "shuffled.ndjson"
     file.write_bytes(b"".join(line + b"\n" for row in zip(*padded, strict=True) for line in row))
-    printed = replay(
-        file, write_config(tmp_path / "config.yaml", config), "--partitions", str(partitions)
-    )
+    printed = replay(file, write_config(tmp_path / "config.yaml", config), "--partitions", str(partitions))
     assert disagreements(wanted, printed["cells"]) == {}
     assert {minute: printed["minutes"].get(str(minute)) for minute in wanted.minutes} == wanted.minutes
     assert printed["accounting"]["duplicate"] == sum(map(len, shuffled)) - len(lines)

@@ -60,9 +60,7 @@ def stream(seed: int, partitions: int) -> list[Record]:
     return sent
 
 
-def deployment(
-    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, name: str, topic: str
-) -> Deployment:
+def deployment(tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, name: str, topic: str) -> Deployment:
     folder = tmp_path / name
     folder.mkdir()
     config = CONFIG.model_copy(update={"product": name})

@@ -22,9 +22,7 @@ def event_cells(accepted: list[Event], config: Config, as_of_ms: int) -> Cells:
     vocabulary = config.vocabulary()
     for suffix, events in groups(accepted, lambda event: event.values, config, "events"):
         for window_name, window in windows(config):
-            names = Counter(
-                event.name for event in events if arrival_window_holds(event.ts, window, as_of_ms)
-            )
+            names = Counter(event.name for event in events if arrival_window_holds(event.ts, window, as_of_ms))
             cells[f"events.{window_name}{suffix}"] = names.total()
             named = {name: names[name] for name in vocabulary if name != OTHER}
             for name, count in named.items():
@@ -59,8 +57,7 @@ def active_user_cells(accepted: list[Event], config: Config, as_of_ms: int) -> C
         users_today = {
             event.user
             for event in events
-            if as_of_ms - 2 * DAY_MS < event.ts <= as_of_ms
-            and local_date(event.ts, config.time_zone) == today
+            if as_of_ms - 2 * DAY_MS < event.ts <= as_of_ms and local_date(event.ts, config.time_zone) == today
         }
         cells[f"active_users.day{suffix}"] = len(users_today)
     for suffix in suffixes(config, "active_users"):

@@ -71,9 +71,7 @@ def judge(
     )
 
 
-def stream_clock_after_each(
-    records: Sequence[Record], readings: Sequence[Event | Rejection]
-) -> list[int | None]:
+def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Event | Rejection]) -> list[int | None]:
     """T after each record; None while a lagging partition has no clock yet.
 
     "Each Kafka partition has a clock: the largest accepted event time read from it. ... `T` = the smallest
@@ -87,9 +85,7 @@ def stream_clock_after_each(
     for record, reading in zip(records, readings, strict=True):
         unread[record.partition] -= 1
         if isinstance(reading, Event) and not reading.excluded:
-            partition_clocks[record.partition] = max(
-                reading.ts, partition_clocks.get(record.partition, reading.ts)
-            )
+            partition_clocks[record.partition] = max(reading.ts, partition_clocks.get(record.partition, reading.ts))
         lagging = [partition for partition, left in unread.items() if left > 0]
         if all(partition in partition_clocks for partition in lagging) and partition_clocks:
             if lagging:

@@ -73,9 +73,7 @@ def is_dropped(attempt: Attempt, funnel: Funnel, watermark_ms: int) -> bool:
     return attempt.converted_at is None and watermark_ms > attempt.start + funnel.window
 
 
-def funnel_cells(
-    name: str, funnel: Funnel, every_attempt: list[Attempt], config: Config, watermark_ms: int
-) -> Cells:
+def funnel_cells(name: str, funnel: Funnel, every_attempt: list[Attempt], config: Config, watermark_ms: int) -> Cells:
     """METRICS.md 3.4: "By entry time: `funnel.<name>.<nn>_<step>.<w>` (attempts entered in the window that
     have reached that step; step 01 = entered), `funnel.<name>.converted.<w>`, `.in_progress.<w>`,
     `.dropped.<w>`." "Time to convert (entry to last step, booked by entry time)".
@@ -115,9 +113,7 @@ def put_derived(cells: Cells, name: str, funnel: Funnel, at: str, buckets: list[
             cells, f"funnel.{name}.drop_off_{number:02d}.{at}", reached[number - 1], reached[number - 2]
         )
     converted = int(cells[f"funnel.{name}.converted.{at}"])
-    put_ratio(
-        cells, f"funnel.{name}.convert_mean.{at}", int(cells[f"funnel.{name}.convert_ms.{at}"]), converted
-    )
+    put_ratio(cells, f"funnel.{name}.convert_mean.{at}", int(cells[f"funnel.{name}.convert_ms.{at}"]), converted)
     for quantile_name, quantile in QUANTILES.items():
         put_quantile(cells, f"funnel.{name}.convert_{quantile_name}.{at}", quantile, buckets, converted)
 
@@ -141,9 +137,7 @@ def put_matured(
     put_ratio(cells, f"funnel.{name}.conversion_matured.{at}", converted, len(matured))
 
 
-def put_live(
-    cells: Cells, name: str, funnel: Funnel, suffix: str, attempts: list[Attempt], watermark_ms: int
-) -> None:
+def put_live(cells: Cells, name: str, funnel: Funnel, suffix: str, attempts: list[Attempt], watermark_ms: int) -> None:
     """METRICS.md 3.4: "`funnel.<name>.conversion_live` = 1 - S, Kaplan-Meier over attempts entered in the
     trailing funnel window, ages in its panes: an attempt converted at age `pane(converted) - pane(start)`, or
     is censored at age `pane(W) - pane(start)`; per age j = 0..59 (beyond: 59), with n at risk, d converted, c

@@ -25,9 +25,7 @@ class Result:
     as_of_ms: int | None  # T; None: nothing was accepted and no time was given
     watermark_ms: int | None  # W
     cells: dict[str, int | float]  # counted and derived
-    minutes: dict[
-        int, dict[str, int]
-    ]  # start of a closed minute (epoch ms) -> field -> number; all-zero ones left out
+    minutes: dict[int, dict[str, int]]  # start of a closed minute (epoch ms) -> field -> number; all-zero ones left out
     accounting: dict[int, dict[str, int]]  # partition -> one of ACCOUNTS -> records
 
 

@@ -55,9 +55,7 @@ def all_sessions(ordered: list[Event], config: Config) -> list[Session]:
     for events in by_user(event for event in ordered if event.kind in SESSION_KINDS).values():
         current: list[Event] = []
         for event in events:
-            if current and (
-                event.ts - current[-1].ts > rules.timeout or event.ts - current[0].ts > rules.max_duration
-            ):
+            if current and (event.ts - current[-1].ts > rules.timeout or event.ts - current[0].ts > rules.max_duration):
                 sessions.append(session_of(current, config))
                 current = []
             current.append(event)
@@ -94,9 +92,7 @@ def session_of(events: list[Event], config: Config) -> Session:
     )
 
 
-def session_cells(
-    all_of_them: list[Session], config: Config, watermark_ms: int, active_users: Cells
-) -> Cells:
+def session_cells(all_of_them: list[Session], config: Config, watermark_ms: int, active_users: Cells) -> Cells:
     """METRICS.md 3.3: "By start time: `sessions.started.<w>`. By closing time: closed, bounced, duration_ms,
     events, key_actions, and a histogram of duration. Now: `sessions.open`." "It closes at `last event +
     timeout`, and counts as closed once `W` is beyond that."

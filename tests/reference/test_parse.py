@@ -17,9 +17,7 @@ from tests.reference.parse import parse
 CONFIG = Config.model_validate(
     {
         "exclude": {"events": ["Heartbeat", "screen viewed"]},
-        "breakdowns": {
-            "platform": {"field": "context.device.type", "values": ["Web", "true", "-1.50", "iOS App"]}
-        },
+        "breakdowns": {"platform": {"field": "context.device.type", "values": ["Web", "true", "-1.50", "iOS App"]}},
     }
 )
 GOOD: dict[str, Any] = {"type": "page", "userId": "ana", "timestamp": "2026-03-02T09:00:00Z"}
@@ -48,9 +46,7 @@ def reason_with(timestamp_ms: int = -1, **fields: Any) -> str | None:
 
 
 def reason_without(field: str, **fields: Any) -> str | None:
-    return reason(
-        json.dumps({name: value for name, value in (GOOD | fields).items() if name != field}).encode()
-    )
+    return reason(json.dumps({name: value for name, value in (GOOD | fields).items() if name != field}).encode())
 
 
 def test_a_good_event_is_read_whole() -> None:
@@ -270,9 +266,7 @@ def test_the_first_mistake_in_order_gives_the_reason() -> None:
         "timestamp": NINE,
     }
     for number, field in enumerate(wrong):
-        found = read(
-            json.dumps(dict(list(good.items())[:number]) | dict(list(wrong.items())[number:])).encode()
-        )
+        found = read(json.dumps(dict(list(good.items())[:number]) | dict(list(wrong.items())[number:])).encode())
         assert isinstance(found, Rejection)
         assert (found.reason, found.message.split(":")[0]) == (expected[number], f"$.{field}")
 

@@ -48,9 +48,7 @@ def test_nothing_at_all_is_zeros_and_no_ratios() -> None:
     result = recompute([], config(funnels={"f": {"window": "1h", "steps": ["A", "B"]}}))
     assert (result.as_of_ms, result.watermark_ms, result.minutes, result.accounting) == (None, None, {}, {})
     assert set(result.cells.values()) == {0}
-    assert not any(
-        name.startswith(("bounce_rate", "stickiness", "funnel.f.conv")) for name in derived(result)
-    )
+    assert not any(name.startswith(("bounce_rate", "stickiness", "funnel.f.conv")) for name in derived(result))
     assert recompute([], config(), START).as_of_ms == START
 
 
@@ -166,9 +164,7 @@ def test_events_are_counted_by_the_names_of_the_config_and_other() -> None:
         record(0, "ana", "identify"),
     ]
     cells = recompute(records, config(key_actions=["Order Completed"], events=["page_viewed"])).cells
-    assert {
-        name: value for name, value in cells.items() if name.startswith("events.") and name.endswith(".1h")
-    } == {
+    assert {name: value for name, value in cells.items() if name.startswith("events.") and name.endswith(".1h")} == {
         "events.1h": 5,
         "events.page_viewed.1h": 1,
         "events.order_completed.1h": 2,
@@ -182,9 +178,7 @@ def test_only_listed_events_make_a_user_active_when_there_is_a_list() -> None:
         record(0, "ben", "Order Completed"),
         record(MINUTE, "cleo", "identify"),
     ]
-    result = recompute(
-        records, config(active_users={"events": ["page viewed", "identify"]}), START + 2 * MINUTE
-    )
+    result = recompute(records, config(active_users={"events": ["page viewed", "identify"]}), START + 2 * MINUTE)
     assert chosen(result, "active_users.1h", "active_users.day", "events.1h") == {
         "active_users.1h": 2,
         "active_users.day": 2,
@@ -244,9 +238,7 @@ def test_identify_group_and_alias_neither_open_nor_extend_a_session() -> None:
         record(40 * MINUTE, "ana"),
     ]
     result = recompute(records, config(), START + 41 * MINUTE)
-    assert chosen(
-        result, "sessions.started.24h", "sessions.open", "sessions.events.24h", "users.new.24h"
-    ) == {
+    assert chosen(result, "sessions.started.24h", "sessions.open", "sessions.events.24h", "users.new.24h") == {
         "sessions.started.24h": 2,
         "sessions.open": 1,
         "sessions.events.24h": 1,
@@ -265,9 +257,7 @@ def test_identify_group_and_alias_neither_open_nor_extend_a_session() -> None:
         ([3600] * 9 + [20_000], Fraction(95, 100), 14_400_000.0),
     ],
 )
-def test_a_quantile_is_linear_inside_its_bucket(
-    durations_s: list[int], quantile: Fraction, expected_ms: float
-) -> None:
+def test_a_quantile_is_linear_inside_its_bucket(durations_s: list[int], quantile: Fraction, expected_ms: float) -> None:
     cells: dict[str, int | float] = {}
     put_quantile(cells, "q", quantile, cumulative(s * 1000 for s in durations_s), len(durations_s))
     assert cells == {"q": pytest.approx(expected_ms, rel=1e-15)}
@@ -290,12 +280,8 @@ def funnel(events: str, as_of_minute: float, **options: Any) -> dict[str, int | 
     """Cells of one funnel, without its name; `events` is "user step minute, ..."."""
     told = [part.split() for part in events.split(",")]
     records = [record(float(minute) * MINUTE, user, step) for user, step, minute in told]
-    cells = recompute(
-        records, config(funnels={"f": TWO_STEPS | options}), START + int(as_of_minute * MINUTE)
-    ).cells
-    return {
-        name.removeprefix("funnel.f."): value for name, value in cells.items() if name.startswith("funnel.f.")
-    }
+    cells = recompute(records, config(funnels={"f": TWO_STEPS | options}), START + int(as_of_minute * MINUTE)).cells
+    return {name.removeprefix("funnel.f."): value for name, value in cells.items() if name.startswith("funnel.f.")}
 
 
 def test_one_event_advances_one_step_and_the_converting_one_starts_nothing() -> None:
@@ -334,9 +320,7 @@ def test_kaplan_meier_by_hand() -> None:
     # age 10: n = 5, d = 1, c = 1, S = 4/5 | 15: n = 3, c = 1 | 20: n = 2, d = 1, S = 2/5 | 50: n = 1, c = 1
     cells = funnel("ana A 0,ben A 0,cleo A 0,ana B 10,ben B 20,dora A 35,eve A 40,eve B 50", 50 + 1 / 6)
     assert cells["conversion_live"] == pytest.approx(3 / 5, rel=1e-15)
-    assert cells["conversion_live_se"] == pytest.approx(
-        2 / 5 * math.sqrt(1 / (5 * 4) + 1 / (2 * 1)), rel=1e-15
-    )
+    assert cells["conversion_live_se"] == pytest.approx(2 / 5 * math.sqrt(1 / (5 * 4) + 1 / (2 * 1)), rel=1e-15)
 
 
 def test_the_oldest_attempts_of_the_window_have_the_last_age() -> None:
@@ -371,9 +355,7 @@ def test_an_attempt_carries_the_values_of_its_entry_event_also_when_the_start_mo
     for reentry, platform in (("first", "web"), ("latest", "ios")):
         options = config(funnels={"f": TWO_STEPS | {"reentry": reentry}}, breakdowns=breakdowns)
         cells = recompute(records, options, START + 5 * MINUTE).cells
-        converted = {
-            label: cells[f"funnel.f.converted.1h{{platform={label}}}"] for label in ("web", "ios", "other")
-        }
+        converted = {label: cells[f"funnel.f.converted.1h{{platform={label}}}"] for label in ("web", "ios", "other")}
         assert converted == {"web": 0, "ios": 0, "other": 0, platform: 1}
 
 
@@ -461,10 +443,7 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     assert {name for name, value in cells.items() if isinstance(value, int)} == counted
     assert set(derived(recompute(records, options, START + 61 * MINUTE))) == {
         *("stickiness", "stickiness{d=unknown}", "sessions_per_user.5m"),
-        *(
-            f"funnel.f.{name}"
-            for name in ("drop_off_02.5m", "convert_mean.5m", "convert_p50.5m", "convert_p90.5m")
-        ),
+        *(f"funnel.f.{name}" for name in ("drop_off_02.5m", "convert_mean.5m", "convert_p50.5m", "convert_p90.5m")),
         *("funnel.f.conversion_matured.5m", "funnel.f.conversion_live", "funnel.f.conversion_live_se"),
         "user_churn_rate.5m",
     }
@@ -529,9 +508,7 @@ def test_the_identities_hold(events: Told, as_of: int) -> None:
     for account in result.accounting.values():
         rejected = sum(account[f"rejected.{reason}"] for reason in REASONS)
         assert set(account) == set(ACCOUNTS)
-        assert (
-            account["consumed"] == account["accepted"] + rejected + account["duplicate"] + account["excluded"]
-        )
+        assert account["consumed"] == account["accepted"] + rejected + account["duplicate"] + account["excluded"]
         assert account["accepted"] == account["on_time"] + account["late"]
         assert rejected == 2
     for entered in [name for name in cells if ".01_" in name]:
@@ -539,8 +516,7 @@ def test_the_identities_hold(events: Told, as_of: int) -> None:
         states = [cells[f"{prefix}.{state}.{at}"] for state in ("converted", "in_progress", "dropped")]
         assert cells[entered] == sum(states)
     assert (
-        cells["users.alive"]
-        == cells["users.new.365d"] + cells["users.resurrected.365d"] - cells["users.churned.365d"]
+        cells["users.alive"] == cells["users.new.365d"] + cells["users.resurrected.365d"] - cells["users.churned.365d"]
     )
     assert cells["sessions.started.365d"] == cells["sessions.closed.365d"] + cells["sessions.open"]
     assert cells["events.365d"] == result.accounting[0]["accepted"]
@@ -563,13 +539,9 @@ def test_disorder_within_the_lateness_changes_nothing(events: Told, as_of: int) 
 
 @settings(max_examples=40, deadline=None)
 @given(EVENTS, st.sets(st.integers(0, 59)), st.integers(0, 5 * HOUR))
-def test_repeated_lines_change_nothing_but_the_accounting(
-    events: Told, repeated: set[int], as_of: int
-) -> None:
+def test_repeated_lines_change_nothing_but_the_accounting(events: Told, repeated: set[int], as_of: int) -> None:
     once = stream(events)
-    twice = [
-        copy for number, one in enumerate(once) for copy in ([one, one] if number in repeated else [one])
-    ]
+    twice = [copy for number, one in enumerate(once) for copy in ([one, one] if number in repeated else [one])]
     plain, copied = recompute(once, RICH, START + as_of), recompute(twice, RICH, START + as_of)
     assert (copied.cells, copied.minutes, copied.as_of_ms) == (plain.cells, plain.minutes, plain.as_of_ms)
     for partition, account in copied.accounting.items():
@@ -585,8 +557,7 @@ def test_repeated_lines_change_nothing_but_the_accounting(
 def test_partitions_change_nothing(events: Told, partitions: int, one_by_one: bool, as_of: int) -> None:
     once = stream(events)
     split = [
-        Record(one.value, sum(json.loads(one.value or b"")["userId"].encode()) % partitions, one.offset)
-        for one in once
+        Record(one.value, sum(json.loads(one.value or b"")["userId"].encode()) % partitions, one.offset) for one in once
     ]
     if one_by_one:  # the whole of a partition, then the next
         split.sort(key=lambda one: one.partition)

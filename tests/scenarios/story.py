@@ -75,9 +75,7 @@ def disagreements(
     found = []
     for name, told in scenario.cells.items():
         got = cells.get(name)
-        if got is None or not (
-            got == told or (isinstance(told, float) and math.isclose(got, told, rel_tol=1e-12))
-        ):
+        if got is None or not (got == told or (isinstance(told, float) and math.isclose(got, told, rel_tol=1e-12))):
             found.append(f"{name}: told {told}, got {got}")
     found += [f"{name}: told absent, got {cells[name]}" for name in scenario.absent if name in cells]
     for minute, numbers in scenario.minutes.items():
@@ -87,9 +85,7 @@ def disagreements(
             continue
         for field, count in numbers.items():
             if minutes.get(minute, {}).get(field, 0) != count:
-                found.append(
-                    f"minute {minute} {field}: told {count}, got {minutes.get(minute, {}).get(field)}"
-                )
+                found.append(f"minute {minute} {field}: told {count}, got {minutes.get(minute, {}).get(field)}")
     for field, count in scenario.accounting.items():
         total = sum(account[field] for account in accounting.values())
         if total != count:
@@ -177,9 +173,7 @@ def _arrivals(event: dict[str, Any], start: int) -> list[tuple[int, int, bytes]]
 
 def _document(event: dict[str, Any], suffix: str, at: int, received: int | None) -> dict[str, Any]:
     (kind,) = (kind for kind in KINDS if kind in event)
-    who = (
-        {"userId": event["user"] + suffix} if "user" in event else {"anonymousId": event["visitor"] + suffix}
-    )
+    who = {"userId": event["user"] + suffix} if "user" in event else {"anonymousId": event["visitor"] + suffix}
     document: dict[str, Any] = {"type": kind, **who, "timestamp": _written(at)}
     if kind == "track":
         document["event"] = event["track"]

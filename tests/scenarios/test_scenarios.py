@@ -1,4 +1,4 @@
-"""Every golden story, told to the reference; other computations are told them by the same functions."""
+"""Every golden story, told to the reference and to the pipeline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.engine import replay
 from tests.reference import recompute
 from tests.scenarios.story import Scenario, disagreements, load_scenarios, span
 
@@ -17,6 +18,13 @@ def test_the_reference_sees_what_the_story_tells(scenario: Scenario) -> None:
     result = recompute(scenario.records, scenario.config, scenario.as_of_ms)
     assert result.as_of_ms == scenario.as_of_ms
     assert disagreements(scenario, result.cells, result.minutes, result.accounting) == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_pipeline_sees_what_the_story_tells(scenario: Scenario) -> None:
+    snapshot, minutes = replay(scenario.records, scenario.config, as_of_ms=scenario.as_of_ms)
+    assert snapshot.as_of_ms == scenario.as_of_ms
+    assert disagreements(scenario, snapshot.cells, minutes, snapshot.accounting) == []
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -14,8 +14,8 @@ import schemas
 from flows.columns import KINDS, REASONS
 from flows.config import Config
 from flows.intake import Intake
+from flows.limits import Limits
 from flows.records import Raw
-from flows.settings import Limits
 from schemas.event import TYPES
 from schemas.json_schema import event_schema, event_schema_text
 

@@ -1,0 +1,19 @@
+"""What one process will take in and hold at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every limit has a name; in the file they stand under `limits:`."""
+
+    record_bytes: int = 32 * 1024  # a larger record is rejected as too_large
+    poll_records: int = 10_000  # records handed on at once
+    queued_kbytes: int = 32 * 1024  # librdkafka's own queue
+    skew_ms: int = 60_000  # how far (event time) a partition may be read ahead of the slowest lagging one
+    users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
+    held_per_shard: int = 4_000_000  # rows in the reorder buffer
+    dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied
+    publish_fields: int = 200_000  # cells in one publish
