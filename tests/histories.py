@@ -59,7 +59,8 @@ def history(seed: int, most_events: int = 40) -> list[Document]:
     for number in range(random.randint(1, most_events)):
         clock = _later(random, clock)
         document = _event(random, random.choice(lives), clock)
-        document["messageId"] = f"m{number}"
+        # Now and then by mistake that of another event.
+        document["messageId"] = f"m{number if random.random() < 0.96 else random.randint(0, number)}"
         if random.random() < 0.05:
             del document["messageId"]
         arrivals.append((_arrival(random, document["timestamp"]), document))
@@ -150,7 +151,8 @@ def _changed(random: Random, state: Document, now: int) -> Document:
         }
     state = dict(state)
     over = state["status"] in ("cancelled", "expired")
-    change = random.choice(RETURNS if over else CHANGES)
+    chances = RETURNS if over else CHANGES
+    (change,) = random.choices(list(chances), list(chances.values()))
     if change == "return":
         state["status"] = random.choice(("active", "active", "trialing"))
         state.pop("cancel_at", None)
@@ -160,9 +162,7 @@ def _changed(random: Random, state: Document, now: int) -> Document:
         state["plan"] = random.choice(list(PRICES))
         state["amount"] = _money(random, PRICES[state["plan"]])
     elif change == "amount":
-        state["amount"] = _money(
-            random, random.choice(("0", "0.01", "19.99", "20", "33.333", "250.005", "1e2"))
-        )
+        state["amount"] = _money(random, random.choice(("0", "0.01", "19.99", "20", "33.333", "250.005", "1e2")))
     elif change == "quantity":
         state["quantity"] = random.choice((1, 2, 3, 10, 1000))
     elif change == "discount":
@@ -180,23 +180,10 @@ def _changed(random: Random, state: Document, now: int) -> Document:
     return state
 
 
-CHANGES = (
-    *(
-        "plan",
-        "plan",
-        "plan",
-        "amount",
-        "quantity",
-        "quantity",
-        "discount",
-        "interval",
-        "cancel_at",
-        "cancel_at",
-    ),
-    *("withdraw", "withdraw", "active", "active", "trialing", "past_due", "paused"),
-    *("cancelled", "cancelled", "expired"),
-)
-RETURNS = ("return", "return", "return", "plan", "withdraw", "cancelled", "expired")
+CHANGES = {"plan": 6, "quantity": 2, "amount": 1, "discount": 1, "interval": 1, "cancel_at": 2, "withdraw": 2,
+           "active": 4, "past_due": 2, "paused": 1, "trialing": 1, "cancelled": 2, "expired": 1}  # fmt: skip
+RETURNS = {"return": 4, "plan": 1, "withdraw": 1, "cancelled": 1, "expired": 1}
+"""What happens to a subscription that goes on, and to one that is over: how often, one beside the other."""
 
 
 def _money(random: Random, text: str) -> str | int | float:

@@ -174,9 +174,7 @@ def lateness_limits(
             own_clock = partition_clocks.get(reading.partition)
             read = [clock for clock in (stream_clock, own_clock) if clock is not None]
             limit = max(read) - lateness_ms if read else None
-            partition_clocks[reading.partition] = max(
-                reading.ts, reading.ts if own_clock is None else own_clock
-            )
+            partition_clocks[reading.partition] = max(reading.ts, reading.ts if own_clock is None else own_clock)
         limits.append(limit)
         stream_clock = clock_after
     return limits

@@ -24,8 +24,10 @@ def decimal_of(text: str) -> Fraction | None:
         decimal = Decimal(text)
     except InvalidOperation:  # an exponent of many digits
         return None
-    _, _, exponent = decimal.as_tuple()
-    if not isinstance(exponent, int) or exponent < -DECIMALS or not 0 <= decimal < LARGEST_MONEY:
+    if decimal == 0:
+        return Fraction(0)
+    exponent = decimal.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -DECIMALS or not 0 < decimal < LARGEST_MONEY:
         return None
     return Fraction(decimal)
 

@@ -42,8 +42,8 @@ Time
   too. With a reference clock: up to 5 minutes ahead (inclusive) as it is; up to 24 hours ahead of the
   reference clock (inclusive) used at the reference time and clamped; beyond: bad_timestamp.
 
-Excluded: valid in every respect, and its name is listed in `exclude.events`, or `context.bot` is true (the
-boolean).
+Excluded: valid in every respect (the state of a subscription is not looked at), and its name is listed in
+`exclude.events`, or `context.bot` is true (the boolean).
 """
 
 from __future__ import annotations
@@ -112,10 +112,11 @@ def _event(record: Record, config: Config) -> Event:
     ts, clamped = _time(document, record.timestamp_ms)
 
     name = cached_slug(name)
-    state = None
-    if config.subscriptions is not None and kind == "track":
-        state = state_of(document.get("properties") or {}, name, user, ts, config.subscriptions)
     is_bot = config.exclude.bots and _lookup(document, "context.bot") is True
+    excluded = is_bot or name in slugs(config.exclude.events)
+    state = None
+    if config.subscriptions is not None and kind == "track" and not excluded:
+        state = state_of(document.get("properties") or {}, name, user, ts, config.subscriptions)
     return Event(
         kind=kind,
         name=name,
@@ -123,7 +124,7 @@ def _event(record: Record, config: Config) -> Event:
         message=message,
         ts=ts,
         clamped=clamped,
-        excluded=is_bot or name in slugs(config.exclude.events),
+        excluded=excluded,
         values={name: label(found, config.breakdowns[name].values) for name, found in values.items()},
         partition=record.partition,
         offset=record.offset,

@@ -6,9 +6,11 @@ and needed: `missing_field`; another JSON type: `bad_type`; ids: `bad_id`; anoth
 rest: `bad_property`. Decisions where the rules leave room:
 
 * A decimal in a string is written as a JSON number. It has so many decimals as its digits and exponent make (`1e-31`
-  has 31, `1.0` has one).
+  has 31, `1.0` has one), but a zero has none.
+* Statuses, also those of the config, are compared in lower case, not as slugs.
 * The MRR is limited where it counts, while `active` or `past_due`, after all fields have been read.
-* A lone surrogate in one of these texts is a `not_json`, before any of them is looked at.
+* A lone surrogate in an id or a plan is a `not_json`, when nothing else is wrong; in other texts it is as wrong as any
+  other character.
 """
 
 from __future__ import annotations
@@ -38,22 +40,13 @@ AHEAD_MS = 400 * 86_400_000
 LARGEST_QUANTITY = 10**9
 LARGEST_INTERVAL_COUNT = 1000
 LARGEST_MRR = 10**15  # minor units; is one too many
-FIELDS = (
-    *("subscription_id", "customer_id", "status", "plan", "currency", "amount", "discount", "interval"),
-    *("interval_count", "quantity", "effective_at", "cancel_at"),
-)
 
 
-def state_of(
-    properties: dict[str, Any], name: str, user: str, ts: int, subscriptions: Subscriptions
-) -> State | None:
+def state_of(properties: dict[str, Any], name: str, user: str, ts: int, subscriptions: Subscriptions) -> State | None:
     """The state that a `track` event of this name carries; None: it carries none. Raises RefusedError."""
     events = {cached_slug(event): status for event, status in subscriptions.events.items()}
     if name not in events:
         return None
-    for value in (properties.get(field) for field in FIELDS):
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise RefusedError("not_json", "$.properties: lone surrogate")
     subscription = needed("subscription_id", id_of(properties, "subscription_id"))
     customer = id_of(properties, "customer_id") or user
     status = needed("status", status_of(properties, subscriptions) or events[name])
@@ -91,6 +84,9 @@ def state_of(
         )
         if mrr >= LARGEST_MRR:
             raise RefusedError("bad_property", "$.properties.amount: more a month than can be kept")
+    for value in (subscription, customer, properties.get("plan")):
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise RefusedError("not_json", "$.properties: lone surrogate")
     return State(
         customer=customer,
         subscription=subscription,
@@ -128,10 +124,10 @@ def status_of(properties: dict[str, Any], subscriptions: Subscriptions) -> str |
     if word is None:
         return None
     words = {status: status for status in STATUSES} | {"canceled": "cancelled"}
-    words |= {cached_slug(known): status for known, status in subscriptions.statuses.items()}
-    if cached_slug(word) not in words:
+    words |= {known.lower(): status for known, status in subscriptions.statuses.items()}
+    if word.lower() not in words:
         raise RefusedError("bad_property", "$.properties.status")
-    return words[cached_slug(word)]
+    return words[word.lower()]
 
 
 def money_of(properties: dict[str, Any], field: str) -> Fraction | None:

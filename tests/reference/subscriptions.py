@@ -54,9 +54,7 @@ class Customer:
 
     def mrr(self, plan: str | None = None) -> int:
         """METRICS.md 3.6: "A customer's MRR is the sum of its subscriptions"; of those of one plan."""
-        return sum(
-            last.state.mrr for last in self.applied.values() if plan is None or last.state.plan == plan
-        )
+        return sum(last.state.mrr for last in self.applied.values() if plan is None or last.state.plan == plan)
 
     def take(self, told: Issued, used: int) -> None:
         """Use one state at its time; pending ones of earlier times, and of the same, have applied."""
@@ -183,9 +181,7 @@ def put_movements(
     for plan in (None, *plans):
         for kind in MOVEMENTS:
             amounts = [
-                movement.amount
-                for movement in booked
-                if movement.kind == kind and plan in (None, movement.plan)
+                movement.amount for movement in booked if movement.kind == kind and plan in (None, movement.plan)
             ]
             cells[f"mrr.{kind}.{at}{suffix(plan)}"] = sum(amounts)
             if kind in CUSTOMER_MOVEMENTS:
