@@ -92,6 +92,7 @@ A shard keeps at most `users_per_shard` subscriptions. A state of one more is re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -171,118 +172,105 @@ PLAN_BITS: Final = np.uint64(8)
 PANEL: Final = "Subscriptions"
 
 
-class Metrics:
-    """The definitions, with money as Prometheus shows it: in major units of the reporting currency."""
+MINOR_UNITS: Final = "minor units"
 
-    def __init__(self, section: Section) -> None:
-        major = 10.0**-section.decimals
-        self.customers = Metric(
-            "customers.active", "Customers with MRR above 0.", "customers", PANEL, "customers_active"
-        )
-        self.subscriptions = Metric(
+METRICS: Final = {
+    metric.name: metric
+    for metric in (
+        Metric(
             "subscriptions.active",
             "Subscriptions that are active or past due, whatever they pay.",
             "subscriptions",
             PANEL,
             "subscriptions_active",
-        )
-        self.pending = Metric(
+        ),
+        Metric(
             "subscriptions.pending",
             "Subscriptions with a change that is still ahead.",
             "subscriptions",
             PANEL,
             "subscriptions_pending",
-        )
-        self.stale = Metric(
+        ),
+        Metric(
             "subscriptions.stale",
             "States older than the one known, since the beginning: they change nothing.",
             "states",
             PANEL,
             "subscription_states_stale",
-        )
-        self.refused = Metric(
+        ),
+        Metric(
             "subscriptions.refused",
             "States of subscriptions beyond the limit users_per_shard, since the beginning.",
             "states",
             PANEL,
             "subscription_states_refused",
-        )
-        self.mrr = Metric("mrr", "Monthly recurring revenue.", "minor units", PANEL, "mrr", major)
-        helps = {
-            "new": ("of customers who had never paid before", "Customers who pay for the first time."),
-            "expansion": ("gained from customers who paid already", ""),
-            "contraction": ("lost from customers who go on paying", ""),
-            "churned": ("of customers who stopped paying", "Customers who stopped paying."),
-            "reactivated": ("of customers who came back", "Customers who pay again."),
-        }
-        self.amounts = [
-            Metric(
-                f"mrr.{movement}",
-                f"MRR {helps[movement][0]}.",
-                "minor units",
-                PANEL,
-                "window_mrr_movement",
-                major,
-            )
-            for movement in MOVEMENTS
-        ]
-        self.counts = [
-            Metric(f"customers.{movement}", helps[movement][1], "customers", PANEL, "window_customers")
-            for movement in COUNTED
-        ]
-        self.moved_in, self.moved_out = (
-            Metric(
-                f"mrr.moved_{way}",
-                f"MRR moved {way} of the plan by changes of plan." if way == "out"
-                else "MRR moved into the plan by changes of plan.",
-                "minor units",
-                PANEL,
-                "window_mrr_moved",
-                major,
-            )
-            for way in ("in", "out")
-        )  # fmt: skip
-        self.moved = Metric(
-            "mrr.moved", "MRR moved from one plan to another.", "minor units", PANEL, "window_mrr_moved_between", major
-        )
-        self.cancel_requested = Metric(
+        ),
+        Metric("customers.active", "Customers with MRR above 0.", "customers", PANEL, "customers_active"),
+        Metric("mrr", "Monthly recurring revenue.", MINOR_UNITS, PANEL, "mrr"),
+        Metric("mrr.new", "MRR of customers who had never paid before.", MINOR_UNITS, PANEL, "window_mrr_movement"),
+        Metric(
+            "mrr.expansion", "MRR gained from customers who paid already.", MINOR_UNITS, PANEL, "window_mrr_movement"
+        ),
+        Metric(
+            "mrr.contraction", "MRR lost from customers who go on paying.", MINOR_UNITS, PANEL, "window_mrr_movement"
+        ),
+        Metric("mrr.churned", "MRR of customers who stopped paying.", MINOR_UNITS, PANEL, "window_mrr_movement"),
+        Metric("mrr.reactivated", "MRR of customers who came back.", MINOR_UNITS, PANEL, "window_mrr_movement"),
+        Metric("customers.new", "Customers who pay for the first time.", "customers", PANEL, "window_customers"),
+        Metric("customers.churned", "Customers who stopped paying.", "customers", PANEL, "window_customers"),
+        Metric("customers.reactivated", "Customers who pay again.", "customers", PANEL, "window_customers"),
+        Metric("mrr.moved_in", "MRR moved into the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"),
+        Metric(
+            "mrr.moved_out", "MRR moved out of the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"
+        ),
+        Metric("mrr.moved", "MRR moved from one plan to another.", MINOR_UNITS, PANEL, "window_mrr_moved_between"),
+        Metric(
             "subscriptions.cancel_requested",
             "Subscriptions whose cancellation was requested: the early sign of churn.",
             "subscriptions",
             PANEL,
             "window_cancellations_requested",
-        )
-        self.arr = Metric("arr", "Annual recurring revenue, 12 MRR.", "minor units", PANEL, "arr", major)
-        self.arpa = Metric("arpa", "MRR per active customer.", "minor units", PANEL, "arpa", major)
-        self.difference = Metric(
+        ),
+        Metric("arr", "Annual recurring revenue, 12 MRR.", MINOR_UNITS, PANEL, "arr"),
+        Metric("arpa", "MRR per active customer.", MINOR_UNITS, PANEL, "arpa"),
+        Metric(
             "mrr.difference",
             "MRR less the sum of all its movements: anything but 0 is a defect.",
-            "minor units",
+            MINOR_UNITS,
             PANEL,
             "mrr_difference",
-            major,
-        )
-        self.customer_churn_rate = Metric(
+        ),
+        Metric(
             "customer_churn_rate",
             "Customers who stopped paying over customers at the window's start.",
             "ratio",
             PANEL,
             "customer_churn_ratio",
-        )
-        self.mrr_churn_rate = Metric(
+        ),
+        Metric(
             "mrr_churn_rate",
             "MRR churned and contracted over MRR at the window's start.",
             "ratio",
             PANEL,
             "mrr_churn_ratio",
-        )
-        self.net_mrr_churn_rate = Metric(
+        ),
+        Metric(
             "net_mrr_churn_rate",
             "The same less expansion and reactivation; below 0 the customers of before pay more than then.",
             "ratio",
             PANEL,
             "net_mrr_churn_ratio",
-        )
+        ),
+    )
+}
+
+
+def metrics_in(section: Section) -> dict[str, Metric]:
+    """The definitions by name, with money as Prometheus shows it: in major units of the reporting currency."""
+    scale = 10.0**-section.decimals
+    return {
+        name: replace(metric, scale=scale) if metric.unit == MINOR_UNITS else metric for name, metric in METRICS.items()
+    }
 
 
 class Places(NamedTuple):
@@ -410,19 +398,19 @@ class Subscriptions:
         )
 
     def cells(self) -> list[Cell]:
-        metrics = Metrics(self._section)
+        metrics = metrics_in(self._section)
         money = {"currency": self._section.currency}
         return [
-            Cell("subscriptions.active", metrics.subscriptions),
-            Cell("subscriptions.pending", metrics.pending),
-            Cell("subscriptions.stale", metrics.stale),
-            Cell("subscriptions.refused", metrics.refused),
+            Cell("subscriptions.active", metrics["subscriptions.active"]),
+            Cell("subscriptions.pending", metrics["subscriptions.pending"]),
+            Cell("subscriptions.stale", metrics["subscriptions.stale"]),
+            Cell("subscriptions.refused", metrics["subscriptions.refused"]),
             *(
                 cell
                 for plan in self._groups()
                 for cell in (
-                    Cell(cell_name("customers.active", group=plan), metrics.customers, plan),
-                    Cell(cell_name("mrr", group=plan), metrics.mrr, money | plan),
+                    Cell(cell_name("customers.active", group=plan), metrics["customers.active"], plan),
+                    Cell(cell_name("mrr", group=plan), metrics["mrr"], money | plan),
                 )
             ),
             *(cell for window in self._periods() for cell in self._movements(metrics, window)),
@@ -434,26 +422,26 @@ class Subscriptions:
     def _periods(self) -> list[str]:
         return [*(format_duration(window) for window in self._config.windows), "total"]
 
-    def _movements(self, metrics: Metrics, window: str) -> Iterator[Cell]:
+    def _movements(self, metrics: dict[str, Metric], window: str) -> Iterator[Cell]:
         """The cells of one window, in the order of its counters."""
         period = {"window": window}
         for plan in self._groups():
-            for movement, metric in zip(MOVEMENTS, metrics.amounts, strict=True):
+            for movement in MOVEMENTS:
                 name = cell_name(f"mrr.{movement}.{window}", group=plan)
-                yield Cell(name, metric, {"movement": movement} | period | plan)
-            for movement, metric in zip(COUNTED, metrics.counts, strict=True):
+                yield Cell(name, metrics[f"mrr.{movement}"], {"movement": movement} | period | plan)
+            for movement in COUNTED:
                 name = cell_name(f"customers.{movement}.{window}", group=plan)
-                yield Cell(name, metric, {"movement": movement} | period | plan)
-        for way, metric in (("in", metrics.moved_in), ("out", metrics.moved_out)):
+                yield Cell(name, metrics[f"customers.{movement}"], {"movement": movement} | period | plan)
+        for way in ("in", "out"):
             for plan in self._groups()[1:]:
                 name = cell_name(f"mrr.moved_{way}.{window}", group=plan)
-                yield Cell(name, metric, {"way": way} | period | plan)
-        yield Cell(f"subscriptions.cancel_requested.{window}", metrics.cancel_requested, period)
+                yield Cell(name, metrics[f"mrr.moved_{way}"], {"way": way} | period | plan)
+        yield Cell(f"subscriptions.cancel_requested.{window}", metrics["subscriptions.cancel_requested"], period)
         for one, other in self._pairs:
-            yield Cell(f"mrr.moved.{one}.{other}.{window}", metrics.moved, {"from": one, "to": other} | period)
+            yield Cell(f"mrr.moved.{one}.{other}.{window}", metrics["mrr.moved"], {"from": one, "to": other} | period)
 
     def derived(self) -> list[Derived]:
-        metrics = Metrics(self._section)
+        metrics = metrics_in(self._section)
         money = {"currency": self._section.currency}
         found = []
         for plan in self._groups():
@@ -461,11 +449,11 @@ class Subscriptions:
             totals = [cell_name(f"mrr.{movement}.total", group=plan) for movement in MOVEMENTS]
             moved = [cell_name(f"mrr.moved_{way}.total", group=plan) for way in ("in", "out") if plan]
             found += [
-                Derived(cell_name("arr", group=plan), metrics.arr, (mrr,), arr, money | plan),
-                Derived(cell_name("arpa", group=plan), metrics.arpa, (mrr, active), arpa, money | plan),
+                Derived(cell_name("arr", group=plan), metrics["arr"], (mrr,), arr, money | plan),
+                Derived(cell_name("arpa", group=plan), metrics["arpa"], (mrr, active), arpa, money | plan),
                 Derived(
                     cell_name("mrr.difference", group=plan),
-                    metrics.difference,
+                    metrics["mrr.difference"],
                     (mrr, *totals, *moved),
                     mrr_difference,
                     plan,
@@ -478,15 +466,17 @@ class Subscriptions:
             found += [
                 Derived(
                     f"customer_churn_rate.{window}",
-                    metrics.customer_churn_rate,
+                    metrics["customer_churn_rate"],
                     ("customers.active", *counts),
                     customer_churn_rate,
                     period,
                 ),
-                Derived(f"mrr_churn_rate.{window}", metrics.mrr_churn_rate, ("mrr", *amounts), mrr_churn_rate, period),
+                Derived(
+                    f"mrr_churn_rate.{window}", metrics["mrr_churn_rate"], ("mrr", *amounts), mrr_churn_rate, period
+                ),
                 Derived(
                     f"net_mrr_churn_rate.{window}",
-                    metrics.net_mrr_churn_rate,
+                    metrics["net_mrr_churn_rate"],
                     ("mrr", *amounts),
                     net_mrr_churn_rate,
                     period,
