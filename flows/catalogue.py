@@ -17,6 +17,7 @@ from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.sessions import Sessions
+from flows.metrics.subscriptions import Subscriptions
 from flows.state.container import containers
 
 SAMPLE_USERS = 4096
@@ -44,6 +45,7 @@ def families(config: Config, book: MinuteBook) -> dict[str, Family]:
         "lifecycle": Lifecycle(config, book),
         "minutes": Minutes(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        **({"subscriptions": Subscriptions(config)} if config.subscriptions else {}),
     }
 
 

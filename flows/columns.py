@@ -7,7 +7,7 @@ Rows are records, not separate arrays, so that routing, buffering and sorting mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -60,6 +60,28 @@ EVENT: Final = np.dtype(
 )
 """One accepted event, before deduplication."""
 
+STATE: Final = np.dtype(
+    [
+        ("user", "u8"),  # of the event that carried it, as all fields down to `partition`
+        ("message", "u8"),  # messageId and customer; 0: it has no messageId
+        ("ts", "i8"),
+        ("clock", "i8"),
+        ("offset", "i8"),
+        ("partition", "i4"),
+        ("customer", "u8"),  # stable hash of the customer, never 0
+        ("subscription", "u8"),  # stable hash of customer and subscription
+        ("effective", "i8"),  # when it takes effect, ms UTC
+        ("used", "i8"),  # when it takes its turn, ms UTC; known to the shard only
+        ("mrr", "i8"),  # minor units a month; 0 unless active or past due
+        ("status", "u1"),  # index into schemas.subscription.STATUSES
+        ("plan", "u1"),  # listed plans, other, unknown
+        ("cancelling", "u1"),  # 1: its cancellation has been requested
+    ]
+)
+"""What one event says of a subscription, beside the event's own row: it goes to the shard of its customer."""
+
+NO_STATES: Final = np.zeros(0, STATE)
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -77,10 +99,11 @@ class Columns:
     excluded: int  # valid events that the config leaves out
     caught_up: bool  # the partition was read to its end with this poll
     monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
+    states: NDArray[np.void] = field(default_factory=lambda: NO_STATES)  # dtype STATE, in offset order
 
     def without_rows(self) -> Columns:
         """What is true of the poll as a whole."""
-        return replace(self, rows=self.rows[:0])
+        return replace(self, rows=self.rows[:0], states=NO_STATES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ __all__ = [
     "Funnel",
     "Section",
     "Sessions",
+    "Subscriptions",
     "format_duration",
     "parse_duration",
     "slug",
@@ -53,6 +54,16 @@ UNKNOWN: Final = "unknown"
 SLUG_PATTERN: Final = r"^[a-z0-9_]*[a-z0-9][a-z0-9_]*$"
 LABEL_PATTERN: Final = r"^[a-z][a-z0-9_]*$"  # a Prometheus label
 FIELD_PATTERN: Final = r"^(context|properties|traits)(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+
+CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
+
+MINOR_DIGITS: Final = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
+    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+"""Digits of the minor unit where they are not 2 (ISO 4217, list one)."""
 
 MAX_VALUES: Final = 253
 """A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
@@ -215,6 +226,54 @@ class Exclude(Section):
     """Leave out events with `context.bot == true`."""
 
 
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+Currency = Annotated[
+    str,
+    BeforeValidator(_upper),
+    Field(pattern=CURRENCY_PATTERN, examples=["USD", "EUR", "JPY"]),
+]
+Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expired"]
+
+
+class Subscriptions(Section):
+    """Customers who pay again and again: what they pay a month, who stops and who comes back."""
+
+    currency: Currency = "USD"
+    """The reporting currency (ISO 4217); a state in another is rejected as `unsupported_currency`."""
+    plans: tuple[Value, ...] = Field((), max_length=30)
+    """The plans told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
+    moves: tuple[tuple[Value, Value], ...] | None = Field(None, max_length=900)
+    """Pairs of listed plans, [from, to], whose moves are counted one by one; without this key all pairs."""
+    events: dict[EventName, Status | None] = Field({"Subscription Changed": None}, min_length=1, max_length=50)
+    """Events that carry the state of a subscription, with the status that one without `status` stands for."""
+    statuses: dict[Value, Status] = Field({}, max_length=50)
+    """Other words for a status, as your billing system has them: {unpaid: past_due, in_trial: trialing}."""
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point of the currency's minor unit."""
+        return MINOR_DIGITS.get(self.currency, 2)
+
+    def labels(self) -> list[str]:
+        """Slugs of the plans listed, `other`, `unknown`; the index is the code."""
+        return [*(slug(plan) for plan in self.plans), OTHER, UNKNOWN]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Slugs of the plans, from and to, whose moves are counted one by one."""
+        plans = self.labels()[:-2]
+        if self.moves is None:
+            return [(one, other) for one in plans for other in plans if one != other]
+        return sorted({(slug(one), slug(other)) for one, other in self.moves})
+
+    @field_validator("events", "statuses")
+    @classmethod
+    def _alphabetical(cls, words: dict[str, Any]) -> dict[str, Any]:
+        return dict(sorted(words.items()))
+
+
 class Config(Section):
     """What Tidegauge measures for one product."""
 
@@ -243,6 +302,8 @@ class Config(Section):
     """A user without any event for longer has churned."""
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
+    subscriptions: Subscriptions | None = None
+    """Customers, recurring revenue and churn; without this part nothing of them is measured."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """A repeated messageId is dropped for at least so long."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -272,6 +333,7 @@ class Config(Section):
             *self.key_actions,
             *(self.active_users.events or ()),
             *(name for funnel in self.funnels.values() for step in funnel.steps for name in step),
+            *(self.subscriptions.events if self.subscriptions else ()),
         ]
         return [OTHER, *sorted({slug(name) for name in named} - {OTHER})]
 

@@ -73,6 +73,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _excluded_but_wanted(config)
     yield from _ratios_without_counts(config)
     yield from _breakdowns_that_clash(config)
+    yield from _plans_that_clash(config)
     if config.sessions.max_duration < config.sessions.timeout:
         yield Finding(
             ("sessions", "max_duration"),
@@ -114,6 +115,8 @@ def _lists_of_names(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
     for name, funnel in config.funnels.items():
         for index, step in enumerate(funnel.steps):
             yield ("funnels", name, "steps", index), step
+    if config.subscriptions:
+        yield ("subscriptions", "events"), tuple(config.subscriptions.events)
     yield ("exclude", "events"), config.exclude.events
 
 
@@ -191,3 +194,49 @@ def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
                     (*place, "field"),
                     f"{breakdown.field} lies inside {other}, which {owner} reads as a plain value",
                 )
+
+
+def _plans_that_clash(config: Config) -> Iterator[Finding]:
+    section = config.subscriptions
+    if section is None:
+        return
+    seen: dict[str, str] = {}
+    for index, plan in enumerate(section.plans):
+        place: Path = ("subscriptions", "plans", index)
+        code = slug(plan)
+        if code in TAKEN_SLUGS:
+            yield Finding(place, f"`{code}` is added by itself and cannot be listed")
+        elif not says_something(plan):
+            yield Finding(place, f"found {shown(plan)}, expected a plan with a letter or digit")
+        elif code in seen:
+            yield Finding(place, f"{shown(plan)} cannot be told from {shown(seen[code])}: both are `{code}`")
+        seen.setdefault(code, plan)
+    for index, (one, other) in enumerate(section.moves or ()):
+        for side, plan in enumerate((one, other)):
+            if slug(plan) not in seen:
+                yield Finding(
+                    ("subscriptions", "moves", index, side),
+                    f"found {shown(plan)}, expected one of the plans",
+                    closest(plan, section.plans),
+                    because_of=[("subscriptions", "plans")],
+                )
+        if slug(one) == slug(other):
+            yield Finding(("subscriptions", "moves", index), f"{shown(one)} to itself is no move")
+    words: dict[str, str] = {}
+    for word in section.statuses:
+        if slug(word) in words:
+            yield Finding(
+                ("subscriptions", "statuses", word),
+                f"{shown(word)} cannot be told from {shown(words[slug(word)])}",
+                at_key=True,
+            )
+        words.setdefault(slug(word), word)
+    names: dict[str, str] = {}
+    for name in section.events:
+        if slug(name) in names:
+            yield Finding(
+                ("subscriptions", "events", name),
+                f"{shown(name)} cannot be told from {shown(names[slug(name)])}",
+                at_key=True,
+            )
+        names.setdefault(slug(name), name)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.config import FIELD_PATTERN, LABEL_PATTERN, SLUG_PATTERN, Section, section_of
+from flows.config import CURRENCY_PATTERN, FIELD_PATTERN, LABEL_PATTERN, SLUG_PATTERN, Section, section_of
 from flows.kafka_options import is_secret
 from flows.mistakes import RULES, Finding, Path, closest, shown
 from flows.notation import A_DURATION, likely_duration, slug
@@ -18,6 +18,7 @@ from flows.settings import TOPIC_PATTERN
 PATTERNS = {
     SLUG_PATTERN: "lower-case letters, digits and _ only",
     LABEL_PATTERN: "a lower-case letter, then lower-case letters, digits and _ only",
+    CURRENCY_PATTERN: "the three letters of a currency, such as USD",
     TOPIC_PATTERN: "at most 249 of the letters a-z and A-Z, digits, `.`, `_` and `-`",
     FIELD_PATTERN: "a field such as context.device.type, under context, properties or traits",
 }

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flows.config import Config
+from flows.config import Config, Subscriptions
 from flows.notation import slug
 
 
@@ -34,6 +34,10 @@ def definitions(config: Config) -> str:
     found["vocabulary"] = config.vocabulary()
     del found["version"]  # of the file's format, not of a meaning
     del found["events"]  # their only effect is the vocabulary
+    if config.subscriptions is None:
+        del found["subscriptions"]  # so that state from before there was such a part is still good
+    else:
+        found["subscriptions"] = _subscriptions(config.subscriptions)
     if not config.funnels:
         del found["ratio_windows"]
     found["key_actions"] = _names(config.key_actions)
@@ -67,6 +71,17 @@ def describe_difference(old_json: str, new_json: str) -> list[str]:
 
 def _names(names: Sequence[str]) -> list[str]:
     return sorted({slug(name) for name in names})
+
+
+def _subscriptions(section: Subscriptions) -> dict[str, Any]:
+    """Names and words as slugs; the order of plans matters, as they number the codes."""
+    return {
+        "currency": section.currency,
+        "plans": [slug(plan) for plan in section.plans],
+        "moves": [list(pair) for pair in section.pairs()],
+        "events": {slug(name): status for name, status in section.events.items()},
+        "statuses": {slug(word): status for word, status in section.statuses.items()},
+    }
 
 
 def _step(names: Sequence[str]) -> list[str]:

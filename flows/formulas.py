@@ -73,3 +73,49 @@ def conversion_live_se(*ages: int) -> float | None:
 def user_churn_rate(churned: int, alive: int, new: int, resurrected: int) -> float | None:
     """Churned / users alive at the window's start; those were alive - new - resurrected + churned."""
     return ratio(churned, alive - new - resurrected + churned)
+
+
+def arr(mrr: int) -> int:
+    """Annual recurring revenue of a monthly one."""
+    return 12 * mrr
+
+
+def arpa(mrr: int, customers: int) -> float | None:
+    """MRR per active customer."""
+    return ratio(mrr, customers)
+
+
+def mrr_difference(
+    mrr: int,
+    new: int,
+    expansion: int,
+    contraction: int,
+    churned: int,
+    reactivated: int,
+    moved_in: int = 0,
+    moved_out: int = 0,
+) -> int:
+    """MRR less everything that has been booked since the beginning: 0, or something is wrong."""
+    return mrr - (new + reactivated + expansion - contraction - churned + moved_in - moved_out)
+
+
+def customer_churn_rate(active: int, new: int, churned: int, reactivated: int) -> float | None:
+    """Churned / customers at the window's start; those were active - new - reactivated + churned."""
+    start = active - new - reactivated + churned
+    return churned / start if start > 0 else None
+
+
+def mrr_churn_rate(
+    mrr: int, new: int, expansion: int, contraction: int, churned: int, reactivated: int
+) -> float | None:
+    """(Churned + contraction) / MRR at the window's start."""
+    start = mrr_difference(mrr, new, expansion, contraction, churned, reactivated)
+    return (churned + contraction) / start if start > 0 else None
+
+
+def net_mrr_churn_rate(
+    mrr: int, new: int, expansion: int, contraction: int, churned: int, reactivated: int
+) -> float | None:
+    """The same less expansion and reactivation: negative when those who stayed grew by more than was lost."""
+    start = mrr_difference(mrr, new, expansion, contraction, churned, reactivated)
+    return (churned + contraction - expansion - reactivated) / start if start > 0 else None

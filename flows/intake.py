@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_TIME, REASONS, TRACK, Columns
-from flows.config import Config, slug
+from flows.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, STATE, TRACK, Columns
+from flows.config import Config, Subscriptions, slug
 from flows.hashing import id_hash, id_hash_of, xxh64
 from flows.limits import Limits
 from flows.records import Raw, Rejected
@@ -25,6 +25,8 @@ from schemas import scan
 from schemas.compiled import Number, compiled, inlined
 from schemas.decode import Decoder, Scanned, is_event_name, scalar_text, string_of
 from schemas.event import Container, Event, Problem
+from schemas.subscription import AHEAD_MS as AHEAD_OF_EVENT_MS
+from schemas.subscription import STATUSES, Terms, read_state
 from schemas.timestamps import NOT_READ, number_ms_at, text_ms_at
 
 FIRST_MS: Final = 946_684_800_000
@@ -80,6 +82,17 @@ _SPELLING_BYTES: Final = 512
 """Longer values are not learnt."""
 
 _NOT_LEARNT: Final = -1
+
+_STATE_FIELDS: Final = (
+    *("subscription_id", "customer_id", "effective_at", "cancel_at"),
+    *("status", "plan", "currency", "amount", "discount", "interval", "interval_count", "quantity"),
+)
+"""The properties that a state is read from; from _TERM_FIELDS on its terms."""
+
+_TERM_FIELDS: Final = 4
+
+_TERMS: Final = np.dtype([("mrr", "i8"), ("status", "u1"), ("plan", "u1")])
+"""What the terms of a state come to."""
 
 _PLACEHOLDER_WORDS: Final = np.array(
     [
@@ -356,6 +369,127 @@ def _read(
 
 
 @compiled
+def _with_state(
+    states: NDArray[np.uint8], rows: NDArray[np.void], carries: NDArray[np.bool_], found: NDArray[np.int64]
+) -> Number:
+    """List the accepted records whose event code `carries` a state in `found`; returns how many."""
+    count = 0
+    for record in range(len(states)):
+        if states[record] == _ROW and carries[rows[record]["code"]] and rows[record]["kind"] == TRACK:
+            found[count] = record
+            count += 1
+    return count
+
+
+@inlined
+def _an_id(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number) -> bool:
+    """Whether the JSON text is surely an id; the slow path decides about the rest."""
+    if kind != scan.STRING and kind != scan.STRING_UTF_8:
+        return False
+    if end - begin - 2 > rules.ID_CHARACTERS:
+        return False
+    return not _may_be_placeholder(buffer, begin + 1, end - 1, kind)
+
+
+@compiled
+def _read_states(
+    buffer: NDArray[np.uint8],
+    plain: NDArray[np.bool_],
+    kinds: NDArray[np.uint8],
+    begins: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    fields: NDArray[np.int32],
+    records: NDArray[np.int64],
+    rows: NDArray[np.void],
+    keys: NDArray[np.uint64],
+    terms: NDArray[np.void],
+    own_keys: NDArray[np.uint64],
+    sure: NDArray[np.bool_],
+    carried: NDArray[np.void],
+) -> None:
+    """Fill in `carried` for the `records` where that is `sure`; `own_keys` are those of their terms, 0: none."""
+    for i in range(len(records)):
+        if not plain[i]:
+            continue
+        row = rows[records[i]]
+        key = np.uint64(row["code"]) + np.uint64(1)
+        simple = True
+        for place in range(_TERM_FIELDS, len(fields)):
+            field = fields[place]
+            kind = kinds[i, field]
+            simple &= kind < scan.ARRAY
+            if kind > scan.NULL:
+                text = xxh64(buffer, np.int64(begins[i, field]), np.int64(ends[i, field]))
+            else:
+                text = np.uint64(0)
+            key = (key ^ text) * _SALT
+            key ^= key >> np.uint64(29)
+        if not simple:
+            continue
+        own_keys[i] = key
+        slot = np.int64(key & np.uint64(_SPELLINGS - 1))
+        while keys[slot] != key and keys[slot] != np.uint64(0):
+            slot = (slot + 1) & (_SPELLINGS - 1)
+        if key == np.uint64(0) or keys[slot] != key:
+            continue
+        state = carried[i]
+
+        field = fields[0]
+        begin = np.int64(begins[i, field])
+        end = np.int64(ends[i, field])
+        if not _an_id(buffer, begin, end, kinds[i, field]):
+            continue
+        state["subscription"] = id_hash_of(buffer, begin + 1, end - 1)
+        field = fields[1]
+        if kinds[i, field] <= scan.NULL:
+            state["customer"] = row["user"]
+        else:
+            begin = np.int64(begins[i, field])
+            end = np.int64(ends[i, field])
+            if not _an_id(buffer, begin, end, kinds[i, field]):
+                continue
+            state["customer"] = id_hash_of(buffer, begin + 1, end - 1)
+
+        field = fields[2]
+        effective = row["ts"]
+        if kinds[i, field] > scan.NULL:
+            effective = _time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
+            if effective < FIRST_MS or effective >= END_MS or effective > row["ts"] + AHEAD_OF_EVENT_MS:
+                continue
+        state["effective"] = effective
+        field = fields[3]
+        cancelling = kinds[i, field] > scan.NULL
+        if cancelling:
+            at = _time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
+            if at < FIRST_MS or at >= END_MS:
+                continue
+        state["cancelling"] = cancelling
+
+        state["mrr"] = terms[slot]["mrr"]
+        state["status"] = terms[slot]["status"]
+        state["plan"] = terms[slot]["plan"]
+        sure[i] = True
+
+
+@compiled
+def _complete(carried: NDArray[np.void], places: NDArray[np.int64], rows: NDArray[np.void]) -> None:
+    """Give states what the events at `places` of `rows` say, and make the ids of different customers differ."""
+    for i in range(len(carried)):
+        state = carried[i]
+        row = rows[places[i]]
+        salt = state["customer"] * _SALT
+        state["subscription"] ^= salt
+        state["user"] = row["user"]
+        state["message"] = 0
+        if row["message"] != np.uint64(0):
+            state["message"] = max(row["message"] ^ salt, np.uint64(1))
+        state["ts"] = row["ts"]
+        state["clock"] = row["clock"]
+        state["offset"] = row["offset"]
+        state["partition"] = row["partition"]
+
+
+@compiled
 def _close_ranks(states: NDArray[np.uint8], rows: NDArray[np.void]) -> tuple[Number, Number, Number]:
     """Move the rows of accepted records together and set their clocks.
 
@@ -403,6 +537,7 @@ class Intake:
         self._codes = np.zeros(_SPELLINGS, np.int32)
         self._new = np.zeros((_NEW_SPELLINGS, 4), np.int32)  # slot, salt, begin, end
         self._counts = np.zeros(2, np.int64)  # listed in _new; used in the table
+        self._states = None if config.subscriptions is None else _States(config, config.subscriptions, limits)
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -428,7 +563,14 @@ class Intake:
             else:
                 states[index] = _ROW
                 rows[index] = outcome
+        carried = NO_STATES
+        places = np.zeros(0, np.int64)
+        if self._states is not None:
+            found, carried = self._states.read(raw, states, rows, rejected)
+            places = np.cumsum(states == _ROW)[found] - 1
         kept, clock_ms, excluded = _close_ranks(states, rows)
+        if len(carried):
+            _complete(carried, places, rows)
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -444,6 +586,7 @@ class Intake:
             excluded=int(excluded),
             caught_up=raw.caught_up,
             monotonic_ms=raw.monotonic_ms,
+            states=carried,
         )
         return columns, rejected
 
@@ -507,15 +650,7 @@ class Intake:
             if fit in _TIME_MESSAGES:
                 outcome = Problem("bad_timestamp", _TIME_MESSAGES[fit])
         if isinstance(outcome, Problem):
-            return Rejected(
-                reason=outcome.reason,
-                message=outcome.message,
-                topic=raw.topic,
-                partition=raw.partition,
-                offset=raw.offsets[index],
-                timestamp_ms=record_ms,
-                payload=(value or b"")[: self._limit_bytes],
-            )
+            return _rejected(raw, index, outcome, self._limit_bytes)
         code = self._code(name_of(outcome.type, outcome.name))
         if code == _EXCLUDED_CODE or (self._without_bots and outcome.bot):
             return None
@@ -534,6 +669,126 @@ class Intake:
         if found is None:
             return other + 1
         return other if isinstance(found, Container) else self._values_of_dims[dim].get(slug(found), other)
+
+
+def _rejected(raw: Raw, index: int, problem: Problem, limit_bytes: int) -> Rejected:
+    return Rejected(
+        reason=problem.reason,
+        message=problem.message,
+        topic=raw.topic,
+        partition=raw.partition,
+        offset=raw.offsets[index],
+        timestamp_ms=raw.timestamps_ms[index],
+        payload=(raw.values[index] or b"")[:limit_bytes],
+    )
+
+
+class _States:
+    """Reads the states of subscriptions that accepted events carry; an event with an unreadable one is rejected.
+
+    As with events there are two ways. The fast one scans the few records concerned once more, for the properties
+    that matter. What its terms (status, plan, price) come to is found by their texts in a table of hashes: a product
+    has few. What is not there yet, and every doubt, goes to `read_state`, which decides; the table learns from it.
+    """
+
+    def __init__(self, config: Config, section: Subscriptions, limits: Limits) -> None:
+        names = {slug(name): status for name, status in section.events.items()}
+        vocabulary = config.vocabulary()
+        self._carries = np.array([name in names for name in vocabulary], np.bool_)
+        self._default_statuses = [names.get(name) for name in vocabulary]
+        self._reading = Terms(
+            section.currency,
+            section.decimals,
+            {word.lower(): status for word, status in section.statuses.items()},
+        )
+        self._plans = {plan: code for code, plan in enumerate(section.labels()[:-2])}
+        self._other = len(section.plans)
+        self._decoder = Decoder([f"properties.{name}" for name in _STATE_FIELDS], limits.record_bytes)
+        self._limit_bytes = limits.record_bytes
+        self._found = np.zeros(0, np.int64)
+        self._keys = np.zeros(_SPELLINGS, np.uint64)
+        self._terms = np.zeros(_SPELLINGS, _TERMS)
+        self._learnt = 0
+
+    def read(
+        self, raw: Raw, states: NDArray[np.uint8], rows: NDArray[np.void], rejected: list[Rejected]
+    ) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """The numbers of the records with a readable state, and the states (dtype STATE) without what the event says.
+
+        What cannot be read goes to `rejected`, which stays in offset order.
+        """
+        if len(self._found) < len(states):
+            self._found = np.zeros(len(states), np.int64)
+        found = self._found[: _with_state(states, rows, self._carries, self._found)].copy()
+        carried = np.zeros(len(found), STATE)
+        size = self._decoder.batch_records
+        refused = []
+        for first in range(0, len(found), size):
+            part = found[first : first + size]
+            keys = np.zeros(len(part), np.uint64)
+            sure = np.zeros(len(part), np.bool_)
+            scanned = self._decoder.scan([raw.values[index] for index in part.tolist()])
+            _read_states(
+                scanned.buffer,
+                scanned.plain,
+                scanned.kinds,
+                scanned.begins,
+                scanned.ends,
+                self._decoder.fields,
+                part,
+                rows,
+                self._keys,
+                self._terms,
+                keys,
+                sure,
+                carried[first : first + size],
+            )
+            for place in np.flatnonzero(~sure).tolist():
+                index = int(part[place])
+                problem = self._one(raw.values[index], rows[index], int(keys[place]), carried[first + place])
+                if problem is not None:
+                    states[index] = _REJECTED
+                    refused.append(_rejected(raw, index, problem, self._limit_bytes))
+        if refused:
+            rejected += refused
+            rejected.sort(key=lambda one: one.offset)
+            kept = states[found] == _ROW
+            found, carried = found[kept], carried[kept]
+        return found, carried
+
+    def _one(self, value: bytes | None, row: np.void, key: int, carried: np.void) -> Problem | None:
+        """The slow path: fill in `carried`, or say why the state cannot be read."""
+        outcome = read_state(value or b"", int(row["ts"]), self._default_statuses[row["code"]], self._reading)
+        if isinstance(outcome, Problem):
+            return outcome
+        carried["customer"] = row["user"] if outcome.customer is None else id_hash(outcome.customer)
+        carried["subscription"] = id_hash(outcome.subscription)
+        carried["effective"] = outcome.effective_ms
+        carried["mrr"] = outcome.mrr
+        carried["status"] = STATUSES.index(outcome.status)
+        carried["plan"] = self._plan(outcome.plan)
+        carried["cancelling"] = outcome.cancelling
+        if key:
+            self._learn(key, carried)
+        return None
+
+    def _learn(self, key: int, carried: np.void) -> None:
+        if self._learnt >= _SPELLINGS_KEPT:
+            self._keys[:] = 0
+            self._learnt = 0
+        slot = key & (_SPELLINGS - 1)
+        while self._keys[slot]:
+            if self._keys[slot] == key:
+                return
+            slot = (slot + 1) & (_SPELLINGS - 1)
+        self._keys[slot] = key
+        self._terms[slot] = (carried["mrr"], carried["status"], carried["plan"])
+        self._learnt += 1
+
+    def _plan(self, found: str | Container | None) -> int:
+        if found is None:
+            return self._other + 1
+        return self._other if isinstance(found, Container) else self._plans.get(slug(found), self._other)
 
 
 def name_of(type_: str, name: str | None) -> str:

@@ -25,7 +25,7 @@ from flows.columns import Columns, Tick
 from flows.config import Config
 from flows.limits import Limits
 from flows.records import Raw, Rejected
-from flows.shard import Partial, Shard, route
+from flows.shard import Partial, Shard, route, route_states
 from flows.totals import Totals
 
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
@@ -55,8 +55,9 @@ class Read:
 class Delivery:
     """One shard's part of a poll. Every shard hears of every poll, for the clock."""
 
-    poll: Columns  # without its rows
+    poll: Columns  # without its rows and states
     rows: NDArray[Any]
+    states: NDArray[Any]
     accounts: bool  # this shard books what the poll consumed
 
 
@@ -108,8 +109,8 @@ def _route(item: Columns | Tick, shards: int) -> Iterable[tuple[str, Delivery | 
         return [(shard_key(index), item) for index in range(shards)]
     header = item.without_rows()
     return [
-        (shard_key(index), Delivery(header, rows, item.partition % shards == index))
-        for index, rows in enumerate(route(item, shards))
+        (shard_key(index), Delivery(header, rows, states, item.partition % shards == index))
+        for index, (rows, states) in enumerate(zip(route(item, shards), route_states(item, shards), strict=True))
     ]
 
 
@@ -130,7 +131,7 @@ class Measure(StatefulBatchLogic[Delivery | Tick, Partial, bytes]):
             if isinstance(value, Tick):
                 partials.append(self._shard.tick(value))
             else:
-                self._shard.receive(value.poll, value.rows, value.accounts)
+                self._shard.receive(value.poll, value.rows, value.accounts, value.states)
         return partials, StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> bytes:

@@ -24,12 +24,13 @@ from flows.catalogue import families
 from flows.cells import ACCOUNTS
 from flows.checkpoint import pack, unpack
 from flows.clock import Reading, StreamClock, judge
-from flows.columns import NO_TIME, REASONS, Columns, Tick
+from flows.columns import NO_STATES, NO_TIME, REASONS, Columns, Tick
 from flows.config import Config
 from flows.dedup import Recent
 from flows.limits import Limits
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
+from flows.metrics.subscriptions import Subscriptions
 from flows.state.container import Arrays, Container, containers
 from flows.users import Users
 from schemas.compiled import compiled
@@ -40,6 +41,9 @@ EVICTED_AT_ONCE: Final = 0.05
 """Share of the users evicted when the limit is reached, so that it is rare."""
 CONSUMED, ACCEPTED, ON_TIME, LATE, DUPLICATE, EXCLUDED, CLAMPED, REJECTED = range(8)
 """Columns of the accounting, as in cells.ACCOUNTS; one per reason follows from REJECTED on."""
+
+
+NO_ROWS: Final = np.zeros(0, HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,19 @@ class Shard:
         self._families = families(config, self.book)
         self._arrival = [family for family in self._families.values() if not family.ordered]
         self._ordered = [family for family in self._families.values() if family.ordered]
+        self._subscriptions = None
+        if isinstance(subscriptions := self._families.get("subscriptions"), Subscriptions):
+            self._ordered.remove(subscriptions)
+            self._subscriptions = subscriptions
+            subscriptions.most = limits.users_per_shard
+            self.recent_states = Recent(config.dedup_horizon)
         self._capacity = 0
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
         self._waiting: list[tuple[NDArray[Any], Reading]] = []
         self._waiting_rows = 0
+        self._waiting_states: list[tuple[NDArray[Any], Reading]] = []
+        self._count_states = 0
         self._fresh: list[NDArray[Any]] = []  # admitted, T has not reached them
         self._held: NDArray[Any] = np.zeros(0, HELD)  # used by arrival metrics, waiting for the watermark
         self._unused_rows = 0  # admitted since the last advance
@@ -84,8 +96,9 @@ class Shard:
         """Rows in the reorder buffer."""
         return len(self._held) + sum(map(len, self._fresh)) + self._waiting_rows
 
-    def receive(self, poll: Columns, rows: NDArray[Any], accounts: bool) -> None:
-        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here.
+    def receive(self, poll: Columns, rows: NDArray[Any], accounts: bool, states: NDArray[Any] = NO_STATES) -> None:
+        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here; and `states`
+        (dtype STATE): those whose customers do.
 
         One shard of all `accounts` for what the poll consumed, rejected and excluded.
         """
@@ -99,6 +112,11 @@ class Shard:
             account[EXCLUDED] += poll.excluded
             account[REJECTED:] += poll.rejected
         reading = self.clock.read(poll)
+        if len(states):
+            self._waiting_states.append((states, reading))
+            self._count_states += len(states)
+            if self._count_states >= ADVANCE_ROWS:
+                self._advance_subscriptions()
         if len(rows):
             self._waiting.append((rows, reading))
             self._waiting_rows += len(rows)
@@ -112,6 +130,7 @@ class Shard:
         self.clock.advance(tick.monotonic_ms, tick.as_of_ms)
         self._admit()
         self._advance()
+        self._advance_subscriptions()
         now = self.clock.now_ms
         watermark = NO_TIME if now == NO_TIME else now - self._config.lateness
         return Partial(
@@ -142,6 +161,29 @@ class Shard:
         admitted = _hold(rows, copies, late, slots, self._accounting, held)
         self._fresh.append(held[:admitted])
         self._unused_rows += admitted
+
+    def _admit_states(self) -> None:
+        """Drop copies, and say when each state takes its turn: a late one when it is read."""
+        if not self._waiting_states:
+            return
+        assert isinstance(self._subscriptions, Subscriptions)
+        lengths = [len(states) for states, _ in self._waiting_states]
+        readings = [reading for _, reading in self._waiting_states]
+        states = np.concatenate([states for states, _ in self._waiting_states])
+        self._waiting_states.clear()
+        self._count_states = 0
+        clocks, _ = judge(states, lengths, readings, self._config.lateness)
+        states["used"] = np.maximum(states["ts"], clocks - self._config.lateness)
+        self._subscriptions.receive(states[~self.recent_states.copies(states, clocks)])
+
+    def _advance_subscriptions(self) -> None:
+        """Use the states whose time has come. They are few, so that it is not done with every advance."""
+        now = self.clock.now_ms
+        if self._subscriptions is None or now == NO_TIME:
+            return
+        self._admit_states()
+        self.recent_states.forget(now)
+        self._subscriptions.advance(NO_ROWS, self.users.count, now - self._config.lateness)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -200,6 +242,7 @@ class Shard:
     def freeze(self) -> bytes:
         """The whole state; see `checkpoint.pack`."""
         self._admit()
+        self._admit_states()
         return pack(self._arrays(), self._config)
 
     def _arrays(self) -> Arrays:
@@ -321,6 +364,16 @@ def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
 def _gather(rows: NDArray[Any], keys: NDArray[np.int64], ordered: NDArray[Any]) -> None:
     for i in range(len(keys)):
         ordered[i] = rows[keys[i] & ((1 << POSITION_BITS) - 1)]
+
+
+def route_states(poll: Columns, shards: int) -> list[NDArray[Any]]:
+    """The states of `poll` for each shard, in the order read: shard = customer hash modulo `shards`."""
+    if not len(poll.states):
+        return [NO_STATES] * shards
+    owners = poll.states["customer"] % np.uint64(shards)
+    dealt = poll.states[np.argsort(owners, kind="stable")]
+    ends = np.cumsum(np.bincount(owners.astype(np.int64), minlength=shards))
+    return [dealt[start:end] for start, end in pairwise([0, *ends.tolist()])]
 
 
 def route(poll: Columns, shards: int) -> list[NDArray[Any]]:

@@ -114,8 +114,8 @@ class Decoder:
         except UnicodeDecodeError as error:
             return Problem("not_json", f"$: not UTF-8 at byte {error.start}")
         try:
-            return self._event(*_opened(value))
-        except _Wrong as wrong:
+            return self._event(*opened(value))
+        except Wrong as wrong:
             return Problem(wrong.reason, wrong.message)
         except RecursionError:
             return Problem("not_json", "$: nested too deep")
@@ -132,7 +132,7 @@ class Decoder:
         anonymous_id = _text(members, "anonymousId")
         if user_id is None:
             if anonymous_id is None:
-                raise _Wrong("missing_field", "$: neither userId nor anonymousId")
+                raise Wrong("missing_field", "$: neither userId nor anonymousId")
             _check_id("anonymousId", anonymous_id)
         message_id = _text(members, "messageId")
         if message_id is not None:
@@ -155,25 +155,25 @@ class Decoder:
         """Refuse a lone surrogate where a text is needed, before any other check."""
         for text in (members.get(name) for name in rules.ENVELOPE[: rules.TIMESTAMP_FIELD]):
             if text is not None and bytes(text).startswith(b'"') and marker in bytes(text):
-                raise _Wrong("not_json", "$: a lone surrogate in a needed field")
+                raise Wrong("not_json", "$: a lone surrogate in a needed field")
         for parts in self._parts:
             found = _walk(members, parts)
             if found is not None and found.startswith(b'"') and marker in found:
-                raise _Wrong("not_json", "$: a lone surrogate in a needed field")
+                raise Wrong("not_json", "$: a lone surrogate in a needed field")
 
 
-class _Wrong(Exception):  # noqa: N818 - it is not an error of the program
-    """Leaves the checks of one event at the first that fails."""
+class Wrong(Exception):  # noqa: N818 - it is not an error of the program
+    """Leaves the checks of one event at the first that fails; nothing outside `schemas` sees it."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         self.message = message
 
 
-def _opened(value: bytes) -> tuple[dict[str, msgspec.Raw], bytes]:
+def opened(value: bytes) -> tuple[dict[str, msgspec.Raw], bytes]:
     """The members of the object that a record is, and the mark that stands for lone surrogates (b"": it has none).
 
-    Raises _Wrong when it is another JSON value or nested too deep, and others when it is no JSON.
+    Raises Wrong when it is another JSON value or nested too deep, and others when it is no JSON.
     """
     marker = b""
     members = None
@@ -182,10 +182,10 @@ def _opened(value: bytes) -> tuple[dict[str, msgspec.Raw], bytes]:
     except msgspec.DecodeError:  # no JSON, no object, or a lone surrogate
         value, marker = _without_lone_surrogates(value)
     if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
-        raise _Wrong("not_json", f"$: nested deeper than {MAX_NESTING}")
+        raise Wrong("not_json", f"$: nested deeper than {MAX_NESTING}")
     kind = kind_of(value.strip(_WHITESPACE))
     if kind != "object":
-        raise _Wrong("not_an_object", f"$: expected object, got {kind}")
+        raise Wrong("not_an_object", f"$: expected object, got {kind}")
     return _members.decode(value) if members is None else members, marker
 
 
@@ -257,6 +257,11 @@ def scalar_text(text: bytes) -> str | Container | None:
     return Container.FOUND if kind in ("object", "array") else text.decode()
 
 
+def members_of(text: bytes) -> dict[str, msgspec.Raw]:
+    """The members of the JSON object that a text is."""
+    return _members.decode(text)
+
+
 def string_of(text: bytes) -> str:
     """The string that a JSON string is."""
     return _string.decode(text)
@@ -279,41 +284,41 @@ def _text(members: dict[str, msgspec.Raw], name: str) -> str | None:
     if text is None:
         return None
     if kind_of(text) != "str":
-        raise _Wrong("bad_type", f"$.{name}: expected str, got {kind_of(text)}")
+        raise Wrong("bad_type", f"$.{name}: expected str, got {kind_of(text)}")
     return _string.decode(text)
 
 
 def _check_text(name: str, text: str, most: int) -> None:
     if not 1 <= len(text) <= most:
-        raise _Wrong("bad_type", f"$.{name}: expected 1 to {most} characters, got {len(text)}")
+        raise Wrong("bad_type", f"$.{name}: expected 1 to {most} characters, got {len(text)}")
     if "\0" in text:
-        raise _Wrong("bad_type", f"$.{name}: contains a NUL character")
+        raise Wrong("bad_type", f"$.{name}: contains a NUL character")
 
 
 def _check_id(name: str, text: str) -> None:
     if len(text) > rules.ID_CHARACTERS:
-        raise _Wrong("bad_id", f"$.{name}: expected 1 to {rules.ID_CHARACTERS} characters, got {len(text)}")
+        raise Wrong("bad_id", f"$.{name}: expected 1 to {rules.ID_CHARACTERS} characters, got {len(text)}")
     if "\0" in text:
-        raise _Wrong("bad_id", f"$.{name}: contains a NUL character")
+        raise Wrong("bad_id", f"$.{name}: contains a NUL character")
     if text.lower() in rules.PLACEHOLDERS:
-        raise _Wrong("bad_id", f"$.{name}: a placeholder, not an id")
+        raise Wrong("bad_id", f"$.{name}: a placeholder, not an id")
 
 
 def _type_and_name(members: dict[str, msgspec.Raw]) -> tuple[str, str | None]:
     if "type" not in members:
-        raise _Wrong("missing_field", "$.type: missing")
+        raise Wrong("missing_field", "$.type: missing")
     text = bytes(members["type"])
     expected = "expected one of " + " ".join(rules.TYPES)
     if kind_of(text) != "str":
-        raise _Wrong("bad_type", f"$.type: {expected}, got {kind_of(text)}")
+        raise Wrong("bad_type", f"$.type: {expected}, got {kind_of(text)}")
     type_ = _string.decode(text)
     if type_ not in rules.TYPES:
-        raise _Wrong("bad_type", f"$.type: {expected}, got another str")
+        raise Wrong("bad_type", f"$.type: {expected}, got another str")
     if type_ != "track":
         return type_, None
     name = _text(members, "event")
     if name is None:
-        raise _Wrong("missing_field", "$.event: missing in a track")
+        raise Wrong("missing_field", "$.event: missing in a track")
     _check_text("event", name, rules.EVENT_NAME_CHARACTERS)
     return type_, name
 
@@ -323,7 +328,7 @@ def _object(members: dict[str, msgspec.Raw], name: str) -> dict[str, msgspec.Raw
     if text is None:
         return {}
     if kind_of(text) != "object":
-        raise _Wrong("bad_type", f"$.{name}: expected object, got {kind_of(text)}")
+        raise Wrong("bad_type", f"$.{name}: expected object, got {kind_of(text)}")
     return _members.decode(text)
 
 
@@ -350,13 +355,13 @@ def _timestamp(members: dict[str, msgspec.Raw]) -> int | None:
     if kind == "str":
         result = text_ms(_string.decode(text))
         if result is None:
-            raise _Wrong("bad_timestamp", "$.timestamp: not an RFC 3339 time with an offset")
+            raise Wrong("bad_timestamp", "$.timestamp: not an RFC 3339 time with an offset")
     elif kind in ("int", "float"):
         result = number_ms(text.decode())
         if result is None:
-            raise _Wrong("bad_timestamp", "$.timestamp: not a number of seconds or milliseconds since 2000")
+            raise Wrong("bad_timestamp", "$.timestamp: not a number of seconds or milliseconds since 2000")
     else:
-        raise _Wrong("bad_type", f"$.timestamp: expected str or number, got {kind}")
+        raise Wrong("bad_type", f"$.timestamp: expected str or number, got {kind}")
     return result
 
 

@@ -12,7 +12,7 @@ from flows.config import Config
 from flows.intake import Intake
 from flows.limits import Limits
 from flows.records import Raw
-from flows.shard import Shard, route
+from flows.shard import Shard, route, route_states
 from flows.totals import Totals
 from tests.reference import Record
 
@@ -41,8 +41,10 @@ class Engine:
         else:
             self._at_end.pop(raw.partition, None)
         poll, _ = self._intake.read(raw)
-        for index, (shard, rows) in enumerate(zip(self._shards, route(poll, self.config.shards), strict=True)):
-            shard.receive(poll, rows, poll.partition % self.config.shards == index)
+        shards = self.config.shards
+        parts = zip(self._shards, route(poll, shards), route_states(poll, shards), strict=True)
+        for index, (shard, rows, states) in enumerate(parts):
+            shard.receive(poll, rows, poll.partition % shards == index, states)
 
     def tick(self, as_of_ms: int | None = None, monotonic_ms: int | None = None, final: bool = False) -> Snapshot:
         self._ticks += 1

@@ -314,11 +314,12 @@ def test_examples_of_numbers_are_published() -> None:
 
 
 def series() -> list[tuple[str, dict[str, str]]]:
-    """Every series of the example shop, and one without labels for each family of health."""
+    """Every series of the example shop and of all there is, and one without labels for each family of health."""
     found = []
-    for family in product_families(catalogue(SHOP), SHOP.product):
-        for _, _, text in family.series:
-            found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
+    for config in (SHOP, metrics_page.EVERYTHING):
+        for family in product_families(catalogue(config), SHOP.product):
+            for _, _, text in family.series:
+                found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
     for healthy in health_families(None, None, Health(redis_configured=True).read(), SHOP.product):
         endings = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum", "")}
         found += [(healthy.name + ending, {}) for ending in endings.get(healthy.type, ("",))]

@@ -130,7 +130,7 @@ def test_every_field_of_the_configuration_has_been_considered() -> None:
     assert set(Config.model_fields) == {
         *("version", "product", "time_zone", "lateness", "windows", "ratio_windows", "events", "exclude"),
         *("active_users", "sessions", "key_actions", "churn_after", "funnels", "breakdowns", "dedup_horizon"),
-        *("minute_history", "shards"),
+        *("minute_history", "shards", "subscriptions"),
     }
 
 

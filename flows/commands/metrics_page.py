@@ -23,12 +23,16 @@ EVERYTHING = Config.model_validate(
                 "of": ["events", "active_users", "sessions", "funnels"],
             }
         },
+        "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
     }
 )
 """A config under which every metric has a cell with everything that a cell's name can have."""
 
-KINDS = ("state", "stage", "kind", "transition")
+KINDS = ("state", "stage", "kind", "transition", "movement", "way")
 """Labels that tell metrics of one family apart."""
+
+PLAN = "plan"
+"""The label by which subscriptions are broken down."""
 
 INTRODUCTION = """\
 # Every number
@@ -42,8 +46,10 @@ What Tidegauge publishes, from the catalogue in the code. A number's field in Re
 |---|---|
 | `<window>` | one of the config's `windows` ({windows}), trailing, in 60 panes aligned to the epoch |
 | `<ratio_window>` | one of its `ratio_windows` ({ratio_windows}) |
+| `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
 | `<event>`, `<name>`, `<nn_step>` | an event, a funnel, a step with its number, as slugs: `02_product_added` |
+| `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent where its denominator is 0. In Prometheus every
@@ -109,8 +115,12 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
     plain = [cell.name.partition("{")[0] for cell in cells]
     ends = {name.rpartition(".")[2] for name in plain}
     field = metric.name
-    for placeholder, windows in (("window", config.windows), ("ratio_window", config.ratio_windows)):
-        if ends == {format_duration(window) for window in windows}:
+    windows = {format_duration(window) for window in config.windows}
+    ratio_windows = {format_duration(window) for window in config.ratio_windows}
+    if metric.name == "mrr.moved":
+        field += ".<from>.<to>"
+    for placeholder, names in (("window", windows), ("ratio_window", ratio_windows), ("period", windows | {"total"})):
+        if ends == names:
             field += f".<{placeholder}>"
             break
     if any("{" in cell.name for cell in cells):
@@ -127,7 +137,7 @@ def _series(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
         for label, value in cell.labels.items():
             values.setdefault(label, set()).add(value)
     fixed = [f'{label}="{values.pop(label).pop()}"' for label in KINDS if len(values.get(label, ())) == 1]
-    labels = ",".join(fixed + [label for label in values if label not in config.breakdowns])
+    labels = ",".join(fixed + [label for label in values if label not in config.breakdowns and label != PLAN])
     return f"`{PREFIX}{metric.prometheus}{{{labels}}}`" if labels else f"`{PREFIX}{metric.prometheus}`"
 
 

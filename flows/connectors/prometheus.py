@@ -141,7 +141,8 @@ def product_page(families: Iterable[ProductFamily], cells: Mapping[str, int | fl
         for cell, scale, series in family.series:
             value = cells.get(cell)
             if value is not None and math.isfinite(value):
-                lines.append(f"{series} {value if scale == 1 else value * scale}\n")
+                # Divided, for 1999 / 100.0 is 19.99, and 1999 * 0.01 is not.
+                lines.append(f"{series} {value if scale == 1 else value / (1 / scale)}\n")
     return "".join(lines)
 
 

@@ -4,7 +4,7 @@ Written from the contract of every number alone, batch style: parse everything, 
 in the order of reading, then compute each metric from scratch by applying its definition to the list of
 events. No incremental state, nothing clever; `recompute` is the one door.
 
-Choices where the contract leaves room (parse.py has those about single records):
+Choices where the contract leaves room (parse.py and states.py have those about single records):
 
 * Without any accepted event T is `as_of_ms` when given, else None; counts are 0 and derived cells absent
   either way.
@@ -13,6 +13,8 @@ Choices where the contract leaves room (parse.py has those about single records)
 * `active_users.day` and `stickiness` are broken down like the other active users.
 * `active_users` of a minute counts the events that `active_users.events` names, like `active_users.<window>`.
 * A breakdown value that is not listed is `other`, even when its text is "unknown".
+* Subscriptions, where METRICS.md 3.6 leaves room: as flows/metrics/subscriptions.py promises; no state is ever
+  refused, `subscriptions.refused` is 0. What becomes of single properties is said in states.py.
 * Minutes: those that start at or after `W - minute_history`; minutes in which every number is 0 are left out.
 * Ratios, quantiles and Kaplan-Meier are computed in exact fractions and rounded once, to the nearest float.
 """

@@ -12,6 +12,14 @@ from tests.reference.records import Event, Record, Rejection
 
 
 @dataclass
+class Turn:
+    """An event that carries the state of a subscription, and when that state is used."""
+
+    event: Event
+    used: int  # ms: "max(ts, clock - lateness)"
+
+
+@dataclass
 class Judgement:
     """What became of all records, in the order in which they were read."""
 
@@ -19,6 +27,7 @@ class Judgement:
     accepted: list[Event]  # on time and late
     on_time: list[Event]
     accounting: dict[int, dict[str, int]]  # partition -> field of ACCOUNTS -> records
+    turns: list[Turn]
 
 
 def judge(
@@ -29,7 +38,8 @@ def judge(
     """
     clocks = stream_clock_after_each(records, readings)
     copies = which_are_copies(readings, clocks, config.dedup_horizon)
-    late = which_are_late(readings, clocks, config.lateness)
+    limits = lateness_limits(readings, clocks, config.lateness)
+    late = which_are_late(readings, limits)
     accounting = {record.partition: dict.fromkeys(ACCOUNTS, 0) for record in records}
     accepted: list[Event] = []
     on_time: list[Event] = []
@@ -52,7 +62,13 @@ def judge(
                 account["on_time"] += 1
                 on_time.append(reading)
     ends = [time for time in (clocks[-1] if clocks else None, as_of_ms) if time is not None]
-    return Judgement(max(ends) if ends else None, accepted, on_time, accounting)
+    return Judgement(
+        max(ends) if ends else None,
+        accepted,
+        on_time,
+        accounting,
+        all_turns(readings, clocks, limits, config.dedup_horizon),
+    )
 
 
 def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Event | Rejection]) -> list[int | None]:
@@ -81,25 +97,48 @@ def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Event 
     return clocks
 
 
+def all_turns(
+    readings: Sequence[Event | Rejection],
+    clocks: Sequence[int | None],
+    limits: Sequence[int | None],
+    horizon_ms: int,
+) -> list[Turn]:
+    """Every state that is no copy, "(same user, messageId and customer)", late ones too; "used = max(ts, clock
+    - lateness)".
+    """
+    copies = which_are_copies(readings, clocks, horizon_ms, of_states=True)
+    return [
+        Turn(reading, reading.ts if limit is None else max(reading.ts, limit))
+        for reading, limit, is_copy in zip(readings, limits, copies, strict=True)
+        if isinstance(reading, Event) and not reading.excluded and reading.state is not None and not is_copy
+    ]
+
+
 def which_are_copies(
-    readings: Sequence[Event | Rejection], clocks: Sequence[int | None], horizon_ms: int
+    readings: Sequence[Event | Rejection],
+    clocks: Sequence[int | None],
+    horizon_ms: int,
+    of_states: bool = False,
 ) -> list[bool]:
     """A copy is a duplicate iff the first was read in the same or the previous generation, or, by a partition that
     is ahead, in a later one; generation = floor(clock / dedup_horizon), the clock being the larger of the running
     clock of the event's own partition, with the event, and T. Not refreshed by copies.
+
+    With `of_states` among the events that carry a state, and of the same customer only.
     """
     partition_clocks: dict[int, int] = {}
     stream_clock: int | None = None  # before the record at hand
-    first_generation: dict[tuple[str, str], int] = {}
+    first_generation: dict[tuple[str, str, str | None], int] = {}
     copies = []
     for reading, clock_after in zip(readings, clocks, strict=True):
         is_copy = False
         if isinstance(reading, Event) and not reading.excluded:
             own_clock = max(reading.ts, partition_clocks.get(reading.partition, reading.ts))
             partition_clocks[reading.partition] = own_clock
-            if reading.message is not None:
+            if reading.message is not None and (reading.state is not None or not of_states):
                 now = own_clock if stream_clock is None else max(own_clock, stream_clock)
-                key = (reading.user, reading.message)
+                customer = reading.state.customer if of_states and reading.state is not None else None
+                key = (reading.user, reading.message, customer)
                 generation = now // horizon_ms
                 first = first_generation.get(key)
                 if first is not None and generation - first <= 1:
@@ -111,23 +150,34 @@ def which_are_copies(
     return copies
 
 
-def which_are_late(readings: Sequence[Event | Rejection], clocks: Sequence[int | None], lateness_ms: int) -> list[bool]:
-    """D3: "late iff ts < max(W when its poll is read, its own partition's running clock - lateness), the
-    running clock taken over the accepted, not excluded events before it in that partition (duplicates move it
-    too)".
+def which_are_late(readings: Sequence[Event | Rejection], limits: Sequence[int | None]) -> list[bool]:
+    """D3: "an event is late iff ts <" its limit."""
+    return [
+        isinstance(reading, Event) and limit is not None and reading.ts < limit
+        for reading, limit in zip(readings, limits, strict=True)
+    ]
+
+
+def lateness_limits(
+    readings: Sequence[Event | Rejection], clocks: Sequence[int | None], lateness_ms: int
+) -> list[int | None]:
+    """D3: "max(W when its poll is read, its own partition's running clock - lateness), the running clock taken
+    over the accepted, not excluded events before it in that partition (duplicates move it too)". None: nothing
+    that is not excluded can be late.
     """
     partition_clocks: dict[int, int] = {}
-    late = []
+    limits: list[int | None] = []
     stream_clock: int | None = None  # before the record at hand
     for reading, clock_after in zip(readings, clocks, strict=True):
-        is_late = False
+        limit = None
         if isinstance(reading, Event) and not reading.excluded:
             own_clock = partition_clocks.get(reading.partition)
-            is_late = any(clock is not None and reading.ts < clock - lateness_ms for clock in (stream_clock, own_clock))
+            read = [clock for clock in (stream_clock, own_clock) if clock is not None]
+            limit = max(read) - lateness_ms if read else None
             partition_clocks[reading.partition] = max(reading.ts, reading.ts if own_clock is None else own_clock)
-        late.append(is_late)
+        limits.append(limit)
         stream_clock = clock_after
-    return late
+    return limits
 
 
 def pane(time_ms: int, window_ms: int) -> int:

@@ -2,7 +2,8 @@
 
 Checks are made in this order, and the first that fails gives the reason: empty, too_large, not_json,
 not_an_object, then `type`, `event`, `userId`, `anonymousId`, `messageId`, `context`, `properties`, `traits`,
-`timestamp`. Decisions where EVENTS.md leaves room:
+`timestamp`; then, if it carries one, the state of a subscription (states.py). Decisions where EVENTS.md leaves
+room:
 
 Bytes and JSON
 * `empty`: no value, zero bytes, or nothing but JSON white space (space, tab, CR, LF), however long.
@@ -41,56 +42,37 @@ Time
   too. With a reference clock: up to 5 minutes ahead (inclusive) as it is; up to 24 hours ahead of the
   reference clock (inclusive) used at the reference time and clamped; beyond: bad_timestamp.
 
-Excluded: valid in every respect, and its name is listed in `exclude.events`, or `context.bot` is true (the
-boolean).
+Excluded: valid in every respect (the state of a subscription is not looked at), and its name is listed in
+`exclude.events`, or `context.bot` is true (the boolean).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
-from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
-from flows.config import OTHER, UNKNOWN, Config, slug
+from flows.config import Config
+from tests.reference.fields import (
+    PLACEHOLDERS,
+    YEAR_2000_MS,
+    YEAR_2100_MS,
+    Number,
+    RefusedError,
+    cached_slug,
+    instant,
+    label,
+    slugs,
+)
 from tests.reference.records import Event, Record, Rejection
+from tests.reference.states import state_of
 
 RECORD_BYTES = 32 * 1024
 NESTING = 500
 KINDS = ("track", "identify", "page", "screen", "group", "alias")
 NAMES_OF_KINDS = {"page": "page_viewed", "screen": "screen_viewed"}
-PLACEHOLDERS = {
-    *("", "null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "na", "n/a", "0", "-1", "true"),
-    *("false", "[]", "{}", "00000000-0000-0000-0000-000000000000"),
-}
-YEAR_2000_MS = 946_684_800_000
-YEAR_2100_MS = 4_102_444_800_000
 AHEAD_MS = 5 * 60_000
 CLAMPED_AHEAD_MS = 24 * 3_600_000
-EPOCH = datetime(1970, 1, 1)
-RFC3339 = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
-)
-cached_slug = lru_cache(100_000)(slug)
-
-
-class Number:
-    """A JSON number, as its text."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class RefusedError(Exception):
-    """Ends the reading of a record inside this module."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(reason, message)
-        self.rejection = Rejection(reason, message)
 
 
 def parse(record: Record, config: Config) -> Event | Rejection:
@@ -131,6 +113,10 @@ def _event(record: Record, config: Config) -> Event:
 
     name = cached_slug(name)
     is_bot = config.exclude.bots and _lookup(document, "context.bot") is True
+    excluded = is_bot or name in slugs(config.exclude.events)
+    state = None
+    if config.subscriptions is not None and kind == "track" and not excluded:
+        state = state_of(document.get("properties") or {}, name, user, ts, config.subscriptions)
     return Event(
         kind=kind,
         name=name,
@@ -138,10 +124,11 @@ def _event(record: Record, config: Config) -> Event:
         message=message,
         ts=ts,
         clamped=clamped,
-        excluded=is_bot or name in _slugs(config.exclude.events),
-        values={name: _label(found, config.breakdowns[name].values) for name, found in values.items()},
+        excluded=excluded,
+        values={name: label(found, config.breakdowns[name].values) for name, found in values.items()},
         partition=record.partition,
         offset=record.offset,
+        state=state,
     )
 
 
@@ -219,7 +206,7 @@ def _time(document: dict[str, Any], record_timestamp_ms: int) -> tuple[int, bool
     else:
         if not isinstance(written, str | Number):
             raise RefusedError("bad_type", "$.timestamp: expected string or number")
-        read = _instant(written)
+        read = instant(written)
         if read is None or not YEAR_2000_MS <= read < YEAR_2100_MS:
             raise RefusedError("bad_timestamp", "$.timestamp")
         ts, clamped = read, False
@@ -237,34 +224,8 @@ def _reference(document: dict[str, Any], record_timestamp_ms: int) -> int | None
     if record_timestamp_ms >= 0:
         return record_timestamp_ms
     received = document.get("receivedAt")
-    read = _instant(received) if isinstance(received, str | Number) else None
+    read = instant(received) if isinstance(received, str | Number) else None
     return read if read is not None and YEAR_2000_MS <= read < YEAR_2100_MS else None
-
-
-def _instant(written: str | Number) -> int | None:
-    """Epoch milliseconds; None when it cannot be read."""
-    if isinstance(written, Number):
-        # The rough value bounds the size of the exact one: 1e-99999999 as a fraction would fill the memory.
-        if not 1e8 < float(written.text) < 1e14:
-            return None
-        exact = Fraction(written.text)
-        return int(exact // 1 if exact >= 10**11 else exact * 1000 // 1)
-    match = RFC3339.fullmatch(written)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-    fraction, sign, offset_hours, offset_minutes = match.groups()[6:]
-    offset_ms = 0
-    if sign is not None:
-        if int(offset_hours) > 23 or int(offset_minutes) > 59:
-            return None
-        offset_ms = (int(offset_hours) * 60 + int(offset_minutes)) * 60_000 * (-1 if sign == "-" else 1)
-    try:
-        local = datetime(year, month, day, hour, minute, second) - EPOCH
-    except ValueError:  # no such day or time
-        return None
-    ms = int((fraction or "")[:3].ljust(3, "0"))
-    return local.days * 86_400_000 + local.seconds * 1000 + ms - offset_ms
 
 
 def _lookup(document: dict[str, Any], path: str) -> Any:
@@ -275,23 +236,3 @@ def _lookup(document: dict[str, Any], path: str) -> Any:
             return None
         found = found.get(part)
     return found
-
-
-def _label(found: Any, listed: tuple[str, ...]) -> str:
-    """METRICS.md 3: "a closed list from the config plus `other`; absent counts as `unknown`"."""
-    if found is None or found == "":
-        return UNKNOWN
-    if isinstance(found, bool):
-        text = "true" if found else "false"
-    elif isinstance(found, Number):
-        text = found.text
-    elif isinstance(found, str):
-        text = found
-    else:
-        return OTHER
-    return cached_slug(text) if cached_slug(text) in _slugs(listed) else OTHER
-
-
-@lru_cache(1000)
-def _slugs(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(slug(name) for name in names)

@@ -15,6 +15,7 @@ from tests.reference.minutes import minute_history
 from tests.reference.parse import parse
 from tests.reference.records import Record
 from tests.reference.sessions import all_sessions, session_cells
+from tests.reference.subscriptions import all_customers, subscription_cells
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Result:
 
 
 def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = None) -> Result:
-    """Every number of METRICS.md 3.1 to 3.5, 3.7 and 3.8 after `records`, given in the order of reading, were
+    """Every number of METRICS.md 3.1 to 3.8 after `records`, given in the order of reading, were
     replayed.
 
     Time moves with the events only; after the last one T is advanced to `as_of_ms` if that is later.
@@ -56,6 +57,9 @@ def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = 
     for name, funnel in config.funnels.items():
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
+    if config.subscriptions is not None:
+        customers = all_customers(judgement.turns, watermark)
+        cells |= subscription_cells(customers, config.subscriptions, config, watermark)
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,

@@ -1,4 +1,4 @@
-"""The three things that the reference hands around: a record as read, an event, and why there is none."""
+"""The things that the reference hands around: a record as read, an event and what it says, and why there is none."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ class Record:
     timestamp_ms: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one event says of one subscription."""
+
+    customer: str
+    subscription: str
+    status: str
+    plan: str  # label: a listed plan, other or unknown
+    mrr: int  # minor units; 0 unless active or past due
+    effective_at: int  # ms UTC
+    cancels: bool  # `cancel_at` is set
+
+
 @dataclass(slots=True)
 class Event:
     """One valid event."""
@@ -30,6 +43,7 @@ class Event:
     values: Mapping[str, str]  # breakdown -> label
     partition: int
     offset: int
+    state: State | None = None  # of a subscription, when it carries one
 
 
 @dataclass(frozen=True, slots=True)

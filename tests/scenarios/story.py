@@ -6,7 +6,8 @@ tidegauge.yaml), `events` and `looks`. Every time is written relative to the sta
 
 An event has `at` (its own time), who (`user` or `visitor`, without an account), and what (`track`, `page`,
 `screen` with a name, or `identify`). May be added: `arrives` (when it is read; as a rule at its own time),
-`id` (messageId), `received` (receivedAt, and when it is read), `context`, `properties`, `partition`.
+`id` (messageId), `received` (receivedAt, and when it is read), `context`, `properties`, `partition`. In `properties`
+the times `effective_at` and `cancel_at` are relative to the start as well.
 `every` and `times` repeat it, `crowd` lets that many people do it at each time; both number the users:
 `buyer 1`, `buyer 2`, ... `raw` instead of who and what is a record as it stands.
 
@@ -40,6 +41,7 @@ EVENT_KEYS = {
     *("at", "arrives", "received", "user", "visitor", *KINDS, "id", "context", "properties", "partition"),
     *("every", "times", "crowd", "raw"),
 }
+RELATIVE_PROPERTIES = ("effective_at", "cancel_at")
 LOOK_KEYS = {"at", "see", "absent", "minutes", "accounting"}
 
 
@@ -159,7 +161,12 @@ def _arrivals(event: dict[str, Any], start: int) -> list[tuple[int, int, bytes]]
         if "raw" in event:
             value = event["raw"].encode()
         else:
-            value = json.dumps(_document(event, suffix, at, received), ensure_ascii=False).encode()
+            document = _document(event, suffix, at, received)
+            for name in RELATIVE_PROPERTIES:
+                if document.get("properties", {}).get(name) is not None:
+                    moment = _written(start + later + span(document["properties"][name]))
+                    document["properties"] = document["properties"] | {name: moment}
+            value = json.dumps(document, ensure_ascii=False).encode()
         arrivals.append((arrives, event.get("partition", 0), value))
     return arrivals
 

@@ -1,0 +1,108 @@
+"""Rows that are found by a 64-bit hash and never forgotten: an open-addressing table with linear probing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from flows.state.container import Arrays, Container
+from schemas.compiled import Number, compiled, inlined
+
+SMALLEST: Final = 16
+MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Spreads keys that are small numbers over the table."""
+
+
+class Entries(NamedTuple):
+    """The arrays as kernels take them; rows are given out in the order of first sight."""
+
+    places: NDArray[np.int32]  # (a power of two,) row number, -1: free; at most half full
+    keys: NDArray[np.uint64]  # (capacity,) by row
+    rows: NDArray[Any]  # (capacity,) records; a new one is all zeros
+    used: NDArray[np.int64]  # (1,)
+
+
+class Table(Container):
+    """`entries`: key -> a record of `dtype`."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self.entries = self._empty(SMALLEST)
+
+    def _empty(self, capacity: int) -> Entries:
+        return Entries(
+            np.full(2 * capacity, -1, np.int32),
+            np.zeros(capacity, np.uint64),
+            np.zeros(capacity, self._dtype),
+            np.zeros(1, np.int64),
+        )
+
+    def __len__(self) -> int:
+        return int(self.entries.used[0])
+
+    @property
+    def known(self) -> NDArray[Any]:
+        """The rows given out."""
+        return self.entries.rows[: len(self)]
+
+    def reserve(self, more: int) -> None:
+        """Make room for `more` new keys, so that a kernel can insert without asking."""
+        capacity = len(self.entries.rows)
+        while len(self) + more > capacity:
+            capacity *= 2
+        if capacity > len(self.entries.rows):
+            self._fill(self.entries.keys[: len(self)], self.known, capacity)
+
+    def _fill(self, keys: NDArray[Any], rows: NDArray[Any], capacity: int) -> None:
+        count = len(keys)
+        entries = self._empty(capacity)
+        entries.keys[:count] = keys
+        entries.rows[:count] = rows
+        entries.used[0] = count
+        _reindex(entries)
+        self.entries = entries
+
+    def save(self, users: int) -> Arrays:
+        return {"keys": self.entries.keys[: len(self)], "rows": self.known}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        room = SMALLEST
+        while room < len(arrays["keys"]):
+            room *= 2
+        self._fill(arrays["keys"], arrays["rows"], room)
+
+
+@inlined
+def _place(entries: Entries, key: np.uint64) -> Number:
+    """Where the row of `key` is, or the free place where it belongs."""
+    mask = np.uint64(len(entries.places) - 1)
+    i = ((key * MIX) >> np.uint64(32)) & mask
+    while entries.places[i] >= 0 and entries.keys[entries.places[i]] != key:
+        i = (i + np.uint64(1)) & mask
+    return i
+
+
+@inlined
+def known_row(entries: Entries, key: np.uint64) -> Number:
+    """The row of `key`, -1 when it is not known."""
+    return np.int64(entries.places[_place(entries, key)])
+
+
+@inlined
+def row_of(entries: Entries, key: np.uint64) -> Number:
+    """The row of `key`, a new one when it is not known; there must be room for it."""
+    place = _place(entries, key)
+    if entries.places[place] < 0:
+        entries.places[place] = entries.used[0]
+        entries.keys[entries.used[0]] = key
+        entries.used[0] += 1
+    return np.int64(entries.places[place])
+
+
+@compiled
+def _reindex(entries: Entries) -> None:
+    for row in range(entries.used[0]):
+        entries.places[_place(entries, entries.keys[row])] = row

@@ -1,0 +1,87 @@
+"""What single fields of a record can hold: numbers as their text, instants, labels; and how one is refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from flows.config import OTHER, UNKNOWN, slug
+from tests.reference.records import Rejection
+
+PLACEHOLDERS = {
+    *("", "null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "na", "n/a", "0", "-1", "true"),
+    *("false", "[]", "{}", "00000000-0000-0000-0000-000000000000"),
+}
+YEAR_2000_MS = 946_684_800_000
+YEAR_2100_MS = 4_102_444_800_000
+EPOCH = datetime(1970, 1, 1)
+RFC3339 = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
+)
+cached_slug = lru_cache(100_000)(slug)
+
+
+class Number:
+    """A JSON number, as its text."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class RefusedError(Exception):
+    """Ends the reading of a record inside this module."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.rejection = Rejection(reason, message)
+
+
+def instant(written: str | Number) -> int | None:
+    """Epoch milliseconds; None when it cannot be read."""
+    if isinstance(written, Number):
+        # The rough value bounds the size of the exact one: 1e-99999999 as a fraction would fill the memory.
+        if not 1e8 < float(written.text) < 1e14:
+            return None
+        exact = Fraction(written.text)
+        return int(exact // 1 if exact >= 10**11 else exact * 1000 // 1)
+    match = RFC3339.fullmatch(written)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    fraction, sign, offset_hours, offset_minutes = match.groups()[6:]
+    offset_ms = 0
+    if sign is not None:
+        if int(offset_hours) > 23 or int(offset_minutes) > 59:
+            return None
+        offset_ms = (int(offset_hours) * 60 + int(offset_minutes)) * 60_000 * (-1 if sign == "-" else 1)
+    try:
+        local = datetime(year, month, day, hour, minute, second) - EPOCH
+    except ValueError:  # no such day or time
+        return None
+    ms = int((fraction or "")[:3].ljust(3, "0"))
+    return local.days * 86_400_000 + local.seconds * 1000 + ms - offset_ms
+
+
+def label(found: Any, listed: tuple[str, ...]) -> str:
+    """METRICS.md 3: "a closed list from the config plus `other`; absent counts as `unknown`"."""
+    if found is None or found == "":
+        return UNKNOWN
+    if isinstance(found, bool):
+        text = "true" if found else "false"
+    elif isinstance(found, Number):
+        text = found.text
+    elif isinstance(found, str):
+        text = found
+    else:
+        return OTHER
+    return cached_slug(text) if cached_slug(text) in slugs(listed) else OTHER
+
+
+@lru_cache(1000)
+def slugs(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(slug(name) for name in names)
