@@ -485,7 +485,7 @@ def test_disorder_within_the_lateness_and_partitions_change_no_number() -> None:
         arrives = {at: at + random.randint(0, 10 * SECOND) for at in {d["timestamp"] for d in documents}}
         shuffled = sorted(documents, key=lambda document: arrives[document["timestamp"]])
         expected = recompute(encoded(documents), config(), LATER[seed % 4])
-        assert expected.accounting[0]["late"] == 0
+        assert not any(account["late"] for account in expected.accounting.values())
         for partitions in (1, 4):
             found = recompute(encoded(shuffled, partitions), config(), LATER[seed % 4])
             assert found.cells == expected.cells
