@@ -86,7 +86,7 @@ class Shard:
         self._waiting: list[tuple[NDArray[Any], Reading]] = []
         self._waiting_rows = 0
         self._waiting_states: list[tuple[NDArray[Any], Reading]] = []
-        self._count_states = 0
+        self._states_waiting = 0
         self._fresh: list[NDArray[Any]] = []  # admitted, T has not reached them
         self._held: NDArray[Any] = np.zeros(0, HELD)  # used by arrival metrics, waiting for the watermark
         self._unused_rows = 0  # admitted since the last advance
@@ -114,8 +114,8 @@ class Shard:
         reading = self.clock.read(poll)
         if len(states):
             self._waiting_states.append((states, reading))
-            self._count_states += len(states)
-            if self._count_states >= ADVANCE_ROWS:
+            self._states_waiting += len(states)
+            if self._states_waiting >= ADVANCE_ROWS:
                 self._advance_subscriptions()
         if len(rows):
             self._waiting.append((rows, reading))
@@ -171,7 +171,7 @@ class Shard:
         readings = [reading for _, reading in self._waiting_states]
         states = np.concatenate([states for states, _ in self._waiting_states])
         self._waiting_states.clear()
-        self._count_states = 0
+        self._states_waiting = 0
         clocks, _ = judge(states, lengths, readings, self._config.lateness)
         states["used"] = np.maximum(states["ts"], clocks - self._config.lateness)
         self._subscriptions.receive(states[~self.recent_states.copies(states, clocks)])

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from flows.columns import EVENT, REASONS, TRACK, Columns, Tick
+from flows.columns import EVENT, NO_STATES, REASONS, STATE, TRACK, Columns, Tick
 from flows.config import Config
 from flows.shard import Shard
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up(config: Config) -> float:
-    """Run one made-up event through a shard that is thrown away; returns the seconds it took."""
+    """Run a made-up event, with a state if they count, through a shard that is thrown away; returns the seconds it took."""
     started = time.monotonic()
     logger.info("preparing the metric loops (compiled once per version, which takes some seconds)")
     rows = np.zeros(1, EVENT)
@@ -24,10 +24,16 @@ def warm_up(config: Config) -> float:
     rows["user"] = rows["message"] = 1
     rows["ts"] = rows["clock"] = now_ms
     rows["kind"] = TRACK
+    states = NO_STATES
+    if config.subscriptions is not None:
+        states = np.zeros(1, STATE)
+        for name in ("user", "message", "customer", "subscription", "mrr", "status"):
+            states[name] = 1
+        states["ts"] = states["clock"] = states["effective"] = now_ms
     no_rejections = np.zeros(len(REASONS), np.int64)
     shard = Shard(config)
-    shard.receive(Columns(0, 1, rows, now_ms, 1, no_rejections, 0, True, None), rows, True)
-    shard.tick(Tick(1, None, now_ms + 2 * config.lateness))
+    shard.receive(Columns(0, 1, rows, now_ms, 1, no_rejections, 0, True, None), rows, True, states)
+    shard.tick(Tick(1, None, now_ms + 2 * config.lateness + 1))
     thawed = Shard(config)
     thawed.thaw(shard.freeze())
     seconds = time.monotonic() - started

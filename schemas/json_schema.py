@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from schemas import event as rules
+from schemas import subscription
 from schemas.decode import MAX_NESTING
 
 _NO_NUL = "^[^\\u0000]*$"
@@ -90,6 +91,54 @@ def event_schema() -> dict[str, Any]:
                     "pattern": _NO_NUL,
                 }
             },
+        },
+        "allOf": [
+            {
+                "if": {
+                    "properties": {"type": {"const": "track"}, "event": {"const": "Subscription Changed"}},
+                    "required": ["event"],
+                },
+                "then": {
+                    "required": ["properties"],
+                    "properties": {"properties": _subscription_schema(identity, time)},
+                },
+            }
+        ],
+    }
+
+
+def _subscription_schema(identity: dict[str, Any], time: dict[str, Any]) -> dict[str, Any]:
+    """The properties of the event that carries the state of a subscription."""
+    money = {
+        "anyOf": [
+            {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$", "maxLength": subscription.DIGITS},
+            {"type": "number", "minimum": 0, "exclusiveMaximum": subscription.MAJOR_UNITS},
+            {"type": "null"},
+        ]
+    }
+    return {
+        "type": "object",
+        "description": "The whole state of one subscription, where the config measures subscriptions.",
+        "required": ["subscription_id", "status"],
+        "properties": {
+            "subscription_id": identity,
+            "customer_id": {"anyOf": [identity, {"type": "null"}], "description": "Default: the user."},
+            "status": {"enum": [*subscription.STATUSES, *subscription.OTHER_SPELLINGS]},
+            "plan": {"description": "Compared as a slug."},
+            "amount": money | {"description": "Major units per interval and seat; read by its decimal digits."},
+            "discount": money | {"description": "Major units per interval, off the whole."},
+            "interval": {"enum": [*subscription.MONTHS, None]},
+            "interval_count": {"type": ["integer", "null"], "minimum": 1, "maximum": subscription.INTERVAL_COUNT},
+            "quantity": {"type": ["integer", "null"], "minimum": 0, "maximum": subscription.QUANTITY},
+            "currency": {"type": ["string", "null"], "pattern": "^[A-Za-z]{3}$"},
+            "effective_at": time
+            | {"description": "From when on it is so; at most 400 days ahead. Default: timestamp."},
+            "cancel_at": time | {"description": "When it will end, once its cancellation has been requested."},
+        },
+        "if": {"properties": {"status": {"enum": list(subscription.PAYING)}}},
+        "then": {
+            "required": ["amount", "interval", "currency"],
+            "properties": {name: {"not": {"type": "null"}} for name in ("amount", "interval", "currency")},
         },
     }
 

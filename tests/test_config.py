@@ -319,3 +319,62 @@ def test_a_number_of_cells_that_no_memory_holds_is_known_as_well() -> None:
         }
     )
     assert expected_cells(config) > 20_000_000
+
+
+def test_subscriptions_are_off_unless_asked_for() -> None:
+    assert Config().subscriptions is None
+    assert Config.model_validate({"subscriptions": None}).subscriptions is None
+
+
+def test_a_currency_knows_its_minor_unit() -> None:
+    def decimals(currency: str) -> int:
+        section = Config.model_validate({"subscriptions": {"currency": currency}}).subscriptions
+        assert section is not None
+        return section.decimals
+
+    assert {currency: decimals(currency) for currency in ("USD", "eur", "JPY", "KRW", "CLP", "KWD", "BHD", "TND")} == {
+        "USD": 2,
+        "eur": 2,
+        "JPY": 0,
+        "KRW": 0,
+        "CLP": 0,
+        "KWD": 3,
+        "BHD": 3,
+        "TND": 3,
+    }
+
+
+def test_all_pairs_of_plans_are_told_apart_unless_some_are_chosen() -> None:
+    section = Config.model_validate({"subscriptions": {"plans": ["Basic", "Pro"]}}).subscriptions
+    assert section is not None
+    assert section.pairs() == [("basic", "pro"), ("pro", "basic")]
+    chosen = section.model_copy(update={"moves": (("Pro", "BASIC"),)})
+    assert chosen.pairs() == [("pro", "basic")]
+    assert section.model_copy(update={"moves": ()}).pairs() == []
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"currency": "dollars"}, "currency"),
+        ({"plans": ["Pro", "pro"]}, "cannot be told from"),
+        ({"plans": ["Other"]}, "is added by itself"),
+        ({"plans": ["!"]}, "letter or digit"),
+        ({"plans": ["pro"], "moves": [["pro", "basic"]]}, "expected one of the plans"),
+        ({"plans": ["pro"], "moves": [["pro", "Pro"]]}, "is no move"),
+        ({"events": {"Plan Changed": "happy"}}, "events"),
+        ({"events": {"Plan Changed": None, "plan changed": None}}, "cannot be told from"),
+        ({"statuses": {"Unpaid": "paused", "unpaid": "past_due"}}, "cannot be told from"),
+        ({"events": {}}, "events"),
+    ],
+)
+def test_what_cannot_be_measured_of_subscriptions_is_refused(section: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Config.model_validate({"subscriptions": section})
+    told = str(refused.value) + str([detail.get("ctx") for detail in refused.value.errors()])
+    assert said in told
+
+
+def test_an_event_of_subscriptions_cannot_be_excluded() -> None:
+    with pytest.raises(ValidationError):
+        Config.model_validate({"subscriptions": {}, "exclude": {"events": ["subscription changed"]}})

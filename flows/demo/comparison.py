@@ -12,12 +12,13 @@ from rich.table import Table
 COVERED = re.compile(
     r"(events|active_users|stickiness|sessions|bounce_rate|bounce_rate_provisional|session_duration_\w+"
     r"|events_per_session|key_actions_per_session|sessions_per_user|funnel|user_churn_rate"
-    r"|users\.(alive|known|new|resurrected|churned)|accounting)(\.|\{|$)"
+    r"|users\.(alive|known|new|resurrected|churned)|accounting"
+    r"|customers|subscriptions|mrr|arr|arpa|(customer|mrr|net_mrr)_churn_rate)(\.|\{|$)"
 )
 """The cells that the truth knows. A published one that it does not mention has to be a count of 0."""
 
 DERIVED = re.compile(
-    r"stickiness|bounce_rate|session_duration_|\w+_per_\w+|user_churn_rate"
+    r"stickiness|bounce_rate|session_duration_|\w+_per_\w+|user_churn_rate|arpa|(customer|mrr|net_mrr)_churn_rate"
     r"|funnel\.\w+\.(drop_off_|convert_(mean|p\d+)|conversion_)"
 )
 """The cells that are absent, not 0, where nothing is below the line."""
@@ -29,6 +30,8 @@ HEADLINES = re.compile(
     r"|bounce_rate_provisional|session_duration_p50\.1h"
     r"|funnel\.\w+\.(\d\d_\w+\.1h|(converted|in_progress|dropped)\.1h|conversion_live)"
     r"|users\.(alive|new\.24h|churned\.7d)|accounting\.[a-z_.]+"
+    r"|customers\.(active|churned\.1h)|mrr|mrr\.(new|expansion|contraction|churned|reactivated)\.24h|mrr\.difference"
+    r"|customer_churn_rate\.1h|subscriptions\.(active|cancel_requested\.1h)"
 )
 MOST_DIFFERENCES = 40  # shown
 

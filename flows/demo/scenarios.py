@@ -16,6 +16,8 @@ class Conditions:
 
     traffic: float = 1.0  # visits, as a multiple of the usual
     leaves_at_once: float = 0.0  # share of visits, of any persona, that end with their first page
+    cancels: float = 0.0  # share of what happens to active subscriptions that is a cancellation
+    billing: float = 1.0  # multiplies how often something happens to a subscription
     purchase: float = 1.0  # multiplies the probability of each funnel step after the first
 
 
@@ -52,6 +54,12 @@ SCENARIOS = {
         begins_s=-900,
         lasts_s=1800,
         conditions=Conditions(leaves_at_once=0.7),
+    ),
+    "churn-wave": Scenario(
+        "a price rise: most of what happens to subscriptions is a cancellation, since 5 minutes before the start",
+        begins_s=-300,
+        lasts_s=1200,
+        conditions=Conditions(cancels=0.8, billing=3.0),
     ),
 }
 """The names that `demo --inject` knows."""

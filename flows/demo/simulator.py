@@ -27,6 +27,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from flows.config import Config
+from flows.demo.billing import Billing
 from flows.demo.scenarios import NORMAL, Conditions, Scenario
 from flows.demo.shop import EVENTS_PER_VISIT, PERSONAS, Step, Visitor, crawl, new_visitor, visit
 
@@ -44,6 +45,7 @@ RESENT = 0.01  # of events
 BROKEN = 0.002  # records per event
 MOST_BYTES = 900_000  # Kafka itself takes 1 MB
 ROBOTS = 0.004  # of visits
+BILLED = 0.05  # as often as that, per visit, something happens to a subscription, where they are measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,9 @@ class Simulator:
         self._messages = 0
         self._known: list[Visitor] = []
         self._robots = [Visitor(f"crawler-{n}", PERSONAS[0], "web", bot=True) for n in (1, 2)]
+        self._billing = None if config.subscriptions is None else Billing(config.subscriptions)
+        self._billed = "" if config.subscriptions is None else next(iter(config.subscriptions.events))
+        self._fate = Random(f"{seed} billing")  # its own, so that subscriptions change no visit
         self._push(start_ms - HISTORY_MS, Arrival())
 
     def records(self) -> Iterator[Record]:
@@ -149,6 +154,8 @@ class Simulator:
     def _welcome(self, now_ms: int) -> None:
         self._push(self._next_visit(now_ms), Arrival())
         conditions = self._conditions(now_ms)
+        if self._billing is not None and self._fate.random() < BILLED * conditions.billing:
+            self._bill(now_ms, self._billing, conditions)
         visitor = self._choose_visitor()
         steps = crawl(self._random) if visitor.bot else visit(visitor, conditions, self._random)
         visitor.visiting = True
@@ -228,6 +235,26 @@ class Simulator:
             body["timestamp"] = stamp
         user = str(body.get("userId", visitor.anonymous_id))
         self._push(now_ms + delay_ms, Delivery(visitor, Event(user, ts_ms, body), late=late, clamped=clamped))
+
+    def _bill(self, now_ms: int, billing: Billing, conditions: Conditions) -> None:
+        """The billing system tells the state of a subscription, soon after it has changed."""
+        told = billing.happens(now_ms, conditions, self._fate)
+        if told is None:
+            return
+        customer, properties = told
+        self._messages += 1
+        body = {
+            "messageId": f"m-{self._messages:x}-{self._fate.getrandbits(48):012x}",
+            "type": "track",
+            "event": self._billed,
+            "userId": customer,
+            "timestamp": _timestamp(now_ms, None),
+            "properties": properties,
+        }
+        slow = self._fate.random() < DELAYED
+        delay_ms = int(self._lateness_ms * self._fate.uniform(0.02, 0.3)) if slow else self._fate.randrange(5, 150)
+        sender = Visitor(customer, PERSONAS[0], None)
+        self._push(now_ms + delay_ms, Delivery(sender, Event(customer, now_ms, body)))
 
     def _body(self, visitor: Visitor, step: Step) -> dict[str, object]:
         self._messages += 1

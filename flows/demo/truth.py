@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from flows.config import OTHER, UNKNOWN, Breakdown, Config, Funnel, format_duration
+from flows.demo.ledger import Ledger, Told
 from flows.demo.simulator import Record
 from flows.demo.stories import Attempt, Happened, Session, attempts, sessions, slug, transitions
 
@@ -60,6 +61,9 @@ class Truth:
         self._sort = array("L")  # index into _sorts
         self._late = array("b")
         self._sorts: dict[tuple[str, str, tuple[str, ...]], int] = {}  # (kind, name, labels)
+        section = config.subscriptions
+        self._states_in = set() if section is None else {slug(name) for name in section.events}
+        self._told: list[Told] = []
         self.complete = True  # False: more was sent than is remembered
 
     def record(self, record: Record) -> None:
@@ -94,6 +98,11 @@ class Truth:
             self._user.append(self._users.setdefault(record.event.user, len(self._users)))
             self._sort.append(self._sorts.setdefault((kind, name, labels), len(self._sorts)))
             self._late.append(late)
+            if kind == "track" and name in self._states_in:
+                assert not late, "the simulated billing system is never late"
+                properties = body["properties"]
+                assert isinstance(properties, Mapping)
+                self._told.append(Told(ts_ms, record.event.user, properties))
         else:
             self.complete = False
         clamped = ("clamped",) if record.clamped else ()
@@ -104,7 +113,7 @@ class Truth:
         return self._accounting.copy()
 
     def cells(self, as_of_ms: int, watermark_ms: int) -> dict[str, int | float]:
-        """All numbers of events, active users, sessions, funnels and lifecycle.
+        """All numbers of events, active users, sessions, funnels, lifecycle and subscriptions.
 
         Counts of nothing and ratios with nothing below are left out.
         """
@@ -113,7 +122,16 @@ class Truth:
         book = _Book(self._config, watermark_ms, tally)
         for story in self._stories(watermark_ms):
             book.tell(story)
-        return {**tally, **dict(_derived(self._config, tally)), **book.conversion_live()}
+        derived = dict(_derived(self._config, tally))
+        return {**tally, **derived, **book.conversion_live(), **self._subscriptions(watermark_ms)}
+
+    def _subscriptions(self, watermark_ms: int) -> dict[str, int | float]:
+        section = self._config.subscriptions
+        if section is None:
+            return {}
+        windows = {format_duration(window): window_from_ms(watermark_ms, window) for window in self._config.windows}
+        ratio_windows = map(format_duration, self._config.ratio_windows)
+        return Ledger(section, self._told, watermark_ms).cells(windows, ratio_windows)
 
     def _of(self, family: str, labels: Sequence[str]) -> tuple[str, ...]:
         return _labels_of(self._config, family, labels)

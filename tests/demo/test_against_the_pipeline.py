@@ -25,7 +25,7 @@ from flows.demo.truth import Truth
 from flows.intake import Intake
 from flows.limits import Limits
 from flows.records import Raw
-from flows.shard import Shard, route
+from flows.shard import Shard, route, route_states
 from flows.totals import Totals
 
 START_MS = 1_790_000_000_000
@@ -42,6 +42,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
             }
         },
         "breakdowns": {"platform": {"field": "context.device.type", "values": ["web", "ios", "android"]}},
+        "subscriptions": {"currency": "EUR", "plans": ["Basic", "Plus", "Premium"]},
     },
     "everything different": {
         "time_zone": "Asia/Tokyo",
@@ -67,6 +68,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
                 "values": ["ios"],
                 "of": ["events", "sessions", "funnels"],
             }
+        },
+        "subscriptions": {
+            "currency": "JPY",
+            "plans": ["plus", "Pro"],
+            "moves": [["plus", "pro"]],
+            "events": {"Plan Updated": None},
         },
         "shards": 5,
     },
@@ -106,8 +113,10 @@ class Reader:
                 monotonic_ms=now_ms,
             )
             poll, _ = self._intake.read(raw)
-            for index, rows in enumerate(route(poll, len(self._shards))):
-                self._shards[index].receive(poll, rows, partition % len(self._shards) == index)
+            shards = len(self._shards)
+            parts = zip(route(poll, shards), route_states(poll, shards), strict=True)
+            for index, (rows, states) in enumerate(parts):
+                self._shards[index].receive(poll, rows, partition % shards == index, states)
 
     def tick(self, now_ms: int) -> Snapshot:
         tick = Tick(next(self._ticks), now_ms)
@@ -156,4 +165,6 @@ def test_what_is_published_is_true(name: str, scenario: str | None, most: int) -
     accounting = {f"accounting.{fate}": count for fate, count in truth.accounting().items()}
     compared = compare(fields, cells | accounting)
     assert len(compared) > 500
+    assert min(cells[f"mrr.{kind}.total"] for kind in ("new", "expansion", "contraction", "churned")) > 0
+    assert snapshot.cells["mrr.difference"] == 0
     assert [(row.cell, row.published, row.truth) for row in compared if not row.equal] == []

@@ -84,6 +84,47 @@ def test_in_a_bounce_spike_most_visits_end_with_their_first_page() -> None:
     assert share_of_first_pages(sent(30, scenario="bounce-spike")) > 1.5 * share_of_first_pages(sent(30))
 
 
+SUBSCRIPTIONS = Config.model_validate({"subscriptions": {"currency": "EUR", "plans": ["basic", "plus"]}})
+
+
+def states_sent(scenario: str | None = None) -> list[dict[str, object]]:
+    """The properties of all states up to 60 s after the start, without copies."""
+    chosen = SCENARIOS[scenario] if scenario else None
+    simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS, scenario=chosen)
+    until = START_MS + 60_000
+    records = itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records())
+    bodies = [dict(record.event.body) for record in records if record.event and not record.resent]
+    return [dict(body["properties"]) for body in bodies if body.get("event") == "Subscription Changed"]  # type: ignore[call-overload]
+
+
+def test_subscribers_lead_full_lives() -> None:
+    lives: dict[object, list[object]] = {}
+    for state in states_sent():
+        lives.setdefault(state["subscription_id"], []).append(state["status"])
+    changes = {change for life in lives.values() for change in itertools.pairwise(life)}
+    assert {
+        *(("trialing", "active"), ("trialing", "expired"), ("active", "past_due"), ("past_due", "active")),
+        *(("past_due", "cancelled"), ("active", "paused"), ("active", "cancelled"), ("cancelled", "active")),
+    } <= changes
+
+
+def test_in_a_churn_wave_many_more_cancel() -> None:
+    def cancelled(states: list[dict[str, object]]) -> int:
+        return sum(state["status"] == "cancelled" for state in states)
+
+    assert cancelled(states_sent("churn-wave")) > 2 * cancelled(states_sent())
+
+
+def test_subscriptions_change_no_visit(usual: list[Record]) -> None:
+    def visitors(records: list[Record]) -> set[str]:
+        return {record.event.user for record in records if record.event and not record.event.user.startswith("c-")}
+
+    simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS)
+    until = START_MS + 20_000
+    records = itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records())
+    assert len(visitors(list(records))) == pytest.approx(len(visitors(usual)), rel=0.02)
+
+
 def test_an_event_is_either_clearly_in_time_or_clearly_late(usual: list[Record]) -> None:
     """
     clock of the partition   --------------|<- lateness ->|---------- clock

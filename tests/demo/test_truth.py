@@ -280,7 +280,7 @@ def test_a_quantile_is_linear_inside_its_bucket() -> None:
     assert quantile_ms(0.5, 10, [0] * 10) == 14_400_000
 
 
-@pytest.mark.parametrize("module", ["truth", "stories", "simulator", "shop", "scenarios"])
+@pytest.mark.parametrize("module", ["truth", "stories", "ledger", "simulator", "shop", "billing", "scenarios"])
 def test_the_truth_shares_nothing_with_the_pipeline_but_the_config(module: str) -> None:
     tree = ast.parse((ROOT / "flows" / "demo" / f"{module}.py").read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}

@@ -46,4 +46,5 @@ def monthly_minor_units(
     discount that is larger than the price makes it free, not negative.
     """
     price = max(Fraction(0), amount * quantity - discount)
-    return round(price / (MONTHS[interval] * interval_count) * 10**decimals)  # a Fraction rounds half to even
+    minor_units_of_one: int = 10**decimals
+    return round(price / (MONTHS[interval] * interval_count) * minor_units_of_one)  # a Fraction rounds half to even
