@@ -30,8 +30,9 @@ A state that applies with status `cancelled` or `expired` drops the pending stat
 issued before it. (Nothing else withdraws one; another state ahead replaces it.) A state that becomes pending makes
 its subscription known, with nothing to pay. Stale states are counted since the beginning, `subscriptions.stale`.
 
-What applies to each subscription therefore depends on what was said and not on the order in which it was read, as
-long as no state ahead is read later than its `effective`.
+Among states on time, what applies to each subscription therefore depends on what was said and not on the order in
+which it was read. A late state takes its turn when it is read: what it finds then may be another state than if it had
+come in time.
 
 What is booked
 -------------- Everything that comes of a state is booked at its `effective`: in the panes of that time, which may
