@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up(config: Config) -> float:
-    """Run a made-up event, with a state if they count, through a shard that is thrown away; returns the seconds it took."""
+    """Run a made-up event, with a state where those count, through a shard that is thrown away; returns the seconds."""
     started = time.monotonic()
     logger.info("preparing the metric loops (compiled once per version, which takes some seconds)")
     rows = np.zeros(1, EVENT)
