@@ -7,7 +7,7 @@ read) holds the stream clock T back to its own clock; one that was read to its e
         the largest clock of all plus the time that has passed since the newest record was read.
 
 T never moves back. Elapsed time comes with the polls as the reader's monotonic clock, so a stepped system clock moves
-nothing; where it is None (replay, --until-end) time moves with the events only.
+nothing; where it is None (replay, --until-end, the moment after a stall) time moves with the events only.
 
 Whether an event is late is decided here, event by event: it is when it is older than the watermark at its poll, or than
 its own partition's running clock minus the lateness. While catching up the second is the stricter one, and it depends
@@ -41,7 +41,9 @@ class StreamClock(Container):
         self.now_ms = NO_TIME
         self._clocks: list[int] = []
         self._lagging: set[int] = set()
-        self._read_at: int | None = None  # monotonic ms at which the newest record was read or the last lag ended
+        self._read_at: int | None = (
+            None  # monotonic ms of the newest record or the end of the last lag; None: not known
+        )
 
     def read(self, poll: Columns) -> Reading:
         """Take note of a poll; the reading is from before it."""
@@ -68,7 +70,9 @@ class StreamClock(Container):
             candidate = min(self._clocks[p] for p in self._lagging)
         else:
             candidate = max(self._clocks, default=NO_TIME)
-            if monotonic_ms is not None and self._read_at is not None and candidate != NO_TIME:
+            if monotonic_ms is not None and candidate != NO_TIME:
+                if self._read_at is None:
+                    self._read_at = monotonic_ms
                 candidate += max(0, monotonic_ms - self._read_at)
         self.now_ms = max(self.now_ms, candidate, NO_TIME if as_of_ms is None else as_of_ms)
         return self.now_ms

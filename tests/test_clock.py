@@ -63,6 +63,24 @@ def test_with_everything_read_time_goes_on_by_the_monotonic_clock() -> None:
     assert clock.advance(33_500) == NOON + 31_000
 
 
+def test_a_record_read_while_the_time_is_not_known_counts_from_when_it_is() -> None:
+    """After a stall the source hands on no time for a moment."""
+    clock = StreamClock()
+    clock.read(poll(0, NOON, end=True, at=1_000, partitions=1))
+    clock.read(poll(0, NOON + 30_000, end=True, at=None, partitions=1))
+    assert clock.advance(None) == NOON + 30_000
+    assert clock.advance(32_000) == NOON + 30_000
+    assert clock.advance(32_500) == NOON + 30_500
+
+
+def test_with_nothing_to_read_a_stall_has_been_time_like_any_other() -> None:
+    clock = StreamClock()
+    clock.read(poll(0, NOON, end=True, at=1_000, partitions=1))
+    assert clock.advance(2_000) == NOON + 1_000
+    assert clock.advance(None) == NOON + 1_000
+    assert clock.advance(33_000) == NOON + 32_000
+
+
 def test_while_a_partition_lags_time_does_not_pass() -> None:
     clock = StreamClock()
     clock.read(poll(0, NOON, end=True, at=0, partitions=1))

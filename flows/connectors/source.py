@@ -32,8 +32,8 @@ GRACE_MS: Final = 1_000
 class Ticker:
     """Numbers the ticks of one process from 1, says when the next is due, and what time is handed on.
 
-    After a stall that time stands still for a moment, until what has waited in Kafka meanwhile has come in: else the
-    stream clock would run ahead of records that nobody has had a chance to read, and make them late.
+    After a stall none is handed on for a moment, until what has waited in Kafka meanwhile has come in: else the stream
+    clock would run ahead of records that nobody has had a chance to read, and make them late.
 
     `timed=False` (replay, --until-end): ticks still come by the wall, for progress, but carry no time, so that nothing
     they measure can depend on it.
@@ -45,7 +45,6 @@ class Ticker:
         self._monotonic = monotonic
         self._number = 0
         self._beat_ms = self.now_ms()
-        self._held_ms = self._beat_ms  # the time handed on until `_held_until_ms`
         self._held_until_ms = self._beat_ms
         self._next_ms = self._beat_ms + interval_ms
 
@@ -57,17 +56,13 @@ class Ticker:
         """Call once a round, before polling: notices stalls."""
         now_ms = self.now_ms()
         if now_ms - self._beat_ms > STALL_MS:
-            if self._beat_ms >= self._held_until_ms:
-                self._held_ms = self._beat_ms
             self._held_until_ms = now_ms + GRACE_MS
         self._beat_ms = now_ms
 
     def stamp(self) -> int | None:
-        """The clock as it is handed on: None where time moves with the events only."""
-        if not self._timed:
-            return None
+        """The clock as it is handed on: None where time moves with the events only, and for a moment after a stall."""
         now_ms = self.now_ms()
-        return self._held_ms if now_ms < self._held_until_ms else now_ms
+        return now_ms if self._timed and now_ms >= self._held_until_ms else None
 
     def due(self) -> Tick | None:
         """The next tick, once its time has come; ticks missed meanwhile are not made up for."""
