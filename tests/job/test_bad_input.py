@@ -42,7 +42,8 @@ def test_a_stream_with_every_kind_of_bad_input_is_accounted_for_to_the_record(
 ) -> None:
     records, reasons = stream()
     topic = kafka.create_topic()
-    job = Deployment(Config(product="rubbish"), tmp_path, kafka.bootstrap_servers, topic, redis_server.url)
+    config = Config(product="rubbish", subscriptions={"currency": "USD", "plans": ["basic", "pro"]})
+    job = Deployment(config, tmp_path, kafka.bootstrap_servers, topic, redis_server.url)
     job.produce(records)
     job.finish()
     live = job.live()
