@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.catalogue import catalogue
+from flows.columns import Tick
 from flows.config import Config
 from flows.limits import Limits
 from tests.comparison import assert_equal, differences
@@ -181,3 +183,22 @@ def test_beyond_the_limit_states_of_new_subscriptions_are_refused_and_counted() 
     assert snapshot.cells["subscriptions.refused"] > 0
     assert snapshot.cells["mrr.difference"] == 0
     assert snapshot.cells["subscriptions.active"] < known.cells["subscriptions.active"]
+
+
+def test_the_identity_holds_in_every_shard_across_restarts() -> None:
+    config = next(config for config in CONFIGS if config.subscriptions).model_copy(update={"shards": 5})
+    engine = Engine(config)
+    places = {cell.name: place for place, cell in enumerate(catalogue(config).cells)}
+    moved = 0
+    for seed in range(20):
+        for raw in polls(encoded(history(seed), 1), [7] * 100, 1):
+            engine.read(raw)
+        engine.restart()
+        for number, shard in enumerate(engine._shards):
+            values = shard.tick(Tick(seed * 10 + number, None)).values
+            book = {name: int(values[places[f"mrr.{name}.total"]]) for name in MOVEMENTS}
+            moved += sum(book.values())
+            assert int(values[places["mrr"]]) == (
+                book["new"] + book["reactivated"] + book["expansion"] - book["contraction"] - book["churned"]
+            )
+    assert moved > 0

@@ -78,6 +78,7 @@ def test_three_kills_end_in_the_same_redis_content_as_a_straight_run(
     straight.finish()
 
     killed = deployment(tmp_path, kafka, redis_server, "killed", topic)
+    kills = 0
     for kill in range(1, 4):
         run = killed.start("--until-end", "--checkpoint", "100ms", "--tick", "50ms", state="state")
         covered = killed.consumed()
@@ -87,7 +88,8 @@ def test_three_kills_end_in_the_same_redis_content_as_a_straight_run(
             120,
         )
         if run.poll() is None:
-            end(run, signal.SIGKILL)
+            kills += end(run, signal.SIGKILL) == -signal.SIGKILL
+    assert kills > 0, "no run lived long enough to be killed"
     killed.finish()
 
     one, other = straight.live(), killed.live()
