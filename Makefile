@@ -25,11 +25,16 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka tests/services.py tests/conftest.py
+	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
+docs: $(VENV)/installed  ## write flows/METRICS.md and the dashboards of deploy/grafana anew from the catalogue
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(VENV)/bin/tidegauge dashboards --config deploy/examples/shop.yaml --out deploy/grafana/dashboards >/dev/null
+
+.PHONY: panels
+panels: $(VENV)/installed  ## what every dashboard panel returns, asked of a real Prometheus; PANELS="--help" for options
+	@$(PYTHON_IN_VENV) deploy/grafana/panels.py $(PANELS)
 
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
@@ -41,7 +46,7 @@ kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it
 
 .PHONY: lock
 lock: $(VENV)/installed  ## pin what pyproject.toml asks for; LOCK=--upgrade moves to the newest versions
-	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra dev \
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dashboards --extra demo --extra dev \
 		--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK) \
 		pyproject.toml --output-file requirements.lock
 

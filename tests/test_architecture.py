@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flows.health", "flows.checkpoint_folder", "flows.connectors"),
     ("flows.pipeline",),
     ("flows.job",),
-    ("flows.demo",),
+    ("flows.demo", "flows.dashboards"),
     ("flows.commands",),
     ("flows.app",),
 )
