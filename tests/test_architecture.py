@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("schemas",),
+    ("schemas", "flows.reader"),
     ("flows", "flows.mistakes", "flows.notation", "flows.columns", "flows.records", "flows.cells", "flows.formulas"),
     ("flows.config", "flows.config_rules", "flows.fingerprint"),
     ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
