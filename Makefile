@@ -7,6 +7,8 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON_IN_VENV := $(VENV)/bin/python
 CODE := flows schemas tests deploy
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .PHONY: help
 help:  ## show this list
@@ -36,6 +38,10 @@ docs: $(VENV)/installed  ## write flows/METRICS.md and the dashboards of deploy/
 panels: $(VENV)/installed  ## what every dashboard panel returns, asked of a real Prometheus; PANELS="--help" for options
 	@$(PYTHON_IN_VENV) deploy/grafana/panels.py $(PANELS)
 
+.PHONY: image
+image: $(VENV)/installed  ## the Dockerfile's steps and the compose file's services, without a container engine; needs root
+	@$(PYTHON_IN_VENV) -m pytest tests/deploy/built_image.py
+
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
 	@$(PYTHON_IN_VENV) deploy/bench/bench.py $(BENCH)
@@ -46,9 +52,8 @@ kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it
 
 .PHONY: lock
 lock: $(VENV)/installed  ## pin what pyproject.toml asks for; LOCK=--upgrade moves to the newest versions
-	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dashboards --extra demo --extra dev \
-		--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK) \
-		pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --extra dashboards --extra demo --extra dev $(LOCK) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --extra image --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
 
 # The environment is rebuilt when the lock says something else, and only then: git gives files new times at will.
 $(VENV)/installed: requirements.lock pyproject.toml

@@ -11,8 +11,11 @@ of the outermost function, so that a changed helper would leave stale callers.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -43,8 +46,26 @@ def _cache_folder() -> str:
     return os.path.join(home, "kernels", digest.hexdigest()[:16])
 
 
+def _writable(folder: str) -> str:
+    """`folder`, or where it cannot be written a copy of it that lives as long as this process.
+
+    Numba uses no cache that it cannot write to. In an image the root is read-only, and the loops were compiled when it
+    was built: they are copied (a few MB) instead of compiled again.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        copy = tempfile.mkdtemp(prefix="tidegauge-kernels-")
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        if os.path.isdir(folder):
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
+        return copy
+    return folder
+
+
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = _writable(_cache_folder())  # type: ignore[attr-defined]
 
 _OPTIONS: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy", "_nrt": False}
 """No loop divides by a number that can be 0, so that none needs to be ready to raise."""
