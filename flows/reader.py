@@ -31,8 +31,8 @@ STALE_AFTER_SECONDS: Final = 10.0
 BEHIND_AFTER_SECONDS: Final = 60.0
 
 State = Literal["live", "behind", "stale", "absent"]
-"""absent: nothing is published. stale: nothing new has come for a while. behind: what comes is of an earlier time,
-since the job catches up. live: what it says holds now."""
+"""absent: nothing is published, or no event has been seen yet. stale: nothing new has come for a while. behind: what
+comes is of an earlier time, since the job catches up. live: what it says holds now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,9 @@ class Numbers:
         if self.age_seconds > self.stale_after_seconds:
             return "stale"
         behind = self.behind_seconds
-        return "behind" if behind is not None and behind > BEHIND_AFTER_SECONDS else "live"
+        if behind is None:
+            return "absent"
+        return "behind" if behind > BEHIND_AFTER_SECONDS else "live"
 
     def count(self, cell: str) -> int:
         """A counted number: users, sessions, money in minor units. 0 means none.

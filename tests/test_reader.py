@@ -91,7 +91,7 @@ def test_without_a_publish_there_are_no_numbers(numbers: LiveNumbers) -> None:
 def test_before_the_first_event_there_are_no_times(run: Run, numbers: LiveNumbers) -> None:
     run.publish(snapshot({"active_users.5m": 0}, as_of_ms=None))
     now = numbers.read()
-    assert (now.as_of, now.watermark, now.behind_seconds) == (None, None, None)
+    assert (now.state, now.as_of, now.watermark, now.behind_seconds) == ("absent", None, None, None)
 
 
 def test_numbers_grow_stale_by_the_clock_of_redis_alone(
@@ -228,7 +228,7 @@ def test_the_file_works_alone(tmp_path: Path, run: Run, redis_server: RedisServe
 
 
 def test_numbers_cannot_be_changed() -> None:
-    fields: Mapping[str, str] = {"a": "1"}
+    fields: Mapping[str, str] = {"a": "1", "_as_of": "1000", "_published_at": "1000"}
     now = Numbers("shop", fields, 0.1)
     with pytest.raises(AttributeError):
         now.age_seconds = 3  # type: ignore[misc]
