@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,21 @@ def test_the_command_writes_them_and_says_which_are_stale(tmp_path: Path, capsys
 def test_without_a_folder_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dashboards", "--config", str(SHOP_FILE)]) == 0
     assert json.loads(capsys.readouterr().out) == made(SHOP)
+
+
+def test_without_grafanas_types_the_command_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['grafana_foundation_sdk'] = None\n"
+        "from flows.app import main; sys.exit(main(['dashboards']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'tidegauge[dashboards]'" in done.stderr
+
+
+def test_check_without_a_folder_is_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dashboards", "--check"]) == 2
+    assert "--check goes with --out" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------ what is shown
