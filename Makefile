@@ -28,8 +28,11 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, the rules
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/saas.yaml --out deploy/prometheus/examples
 
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options

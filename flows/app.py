@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from flows.health import installed_version
 from flows.mistakes import ConfigErrors
 
-COMMANDS = ("run", "demo", "replay", "validate", "top", "schema")
+COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest")
 WRONG_USE = 2
 
 
