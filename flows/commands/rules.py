@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flows.alerting.promql import Pace
 from flows.alerting.rules import rules_text
-from flows.commands.arguments import time_ms
+from flows.commands.arguments import speed, time_ms
 from flows.config_file import load_alerts
 
 HELP = "print Prometheus recording and alert rules for a configuration"
@@ -28,17 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--meets", type=time_ms, metavar="TIME", help="with --speed: when the demo's clock meets the real one"
     )
-
-
-def speed(text: str) -> float:
-    """A factor of time compression; raises ArgumentTypeError for what is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100, found {text}")
-    return value
 
 
 def main(args: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ def engine() -> None:
 
 
 def visits(hours: float, leave: dict[tuple[float, float], float], seed: int = 1) -> list[dict[str, Any]]:
-    """Thirty visits a minute, of one page or two; half leave after the first, or the share that `leave` has for then."""
+    """Thirty visits a minute, of one page or two; half leave after the first, or the share that `leave` has."""
     random = Random(seed)
     events: list[dict[str, Any]] = []
     for number in range(round(hours * 1800)):
