@@ -20,7 +20,7 @@ Severity = Literal["page", "ticket"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Short = Annotated[DurationMs, AfterValidator(Between("1s", "24h"))]
-Long = Annotated[DurationMs, AfterValidator(Between("1m", "400d"))]
+Long = Annotated[DurationMs, AfterValidator(Between("10s", "400d"))]
 
 
 class BounceAlert(Section):
