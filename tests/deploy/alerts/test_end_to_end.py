@@ -62,6 +62,9 @@ REAL = {
     "pipeline": {"silence": "20s"},
 }
 
+RATES = {"outage": 50.0, "churn_wave": 10.0, "traffic_surge": 3.0}
+"""Events per second of the product's own time: enough for its alerts, and no more than a busy machine can simulate."""
+
 EXPECTED = {
     "bounce_spike": {("BounceSpike", "")},
     "conversion_drop": {("ConversionDrop", "funnel=checkout")},
@@ -94,8 +97,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for name in EXPECTED:
             speed = 1.0 if name == "outage" else SPEED
             alerts = REAL if name == "outage" else FAST
-            rate = 50 if name == "outage" else 10
-            stack.product(name, name.replace("_", "-"), {**MEASURED, "alerts": alerts}, speed, rate)
+            stack.product(name, name.replace("_", "-"), {**MEASURED, "alerts": alerts}, speed, RATES.get(name, 6))
         stack.watch()
         yield stack
     finally:
@@ -112,6 +114,8 @@ def stories(stack: Stack) -> Iterator[dict[str, Future[Told]]]:
 def live(stack: Stack, name: str) -> Told:
     """The product's story: nothing; then its trouble, until it is told; then its end, until that is told, too."""
     product, expected = stack.products[name], EXPECTED[name]
+    users = f'tidegauge:count:now{{product="{name}", what="active_users"}}'
+    usual = f'tidegauge:count:same_hour{{product="{name}", what="active_users"}}'
     past = " and on (product) ".join(
         f'count by (product) (tidegauge:{number}{{product="{name}"}})'
         for number in ("bounce:ratio_last_week", "conversion:ratio_last_week", "count:last_week", "churn:trailing_mean")
@@ -121,13 +125,15 @@ def live(stack: Stack, name: str) -> Told:
     if expected:
         until(stack, product, lambda: stack.webhook.of(name, "firing") >= expected, f"the alerts {expected}")
     else:
-        passes(stack, product, 15 * MINUTE_S)
+        until(stack, product, lambda: stack.query(f"{users} > 2.5 * {usual}") != [], "the surge in what rules see")
+        passes(stack, product, 10 * MINUTE_S)
     product.switch()
     if expected:
         until(stack, product, lambda: stack.webhook.of(name, "resolved") >= expected, f"the end of {expected}")
     else:
-        # So long that the surge has become the past that the present is compared with.
-        passes(stack, product, 30 * MINUTE_S)
+        # The surge has become the past that the present is compared with.
+        until(stack, product, lambda: stack.query(f"{usual} > 2.5 * {users}") != [], "the surge in the past")
+        passes(stack, product, 5 * MINUTE_S)
     firing = stack.query(f'ALERTS{{product="{name}", alertstate="firing"}}')
     return Told(stack.webhook.of(name, "firing"), stack.webhook.of(name, "resolved"), firing)
 
