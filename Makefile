@@ -30,8 +30,12 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write flows/METRICS.md and the dashboards of deploy/grafana anew from the catalogue
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, rules, dashboards
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/saas.yaml --out deploy/prometheus/examples
+	@$(PYTHON_IN_VENV) deploy/kubernetes/rules.py > deploy/kubernetes/prometheusrule.yaml
 	@$(VENV)/bin/tidegauge dashboards --config deploy/examples/shop.yaml --out deploy/grafana/dashboards >/dev/null
 
 .PHONY: panels
@@ -45,6 +49,10 @@ image: $(VENV)/installed  ## the Dockerfile's steps and the compose file's servi
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
 	@$(PYTHON_IN_VENV) deploy/bench/bench.py $(BENCH)
+
+.PHONY: alerts
+alerts: $(VENV)/installed  ## the alerts' whole way, with products that live 8 times as fast as time (make test: 30 times)
+	@ALERTS_SPEED=$(or $(ALERTS_SPEED),8) $(PYTHON_IN_VENV) -m pytest tests/deploy/alerts
 
 .PHONY: kafka
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it

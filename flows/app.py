@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from flows.health import installed_version
 from flows.mistakes import ConfigErrors
 
-COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "dashboards", "traffic")
+COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest", "dashboards", "traffic")
 WRONG_USE = 2
 
 

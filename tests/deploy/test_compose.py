@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import uuid
@@ -18,6 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from flows.reader import LiveNumbers
 from tests.services import ROOT, KafkaBroker, RedisServer, tied, wait_until
+from tests.test_docs import promtool
 
 FILE = ROOT / "deploy" / "compose.yaml"
 SECONDS = 600.0  # compiling on a machine that does much else, too
@@ -112,6 +114,30 @@ def test_grafana_finds_the_data_source_and_the_dashboards() -> None:
     home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert (folder / "dashboards" / home.name).is_file()
     assert grafana["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
+
+
+def test_the_configs_that_are_mounted_are_understood() -> None:
+    mounted = {name: SERVICES[name]["command"][0].rpartition("/")[2] for name in ("prometheus", "alertmanager")}
+    promtool("check", "config", str(ROOT / "deploy" / "prometheus" / mounted["prometheus"]))
+    amtool = shutil.which("amtool")
+    if amtool is None:
+        message = "amtool is not on PATH (Debian: apt-get install prometheus-alertmanager)"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    checked = [amtool, "check-config", str(ROOT / "deploy" / "alertmanager" / mounted["alertmanager"])]
+    done = subprocess.run(checked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_services_are_found_under_the_names_that_they_have_here() -> None:
+    targets = ROOT / "deploy" / "prometheus" / "targets"
+    named = {
+        target.partition(":")[0]
+        for file in targets.glob("*.yml")
+        for group in yaml.safe_load(file.read_text())
+        for target in group["targets"]
+    }
+    assert named == {"tidegauge", "alertmanager"}
+    assert named <= set(SERVICES)
 
 
 # --------------------------------------------------------------------------------------------- the shop's traffic

@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.kubernetes import rules
 from tests.deploy.dockerfile import read
 from tests.services import ROOT
 
@@ -76,6 +77,14 @@ def test_the_config_maps_hold_the_committed_files_and_fit_into_the_cluster() -> 
     assert all(len(json.dumps(content)) < 1_000_000 for content in maps.values())  # etcd takes 1 MiB
     (labelled,) = (made for made in KUSTOMIZATION["configMapGenerator"] if made["name"] == "tidegauge-dashboards")
     assert labelled["options"]["labels"] == {"grafana_dashboard": "1"}
+
+
+def test_the_rules_of_the_operator_are_those_of_prometheus() -> None:
+    stored = (DEPLOY / "kubernetes" / "prometheusrule.yaml").read_text()
+    assert stored == rules.manifests(), "deploy/kubernetes/prometheusrule.yaml is stale: make docs"
+    (file,) = rules.RULES.glob("*.yml")
+    assert MANIFESTS["PrometheusRule"]["spec"] == yaml.safe_load(file.read_text())
+    assert set(MANIFESTS["PrometheusRule"]) == {"apiVersion", "kind", "metadata", "spec"}
 
 
 def test_everything_that_is_mounted_is_made_here_or_told_how_to_make() -> None:
