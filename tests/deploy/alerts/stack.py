@@ -33,8 +33,9 @@ SPEED = float(os.environ.get("ALERTS_SPEED", "30"))
 """How fast the products live. The faster, the less a busy machine can keep up: at 30, ten seconds are five minutes."""
 
 CHANGES = {
-    "scrape_interval: 15s": f"scrape_interval: {15_000 / SPEED:.0f}ms",
-    "evaluation_interval: 15s": f"evaluation_interval: {15_000 / SPEED:.0f}ms",
+    # Half a minute of the product's time; much less, and a busy machine could not answer a scrape before the next one.
+    "scrape_interval: 15s": f"scrape_interval: {30_000 / SPEED:.0f}ms",
+    "evaluation_interval: 15s": f"evaluation_interval: {30_000 / SPEED:.0f}ms",
     "group_wait: 30s": "group_wait: 1s",
     "group_interval: 5m": "group_interval: 1s",
     "http://127.0.0.1:9095/": "{webhook}/",
@@ -134,6 +135,7 @@ class Stack:
         self.folder = folder
         self.webhook = Webhook()
         self.products: dict[str, Product] = {}
+        self.closing = threading.Event()
         self._meets = str(round(meets_s * 1000))
         self._processes: list[subprocess.Popen[bytes]] = []
         self._prometheus_port = 0

@@ -59,11 +59,15 @@ REAL = {
     "trailing": "40s",
     "lasting": "5s",
     "keep_firing": "5s",
+    "churn": {"share": 0.5},  # the simulated customers come and go within hours
     "pipeline": {"silence": "20s"},
 }
 
 RATES = {"outage": 50.0, "churn_wave": 10.0, "traffic_surge": 3.0}
 """Events per second of the product's own time: enough for its alerts, and no more than a busy machine can simulate."""
+
+PAST = {"churn_wave": ("churn:trailing_mean", "mrr:net_loss_trailing_mean"), "outage": ("records:recent_last_week",)}
+"""What has to be known before a product's trouble begins; for all others bounce, conversion and counts."""
 
 EXPECTED = {
     "bounce_spike": {("BounceSpike", "")},
@@ -108,7 +112,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def stories(stack: Stack) -> Iterator[dict[str, Future[Told]]]:
     """What becomes of each product; all at once, to save time."""
     with ThreadPoolExecutor(len(EXPECTED)) as pool:
-        yield {name: pool.submit(live, stack, name) for name in EXPECTED}
+        try:
+            yield {name: pool.submit(live, stack, name) for name in EXPECTED}
+        finally:
+            stack.closing.set()  # whoever has stopped the tests need not wait for the end of all stories
 
 
 def live(stack: Stack, name: str) -> Told:
@@ -118,8 +125,10 @@ def live(stack: Stack, name: str) -> Told:
     usual = f'tidegauge:count:same_hour{{product="{name}", what="active_users"}}'
     past = " and on (product) ".join(
         f'count by (product) (tidegauge:{number}{{product="{name}"}})'
-        for number in ("bounce:ratio_last_week", "conversion:ratio_last_week", "count:last_week", "churn:trailing_mean")
+        for number in PAST.get(name, ("bounce:ratio_last_week", "conversion:ratio_last_week", "count:last_week"))
     )
+    if not expected:  # what is usual is the lesser of two weeks, so both have to be known
+        past = f"{users} offset {round(2 * 22 * MINUTE_S / product.speed)}s"
     until(stack, product, lambda: stack.query(past) != [], "a past to compare with")
     product.switch()
     if expected:
@@ -143,6 +152,7 @@ def until(stack: Stack, product: Product, condition: Any, what: str) -> None:
 
     def met() -> bool:
         product.check()
+        assert not stack.closing.is_set()
         return bool(condition())
 
     wait_until(met, f"{what} of {product.name}; told: {stack.webhook.notified}", SECONDS, pause=0.5)
