@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -96,6 +95,11 @@ class Watching:
         self._process.wait()
 
 
+def current(client: redis.Redis) -> None:
+    """Make the numbers current for as long as a slow machine may need to start a program."""
+    assert client.pexpire("tidegauge:v1:{shop}:live", 900_000)
+
+
 def with_port(words: Sequence[str], server: RedisServer) -> list[str]:
     return ["redis-cli", "-p", str(server.port), *words[1:]]
 
@@ -125,10 +129,11 @@ def test_the_shell_hears_of_each_publish(run: Run, redis_server: RedisServer, tm
 
 def test_the_python_example_tells_current_and_old_numbers_apart(run: Run, redis_server: RedisServer) -> None:
     command = [sys.executable, "-c", example("read.py")]
-    # The stream of this test is of another time than its publish.
-    assert re.fullmatch(r"as of .*\n|active now: 42\nbounce rate: 25.0%\n", said(command, redis_server))
     with redis.Redis(port=redis_server.port) as client:
+        current(client)
         live = "tidegauge:v1:{shop}:live"
+        client.hset(live, "_as_of", 1_700_000_000_000)
+        assert said(command, redis_server) == "as of 2023-11-14 22:13:20+00:00\n"
         client.hset(live, "_as_of", client.hget(live, "_published_at") or b"")
         assert said(command, redis_server) == "active now: 42\nbounce rate: 25.0%\n"
         client.hdel(live, "bounce_rate.1h")
@@ -158,8 +163,9 @@ def test_the_javascript_example_tells_current_and_old_numbers_apart(
     run: Run, redis_server: RedisServer, node_modules: Path
 ) -> None:
     command = script("read.mjs", node_modules)
-    assert said(command, redis_server) == "active now: 42\nbounce rate: 0.25\n"
     with redis.Redis(port=redis_server.port) as client:
+        current(client)
+        assert said(command, redis_server) == "active now: 42\nbounce rate: 0.25\n"
         client.hdel("tidegauge:v1:{shop}:live", "bounce_rate.1h")
         assert said(command, redis_server) == "active now: 42\nbounce rate: no session closed\n"
         client.pexpire("tidegauge:v1:{shop}:live", 580_000)
