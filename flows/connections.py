@@ -113,7 +113,7 @@ class Connections(Section):
     state: Text | None = None
     """Folder of the checkpoints, or `off`; default `off`."""
     tick: Annotated[DurationMs, AfterValidator(Between("10ms", "1m"))] | None = None
-    """How often numbers are published; default `500ms`."""
+    """How often numbers are published; default `250ms`."""
     checkpoint: Annotated[DurationMs, AfterValidator(Between("10ms", "1h"))] | None = None
     """How often state is saved; default `10s`."""
 

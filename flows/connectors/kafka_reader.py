@@ -32,7 +32,7 @@ from flows.settings import Settings
 
 Lost = Literal["stop", "earliest", "latest"]
 
-_IDLE_SECONDS: Final = 0.010  # polls are this far apart at the live edge, so that a trickle is not handled one by one
+_IDLE_SECONDS: Final = 0.020  # polls are this far apart at the live edge, so that a trickle is not handled one by one
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _COMMIT_SECONDS: Final = 5.0
@@ -202,7 +202,7 @@ class Reader:
     def poll(self) -> None:
         """Begin a round: hear of the connection, and keep the partitions in step.
 
-        Sleeps up to 10 ms at the live edge: the engine measures its own pauses with the wall clock, and one
+        Sleeps up to 20 ms at the live edge: the engine measures its own pauses with the wall clock, and one
         that is stepped back would stop the source for as long.
         """
         if self._link.fatal is not None:
