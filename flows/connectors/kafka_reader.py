@@ -78,6 +78,9 @@ class Pace(Protocol):
     def clock_ms(self, partition: int) -> int:
         """The largest event time accepted from the partition, ms; NO_TIME before the first."""
 
+    def elsewhere_ms(self) -> int | None:
+        """The event time of the slowest lagging partition that other processes read, ms; None: none lags."""
+
 
 @dataclass(slots=True)
 class _Partition:
@@ -207,6 +210,7 @@ class Reader:
             self._keep_in_step(self._pace)
         ready = sum(len(part.waiting) for part in self._parts.values() if not part.held)
         if ready >= self._limit:
+            self._full = True
             return
         if not ready and not self._full:
             pause = self._last_poll + _IDLE_SECONDS - time.monotonic()
@@ -259,6 +263,17 @@ class Reader:
     def all_caught_up(self) -> bool:
         """Whether every partition of this process has been read to its end at least once."""
         return not self._never_caught_up
+
+    @property
+    def full(self) -> bool:
+        """Whether the last poll brought, or found waiting, as much as is handed on at once."""
+        return self._full
+
+    def slowest_ms(self) -> int | None:
+        """The event time of the slowest lagging partition of this process; None: none lags, or time is not kept."""
+        if self._pace is None:
+            return None
+        return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most
@@ -423,6 +438,9 @@ class Reader:
         parts = [part for part in self._parts.values() if not part.done or part.waiting]
         clocks = [pace.clock_ms(part.number) for part in parts]
         slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if part.lags), default=None)
+        elsewhere = pace.elsewhere_ms()
+        if elsewhere is not None:
+            slowest = elsewhere if slowest is None else min(slowest, elsewhere)
         limit = self._settings.limits.skew_ms
         for part, clock in zip(parts, clocks, strict=True):
             ahead = 0 if slowest is None else clock - slowest
