@@ -17,6 +17,10 @@ are cut there. A source that has given its final tick is not waited for any more
 The end of an epoch is a consistent cut of its own: there every shard has got exactly what all sources sent in it. So
 `drain` hands out all that is held, in the same order everywhere, and a checkpoint holds nothing that waits.
 
+Lags. A partition that lags at any time within a cut does so from the cut's beginning: `notice` gives word of it, which
+is taken first. Else what is read of others in the same cut would move the stream clock on, and make late what a process
+has still to read that stood still for a while.
+
 Time. Monotonic clocks of different hosts cannot be compared. Polls carry none here, and a cut has that of source 0,
 unless some source hands on no time (towards an end, or for a moment after a stall).
 """
@@ -24,7 +28,7 @@ unless some source hands on no time (towards an end, or for a moment after a sta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from flows.columns import Tick
@@ -49,7 +53,7 @@ class _Source(Generic[Poll]):
         """Whether its last tick not beyond `number` is known."""
         return bool(self.ticks) and (self.ticks[-1].number >= number or self.ticks[-1].final)
 
-    def take(self, number: int, polls: list[Poll | Tick]) -> list[Tick]:
+    def take(self, number: int, polls: list[Poll]) -> list[Tick]:
         """Move the polls before the last tick not beyond `number` to `polls`; returns the ticks passed."""
         passed: list[Tick] = []
         while self.ticks and self.ticks[0].number <= number:
@@ -68,10 +72,15 @@ class _Source(Generic[Poll]):
 
 
 class Alignment(Generic[Poll]):
-    """Puts what `sources` processes send into the one order that all shards share."""
+    """Puts what `sources` processes send into the one order that all shards share.
 
-    def __init__(self, sources: int) -> None:
+    `notice` gives, for a poll that leaves its partition lagging, the number of that and a poll that says so and nothing
+    else; None for any other.
+    """
+
+    def __init__(self, sources: int, notice: Callable[[Poll], tuple[int, Poll] | None] = lambda poll: None) -> None:
         self._sources: list[_Source[Poll]] = [_Source() for _ in range(sources)]
+        self._notice = notice
         self._ends: list[int | None] = []  # the `as_of_ms` of the final ticks so far
 
     def put(self, source: int, item: Poll | Tick) -> list[Poll | Tick]:
@@ -85,7 +94,12 @@ class Alignment(Generic[Poll]):
 
     def drain(self) -> list[Poll]:
         """All polls that are held, at the end of an epoch."""
-        return [poll for source in self._sources for poll in source.drain()]
+        return self._announced([poll for source in self._sources for poll in source.drain()])
+
+    def _announced(self, polls: list[Poll]) -> list[Poll]:
+        """Word of the partitions that lag at any time within `polls`, then these."""
+        notices = dict(notice for poll in polls if (notice := self._notice(poll)) is not None)
+        return [*notices.values(), *polls]
 
     def _next(self) -> int | None:
         """The number of the next cut, once it is complete."""
@@ -97,7 +111,9 @@ class Alignment(Generic[Poll]):
 
     def _cut(self, number: int, taken: list[Poll | Tick]) -> None:
         leads = not self._sources[0].ended
-        ticks = [source.take(number, taken) for source in self._sources]
+        polls: list[Poll] = []
+        ticks = [source.take(number, polls) for source in self._sources]
+        taken += self._announced(polls)
         passed = [tick for some in ticks for tick in some]
         self._ends += [tick.as_of_ms for tick in passed if tick.final]
         timed = leads and all(tick.monotonic_ms is not None for tick in passed)

@@ -7,13 +7,13 @@ as long over it as over the bytes; so a delivery is taken apart into numbers and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.columns import EVENT, NO_STATES, STATE, Columns
+from flows.columns import EVENT, NO_STATES, NO_TIME, STATE, Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,15 @@ class Delivery:
             poll.monotonic_ms,
         )
         return _put_together, (header, _memory(self.rows), _memory(self.states), self.accounts)
+
+
+def lag_notice(delivery: Delivery) -> tuple[int, Delivery] | None:
+    """For a delivery that leaves its partition lagging: the partition, and word of just that."""
+    poll = delivery.poll
+    if poll.caught_up:
+        return None
+    bare = replace(poll, clock_ms=NO_TIME, consumed=0, rejected=_NONE_REJECTED, excluded=0)
+    return poll.partition, Delivery(bare, np.zeros(0, EVENT), NO_STATES, False)
 
 
 _NONE_REJECTED = np.zeros(0, np.int64)

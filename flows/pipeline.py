@@ -28,7 +28,7 @@ from flows.cells import Snapshot
 from flows.cluster import MAX_PROCESSES, Cluster, Word
 from flows.columns import Columns, Tick
 from flows.config import Config
-from flows.delivery import Delivery
+from flows.delivery import Delivery, lag_notice
 from flows.limits import Limits
 from flows.records import Raw, Rejected
 from flows.shard import Partial, Shard, route, route_states
@@ -168,7 +168,9 @@ class Measure(StatefulBatchLogic[Sent, Partial, bytes]):
         self._shard = shard
         self._keep_state = keep_state
         self._watch = watch
-        self._alignment: Alignment[Delivery] | None = None if cluster.alone else Alignment(cluster.processes)
+        self._alignment: Alignment[Delivery] | None = None
+        if not cluster.alone:
+            self._alignment = Alignment(cluster.processes, lag_notice)
         watch.on_shard()
         if frozen is not None:
             try:

@@ -17,7 +17,7 @@ from flows.cells import Snapshot
 from flows.cluster import Cluster
 from flows.columns import Tick
 from flows.config import Config
-from flows.delivery import Delivery
+from flows.delivery import Delivery, lag_notice
 from flows.intake import Intake
 from flows.limits import Limits
 from flows.records import Raw
@@ -77,7 +77,7 @@ class Several:
             for number in range(processes)
         ]
         self._channels: list[list[Channel]] = [[deque() for _ in self._shards] for _ in self._processes]
-        self._alignments: list[Alignment[Delivery]] = [Alignment(processes) for _ in self._shards]
+        self._alignments: list[Alignment[Delivery]] = [Alignment(processes, lag_notice) for _ in self._shards]
         self._totals = Totals(self._config)
 
     def work(self, steps: int) -> None:

@@ -151,3 +151,19 @@ def test_every_number_equals_the_reference_for_any_number_of_processes_interleav
     for one in several.snapshots:
         for account in one.accounting.values():
             assert account["accepted"] == account["on_time"] + account["late"]
+
+
+def test_a_partition_that_lags_within_a_cut_lags_from_its_beginning() -> None:
+    def notice(poll: str) -> tuple[int, str] | None:
+        return (int(poll[1]), f"{poll[1]} lags") if poll.endswith("...") else None
+
+    alignment = Alignment[str](2, notice)
+    assert fed(alignment, (0, "a0"), (0, tick(1)), (1, "b1..."), (1, "c1"), (1, tick(1))) == [
+        "1 lags",
+        "a0",
+        "b1...",
+        "c1",
+        1,
+    ]
+    fed(alignment, (0, "d0"), (1, "e1..."))
+    assert alignment.drain() == ["1 lags", "d0", "e1..."]

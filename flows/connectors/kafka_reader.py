@@ -130,6 +130,7 @@ class Reader:
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
+        self._doubt = False  # about where partitions end
         self._full = False  # the last poll left records behind
         self._trouble: int | None = None
         self._to_commit: dict[int, int] = {}
@@ -275,6 +276,14 @@ class Reader:
             return None
         return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
 
+    def doubt_ends(self, doubt: bool) -> None:
+        """After a stall: while in `doubt` every partition lags, for more may wait in Kafka than is known of."""
+        if doubt == self._doubt:
+            return
+        self._doubt = doubt
+        for part in self._parts.values():
+            part.at_end = not doubt and 0 <= self._known_high(part) <= part.fetched
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most
         every 5 s.
@@ -340,7 +349,7 @@ class Reader:
     def _notice_ends(self, messages: list[Message]) -> None:
         for number in set(map(Message.partition, messages)):
             part = self._parts.get(number)  # type: ignore[arg-type]
-            if part is not None and not part.at_end:
+            if part is not None and not part.at_end and not self._doubt:
                 part.at_end = 0 <= self._known_high(part) <= part.fetched
 
     def _on_error(self, message: Message, error: KafkaError) -> None:
@@ -350,7 +359,7 @@ class Reader:
             self._on_answer()
             if part is not None:
                 part.fetched = max(part.fetched, _offset(message))
-                part.at_end = True
+                part.at_end = not self._doubt
                 if part.end is not None:
                     self._finish(part)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:

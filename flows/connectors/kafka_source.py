@@ -251,6 +251,9 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             self._new = {}  # only now: until then snapshot() must give back what the part was built with
             if self._observer is not None:
                 self._observer.assign((self._settings.topic, number) for number in sorted(self._living - {TICKS}))
+        if self._peers is not None and not self._until_end:
+            # Other processes have read on meanwhile, which must not make late what this one has still to read.
+            reader.doubt_ends(self._ticker.stalled)
         if self._snapped:
             snapped, self._snapped = self._snapped, {}
             reader.commit(snapped)
@@ -295,7 +298,9 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._ticking = self._ticker.is_due(peers.number)
         now_ms = self._ticker.now_ms()
         full = self._reader is not None and self._reader.full
-        self._hands_on = peers.keep_up() and (self._ticking or full or now_ms >= self._next_hand_on_ms)
+        # A tick carries the news of what lags, so there is none without it.
+        due = full or now_ms >= self._next_hand_on_ms
+        self._hands_on = self._ticking or (due and peers.keep_up())
         if self._hands_on:
             self._next_hand_on_ms = now_ms + HAND_ON_MS
 
