@@ -62,6 +62,7 @@ class Word:
     slowest_ms: int | None  # event time of its slowest lagging partition; None: none lags
     definitions: str  # fingerprint of its config, which must be that of all
     report: Report
+    waited_seconds: float  # for its epoch to begin
     end: Outcome = "running"
     reason: str = ""  # of a failure, one sentence
 
@@ -112,6 +113,10 @@ class Peers:
     def slowest_ms(self) -> int | None:
         """The event time of the slowest lagging partition that others read; None: none of them lags."""
         return min((word.slowest_ms for word in self._words() if word.slowest_ms is not None), default=None)
+
+    def waited_seconds(self) -> float | None:
+        """The least that another process has waited for its epoch to begin: that of the slowest; None: not known."""
+        return min((word.waited_seconds for word in self._words()), default=None)
 
     def ended(self) -> Word | None:
         """The last word of a process whose end is an end for all; that it has read its part to the end is none."""

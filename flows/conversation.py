@@ -46,6 +46,7 @@ class Conversation:
             slowest_ms=self._source.slowest_ms(),
             definitions=self._peers.definitions,
             report=self._health.report(),
+            waited_seconds=self._source.waited_seconds,
             end=self._source.outcome if tick.final else "running",
             reason="" if failure is None else str(failure),
         )

@@ -76,8 +76,8 @@ class Pacemaker:
         self._health.polled(poll.consumed, int(poll.rejected.sum()))
 
     def on_failure(self, failure: Exception) -> None:
-        """A shard could not be built."""
-        self.failure = failure
+        """A step has raised this."""
+        self.failure = self.failure or failure
 
     def on_checkpoint(self, seconds: float) -> None:
         """A shard was frozen; with the last one the checkpoint is complete, and is then stored by the engine."""

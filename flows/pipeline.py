@@ -51,7 +51,7 @@ class Watch(Protocol):
         """This process measures one more shard."""
 
     def on_failure(self, failure: Exception) -> None:
-        """A shard cannot take back its state."""
+        """A step raises this; in a cluster the engine ends all without saying what it was."""
 
     def on_checkpoint(self, seconds: float) -> None:
         """A shard's state was frozen for a checkpoint, which took `seconds`."""
@@ -126,7 +126,11 @@ def build(
 def _decode(item: Raw | Tick, decode: Decode, watch: Watch) -> Read:
     if isinstance(item, Tick):
         return Read(item, [])
-    columns, rejected = decode(item)
+    try:
+        columns, rejected = decode(item)
+    except Exception as failure:
+        watch.on_failure(failure)
+        raise
     watch.on_poll(columns)
     return Read(columns, rejected)
 
@@ -173,14 +177,13 @@ class Measure(StatefulBatchLogic[Sent, Partial, bytes]):
             self._alignment = Alignment(cluster.processes, lag_notice)
         watch.on_shard()
         if frozen is not None:
-            try:
-                shard.thaw(frozen)
-            except Exception as failure:
-                watch.on_failure(failure)
-                raise
+            self._noting(lambda: shard.thaw(frozen))
 
     def on_batch(self, values: list[Sent]) -> tuple[Iterable[Partial], bool]:
         """Feed the shard; ticks yield partials."""
+        return self._noting(lambda: self._measured(values)), StatefulBatchLogic.RETAIN
+
+    def _measured(self, values: list[Sent]) -> list[Partial]:
         partials = []
         for process, sent in values:
             for item in (sent,) if self._alignment is None else self._alignment.put(process, sent):
@@ -188,7 +191,14 @@ class Measure(StatefulBatchLogic[Sent, Partial, bytes]):
                     partials.append(self._shard.tick(item))
                 else:
                     self._shard.receive(item.poll, item.rows, item.accounts, item.states)
-        return partials, StatefulBatchLogic.RETAIN
+        return partials
+
+    def _noting(self, work: Callable[[], Item]) -> Item:
+        try:
+            return work()
+        except Exception as failure:
+            self._watch.on_failure(failure)
+            raise
 
     def snapshot(self) -> bytes:
         """The shard's state at the end of an epoch."""

@@ -207,7 +207,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         leads = number == min(self._living)
         items: list[Item] = []
         if self._peers is not None and leads:
-            self._epochs.on_round(lambda: self.outcome != "running")
+            self._epochs.on_round(self._peers.waited_seconds(), lambda: self.outcome != "running")
             self._heed(self._peers)
         try:
             if self.outcome == "running":
@@ -315,6 +315,11 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             return []
         self._observe(reader)
         return [tick]
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long this process has waited for its epoch to begin."""
+        return self._epochs.waited_seconds
 
     def slowest_ms(self) -> int | None:
         """The event time of the slowest lagging partition of this process; None: none lags."""
