@@ -9,9 +9,9 @@ of them. The timer of the next epoch starts with the end, not with the reading:
 What a process is late with its end (half a round of work, a checkpoint) adds up in the waiting of the others, epoch by
 epoch, until their whole interval is waiting: then they look at their input once an epoch, and send their ticks then.
 
-So a process that had to wait longer at the beginning of an epoch than another ends it later by the difference: it sleeps
-just before the end. (All wait for the checkpoint to be stored; who waits the least is the slowest.) The waiting then
-stays what the slowest is late with in one epoch, and nobody is ever slower than the slowest.
+So a process that had to wait longer at the beginning of an epoch than another ends it later by the difference: it
+sleeps just before the end. (All wait for the checkpoint to be stored; who waits the least is the slowest.) The waiting
+then stays what the slowest is late with in one epoch, and nobody is ever slower than the slowest.
 """
 
 from __future__ import annotations
