@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 from flows.alignment import Alignment
@@ -63,14 +62,13 @@ class Several:
         self._unread: dict[int, deque[Raw]] = {number: deque() for number in range(self._partitions)}
         for raw in polls(records, lengths, self._partitions):
             self._unread[raw.partition].append(raw)
-        self._ends = {number: waiting[-1] for number, waiting in self._unread.items()}
         self._shards = [Shard(config) for _ in range(config.shards)]
         self._begin(processes)
 
     def _begin(self, processes: int) -> None:
         for partition, waiting in self._unread.items():
             if not waiting:  # the source finds the end again
-                waiting.append(replace(self._ends[partition], values=[], offsets=[], timestamps_ms=[]))
+                waiting.append(Raw.of("events", partition, self._partitions, [], [], [], True, None))
         addresses = tuple(map(str, range(processes)))
         self._processes = [
             Process(self._config, {p: w for p, w in self._unread.items() if Cluster(number, addresses).reads(p)})
