@@ -13,11 +13,12 @@ dataflow itself: no second channel, and what has been said is said behind all re
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from flows.columns import Tick
+from flows.columns import NO_TIME, Tick
 from flows.connectors.source import Outcome
 from flows.health import Report
 
@@ -88,15 +89,18 @@ class Peers:
     tick_ms: int = 500
     monotonic: Callable[[], float] = time.monotonic
     _heard: dict[int, _Heard] = field(init=False)
+    _own: deque[int | None] = field(init=False)  # the slowest clocks of this process at its last three ticks
 
     def __post_init__(self) -> None:
         now = self.monotonic()
         others = (other for other in range(self.cluster.processes) if other != self.cluster.process)
+        self._own = deque(maxlen=3)
         self._heard = {other: _Heard(now) for other in others}
 
     def hear(self, word: Word) -> None:
         """Take note; raises ClusterError when the other measures something else."""
         if word.process == self.cluster.process:
+            self._own.append(word.slowest_ms)
             return
         if word.definitions != self.definitions:
             raise ClusterError(
@@ -111,8 +115,15 @@ class Peers:
         return max((word.tick.number for word in self._words() if not word.tick.final), default=0)
 
     def slowest_ms(self) -> int | None:
-        """The event time of the slowest lagging partition that others read; None: none of them lags."""
-        return min((word.slowest_ms for word in self._words() if word.slowest_ms is not None), default=None)
+        """The event time of the slowest lagging partition that others read; None: none of them lags.
+
+        What was heard is as old as a tick, so it is taken to have gone on as far as this process has in two. Whoever
+        waits for others does not go on, so that a process that really is slow still holds the others back.
+        """
+        heard = min((word.slowest_ms for word in self._words() if word.slowest_ms is not None), default=None)
+        if heard is None or len(self._own) < 3 or (now := self._own[-1]) is None or (then := self._own[0]) is None:
+            return heard
+        return heard + (max(0, now - then) if then > NO_TIME else 0)
 
     def waited_seconds(self) -> float | None:
         """The least that another process has waited for its epoch to begin: that of the slowest; None: not known."""
