@@ -85,7 +85,7 @@ def test_what_the_end_of_an_epoch_has_handed_out_is_not_handed_out_again() -> No
 
 
 @given(st.integers(1, 4), st.integers(2, 4), st.integers(0, 2**32))
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_every_shard_takes_the_same_in_the_same_order(sources: int, shards: int, seed: int) -> None:
     random = Random(seed)
     alignments = [Alignment[str](sources) for _ in range(shards)]
@@ -127,7 +127,7 @@ def test_every_shard_takes_the_same_in_the_same_order(sources: int, shards: int,
     st.sampled_from([None, HOUR, 40 * DAY]),
     st.integers(0, 2**32),
 )
-@settings(max_examples=150)
+@settings(max_examples=40)
 def test_every_number_equals_the_reference_for_any_number_of_processes_interleaving_and_rescaling(
     stream: list[dict[str, object]],
     config: Config,
