@@ -3,6 +3,7 @@
 <folder>/lock             held (flock) while a run lives
 <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
+<folder>/*.state          the states of shards, which the store names (state_files.py)
 """
 
 from __future__ import annotations

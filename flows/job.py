@@ -33,6 +33,7 @@ from flows.health import Health
 from flows.intake import Intake
 from flows.pipeline import ALONE, build
 from flows.settings import Settings
+from flows.state_files import StateFiles
 from flows.warm_up import warm_up
 
 CLOSE_SECONDS = 3.0
@@ -244,7 +245,7 @@ class Job:
             dead_letters=dead_letters,
             publish=publish,
             watch=pacemaker,
-            keep_state=self._settings.state is not None,
+            files=None if self._settings.state is None else StateFiles(self._settings.state),
             limits=self._settings.limits,
             cluster=cluster,
             talk=conversation,
@@ -253,7 +254,8 @@ class Job:
             with ExitStack() as stack:
                 recovery = None if folder is None else folder.recovery()
                 if recovery is None and self._settings.state is not None:
-                    # Process 0 keeps the store; the engine wants a folder of the others as well, an empty one will do.
+                    # Process 0 keeps the store, which names the files of all; the engine wants a folder of the others
+                    # as well, and an empty one will do.
                     recovery = RecoveryConfig(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegauge-")))
                 if conversation is not None:
                     stack.enter_context(conversation.watched())

@@ -32,6 +32,7 @@ from flows.delivery import Delivery, lag_notice
 from flows.limits import Limits
 from flows.records import Raw, Rejected
 from flows.shard import Partial, Shard, route, route_states
+from flows.state_files import History, StateFiles
 from flows.totals import Totals
 
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
@@ -90,12 +91,12 @@ def build(
     dead_letters: Sink[Rejected] | None,
     publish: Publish,
     watch: Watch,
-    keep_state: bool,
+    files: StateFiles | None,
     limits: Limits,
     cluster: Cluster = ALONE,
     talk: Talk | None = None,
 ) -> Dataflow:
-    """The dataflow of one product; `keep_state` is off where nothing will ever resume (replay).
+    """The dataflow of one product; `files` is None where nothing will ever resume (replay).
 
     `talk` is what the processes of a `cluster` of several say to each other.
     """
@@ -112,7 +113,7 @@ def build(
     partials = op.stateful_batch(
         "measure",
         sent,
-        lambda frozen: Measure(Shard(config, limits), frozen, keep_state, watch, cluster),
+        lambda frozen: Measure(Shard(config, limits), frozen, files, watch, cluster),
     )
     gathered = op.map("gather", partials, lambda keyed: (ALL, keyed[1]))
     snapshots = op.stateful_batch("total", gathered, lambda _frozen: Total(totals))
@@ -163,21 +164,21 @@ def _route(item: Columns | Tick, shards: int, cluster: Cluster) -> Iterable[tupl
     ]
 
 
-class Measure(StatefulBatchLogic[Sent, Partial, bytes]):
-    """A shard in the engine's terms."""
+class Measure(StatefulBatchLogic[Sent, Partial, str]):
+    """A shard in the engine's terms; what a checkpoint holds of it is the name of a file."""
 
     def __init__(
-        self, shard: Shard, frozen: bytes | None, keep_state: bool, watch: Watch, cluster: Cluster = ALONE
+        self, shard: Shard, frozen: str | None, files: StateFiles | None, watch: Watch, cluster: Cluster = ALONE
     ) -> None:
         self._shard = shard
-        self._keep_state = keep_state
         self._watch = watch
+        self._history = None if files is None else History(files, frozen)
         self._alignment: Alignment[Delivery] | None = None
         if not cluster.alone:
             self._alignment = Alignment(cluster.processes, lag_notice)
         watch.on_shard()
-        if frozen is not None:
-            self._noting(lambda: shard.thaw(frozen))
+        if files is not None and frozen is not None:
+            self._noting(lambda: shard.thaw(files.read(frozen)))
 
     def on_batch(self, values: list[Sent]) -> tuple[Iterable[Partial], bool]:
         """Feed the shard; ticks yield partials."""
@@ -200,15 +201,16 @@ class Measure(StatefulBatchLogic[Sent, Partial, bytes]):
             self._watch.on_failure(failure)
             raise
 
-    def snapshot(self) -> bytes:
+    def snapshot(self) -> str:
         """The shard's state at the end of an epoch."""
         if self._alignment is not None:
             for item in self._alignment.drain():
                 self._shard.receive(item.poll, item.rows, item.accounts, item.states)
-        if not self._keep_state:
-            return b""
+        history = self._history
+        if history is None:
+            return ""
         started = time.perf_counter()
-        frozen = self._shard.freeze()
+        frozen = self._noting(lambda: history.write(self._shard.pieces()))
         self._watch.on_checkpoint(time.perf_counter() - started)
         return frozen
 

@@ -153,7 +153,7 @@ def test_several_processes_stop_and_go_on_in_good_order_and_one_page_tells_of_al
 
 
 def by_hand(job: Deployment, addresses: Sequence[str], *options: str) -> list[subprocess.Popen[bytes]]:
-    """The processes as one would start them on several hosts; only the first has a folder with a checkpoint in it."""
+    """The processes as one would start them on several hosts that share the state folder."""
     return [
         job.start("--process-id", str(number), "--addresses", ",".join(addresses), *options)
         for number in range(len(addresses))
