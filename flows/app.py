@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             chosen.add_parser(name)
     args = parser.parse_args(arguments)
+    args.given = arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
     try:
         return int(args.main(args))

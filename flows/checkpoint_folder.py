@@ -18,7 +18,6 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.config import Config
 from flows.fingerprint import definitions, describe_difference
-from flows.state_files import StateFiles
 
 STORE = "part-0.sqlite3"
 WRITABLE_BY_OTHERS = 0o022
@@ -67,10 +66,6 @@ class CheckpointFolder:
     def recovery(self) -> RecoveryConfig:
         """As the engine wants it."""
         return RecoveryConfig(str(self._path))
-
-    def files(self) -> StateFiles:
-        """Where the states of shards go."""
-        return StateFiles(self._path)
 
     def _own(self) -> None:
         try:

@@ -25,7 +25,7 @@ class Totals:
         self.catalogue: Catalogue = catalogue(config)
         self._shards = config.shards
         self._minute_fields = minute_fields(config)
-        self._partials: list[Partial] = []
+        self._partials: dict[int, list[Partial]] = {}  # by the number of their tick
         places = {cell.name: place for place, cell in enumerate(self.catalogue.cells)}
         if len(places) < len(self.catalogue.cells):
             raise ValueError("two cells of the catalogue have the same name")
@@ -43,11 +43,12 @@ class Totals:
 
     def add(self, partial: Partial) -> Snapshot | None:
         """Take one shard's partial; a snapshot when it was the last one of its tick."""
-        self._partials.append(partial)
-        if len(self._partials) < self._shards:
+        partials = self._partials.setdefault(partial.number, [])  # shards of other processes may be a tick ahead
+        partials.append(partial)
+        if len(partials) < self._shards:
             return None
-        partials, self._partials = self._partials, []
-        assert len({(p.number, p.as_of_ms) for p in partials}) == 1, "shards reported at different ticks"
+        del self._partials[partial.number]
+        assert len({p.as_of_ms for p in partials}) == 1, "shards reported at different times"
         values = np.sum([p.values for p in partials], axis=0)
         started = partial.as_of_ms != NO_TIME
         return Snapshot(

@@ -79,6 +79,9 @@ class Pace(Protocol):
     def clock_ms(self, partition: int) -> int:
         """The largest event time accepted from the partition, ms; NO_TIME before the first."""
 
+    def elsewhere_ms(self) -> int | None:
+        """The event time of the slowest lagging partition that other processes read, ms; None: none lags."""
+
 
 @dataclass(slots=True)
 class _Partition:
@@ -256,6 +259,25 @@ class Reader:
         """Whether every partition of this process has been read to its end at least once."""
         return not self._never_caught_up
 
+    @property
+    def full(self) -> bool:
+        """Whether of some partition as much waits as is handed on at once."""
+        return any(len(part.queue) >= self._limit for part in self._parts.values() if not part.held)
+
+    def slowest_ms(self) -> int | None:
+        """The event time of the slowest lagging partition of this process; None: none lags, or time is not kept."""
+        if self._pace is None:
+            return None
+        return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
+
+    def look_again(self) -> None:
+        """After a stall: partitions that were read to their ends lag until Kafka has said where these are now."""
+        parts = [part for part in self._parts.values() if part.at_end and not part.done]
+        for part in parts:
+            part.at_end = False
+        if parts:
+            self._assign(parts)  # an end that is known already is not told again
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most
         every 5 s.
@@ -422,6 +444,9 @@ class Reader:
         parts = [part for part in self._parts.values() if not part.done]
         clocks = [pace.clock_ms(part.number) for part in parts]
         slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if part.lags), default=None)
+        elsewhere = pace.elsewhere_ms()
+        if elsewhere is not None:
+            slowest = elsewhere if slowest is None else min(slowest, elsewhere)
         limit = self._settings.limits.skew_ms
         for part, clock in zip(parts, clocks, strict=True):
             ahead = 0 if slowest is None else clock - slowest

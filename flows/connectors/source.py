@@ -12,9 +12,9 @@ from bytewax.inputs import StatefulSourcePartition
 from flows.columns import Tick
 from flows.records import Raw
 
-Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed"]
-"""How a source has ended: at the end of its input, by `stop()`, since the topic has grown, or by a
-`SourceError`.
+Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed", "fenced"]
+"""How a source has ended: at the end of its input, by `stop()`, since the topic has grown, by a `SourceError`, or since
+a newer run publishes this product.
 """
 
 
@@ -59,16 +59,31 @@ class Ticker:
             self._held_until_ms = now_ms + GRACE_MS
         self._beat_ms = now_ms
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the process has stood still a moment ago."""
+        return self.now_ms() < self._held_until_ms
+
     def stamp(self) -> int | None:
         """The clock as it is handed on: None where time moves with the events only, and for a moment after a stall."""
         now_ms = self.now_ms()
         return now_ms if self._timed and now_ms >= self._held_until_ms else None
 
-    def due(self) -> Tick | None:
-        """The next tick, once its time has come; ticks missed meanwhile are not made up for."""
+    def is_due(self, heard: int = 0) -> bool:
+        """Whether the time of the next tick has come, or another process is at tick `heard` already."""
+        return self.now_ms() >= self._next_ms or heard > self._number
+
+    def due(self, heard: int = 0) -> Tick | None:
+        """The next tick, once its time has come; ticks missed meanwhile are not made up for.
+
+        When another process is at tick `heard` already, that one, at once: so they tick in step.
+        """
         now_ms = self.now_ms()
-        if now_ms < self._next_ms:
+        if not self.is_due(heard):
             return None
+        if heard > self._number:
+            self._number = heard - 1
+            self._next_ms = now_ms
         self._next_ms += self._interval_ms
         if self._next_ms <= now_ms:
             self._next_ms = now_ms + self._interval_ms

@@ -104,10 +104,14 @@ class HandDrivenClock:
 
 
 class HandDrivenPace:
-    """Event time by partition, as set."""
+    """Event time by partition, and elsewhere, as set."""
 
     def __init__(self) -> None:
         self.clocks: dict[int, int] = {}
+        self.elsewhere: int | None = None
+
+    def elsewhere_ms(self) -> int | None:
+        return self.elsewhere
 
     def clock_ms(self, partition: int) -> int:
         return self.clocks.get(partition, NO_TIME)
