@@ -72,7 +72,7 @@ class Pacemaker:
 class Outputs:
     """Where snapshots go: Redis and Prometheus, each only where it is configured."""
 
-    def __init__(self, config: Config, settings: Settings, health: Health, resumed: bool) -> None:
+    def __init__(self, config: Config, settings: Settings, health: Health, resumed: bool, after_token: int = 0) -> None:
         self._health = health
         self._starts_counting = resumed  # counters of this process begin at the first snapshot, not at zero
         self._exporter: Exporter | None = None
@@ -81,15 +81,21 @@ class Outputs:
             self._exporter = Exporter(settings.metrics_address, catalogue(config), health, product=config.product)
         if settings.redis_url:
             self._redis = RedisPublisher(
-                settings.redis_url, config.product, health, minute_history_ms=config.minute_history
+                settings.redis_url,
+                config.product,
+                health,
+                minute_history_ms=config.minute_history,
+                after_token=after_token,
             )
 
-    def start(self) -> None:
-        """Open the endpoint and take the fence."""
+    def start(self) -> int:
+        """Open the endpoint and take the fence; returns the fencing token, 0 without Redis."""
         if self._exporter is not None:
             self._exporter.start()
-        if self._redis is not None:
-            self._redis.start()
+        if self._redis is None:
+            return 0
+        self._redis.start()
+        return self._redis.token
 
     def publish(self, snapshot: Snapshot) -> None:
         """Hand `snapshot` to both; never waits."""
@@ -148,14 +154,22 @@ class Job:
             folder = None
             if self._settings.state is not None:
                 folder = stack.enter_context(CheckpointFolder(self._settings.state, self._config))
-            outputs = Outputs(self._config, self._settings, health, folder is not None and folder.resumed)
+            outputs = Outputs(
+                self._config,
+                self._settings,
+                health,
+                folder is not None and folder.resumed,
+                0 if folder is None else folder.last_token(),
+            )
             warm_up(self._config)
             # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
             # form a cycle, so that collecting garbage often would only walk through them.
             gc.freeze()
             gc.set_threshold(GC_ALLOCATIONS)
-            outputs.start()
+            token = outputs.start()
             try:
+                if folder is not None and token:
+                    folder.remember_token(token)
                 while not self._stopping:
                     outcome = self._flow(outputs, health, folder)
                     outputs.check()
