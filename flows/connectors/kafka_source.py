@@ -167,8 +167,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         try:
             if self.outcome == "running":
                 if leads:
-                    self._lead()
-                items = self._hand_on(number, leads)
+                    items = self._lead()
+                items += self._hand_on(number, leads)
         except SourceError as failure:
             self._fail(failure)
         if self.outcome == "running":
@@ -195,10 +195,11 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
 
     # How a round goes
 
-    def _lead(self) -> None:
+    def _lead(self) -> list[Item]:
+        """What is done once a round; returns the news of partitions whose end is not known any more."""
         reader = self._reader
         assert reader is not None  # list_parts() comes before build_part()
-        self._ticker.beat()
+        stalled = self._ticker.beat()
         if self._new:
             start = "earliest" if self._resumed else self._settings.start
             reader.add(self._new, start=start, to_end=self._until_end)
@@ -210,8 +211,10 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             reader.commit(snapped)
         if not self._until_end:
             self._look_for_new_partitions(reader)
-        if self.outcome == "running":
-            reader.poll()
+        if self.outcome != "running":
+            return []
+        reader.poll()
+        return [*reader.doubt(self._ticker.stamp(), everything=stalled)]
 
     def _hand_on(self, number: int, leads: bool) -> list[Item]:
         reader = self._reader
