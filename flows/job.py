@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from bytewax.run import cli_main
 
 from flows.catalogue import catalogue
 from flows.cells import Snapshot
-from flows.checkpoint_folder import CheckpointFolder
+from flows.checkpoint_folder import CheckpointFolder, FolderError
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
 from flows.connectors.dead_letters import DeadLetterSink
@@ -238,6 +239,13 @@ def run_flow(flow: Dataflow, epoch_ms: int, recovery: RecoveryConfig | None = No
         while isinstance(cause, BytewaxRuntimeError) and cause.__cause__ is not None:
             cause = cause.__cause__
         raise cause from None
+    except RuntimeError as error:
+        if failure := re.search(r'SqliteFailure\(.*Some\("(.*)"\)', str(error)):
+            raise FolderError(
+                f"the checkpoint cannot be written: {failure[1]}; the one before is whole, and with that mended "
+                "the next run goes on from it"
+            ) from None
+        raise
 
 
 @contextmanager

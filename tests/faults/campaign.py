@@ -1,8 +1,8 @@
 """`make faults`: histories with several faults each, from seeds; prints each, then a table; 1 when anything differs.
 
-    python -m tests.faults.campaign --seeds 50            the histories 0 to 49
-    python -m tests.faults.campaign --seed 7              history 7 again
-    python -m tests.faults.campaign --faults "run killed,Redis frozen"
+python -m tests.faults.campaign --seeds 50            the histories 0 to 49
+python -m tests.faults.campaign --seed 7              history 7 again
+python -m tests.faults.campaign --faults "run killed,Redis frozen"
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -21,6 +22,7 @@ from tests.faults.report import Outcome, table
 from tests.faults.stage import History, Stage, running_stage
 
 FAULTS_EACH = 4
+ORDERED_END = "(an ordered end takes)"
 
 
 def faults_of(seed: int) -> list[str]:
@@ -62,6 +64,7 @@ def play(stage: Stage, seed: int, faults: Sequence[str], mutation: str | None = 
         history.check_in_the_end()
         if history.wrong:
             outcomes.append(Outcome(seed, "(in the end)", 0.0, tuple(history.wrong), history.memory_mb))
+        outcomes += [Outcome(seed, ORDERED_END, seconds, (), history.memory_mb) for seconds in history.stops]
     return outcomes
 
 
@@ -71,12 +74,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10, help="how many histories (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--faults", help="these instead of the seed's own, with commas between")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs and checkpoints there")
     options = parser.parse_args()
     seeds = range(options.seeds) if options.seed is None else [options.seed]
     outcomes: list[Outcome] = []
     try:
         services.install_kafka()
-        with tempfile.TemporaryDirectory(prefix="tidegauge-faults-") as folder, running_stage(Path(folder)) as stage:
+        with ExitStack() as stack:
+            folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegauge-faults-")))
+            folder.mkdir(parents=True, exist_ok=True)
+            stage = stack.enter_context(running_stage(folder))
             for seed in seeds:
                 names = options.faults.split(",") if options.faults else faults_of(seed)
                 began = time.monotonic()

@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -132,7 +133,7 @@ def second_on_the_same_folder(history: History) -> None:
         first.send_signal(signal.SIGSTOP)
     second = history.start()
     history.ended(second, 1)
-    history.runs.remove(second)
+    history.forget(second)
     if freeze:
         first.send_signal(signal.SIGCONT)
     if "is in use by another run" not in history.log():
@@ -314,6 +315,8 @@ def disk_full(history: History) -> float:
         wait_for_start(history)
         fill(True)
         history.ended(run, 1)
+        if "the checkpoint cannot be written: database or disk is full" not in history.log():
+            history.wrong.append("a run does not say that the disk is full")
         fill(False)
         ended = time.monotonic()
         shutil.rmtree(history.state)
@@ -340,24 +343,16 @@ def file_too_large(history: History) -> float:
 
 def clock_stepped(history: History) -> None:
     """The system clock of the run jumps, forward or back, by a second or an hour."""
-    library = history.stage.faketime
-    if library is None:
-        history.wrong.append("libfaketime is not installed (Debian: apt-get install faketime)")
-        return
     history.stop()
-    file = history.folder / "clock"
-    file.write_text("+0\n")
-    history.start(
-        environment={
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-    )
+    offset = history.folder / "clock"
+    offset.write_bytes(struct.pack("=q", 0))
+    library = history.stage.clock
+    environment = {"CLOCK_OFFSET_FILE": str(offset)} | ({"LD_PRELOAD": str(library)} if library else {})
+    history.start(environment=environment)
     wait_for_start(history)
     for _ in range(2):
-        file.write_text(f"{history.chance.choice(('-3600', '-1', '+1', '+3600'))}\n")
+        with offset.open("r+b") as file:  # in place, for it is mapped
+            file.write(struct.pack("=q", history.chance.choice((-3600, -1, 1, 3600))))
         time.sleep(0.7)
 
 
@@ -368,8 +363,7 @@ def wait_for_start(history: History) -> None:
     def started() -> bool:
         if (code := run.poll()) is not None:
             raise TimeoutError(f"the run has ended with {code}:\n{history.log()[-2500:]}")
-        token = history.token()
-        return token not in ("", history.token_before) and history.live().get("_run") == token
+        return history.newest_has_published(history.live())
 
     wait_until(started, f"the first publish of the newest run\n{history.log()[-2500:]}", SECONDS)
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import struct
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from tests.faults.wrong import MUTATIONS
@@ -33,6 +36,7 @@ POINTS: Final[dict[str, tuple[str, str, Side, int]]] = {
     "while stopping": ("flows.job", "Outputs.close", "before", 1),
 }
 """Name -> module, function, on which side of its call, and the latest call that is soon reached."""
+
 
 def arm(point: str, count: int, number: signal.Signals) -> None:
     """Have this process send itself the signal at the `count`-th time it passes the point."""
@@ -70,6 +74,17 @@ def arm(point: str, count: int, number: signal.Signals) -> None:
     job._flow = begin
 
 
+def step_clock_of_python(file: str) -> None:
+    """Without a C compiler: what this process reads of the system clock in Python, plus the seconds in `file`."""
+    now, now_ns = time.time, time.time_ns
+
+    def offset() -> int:
+        return int(struct.unpack("=q", Path(file).read_bytes())[0])
+
+    time.time = lambda: now() + offset()
+    time.time_ns = lambda: now_ns() + offset() * 1_000_000_000
+
+
 def main() -> int:
     """Arm, and run the command; its exit code."""
     ours, theirs = sys.argv[1 : sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1 :]
@@ -81,6 +96,8 @@ def main() -> int:
     if options.recheck:
         source = import_module("flows.connectors.kafka_source").KafkaSource
         source.__init__.__kwdefaults__["recheck_ms"] = int(options.recheck * 1000)
+    if (file := os.environ.get("CLOCK_OFFSET_FILE")) and "LD_PRELOAD" not in os.environ:
+        step_clock_of_python(file)
     if options.mutate:
         MUTATIONS[options.mutate]()
     if options.at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Outcome:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest of `values` that at least `share` of them do not exceed."""
-    return sorted(values)[max(0, -(-len(values) * share // 1).__int__() - 1)]
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -37,5 +38,6 @@ def table(outcomes: Sequence[Outcome]) -> str:
         lines.append(f"{fault:{width}}  {len(found):5}  {half:10.2f} s {most:6.2f} s  {wrong:8}")
     total = sum(len(one.wrong) for one in outcomes)
     most_mb = max((one.memory_mb for one in outcomes), default=0)
-    lines.append(f"{len(outcomes)} faults, {total} differences, at most {most_mb} MB of memory in a run")
+    faults = sum(not one.fault.startswith("(") for one in outcomes)
+    lines.append(f"{faults} faults, {total} differences, at most {most_mb} MB of memory in a run")
     return "\n".join(lines)

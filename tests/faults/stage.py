@@ -1,8 +1,8 @@
 """One broker, one Redis and the network between them and the job; and the history of one product on it.
 
-The test itself speaks to the servers directly. Only the job goes through the proxies, as a user that may do no more than
-the contract asks for. What is right is what the reference says of the records that the topic really holds, read back
-from the broker.
+The test itself speaks to the servers directly. Only the job goes through the proxies, as a user that may do no more
+than the contract asks for. What is right is what the reference says of the records that the topic really holds, read
+back from the broker.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pathlib import Path
 from random import Random
 
 import redis
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy
@@ -78,7 +79,7 @@ class Stage:
     redis: RedisServer
     redis_proxy: Proxy
     folder: Path
-    faketime: Path | None = None
+    clock: Path | None = None  # see clock.c
 
     def client(self) -> redis.Redis:
         """The test's own way to Redis."""
@@ -94,7 +95,7 @@ def running_stage(folder: Path) -> Iterator[Stage]:
     server = RedisServer(redis_program(), folder, "--aclfile", str(users))
     proxy = Proxy(server.port)
     try:
-        yield Stage(kafka, server, proxy, folder, find_faketime())
+        yield Stage(kafka, server, proxy, folder, compiled_clock(folder))
     finally:
         proxy.close()
         kafka.proxy.close()
@@ -110,17 +111,15 @@ def acl_of_the_job() -> str:
     return "user " + found[1].replace("<password>", PASSWORD).replace("{<product>}", "*").replace("SETUSER ", "")
 
 
-def find_faketime() -> Path | None:
-    """The library that lets one process have its own system clock; None: it is not installed."""
-    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A history in which something was not as it has to be."""
-
-    what: str
-    detail: str
+def compiled_clock(folder: Path) -> Path | None:
+    """The library made of clock.c; None: there is no C compiler, and the launcher does for Python what it can."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    library = folder / "clock.so"
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
+    return library
 
 
 class History:
@@ -143,9 +142,11 @@ class History:
         self.runs: list[subprocess.Popen[bytes]] = []
         self.metrics_port = free_port()
         self.wrong: list[str] = []
+        self.stops: list[float] = []  # seconds that ordered ends took
         self.memory_mb = 0
         self._records: dict[int, list[Record]] = defaultdict(list)
         self._tokens: list[int] = []
+        self._tokens_before: dict[int, str] = {}  # process id of a run -> what its folder held when it began
         self._over = threading.Event()
         self._producer = Producer(
             {
@@ -193,7 +194,8 @@ class History:
         """A new `tidegauge run`; `at`: as the launcher's. Its log goes to `<folder>/log`."""
         file = write_config(self.folder / "config.yaml", self.config)
         self.place = state or self.state
-        self.token_before = self.token()
+        token_before = self.token()
+        self.metrics_port = free_port()
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.stage.kafka.proxy.port}",
             "TIDEGAUGE_TOPIC": self.topic,
@@ -216,7 +218,12 @@ class History:
                 preexec_fn=before,
             )
         self.runs.append(run)
+        self._tokens_before[run.pid] = token_before
         return run
+
+    def forget(self, run: subprocess.Popen[bytes]) -> None:
+        """A run that was refused has never been the newest."""
+        self.runs.remove(run)
 
     def token(self) -> str:
         """The fencing token of the newest run, as its state folder has it."""
@@ -230,7 +237,12 @@ class History:
 
     def ended(self, run: subprocess.Popen[bytes], *codes: int) -> int:
         """Wait for the end of a run; another exit code than these is wrong."""
-        code = run.wait(SECONDS)
+        try:
+            code = run.wait(SECONDS / 2)
+        except subprocess.TimeoutExpired:
+            self.wrong.append(f"a run does not end, {codes} was expected")
+            run.kill()
+            return run.wait(SECONDS)
         if code not in codes:
             self.wrong.append(f"a run ended with {code}, not {codes}: {self.log()[-1500:]}")
         return code
@@ -240,7 +252,8 @@ class History:
         began = time.monotonic()
         self.run.send_signal(number)
         self.ended(self.run, 0)
-        return time.monotonic() - began
+        self.stops.append(time.monotonic() - began)
+        return self.stops[-1]
 
     # Traffic
 
@@ -279,16 +292,25 @@ class History:
 
         sent = self.load.step()
         for record in sent:
-            self._producer.produce(
-                self.topic,
-                record.value,
-                partition=record.partition,
-                timestamp=record.timestamp_ms,
-                on_delivery=told,
-            )
+            arguments = {"partition": record.partition, "timestamp": record.timestamp_ms, "on_delivery": told}
+            try:
+                self._producer.produce(self.topic, record.value, **arguments)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                    raise
+                self._meet_the_new_partition()
+                self._producer.produce(self.topic, record.value, **arguments)
         assert self._producer.flush(SECONDS) == 0, "the load could not be sent"
         assert not refused, refused[0]
         self.produced += len(sent)
+
+    def _meet_the_new_partition(self) -> None:
+        def met() -> bool:
+            self._producer.poll(0)
+            found = self._producer.list_topics(self.topic, timeout=10).topics[self.topic]
+            return len(found.partitions) == self.partitions
+
+        wait_until(met, "the producer to know all partitions", SECONDS)
 
     def burst(self, steps: int = 15) -> None:
         """So many moments of traffic."""
@@ -308,14 +330,20 @@ class History:
         """Records that the published numbers cover."""
         return int(self.live().get("_consumed", 0))
 
+    def newest_has_published(self, live: dict[str, str]) -> bool:
+        """Whether it is the newest run whose numbers are there."""
+        token = self.token()
+        return token not in ("", self._tokens_before[self.run.pid]) and live.get("_run") == token
+
     def wait_for_all(self) -> None:
-        """Until the published numbers cover all that was sent; TimeoutError when they never do, or the run ends."""
+        """Until the newest run's published numbers cover all that was sent; TimeoutError when they never do."""
         lost = sum(map(len, self.lost.values()))
 
         def there() -> bool:
             if (code := self.run.poll()) is not None:
                 raise TimeoutError(f"the run has ended with {code}:\n{self.log()[-2500:]}")
-            return self.consumed() >= self.produced - lost
+            live = self.live()
+            return self.newest_has_published(live) and int(live["_consumed"]) >= self.produced - lost
 
         wait_until(there, f"all {self.produced} records in the published numbers\n{self.log()[-2500:]}", SECONDS)
 

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha1
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import redis
 
-from flows.connectors.redis_sink import PUBLISH, TAKE
+from flows.connectors import redis_sink
+
+FENCE: Final = "if stored and stored > tonumber(token) then"
+"""The line of the script that refuses an older run; without it the model does, too, as if nothing had happened."""
 
 Fate = Literal["done", "away", "reply lost", "late"]
 """Of one command: carried out and answered, not carried out, carried out but not answered, carried out later."""
@@ -56,7 +59,10 @@ class RedisModel:
         """Carry out one of the sink's two scripts."""
         self._expire()
         texts = [one if isinstance(one, bytes) else str(one) for one in arguments]
-        return {TAKE: self._take, PUBLISH: self._publish}[script](keys, texts)
+        if script == redis_sink.TAKE:
+            return self._take(keys, texts)
+        assert script == redis_sink.PUBLISH
+        return self._publish(keys, texts, fenced=FENCE in script)
 
     def _expire(self) -> None:
         for key in [key for key, at in self.expires.items() if at <= self.now_ms()]:
@@ -70,12 +76,12 @@ class RedisModel:
         self.strings[keys[0]] = token
         return 1
 
-    def _publish(self, keys: list[str], arguments: list[Any]) -> list[str]:
+    def _publish(self, keys: list[str], arguments: list[Any], *, fenced: bool) -> list[str]:
         fence, live, *minutes = keys
         token, at, before, count, seconds, _channel, *packed = arguments
         changed, vanished, histories = (msgspec.msgpack.decode(part) for part in packed)
         stored = self.strings.get(fence)
-        if stored is not None and int(stored) > int(token):
+        if fenced and stored is not None and int(stored) > int(token):
             return ["fenced", stored]
         there = self.hashes.get(live, {})
         if before == "":
@@ -117,7 +123,8 @@ class ModelClient:
 
     def evalsha(self, digest: str, count: int, *rest: Any) -> Any:
         """As EVALSHA of a script that the server knows."""
-        script = {sha1(text.encode()).hexdigest(): text for text in (TAKE, PUBLISH)}[digest]
+        scripts = (redis_sink.TAKE, redis_sink.PUBLISH)
+        script = {sha1(text.encode()).hexdigest(): text for text in scripts}[digest]
         keys, arguments = list(rest[:count]), list(rest[count:])
         fate = self._fate()
         if fate == "away":
@@ -129,6 +136,20 @@ class ModelClient:
         if fate == "reply lost":
             raise redis.ConnectionError("the connection was closed by the server")
         return reply
+
+    def hincrby(self, key: str, field: str, by: int) -> None:
+        """As HINCRBY; only a sink made wrong asks for it."""
+        if self._fate() == "away":
+            raise redis.ConnectionError("away")
+        fields = self._server.hashes.setdefault(key, {})
+        fields[field] = str(int(fields.get(field, 0)) + by)
+
+    def hset(self, key: str, mapping: dict[str, Any]) -> None:
+        """As HSET; only a sink made wrong asks for it."""
+        if self._fate() == "away":
+            raise redis.ConnectionError("away")
+        fields = self._server.hashes.setdefault(key, {})
+        fields.update({name: redis_sink.format_value(value) for name, value in mapping.items()})
 
     def close(self) -> None:
         """Nothing is open."""

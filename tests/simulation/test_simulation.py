@@ -7,13 +7,18 @@ import os
 from collections.abc import Iterator
 from random import Random
 
+import msgspec
 import pytest
 import redis
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from flows.connectors.redis_sink import PUBLISH, TAKE, Keys
+from flows.connectors import redis_sink
+from flows.connectors.redis_sink import PUBLISH, TAKE, Keys, RedisPublisher
+from flows.dedup import Recent
+from flows.intake import Intake
+from tests.faults.wrong import MUTATIONS
 from tests.services import RedisServer
 from tests.simulation.redis_model import Fate, RedisModel
 from tests.simulation.world import HOUR, LATENESS, MINUTE, SECOND, World, history
@@ -36,6 +41,26 @@ def test_the_numbers_are_right_after_every_history() -> None:
             world.assert_right()
         except AssertionError as wrong:
             raise AssertionError(f"history {seed}: {', '.join(world.happened)}") from wrong
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_code_that_is_wrong_is_noticed(mutation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name in (
+        (RedisPublisher, "_send"),
+        (redis_sink, "PUBLISH"),
+        (Recent, "save"),
+        (Intake, "read"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # and back in the end
+    MUTATIONS[mutation]()
+    for seed in range(HISTORIES):
+        world = history(seed)
+        try:
+            world.assert_right()
+        except AssertionError as noticed:
+            print(f"{mutation}: noticed in history {seed}: {str(noticed).splitlines()[0]}")
+            return
+    pytest.fail(f"{mutation} has changed nothing in {HISTORIES} histories")
 
 
 class Histories(RuleBasedStateMachine):
@@ -95,7 +120,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def redis_empty(self) -> None:
-        self.world.redis.forget()
+        self.world.empty_redis()
 
     @rule(ms=st.sampled_from((-HOUR, -SECOND, 0, SECOND, HOUR)))
     def clock_stepped(self, ms: int) -> None:
@@ -117,8 +142,6 @@ TestHistories.settings = settings(max_examples=60, stateful_step_count=25)
 
 def test_the_model_of_redis_does_what_redis_does(redis_server: RedisServer) -> None:
     """Everything that the sink may send, in any order, by two runs that know nothing of each other."""
-    import msgspec
-
     keys = Keys("model")
     minute = keys.minute(0)
     with redis.Redis.from_url(redis_server.url, decode_responses=True, protocol=2) as client:

@@ -163,6 +163,7 @@ class Run:
             self.publisher._deliver(snapshot, self.publisher._minutes)
         except FencedOut:
             self.alive, self.fenced = False, True
+        self.world.note_publisher()
 
     def checkpoint(self) -> Checkpoint:
         """What the engine stores at the end of an epoch."""
@@ -206,6 +207,8 @@ class World:
     topic: list[list[Record]] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
+    newest_published: int = 0  # the largest token whose numbers have been there
+    went_back: bool = False
     zombies: list[Run] = field(default_factory=list)  # stopped, replaced, maybe to be continued
 
     def __post_init__(self) -> None:
@@ -319,6 +322,18 @@ class World:
             self.topic.append([])
             self.run.grow()
 
+    def empty_redis(self) -> None:
+        """All is gone, the fence too: the next run to publish may be an old one, once."""
+        self.redis.forget()
+        self.newest_published = 0
+
+    def note_publisher(self) -> None:
+        """Whose numbers are there now? Those of a run that was replaced must not come back."""
+        token = int(self.redis.read(self.run.publisher.keys.live).get("_run", 0))
+        if token and token < self.newest_published:
+            self.went_back = True
+        self.newest_published = max(self.newest_published, token)
+
     # What is right
 
     def settle(self) -> None:
@@ -336,17 +351,19 @@ class World:
 
     def assert_right(self) -> None:
         """Redis holds the numbers of the reference, all of them, and those of the newest run."""
+        assert not self.went_back, "a run that had been replaced published"
         live = self.redis.read(self.run.publisher.keys.live)
         expected = self.expected(int(live["_as_of"])) if "_as_of" in live else None
         total = sum(map(len, self.topic))
         assert int(live.get("_consumed", 0)) == total, f"{live.get('_consumed')} of {total} records"
-        assert live["_run"] == str(self.run.publisher.token)
+        assert live["_run"] == str(self.run.publisher.token), "the numbers are not those of the newest run"
         if expected is None:
             assert not any(self.expected(None).cells.values()), "events were accepted, and there is no time"
             return
         assert expected.watermark_ms is not None
         found = cells_of(live)
-        assert disagreements(expected, found) == {}
+        cells = disagreements(expected, found)
+        assert not cells, f"{len(cells)} cells differ (expected, found): {dict(list(cells.items())[:3])}"
         accounts: dict[str, int] = {}
         for account in expected.accounting.values():
             for name, records in account.items():
@@ -362,7 +379,7 @@ class World:
             for start, values in expected.minutes.items()
         }
         # A run that crashed may have been further, by time alone, than the one that came after it is again.
-        assert {key: self.redis.minutes().get(key) for key in minutes} == minutes
+        assert {key: self.redis.minutes().get(key) for key in minutes} == minutes, "minutes differ"
 
     def expected(self, as_of_ms: int | None) -> Result:
         """What the reference says of the topic, in an order of reading in which no partition runs ahead."""
@@ -443,7 +460,7 @@ def _step(world: World, chance: Random) -> None:
     elif happening == "redis up":
         world.redis_up = True
     elif happening == "redis empty":
-        world.redis.forget()
+        world.empty_redis()
     elif happening == "clock stepped":
         world.skew_ms = chance.choice((-HOUR, -SECOND, 0, SECOND, HOUR))
     elif happening == "partition added":
