@@ -44,24 +44,30 @@ def main() -> int:
     parser.add_argument("--users", type=int, default=1_000_000)
     options = parser.parse_args()
     services.install_kafka()
-    with tempfile.TemporaryDirectory(prefix="tidegauge-") as folder, running_stage(Path(folder)) as stage:
-        with History(stage, 1) as history:
-            shop = load(ROOT / "deploy" / "examples" / "shop.yaml", environment={}).config
-            history.config = shop.model_copy(update={"product": history.product})
-            fill(stage.kafka.bootstrap_servers, history.topic, options.users)
-            history.produced = options.users
+    with (
+        tempfile.TemporaryDirectory(prefix="tidegauge-") as folder,
+        running_stage(Path(folder)) as stage,
+        History(stage, 1) as history,
+    ):
+        shop = load(ROOT / "deploy" / "examples" / "shop.yaml", environment={}).config
+        history.config = shop.model_copy(update={"product": history.product})
+        fill(stage.kafka.bootstrap_servers, history.topic, options.users)
+        history.produced = options.users
+        history.start("--checkpoint", "2s")
+        history.wait_for_all()
+        history.stop()
+        size = sum(file.stat().st_size for file in history.state.iterdir())
+        for _ in range(3):
+            began = time.monotonic()
             history.start("--checkpoint", "2s")
-            history.wait_for_all()
+            wait_for_start(history)
+            first = time.monotonic() - began
             history.stop()
-            size = sum(file.stat().st_size for file in history.state.iterdir())
-            for _ in range(3):
-                began = time.monotonic()
-                history.start("--checkpoint", "2s")
-                wait_for_start(history)
-                first = time.monotonic() - began
-                history.stop()
-                print(f"{options.users} users, {size / 1e6:.0f} MB of checkpoint: first publish after {first:.2f} s, "
-                      f"ordered end in {history.stops[-1]:.2f} s, {history.memory_mb} MB", flush=True)  # fmt: skip
+            print(
+                f"{options.users:,} users, {size / 1e6:.0f} MB of checkpoint: first publish after {first:.2f} s, "
+                f"ordered end in {history.stops[-1]:.2f} s, {history.memory_mb} MB of memory",
+                flush=True,
+            )
     return 0
 
 
