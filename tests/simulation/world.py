@@ -131,7 +131,7 @@ class Run:
             return
         self.told[partition] = caught_up
         self.offsets[partition] += len(records)
-        raw = Raw(
+        raw = Raw.of(
             "events",
             partition,
             self.partitions,
