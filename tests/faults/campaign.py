@@ -73,6 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10, help="how many histories (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="only this one")
+    parser.add_argument("--minutes", type=float, help="begin no history after so long; the table then says so")
     parser.add_argument("--faults", help="these instead of the seed's own, with commas between")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs and checkpoints there")
     options = parser.parse_args()
@@ -84,7 +85,11 @@ def main() -> int:
             folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegauge-faults-")))
             folder.mkdir(parents=True, exist_ok=True)
             stage = stack.enter_context(running_stage(folder))
+            until = time.monotonic() + 60 * (options.minutes or 1e6)
             for seed in seeds:
+                if time.monotonic() > until:
+                    print(f"{options.minutes:g} minutes are over: {len(seeds) - seeds.index(seed)} histories left out")
+                    break
                 names = options.faults.split(",") if options.faults else faults_of(seed)
                 began = time.monotonic()
                 try:
