@@ -35,7 +35,7 @@ from tests.job.running import cells_of, disagreements, write_config
 from tests.reference import Record, recompute
 from tests.reference.parse import parse
 from tests.reference.records import Rejection
-from tests.services import ROOT, KafkaServer, RedisServer, free_port, redis_program, wait_until
+from tests.services import ROOT, KafkaServer, RedisServer, free_port, redis_program, tied, wait_until
 
 SECONDS = 120.0
 """Deadline of everything that is waited for; a busy machine is no failure."""
@@ -209,7 +209,7 @@ class History:
         theirs = ["run", "--config", str(file), "--tick", "100ms", "--checkpoint", "400ms", *options]
         with (self.folder / "log").open("ab") as log:
             run = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.launcher", *ours, "--", *theirs],
+                tied([sys.executable, "-m", "tests.faults.launcher", *ours, "--", *theirs]),
                 cwd=ROOT,
                 env=os.environ | settings | (environment or {}),
                 stdin=subprocess.DEVNULL,

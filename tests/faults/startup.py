@@ -19,7 +19,7 @@ from tests import services
 from tests.faults.faults import wait_for_start
 from tests.faults.load import START
 from tests.faults.stage import History, running_stage
-from tests.services import ROOT
+from tests.services import ROOT, wait_until
 
 
 def fill(servers: str, topic: str, users: int) -> None:
@@ -54,7 +54,7 @@ def main() -> int:
         fill(stage.kafka.bootstrap_servers, history.topic, options.users)
         history.produced = options.users
         history.start("--checkpoint", "2s")
-        history.wait_for_all()
+        wait_until(lambda: history.consumed() == options.users, "all users", 1200)
         history.stop()
         size = sum(file.stat().st_size for file in history.state.iterdir())
         for _ in range(3):
