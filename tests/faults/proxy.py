@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tests.services import free_port
 
 Weather = Literal["fine", "cut", "black hole", "slow"]
-"""Cut: connections are reset, and new ones too. Black hole: they stay open and nothing comes through, either way."""
+"""Cut: connections are closed, and new ones too. Black hole: they stay open and nothing comes through, either way."""
 
 SLOW_SECONDS = 0.15  # for each piece, there and back
 SLOW_BYTES = 64 * 1024
