@@ -29,6 +29,7 @@ from random import Random
 import redis
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from flows.warm_up import warm_up
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy
 from tests.job.running import cells_of, disagreements, write_config
@@ -89,6 +90,7 @@ class Stage:
 @contextlib.contextmanager
 def running_stage(folder: Path) -> Iterator[Stage]:
     """Everything up, and everything down in the end."""
+    warm_up(CONFIG)  # here, so that no history waits for a compiler
     kafka = ProxiedKafka(folder / "kafka")
     users = folder / "users.acl"
     users.write_text(f"user default on nopass ~* &* +@all\n{acl_of_the_job()}\n")
