@@ -182,7 +182,7 @@ def saved_offset_deleted(history: History) -> float:
     history.burst()
     history.records()
     gone = {
-        partition: range(start, start + history.chance.randint(1, len(records) - records.index(records[-1])))
+        partition: range(start, start + history.chance.randint(1, len(records)))
         for partition, start in first.items()
         if (records := [record for record in history._records[partition] if record.offset >= start])
     }
