@@ -4,6 +4,7 @@
 <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
 <folder>/token            the fencing token of the last run
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
+<folder>/*.state          the states of shards, which the store names (state_files.py)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.config import Config
 from flows.fingerprint import definitions, describe_difference
+from flows.state_files import StateFiles
 
 STORE = "part-0.sqlite3"
 WRITABLE_BY_OTHERS = 0o022
@@ -78,6 +80,10 @@ class CheckpointFolder:
         new = self._path / "token.new"
         new.write_text(f"{token}\n")
         new.replace(self._path / "token")  # all or nothing, like everything here
+
+    def files(self) -> StateFiles:
+        """Where the states of shards go."""
+        return StateFiles(self._path)
 
     def _own(self) -> None:
         try:

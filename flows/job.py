@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import re
@@ -39,6 +40,9 @@ EPOCH_MS = 10_000
 
 GC_ALLOCATIONS = 100_000
 """New objects between two looks for cycles: ten full polls."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of the state files, which are written from within the flow."""
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +219,7 @@ class Job:
             dead_letters=dead_letters,
             publish=publish,
             watch=pacemaker,
-            keep_state=folder is not None,
+            files=None if folder is None else folder.files(),
             limits=self._settings.limits,
         )
         epoch_ms = EPOCH_MS if folder is None else self._settings.checkpoint_ms
@@ -238,14 +242,20 @@ def run_flow(flow: Dataflow, epoch_ms: int, recovery: RecoveryConfig | None = No
         cause: BaseException = error
         while isinstance(cause, BytewaxRuntimeError) and cause.__cause__ is not None:
             cause = cause.__cause__
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            raise _unwritten(str(cause.strerror)) from None
         raise cause from None
     except RuntimeError as error:
         if failure := re.search(r'SqliteFailure\(.*Some\("(.*)"\)', str(error)):
-            raise FolderError(
-                f"the checkpoint cannot be written: {failure[1]}; the one before is whole, and with that mended "
-                "the next run goes on from it"
-            ) from None
+            raise _unwritten(failure[1]) from None
         raise
+
+
+def _unwritten(reason: str) -> FolderError:
+    return FolderError(
+        f"the checkpoint cannot be written: {reason}; the one before is whole, and with that mended the next run goes "
+        "on from it"
+    )
 
 
 @contextmanager

@@ -29,7 +29,10 @@ POINTS: Final[dict[str, tuple[str, str, Side, int]]] = {
     "between shards of a tick": ("flows.shard", "Shard.tick", "after", 40),
     "before a publish": ("flows.connectors.redis_sink", "RedisPublisher._send", "before", 12),
     "after a publish": ("flows.connectors.redis_sink", "RedisPublisher._send", "after", 12),
-    "during a checkpoint": ("flows.shard", "Shard.freeze", "after", 16),
+    # Of one shard's file: some or all are written, and the engine has not stored their names.
+    "during a checkpoint": ("flows.state_files", "StateFiles.write", "after", 24),
+    "before a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "before", 8),
+    "after a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "after", 8),
     "while starting from a checkpoint": ("flows.shard", "Shard.thaw", "after", 4),
     "before a dead letter": ("flows.connectors.dead_letters", "_KafkaLetters.write_batch", "before", 3),
     "after a dead letter": ("flows.connectors.dead_letters", "_KafkaLetters.write_batch", "after", 3),
