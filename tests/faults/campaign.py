@@ -8,6 +8,7 @@ python -m tests.faults.campaign --faults "run killed,Redis frozen"
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -77,6 +78,7 @@ def main() -> int:
     parser.add_argument("--faults", help="these instead of the seed's own, with commas between")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave logs and checkpoints there")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even where a shell has it ignored: the table is told
     seeds = range(options.seeds) if options.seed is None else [options.seed]
     outcomes: list[Outcome] = []
     try:
@@ -101,6 +103,8 @@ def main() -> int:
                 for outcome in found:
                     for wrong in outcome.wrong:
                         print(f"  WRONG after {outcome.fault}: {wrong}", flush=True)
+    except KeyboardInterrupt:
+        print("broken off")
     except services.ServerUnavailable as missing:
         print(f"this machine lacks a server: {missing}", file=sys.stderr)
         return 2
