@@ -106,7 +106,7 @@ def frozen_before_a_publish(history: History) -> None:
 def replaced(history: History) -> None:
     """A second run of the product, with a state folder of its own, takes over; the first one ends with 3."""
     older = history.run
-    history.state = history.folder / f"state-{len(history.runs)}"
+    history.begin_anew()
     history.start()
     history.ended(older, 3)
 
@@ -115,7 +115,7 @@ def frozen_and_replaced(history: History) -> None:
     """A second run takes over from a frozen one; let on, that one writes nothing and ends with 3."""
     older = history.run
     older.send_signal(signal.SIGSTOP)
-    history.state = history.folder / f"state-{len(history.runs)}"
+    history.begin_anew()
     history.start()
     wait_for_start(history)
     token = history.live()["_run"]
