@@ -20,6 +20,15 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 test: $(VENV)/installed  ## all tests; TESTS="tests/metrics -k sessions" for some of them
 	@$(PYTHON_IN_VENV) -m pytest $(TESTS)
 
+.PHONY: faults
+faults: $(VENV)/installed  ## real runs, and everything around them broken; SEEDS=50 histories, or SEED=7 that one again
+	@$(PYTHON_IN_VENV) -m tests.faults.campaign $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10)) $(FAULTS)
+
+.PHONY: mutations
+mutations: $(VENV)/installed  ## the code made wrong in four ways, each of which the tests have to notice
+	@$(PYTHON_IN_VENV) -m pytest -q -s tests/simulation -k code_that_is_wrong
+	@$(PYTHON_IN_VENV) -m tests.faults.mutations
+
 .PHONY: check
 check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)

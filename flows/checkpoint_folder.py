@@ -2,6 +2,7 @@
 
 <folder>/lock             held (flock) while a run lives
 <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
+<folder>/token            the fencing token of the last run
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
 <folder>/*.state          the states of shards, which the store names (state_files.py)
 """
@@ -66,6 +67,18 @@ class CheckpointFolder:
     def recovery(self) -> RecoveryConfig:
         """As the engine wants it."""
         return RecoveryConfig(str(self._path))
+
+    def last_token(self) -> int:
+        """The fencing token of the last run here; 0: none is known."""
+        file = self._path / "token"
+        text = file.read_text().strip() if file.exists() else ""
+        return int(text) if text.isdecimal() else 0
+
+    def remember_token(self, token: int) -> None:
+        """Keep this run's fencing token for the next one."""
+        new = self._path / "token.new"
+        new.write_text(f"{token}\n")
+        new.replace(self._path / "token")  # all or nothing, like everything here
 
     def _own(self) -> None:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from bytewax.run import cli_main
 
 from flows.catalogue import catalogue
 from flows.cells import Snapshot
-from flows.checkpoint_folder import CheckpointFolder
+from flows.checkpoint_folder import CheckpointFolder, FolderError
 from flows.cluster import Cluster, ClusterError, Peers
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
@@ -43,6 +45,9 @@ EPOCH_MS = 10_000
 
 GC_ALLOCATIONS = 100_000
 """New objects between two looks for cycles: ten full polls."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of the state files, which are written from within the flow."""
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +96,9 @@ class Pacemaker:
 class Outputs:
     """Where snapshots go: Redis and Prometheus, each only where it is configured, and only from process 0."""
 
-    def __init__(self, config: Config, settings: Settings, health: Health, resumed: bool, publishes: bool) -> None:
+    def __init__(
+        self, config: Config, settings: Settings, health: Health, resumed: bool, publishes: bool, after_token: int
+    ) -> None:
         self._health = health
         self._starts_counting = resumed  # counters of this process begin at the first snapshot, not at zero
         self._exporter: Exporter | None = None
@@ -100,15 +107,21 @@ class Outputs:
             self._exporter = Exporter(settings.metrics_address, catalogue(config), health, product=config.product)
         if settings.redis_url and publishes:
             self._redis = RedisPublisher(
-                settings.redis_url, config.product, health, minute_history_ms=config.minute_history
+                settings.redis_url,
+                config.product,
+                health,
+                minute_history_ms=config.minute_history,
+                after_token=after_token,
             )
 
-    def start(self) -> None:
-        """Open the endpoint and take the fence."""
+    def start(self) -> int:
+        """Open the endpoint and take the fence; returns the fencing token, 0 without Redis."""
         if self._exporter is not None:
             self._exporter.start()
-        if self._redis is not None:
-            self._redis.start()
+        if self._redis is None:
+            return 0
+        self._redis.start()
+        return self._redis.token
 
     def publish(self, snapshot: Snapshot) -> None:
         """Hand `snapshot` to both; never waits."""
@@ -183,14 +196,23 @@ class Job:
             folder = None
             if self._settings.state is not None and first:
                 folder = stack.enter_context(CheckpointFolder(self._settings.state, self._config))
-            outputs = Outputs(self._config, self._settings, health, folder is not None and folder.resumed, first)
+            outputs = Outputs(
+                self._config,
+                self._settings,
+                health,
+                folder is not None and folder.resumed,
+                first,
+                0 if folder is None else folder.last_token(),
+            )
             warm_up(self._config)
             # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
             # form a cycle, so that collecting garbage often would only walk through them.
             gc.freeze()
             gc.set_threshold(GC_ALLOCATIONS)
-            outputs.start()
+            token = outputs.start()
             try:
+                if folder is not None and token:
+                    folder.remember_token(token)
                 while not self._stopping:
                     self.outcome = self._flow(outputs, health, folder)
                     outputs.check()
@@ -303,7 +325,20 @@ def run_flow(flow: Dataflow, epoch_ms: int, recovery: RecoveryConfig | None = No
         cause: BaseException = error
         while isinstance(cause, BytewaxRuntimeError) and cause.__cause__ is not None:
             cause = cause.__cause__
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            raise _unwritten(str(cause.strerror)) from None
         raise cause from None
+    except RuntimeError as error:
+        if failure := re.search(r'SqliteFailure\(.*Some\("(.*)"\)', str(error)):
+            raise _unwritten(failure[1]) from None
+        raise
+
+
+def _unwritten(reason: str) -> FolderError:
+    return FolderError(
+        f"the checkpoint cannot be written: {reason}; the one before is whole, and with that mended the next run goes "
+        "on from it"
+    )
 
 
 @contextmanager

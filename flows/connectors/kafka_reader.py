@@ -24,6 +24,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for_topic
+from flows.connectors.kafka_contact import STATISTICS_MS, Contact
 from flows.connectors.librdkafka import LibraryError
 from flows.connectors.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
 from flows.connectors.source import SourceError
@@ -120,6 +121,7 @@ class Reader:
         self._stopping = stopping
         self._start_seconds = start_seconds
         self._link = Link(settings.bootstrap_servers)
+        self._contact = Contact()
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
@@ -142,6 +144,8 @@ class Reader:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "error_cb": self._link.on_error,
+                "statistics.interval.ms": STATISTICS_MS,
+                "stats_cb": self._contact.on_statistics,
                 "on_commit": self._on_commit,
             },
         )
@@ -224,6 +228,29 @@ class Reader:
         self._last_poll = time.monotonic()
         self._full = False
 
+    def doubt(self, monotonic_ms: int | None, *, everything: bool) -> Iterable[Raw]:
+        """Call after each poll, before records are handed on: the news of partitions whose end is not known any more,
+        since no broker has been heard of for a while, or (`everything`) this process stood still.
+
+        Else records of one that come first would move the clock, and make late what has waited in another.
+        """
+        silent, found_again = self._contact.silent, self._contact.found_again()
+        if not (everything or silent or found_again):
+            return
+        parts = [
+            part
+            for part in self._parts.values()
+            if not part.done and (everything or part.number in silent or part.number in found_again)
+        ]
+        anew = [part for part in parts if part.number not in silent and (part.at_end or part.number in found_again)]
+        if anew:
+            self._assign(anew)  # fetched anew, for librdkafka says only once where the end is
+        for part in parts:
+            part.at_end = False
+            if part.told:
+                part.told = False
+                yield Raw.of(self.topic, part.number, self.partitions, [], [], [], False, monotonic_ms)
+
     def take(self, number: int, monotonic_ms: int | None) -> Raw | None:
         """The partition's waiting records, at most `limits.poll_records`, or the news that its end was
         reached.
@@ -236,6 +263,7 @@ class Reader:
         part.told = caught_up
         if caught_up:
             self._never_caught_up.discard(number)
+            self._contact.reached(number)
         return Raw(
             topic=self.topic,
             partition=number,
@@ -269,14 +297,6 @@ class Reader:
         if self._pace is None:
             return None
         return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
-
-    def look_again(self) -> None:
-        """After a stall: partitions that were read to their ends lag until Kafka has said where these are now."""
-        parts = [part for part in self._parts.values() if part.at_end and not part.done]
-        for part in parts:
-            part.at_end = False
-        if parts:
-            self._assign(parts)  # an end that is known already is not told again
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most

@@ -47,8 +47,9 @@ LIVE_SECONDS: Final = 600
 
 MINUTE_MS: Final = 60_000
 
-BACKOFF_SECONDS: Final = (0.1, 1.5)
-"""First and longest pause after a failure: the newest numbers are there 2 s after Redis has come back."""
+BACKOFF_SECONDS: Final = (0.1, 0.75)
+"""First and longest pause after a failure. The newest numbers are there 2 s after Redis has come back, even when an
+attempt that began right before waits for its answer as long as it may (SOCKET_SECONDS)."""
 
 SOCKET_SECONDS: Final = 1.0
 """How long one answer may take, for each begun FIELDS_PER_TIMEOUT of fields."""
@@ -199,7 +200,8 @@ class RedisPublisher:
     """Keeps one product's keys in Redis equal to the newest snapshot.
 
     `url` is redis://, rediss:// or unix://, as redis-py reads it; `minute_history_ms` is how long, in event
-    time, a closed minute is kept. The verbs belong to the flow's thread; only `start` and `close` may wait.
+    time, a closed minute is kept; `after_token` is that of the run before, where it is known. The verbs
+    belong to the flow's thread; only `start` and `close` may wait.
     """
 
     def __init__(
@@ -209,6 +211,7 @@ class RedisPublisher:
         health: Health,
         *,
         minute_history_ms: int = 48 * 3_600_000,
+        after_token: int = 0,
         wall: Callable[[], float] = time.time,
         backoff_seconds: tuple[float, float] = BACKOFF_SECONDS,
         socket_seconds: float = SOCKET_SECONDS,
@@ -217,6 +220,7 @@ class RedisPublisher:
         self.token = 0  # taken by start()
         self._health = health
         self._minute_history_ms = minute_history_ms
+        self._after_token = after_token
         self._wall = wall
         self._socket_seconds = socket_seconds
         self._backoff_seconds = backoff_seconds
@@ -245,8 +249,9 @@ class RedisPublisher:
         is away is waited for in the background.
         """
         # Without Redis the token is the time of this start; if Redis comes back with a larger one, a run that
-        # started later was faster, and this one is fenced out like any older one.
-        now_ms = self.token = int(self._wall() * 1000)
+        # started later was faster, and this one is fenced out like any older one. Where the run before is known,
+        # the token follows its, for the system clock may have been put back meanwhile.
+        now_ms = self.token = max(int(self._wall() * 1000), self._after_token + 1)
         try:
             taken = False
             while not taken:  # each turn lost is another run's start
@@ -306,20 +311,26 @@ class RedisPublisher:
                     if self._newest is None or self._abandoned:
                         return
                     snapshot, minutes, closing = self._newest, self._minutes, self._closing
-                try:
-                    self._write(snapshot, minutes)
-                except (redis.RedisError, OSError) as error:
-                    self._written = None  # it may have been carried out all the same
-                    self._failed(error)
+                if self._deliver(snapshot, minutes):
+                    pause = first_pause
+                else:
                     self._pause(pause * random.uniform(0.5, 1), closing)
                     pause = first_pause if closing else min(2 * pause, longest_pause)
-                else:
-                    pause = first_pause
-                    with self._changed:
-                        if self._newest is snapshot:
-                            self._newest = None
         except Exception as error:  # FencedOut, or a mistake of ours: the flow must hear of it
             self._outcome = error
+
+    def _deliver(self, snapshot: Snapshot, minutes: Minutes) -> bool:
+        """Write a snapshot, once; False when that failed and is to be tried again with the newest one."""
+        try:
+            self._write(snapshot, minutes)
+        except (redis.RedisError, OSError) as error:
+            self._written = None  # it may have been carried out all the same
+            self._failed(error)
+            return False
+        with self._changed:
+            if self._newest is snapshot:
+                self._newest = None
+        return True
 
     def _pause(self, seconds: float, already_closing: bool) -> None:
         """Wait; the call of `close` ends it, for its deadline may be shorter."""

@@ -538,6 +538,38 @@ def test_an_outage_is_outlived_and_said_once_each_way(bench: Bench, caplog: pyte
     assert ["still trying" in line for line in said] == [True, False]
 
 
+def test_partitions_lag_while_no_broker_is_heard_of_and_until_their_end_is_found_again(bench: Bench) -> None:
+    bench.topic(2, p0=numbered(3))
+    rounds = bench.rounds().until(Rounds.caught_up)
+
+    def lagging(rounds: Rounds) -> set[int]:
+        latest = {raw.partition: raw.caught_up for raw in rounds.raws}
+        return {partition for partition, caught_up in latest.items() if not caught_up}
+
+    bench.kafka.go_down()
+    rounds.until(lambda rounds: lagging(rounds) == {0, 1})
+    bench.kafka.come_up()
+    rounds.until(Rounds.caught_up)  # an empty partition, too
+    bench.produce(1, numbered(2))
+    rounds.until(lambda rounds: rounds.records() == 5)
+    assert rounds.offsets(0) == [0, 1, 2]
+    assert rounds.offsets(1) == [0, 1]
+
+
+def test_after_a_stall_partitions_lag_before_any_record_is_handed_on(bench: Bench) -> None:
+    # else records of partition 0 would move the clock, and make late what has waited in partition 1
+    bench.topic(2)
+    clock = HandDrivenClock()
+    rounds = bench.rounds(monotonic=clock).until(Rounds.caught_up)
+    bench.produce(0, numbered(3))
+    bench.produce(1, numbered(3))
+    clock.seconds += 60
+    before = len(rounds.items)
+    rounds.until(lambda rounds: rounds.records() == 6 and rounds.caught_up())
+    news = [(raw.partition, raw.count, raw.caught_up) for raw in raws(rounds.items[before:])]
+    assert sorted(news[:2]) == [(0, 0, False), (1, 0, False)]
+
+
 def test_an_error_that_may_hide_records_ends_the_job(bench: Bench) -> None:
     bench.topic(1, p0=numbered(3))
     bench.kafka.fail_requests(FETCH_REQUEST, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 3)

@@ -442,6 +442,21 @@ def test_a_token_is_the_time_unless_an_earlier_run_had_a_clock_ahead(redis_serve
         assert fresh.publisher.token == 1_700_000_000_000
 
 
+def test_a_token_follows_that_of_the_run_before_even_without_redis_and_with_a_clock_put_back(
+    redis_server: RedisServer,
+) -> None:
+    with running(redis_server, wall=lambda: 2e9) as before:
+        before.publish(snapshot({"a": 1}))
+    redis_server.pause()
+    token = before.publisher.token
+    with running(redis_server, wall=lambda: 1.7e9, after_token=token, socket_seconds=0.05) as later:
+        assert later.publisher.token == token + 1
+        redis_server.resume()
+        later.publish(snapshot({"a": 2}))
+        with closing(reader(redis_server)) as client:
+            assert client.hget(later.publisher.keys.live, "_run") == str(token + 1)
+
+
 def test_after_flushall_the_newer_run_still_wins(any_server: RedisServer) -> None:
     with running(any_server) as old, running(any_server) as new, closing(reader(any_server)) as client:
         new.publish(snapshot({"a": 2}))
