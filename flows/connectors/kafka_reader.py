@@ -340,6 +340,8 @@ class Reader:
                     self._finish(part)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
             self._on_lost(part)
+        elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            self._on_commit(error, [])  # the group is for lag tools; reading needs no right to it
         elif code in _PASSING or (error.retriable() and not error.fatal()):
             if self._trouble != code:  # codes, since a KafkaError cannot be compared with None
                 self._trouble = code
