@@ -21,6 +21,7 @@ from flows.checkpoint_folder import CheckpointFolder
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
 from flows.connectors.dead_letters import DeadLetterSink
+from flows.connectors.kafka_client import check_access
 from flows.connectors.kafka_source import KafkaSource
 from flows.connectors.prometheus import Exporter
 from flows.connectors.redis_sink import RedisPublisher
@@ -84,10 +85,13 @@ class Outputs:
                 settings.redis_url, config.product, health, minute_history_ms=config.minute_history
             )
 
-    def start(self) -> None:
-        """Open the endpoint and take the fence."""
+    def open(self) -> None:
+        """Answer at the endpoint, before there is anything to tell."""
         if self._exporter is not None:
             self._exporter.start()
+
+    def take_over(self) -> None:
+        """Take the fence: from now on an older run of the product writes nothing, and ends."""
         if self._redis is not None:
             self._redis.start()
 
@@ -154,8 +158,13 @@ class Job:
             # form a cycle, so that collecting garbage often would only walk through them.
             gc.freeze()
             gc.set_threshold(GC_ALLOCATIONS)
-            outputs.start()
+            outputs.open()
             try:
+                # Whoever cannot read, or keep what it rejects, takes nothing over from a run that can.
+                check_access(self._settings, stopping=lambda: self._stopping)
+                if not self._stopping:
+                    DeadLetterSink(self._settings).start()
+                    outputs.take_over()
                 while not self._stopping:
                     outcome = self._flow(outputs, health, folder)
                     outputs.check()
@@ -171,7 +180,6 @@ class Job:
         """One life of the dataflow."""
         pacemaker = Pacemaker(health, self._config.shards)
         dead_letters = DeadLetterSink(self._settings)
-        dead_letters.start()
         source = KafkaSource(
             self._settings,
             product=self._config.product,

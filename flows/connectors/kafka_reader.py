@@ -123,7 +123,7 @@ class Reader:
         self._pace = pace
         self._stopping = stopping
         self._start_seconds = start_seconds
-        self._link = Link(settings.bootstrap_servers)
+        self._link = Link(settings)
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
