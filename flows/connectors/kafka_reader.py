@@ -15,6 +15,7 @@ distance. The slowest lagging partition is never held, so this cannot stand stil
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -274,7 +275,7 @@ class Reader:
         return None if found is None or found.error is not None else len(found.partitions)
 
     def close(self) -> None:
-        """Send the last commit, if any, and leave; waits 2 s at most for an answer."""
+        """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
         if self._to_commit and not self._link.down:
             self._send_commit()
             deadline = time.monotonic() + _CLOSE_SECONDS
@@ -282,7 +283,10 @@ class Reader:
                 self._consumer.poll(0.05)
         for part in self._parts.values():
             part.queue.close()
-        self._consumer.close()
+        # With a commit under way and no broker, librdkafka would wait in here for ever.
+        leaving = threading.Thread(target=self._consumer.close, name="kafka-goodbye", daemon=True)
+        leaving.start()
+        leaving.join(_CLOSE_SECONDS)
 
     # Receiving
 
