@@ -153,17 +153,19 @@ class Job:
             if self._settings.state is not None:
                 folder = stack.enter_context(CheckpointFolder(self._settings.state, self._config))
             outputs = Outputs(self._config, self._settings, health, folder is not None and folder.resumed)
-            warm_up(self._config)
-            # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
-            # form a cycle, so that collecting garbage often would only walk through them.
-            gc.freeze()
-            gc.set_threshold(GC_ALLOCATIONS)
             outputs.open()
             try:
-                # Whoever cannot read, or keep what it rejects, takes nothing over from a run that can.
+                # Whoever cannot read, or keep what it rejects, takes nothing over from a run that can; nor does
+                # one that is still compiling.
                 check_access(self._settings, stopping=lambda: self._stopping)
                 if not self._stopping:
                     DeadLetterSink(self._settings).start()
+                warm_up(self._config)
+                # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
+                # form a cycle, so that collecting garbage often would only walk through them.
+                gc.freeze()
+                gc.set_threshold(GC_ALLOCATIONS)
+                if not self._stopping:
                     outputs.take_over()
                 while not self._stopping:
                     outcome = self._flow(outputs, health, folder)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.services import ROOT
 
-SECONDS = 120.0
+SECONDS = 300.0
 """Deadline of what takes seconds; slow machines are no failures."""
 
 
@@ -53,18 +54,27 @@ def begin(environment: Mapping[str, str], *arguments: str, folder: Path) -> subp
         )
 
 
+@contextmanager
+def begun(environment: Mapping[str, str], *arguments: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The process of `begin`, which does not outlive the block."""
+    process = begin(environment, *arguments, folder=folder)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def end(process: subprocess.Popen[str], folder: Path) -> Ended:
     """Wait for its end; everything that it said."""
-    try:
-        code = process.wait(SECONDS)
-    finally:
-        process.kill()  # one that has ended does not mind
+    code = process.wait(SECONDS)
     return Ended(code, (folder / "out").read_text(), (folder / "err").read_text())
 
 
 def run(environment: Mapping[str, str], *arguments: str, folder: Path) -> Ended:
-    """`begin` and `end`."""
-    return end(begin(environment, *arguments, folder=folder), folder)
+    """`begun` and `end`."""
+    with begun(environment, *arguments, folder=folder) as process:
+        return end(process, folder)
 
 
 def command_line(pid: int) -> str:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from tests.security.conftest import PASSWORDS, SecureKafka, SecureRedis
-from tests.security.running import begin, command_line, end, run
+from tests.security.running import SECONDS, begun, command_line, end, run
 from tests.services import free_port, wait_until
 
 NOW_MS = time.time_ns() // 1_000_000
@@ -77,10 +77,12 @@ def test_a_run_with_the_documented_rights_does_all_its_work_and_shows_no_secret(
     assert produce(secure_kafka.client("shop"), "events", [event(n) for n in range(40)] + [b"broken"]) == []
     port = free_port()
     environment |= {"TIDEGAUGE_METRICS_ADDRESS": f"127.0.0.1:{port}", "TIDEGAUGE_CHECKPOINT": "200ms"}
-    process = begin(environment, "run", *product(tmp_path), folder=tmp_path)
-    with secure_redis.admin() as admin:
+    with (
+        begun(environment, "run", *product(tmp_path), folder=tmp_path) as process,
+        secure_redis.admin() as admin,
+    ):
         live = "tidegauge:v1:{shop}:live"
-        wait_until(lambda: process.poll() is not None or admin.hget(live, "_consumed") == "41", "41 records", 120)
+        wait_until(lambda: process.poll() is not None or admin.hget(live, "_consumed") == "41", "41 records", SECONDS)
         shown = command_line(process.pid) if process.poll() is None else ""
         pages = []
         for path in ("/metrics", "/readyz", "/livez", "/"):
@@ -88,7 +90,9 @@ def test_a_run_with_the_documented_rights_does_all_its_work_and_shows_no_secret(
                 connection.request("GET", path)
                 pages.append(connection.getresponse().read().decode())
         owner = {"bootstrap.servers": secure_kafka.broker.bootstrap_servers}
-        wait_until(lambda: process.poll() is not None or committed(owner, "tidegauge-shop") == 41, "the commit", 120)
+        wait_until(
+            lambda: process.poll() is not None or committed(owner, "tidegauge-shop") == 41, "the commit", SECONDS
+        )
         process.send_signal(signal.SIGTERM)
         ended = end(process, tmp_path)
         assert (ended.code, ended.errors) == (0, []), ended.text

@@ -29,7 +29,7 @@ from flows.config import Config
 from flows.config_file import load
 from flows.connectors.redis_sink import RESERVED
 from tests.reference import Record
-from tests.security.running import Ended, begin, end
+from tests.security.running import Ended, begun, end
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
 
 CONFIG = """\
@@ -158,15 +158,11 @@ def living(kafka: KafkaBroker, server: RedisServer, folder: Path, values: Sequen
         "TIDEGAUGE_METRICS_ADDRESS": f"127.0.0.1:{port}",
         "REDIS_URL": server.url,
     }
-    process = begin(environment, "run", "--config", str(folder / "tidegauge.yaml"), folder=folder)
-    client: redis.Redis = redis.Redis.from_url(server.url, decode_responses=True)
-    try:
+    with (
+        begun(environment, "run", "--config", str(folder / "tidegauge.yaml"), folder=folder) as process,
+        redis.Redis.from_url(server.url, decode_responses=True) as client,
+    ):
         yield Life(topic, folder, process, port, client, kafka.bootstrap_servers)
-    finally:
-        client.close()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def produce(kafka: KafkaBroker, topic: str, values: Sequence[bytes]) -> None:
