@@ -17,7 +17,7 @@ from flows.settings import Settings
 from tests.security.authority import Authority
 from tests.security.conftest import PASSWORDS, SecureKafka, SecureRedis
 from tests.security.running import Ended, run
-from tests.services import KafkaServer, RedisServer
+from tests.services import RedisServer, free_port
 
 WRONG = "pw-wrong-1Ab9"
 """A password that no server takes; it may be seen as little as a right one."""
@@ -123,9 +123,8 @@ def test_without_the_right_to_the_group_the_numbers_are_the_same_and_lag_tools_s
     ended = run(environment, "run", "--until-end", folder=tmp_path)
     assert (ended.code, ended.errors) == (0, []), ended.text
     (warning,) = [line.partition(" WARNING ")[2].strip() for line in ended.err.splitlines() if " WARNING " in line]
-    assert warning == (
-        "offsets cannot be committed for lag tools (nothing else needs them): Broker: Group authorization failed"
-    )
+    assert warning.startswith("offsets cannot be committed for lag tools (nothing else needs them): ")
+    assert "Group authorization failed" in warning
 
 
 def test_a_run_that_cannot_read_kafka_takes_nothing_over_from_one_that_can(
@@ -220,8 +219,7 @@ def test_tls_towards_a_redis_without_it_ends_top_in_time_and_shows_no_secret(
     assert WRONG not in ended.text
 
 
-def test_a_kafka_that_is_away_is_said_once_and_then_given_up(own_kafka: KafkaServer) -> None:
-    servers = own_kafka.bootstrap_servers
-    own_kafka.stop()
+def test_a_kafka_that_is_away_is_given_up_with_the_reason() -> None:
+    servers = f"127.0.0.1:{free_port()}"
     with pytest.raises(SourceError, match=rf"Kafka at {servers} cannot be reached \(.*refused\); gave up after 3 s"):
         check_access(Settings(bootstrap_servers=servers), stopping=lambda: False, seconds=3)
