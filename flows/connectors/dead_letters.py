@@ -167,6 +167,7 @@ class _Nowhere(StatelessSinkPartition[Rejected]):
 class _FileLetters(StatelessSinkPartition[Rejected]):
     def __init__(self, path: Path) -> None:
         self._path = path
+        path.touch(mode=0o600)  # it holds whole records, and so whatever of people is in them
         self._file = path.open("wb")
 
     def write_batch(self, items: list[Rejected]) -> None:
