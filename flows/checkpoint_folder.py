@@ -3,6 +3,7 @@
 <folder>/lock             held (flock) while a run lives
 <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
+<folder>/*.state          the states of shards, which the store names (state_files.py)
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.config import Config
 from flows.fingerprint import definitions, describe_difference
+from flows.state_files import SUFFIX, StateFiles
 from schemas.trusted_path import OTHERS, doubts
 
 STORE = "part-0.sqlite3"
-OURS = ("lock", "definitions.json", "part-*")
+OURS = ("lock", "definitions.json", "part-*", f"*{SUFFIX}")
 PRIVATE = 0o600
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,10 @@ class CheckpointFolder:
     def recovery(self) -> RecoveryConfig:
         """As the engine wants it."""
         return RecoveryConfig(str(self._path))
+
+    def files(self) -> StateFiles:
+        """Where the states of shards go."""
+        return StateFiles(self._path)
 
     def _own(self) -> None:
         """Make the folder if need be, and refuse it where somebody else can change what is in it."""
