@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VENV := .venv
+AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 CODE := flows schemas tests deploy
 
@@ -52,11 +53,31 @@ bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and th
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it
 	@exec deploy/kafka/kafka run --port $(or $(KAFKA_PORT),9092)
 
+.PHONY: audit
+audit: $(AUDIT)/installed  ## known vulnerabilities of all pinned packages; 3 when they cannot be looked up
+	@$(AUDIT)/bin/python deploy/audit/audit.py requirements.lock deploy/audit/requirements.lock
+
+.PHONY: sbom
+sbom: $(VENV)/installed $(AUDIT)/installed  ## build/sbom.cdx.json: what an installed Tidegauge consists of (CycloneDX)
+	@mkdir -p build
+	@set -o pipefail; $(PYTHON_IN_VENV) deploy/audit/shipped.py requirements.lock | \
+		PYTHONWARNINGS=ignore $(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--short-PURLs --spec-version 1.6 --output-format JSON --validate --output-file build/sbom.cdx.json -
+	@echo build/sbom.cdx.json
+
+PIN := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
+
 .PHONY: lock
 lock: $(VENV)/installed  ## pin what pyproject.toml asks for; LOCK=--upgrade moves to the newest versions
-	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra dev \
-		--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK) \
-		pyproject.toml --output-file requirements.lock
+	@$(VENV)/bin/$(PIN) $(LOCK) --extra demo --extra dev pyproject.toml --output-file requirements.lock
+	@$(VENV)/bin/$(PIN) $(LOCK) deploy/audit/requirements.in --output-file deploy/audit/requirements.lock
+
+# The tools of audit and sbom are nobody's dependency, so they live apart.
+$(AUDIT)/installed: deploy/audit/requirements.lock
+	@set -euo pipefail; python=$$(deploy/find-python); $$python -m venv --clear $(AUDIT); \
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
+	touch $@
 
 # The environment is rebuilt when the lock says something else, and only then: git gives files new times at will.
 $(VENV)/installed: requirements.lock pyproject.toml

@@ -25,6 +25,7 @@ from flows.cluster import Cluster, ClusterError, Peers
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
 from flows.connectors.dead_letters import DeadLetterSink
+from flows.connectors.kafka_client import check_access
 from flows.connectors.kafka_source import KafkaSource
 from flows.connectors.prometheus import Exporter
 from flows.connectors.redis_sink import FencedOut, RedisPublisher
@@ -114,10 +115,16 @@ class Outputs:
                 after_token=after_token,
             )
 
-    def start(self) -> int:
-        """Open the endpoint and take the fence; returns the fencing token, 0 without Redis."""
+    def open(self) -> None:
+        """Answer at the endpoint, before there is anything to tell."""
         if self._exporter is not None:
             self._exporter.start()
+
+    def take_over(self) -> int:
+        """Take the fence: from now on an older run of the product writes nothing, and ends.
+
+        Returns the fencing token, 0 without Redis.
+        """
         if self._redis is None:
             return 0
         self._redis.start()
@@ -204,13 +211,19 @@ class Job:
                 first,
                 0 if folder is None else folder.last_token(),
             )
-            warm_up(self._config)
-            # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
-            # form a cycle, so that collecting garbage often would only walk through them.
-            gc.freeze()
-            gc.set_threshold(GC_ALLOCATIONS)
-            token = outputs.start()
+            outputs.open()
             try:
+                # Whoever cannot read, or keep what it rejects, takes nothing over from a run that can; nor does
+                # one that is still compiling.
+                check_access(self._settings, stopping=lambda: self._stopping)
+                if not self._stopping:
+                    DeadLetterSink(self._settings).start()
+                warm_up(self._config)
+                # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
+                # form a cycle, so that collecting garbage often would only walk through them.
+                gc.freeze()
+                gc.set_threshold(GC_ALLOCATIONS)
+                token = 0 if self._stopping else outputs.take_over()
                 if folder is not None and token:
                     folder.remember_token(token)
                 while not self._stopping:
@@ -232,9 +245,7 @@ class Job:
         if not cluster.alone:
             peers = Peers(cluster, definitions_of(self._config, self._settings), self._settings.tick_ms)
         pacemaker = Pacemaker(health, peers)
-        letters = DeadLetterSink(self._settings)
-        letters.start()
-        dead_letters = Remembering(letters)
+        dead_letters = Remembering(DeadLetterSink(self._settings))
         source = KafkaSource(
             self._settings,
             product=self._config.product,

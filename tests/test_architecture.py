@@ -15,7 +15,16 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("schemas",),
-    ("flows", "flows.mistakes", "flows.notation", "flows.columns", "flows.records", "flows.cells", "flows.formulas"),
+    (
+        "flows",
+        "flows.mistakes",
+        "flows.notation",
+        "flows.log_lines",
+        "flows.columns",
+        "flows.records",
+        "flows.cells",
+        "flows.formulas",
+    ),
     ("flows.config", "flows.config_rules", "flows.fingerprint"),
     ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
     ("flows.config_file",),

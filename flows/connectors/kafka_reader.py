@@ -15,6 +15,7 @@ distance. The slowest lagging partition is never held, so this cannot stand stil
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class Reader:
         self._pace = pace
         self._stopping = stopping
         self._start_seconds = start_seconds
-        self._link = Link(settings.bootstrap_servers)
+        self._link = Link(settings)
         self._contact = Contact()
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
@@ -317,7 +318,7 @@ class Reader:
         return None if found is None or found.error is not None else len(found.partitions)
 
     def close(self) -> None:
-        """Send the last commit, if any, and leave; waits 2 s at most for an answer."""
+        """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
         if self._to_commit and not self._link.down:
             self._send_commit()
             deadline = time.monotonic() + _CLOSE_SECONDS
@@ -325,7 +326,10 @@ class Reader:
                 self._consumer.poll(0.05)
         for part in self._parts.values():
             part.queue.close()
-        self._consumer.close()
+        # With a commit under way and no broker, librdkafka would wait in here for ever.
+        leaving = threading.Thread(target=self._consumer.close, name="kafka-goodbye", daemon=True)
+        leaving.start()
+        leaving.join(_CLOSE_SECONDS)
 
     # Receiving
 
@@ -381,6 +385,8 @@ class Reader:
             self._on_answer()
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
             self._on_lost(part)
+        elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            self._on_commit(error, [])  # the group is for lag tools; reading needs no right to it
         elif code in _PASSING or (error.retriable() and not error.fatal()):
             if self._trouble != code:  # codes, since a KafkaError cannot be compared with None
                 self._trouble = code

@@ -32,11 +32,10 @@ from typing import Any, Final, cast
 import msgspec
 import numpy as np
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from flows.cells import Snapshot
-from flows.connectors.redis_trouble import Trouble, explain
+from flows.connectors.redis_client import RedisRefused, connect, sentence, where
+from flows.connectors.redis_trouble import explain
 from flows.health import Health
 
 RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
@@ -126,10 +125,6 @@ logger = logging.getLogger(__name__)
 
 class FencedOut(Exception):  # noqa: N818 - an outcome, not a mistake
     """A newer run publishes this product now; this one must end (exit code 3)."""
-
-
-class RedisRefused(Exception):  # noqa: N818 - as above
-    """Redis cannot be used as configured, and waiting will not help; the message is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +219,8 @@ class RedisPublisher:
         self._wall = wall
         self._socket_seconds = socket_seconds
         self._backoff_seconds = backoff_seconds
-        self._client = _connect(url, socket_seconds)
-        options = self._client.connection_pool.connection_kwargs
-        self._secret = str(options.get("password") or "")
-        self._where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        self._client = connect(url, socket_seconds)
+        self._where = where(self._client)
         self._trouble: str | None = None  # the kind of failure that goes on, said once
         self._thread = threading.Thread(target=self._run, name="redis-publisher", daemon=True)
         # Shared with the thread, under the condition's lock:
@@ -261,7 +254,7 @@ class RedisPublisher:
         except (redis.RedisError, OSError) as error:
             trouble = explain(error)
             if trouble.lasting:
-                raise RedisRefused(self._sentence(trouble, error)) from None
+                raise RedisRefused(sentence(error, self._client, self.keys.product)) from None
             self._failed(error)
         self._thread.start()
 
@@ -427,7 +420,8 @@ class RedisPublisher:
         self._health.publish_failed(reachable=trouble.reachable)
         if trouble.kind != self._trouble:
             self._trouble = trouble.kind
-            logger.error("%s Counting goes on; the newest numbers follow.", self._sentence(trouble, error))
+            said = sentence(error, self._client, self.keys.product)
+            logger.error("%s Counting goes on; the newest numbers follow.", said)
 
     def _recovered(self, *, channel_refused: bool) -> None:
         trouble = "channel" if channel_refused else None
@@ -442,27 +436,3 @@ class RedisPublisher:
             )
         else:
             logger.info("Redis at %s takes the numbers again.", self._where)
-
-    def _sentence(self, trouble: Trouble, error: Exception) -> str:
-        text = trouble.sentence.format(where=self._where, product=self.keys.product, error=str(error).rstrip("."))
-        return text.replace(self._secret, "***") if self._secret else text
-
-
-def _connect(url: str, socket_seconds: float) -> redis.Redis:
-    """A client that tries each command once: a repeated publish must be a decision, not an accident."""
-    try:
-        return redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            legacy_responses=False,
-            protocol=2,  # no HELLO, which a minimal ACL need not allow
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=socket_seconds,
-            socket_connect_timeout=socket_seconds,
-        )
-    except ValueError:
-        # The library's message may quote the address, password and all.
-        raise RedisRefused(
-            "The address of Redis cannot be read; expected redis://[[user]:password@]host[:port][/database], "
-            "rediss://... for TLS, or unix://path."
-        ) from None

@@ -61,11 +61,6 @@ class Ticker:
         self._beat_ms = now_ms
         return stalled
 
-    @property
-    def stalled(self) -> bool:
-        """Whether the process has stood still a moment ago."""
-        return self.now_ms() < self._held_until_ms
-
     def stamp(self) -> int | None:
         """The clock as it is handed on: None where time moves with the events only, and for a moment after a stall."""
         now_ms = self.now_ms()

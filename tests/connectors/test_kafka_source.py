@@ -18,6 +18,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from flows.columns import NO_TIME, Tick
 from flows.connectors.embedded import FETCH_REQUEST, EmbeddedKafka
+from flows.connectors.kafka_reader import Reader
 from flows.connectors.kafka_source import KafkaSource, part_name
 from flows.connectors.source import SourceError, Ticker
 from flows.limits import Limits
@@ -764,6 +765,7 @@ def test_a_signal_stops_the_flow_and_the_process_exits_with_zero(bench: Bench, t
     bench.topic(2, p0=numbered(5))
     script = """
 import signal, sys
+from flows.connectors.kafka_reader import Reader
 from flows.connectors.kafka_source import KafkaSource
 from flows.settings import Settings
 from flows.columns import Tick
@@ -950,3 +952,28 @@ def test_a_killed_broker_is_outlived(own_kafka: Any) -> None:
     rounds.until(lambda rounds: rounds.records() == 155).until(Rounds.caught_up)
     source.close()
     assert (rounds.values(0), rounds.values(1)) == (numbered(150), numbered(5))
+
+
+def test_leaving_waits_for_no_broker_that_has_gone_even_with_a_commit_under_way(own_kafka: Any) -> None:
+    topic = own_kafka.create_topic(1)
+    reader = Reader(real(own_kafka, topic), "group", pace=None, stopping=lambda: False)
+    reader.find_topic()
+    reader.add({0: None}, start="earliest", to_end=False)
+
+    def acknowledged() -> bool:
+        reader.poll()
+        if reader._commit_failed:  # a new broker's coordinator may still be loading
+            reader._last_commit = 0.0
+            reader.commit({0: 0})
+        return not reader._to_commit
+
+    reader.commit({0: 0})
+    wait_until(acknowledged, "the first commit")
+    own_kafka.kill()
+    wait_until(lambda: reader.poll() or reader._link.down, "the loss of the broker")
+    reader._last_commit = 0.0
+    reader.commit({0: 0})
+    leaving = threading.Thread(target=reader.close, daemon=True)
+    leaving.start()
+    leaving.join(60)
+    assert not leaving.is_alive()
