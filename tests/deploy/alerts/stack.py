@@ -150,7 +150,7 @@ class Stack:
         port, log = free_port(), self.folder / f"{name}.log"
         command = [
             sys.executable, "-m", "flows.app", "demo", "--plain", "--config", str(file), "--inject", inject,
-            "--on-signal", "--partitions", "1", "--rate", f"{rate:g}", "--metrics-port", str(port), *pace,
+            "--on-signal", "--partitions", "4", "--rate", f"{rate:g}", "--metrics-port", str(port), *pace,
         ]  # fmt: skip
         process = self._start(command, log)
         self.products[name] = Product(name, inject, speed, file, process, port, log)
