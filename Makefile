@@ -38,8 +38,11 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, the rules
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/saas.yaml --out deploy/prometheus/examples
 
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
@@ -48,6 +51,10 @@ bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENC
 .PHONY: bench-scale
 bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and the cost of the exchange
 	@$(PYTHON_IN_VENV) -m deploy.bench.scale $(BENCH)
+
+.PHONY: alerts
+alerts: $(VENV)/installed  ## the alerts' whole way, with products that live 8 times as fast as time (make test: 30 times)
+	@ALERTS_SPEED=$(or $(ALERTS_SPEED),8) $(PYTHON_IN_VENV) -m pytest tests/deploy/alerts
 
 .PHONY: kafka
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it

@@ -49,3 +49,14 @@ def positive(text: str) -> int:
     if number < 1:
         raise ValueError(f"{number} is less than 1")
     return number
+
+
+def speed(text: str) -> float:
+    """A factor of time compression; ArgumentTypeError else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100, found {text}")
+    return value
