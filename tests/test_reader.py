@@ -23,7 +23,7 @@ from tests.services import ROOT, RedisServer, wait_until
 from tests.test_architecture import imports
 
 PUBLISHED_MS = T + 200
-CONTRACT = ROOT / "schemas" / "redis.v1.md"
+SECURITY = ROOT / "deploy" / "SECURITY.md"
 
 
 @pytest.fixture
@@ -195,9 +195,11 @@ def test_a_closed_minute_is_found_by_its_time(run: Run, numbers: LiveNumbers) ->
         numbers.minute(start.replace(tzinfo=None))
 
 
-def test_the_user_for_readers_of_the_contract_can_read_and_nothing_else(run: Run, redis_server: RedisServer) -> None:
-    rights = re.findall(r"(?m)^ACL SETUSER service (.+)$", CONTRACT.read_text())[0]
-    rights = rights.replace("<password>", "secret").replace("<product>", "shop")
+def test_the_user_for_readers_of_the_security_page_can_read_and_nothing_else(
+    run: Run, redis_server: RedisServer
+) -> None:
+    rights = re.findall(r"(?m)^ACL SETUSER tidegauge-reader (.+)$", SECURITY.read_text())[0]
+    rights = rights.replace("<password>", "secret")
     with redis.Redis(port=redis_server.port, decode_responses=True) as client:
         if int(client.info("server")["redis_version"].split(".")[0]) < 7:
             rights = rights.replace("%R~", "~")

@@ -16,7 +16,7 @@ PLAIN = {
         "stop|earliest|latest",
         "when the next record has been deleted from Kafka (default: stop)",
     ),
-    "tick_ms": ("--tick", "DURATION", "how often to publish (default: 500ms)"),
+    "tick_ms": ("--tick", "DURATION", "how often to publish (default: 250ms)"),
     "checkpoint_ms": ("--checkpoint", "DURATION", "how often to save a checkpoint (default: 10s)"),
 }
 """Field of `Settings` -> option, placeholder, help. Brokers and secrets come from the environment or the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -114,7 +115,9 @@ def test_the_services_of_the_compose_file_run_in_the_image(
             assert run.wait(SECONDS) == 0, log.read_text()
     said = log.read_text()
     assert "data loaded from" in said, "no compiled loop came from the image"
-    assert "data saved to" not in said, "a loop was compiled again at the start of the image"
+    # The two short loops that take records over from Kafka are compiled when they are first used, by a consumer.
+    again = set(re.findall(r"data saved to '\S+/(\w+)\._\w+-\d+\.", said))
+    assert again <= {"record_queue"}, "loops were compiled again at the start of the image"
     state = image.folder / "lib" / "tidegauge" / "state"
     assert (state.stat().st_mode & 0o777, state.stat().st_uid) == (0o700, 10001)
 

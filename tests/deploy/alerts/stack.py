@@ -33,9 +33,9 @@ SPEED = float(os.environ.get("ALERTS_SPEED", "30"))
 """How fast the products live. The faster, the less a busy machine can keep up: at 30, ten seconds are five minutes."""
 
 CHANGES = {
-    # Half a minute of the product's time; much less, and a busy machine could not answer a scrape before the next one.
-    "scrape_interval: 15s": f"scrape_interval: {30_000 / SPEED:.0f}ms",
-    "evaluation_interval: 15s": f"evaluation_interval: {30_000 / SPEED:.0f}ms",
+    # A minute of the product's time; much less, and a busy machine could not answer a scrape before the next one.
+    "scrape_interval: 15s": f"scrape_interval: {60_000 / SPEED:.0f}ms",
+    "evaluation_interval: 15s": f"evaluation_interval: {60_000 / SPEED:.0f}ms",
     "group_wait: 30s": "group_wait: 1s",
     "group_interval: 5m": "group_interval: 1s",
     "http://127.0.0.1:9095/": "{webhook}/",
@@ -150,7 +150,7 @@ class Stack:
         port, log = free_port(), self.folder / f"{name}.log"
         command = [
             sys.executable, "-m", "flows.app", "demo", "--plain", "--config", str(file), "--inject", inject,
-            "--on-signal", "--partitions", "1", "--rate", f"{rate:g}", "--metrics-port", str(port), *pace,
+            "--on-signal", "--partitions", "4", "--rate", f"{rate:g}", "--metrics-port", str(port), *pace,
         ]  # fmt: skip
         process = self._start(command, log)
         self.products[name] = Product(name, inject, speed, file, process, port, log)
