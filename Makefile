@@ -8,6 +8,8 @@ VENV := .venv
 AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 CODE := flows schemas tests deploy
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .PHONY: help
 help:  ## show this list
@@ -35,14 +37,24 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka tests/services.py tests/conftest.py
+	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, the rules
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, rules, dashboards
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
 	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
 	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules
 	@$(VENV)/bin/tidegauge rules --config deploy/examples/saas.yaml --out deploy/prometheus/examples
+	@$(PYTHON_IN_VENV) deploy/kubernetes/rules.py > deploy/kubernetes/prometheusrule.yaml
+	@$(VENV)/bin/tidegauge dashboards --config deploy/examples/shop.yaml --out deploy/grafana/dashboards >/dev/null
+
+.PHONY: panels
+panels: $(VENV)/installed  ## what every dashboard panel returns, asked of a real Prometheus; PANELS="--help" for options
+	@$(PYTHON_IN_VENV) deploy/grafana/panels.py $(PANELS)
+
+.PHONY: image
+image: $(VENV)/installed  ## the Dockerfile's steps and the compose file's services, without a container engine; needs root
+	@$(PYTHON_IN_VENV) -m pytest tests/deploy/built_image.py
 
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
@@ -72,13 +84,11 @@ sbom: $(VENV)/installed $(AUDIT)/installed  ## build/sbom.cdx.json: what an inst
 		--short-PURLs --spec-version 1.6 --output-format JSON --validate --output-file build/sbom.cdx.json -
 	@echo build/sbom.cdx.json
 
-PIN := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --custom-compile-command 'make lock'
-
 .PHONY: lock
 lock: $(VENV)/installed  ## pin what pyproject.toml asks for; LOCK=--upgrade moves to the newest versions
-	@$(VENV)/bin/$(PIN) $(LOCK) --extra demo --extra dev pyproject.toml --output-file requirements.lock
-	@$(VENV)/bin/$(PIN) $(LOCK) deploy/audit/requirements.in --output-file deploy/audit/requirements.lock
+	@$(COMPILE) --extra dashboards --extra demo --extra dev $(LOCK) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --extra image --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
+	@$(COMPILE) $(LOCK) deploy/audit/requirements.in --output-file deploy/audit/requirements.lock
 
 # The tools of audit and sbom are nobody's dependency, so they live apart.
 $(AUDIT)/installed: deploy/audit/requirements.lock

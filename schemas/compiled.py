@@ -11,9 +11,12 @@ numba itself looks only at the file of the outermost function, so that a changed
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -63,13 +66,31 @@ def _is_private(folder: Path) -> bool:
     return not doubt
 
 
+def _writable(folder: Path) -> Path:
+    """`folder`, or where it cannot be written a copy of it that lives as long as this process.
+
+    Numba uses no cache that it cannot write to. In an image the root is read-only, and the loops were compiled when it
+    was built: they are copied (a few MB) instead of compiled again.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        copy = tempfile.mkdtemp(prefix="tidegauge-kernels-")
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        if folder.is_dir() and _is_private(folder):
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
+        return Path(copy)
+    return folder
+
+
 def _keeps() -> bool:
     """Choose where compiled loops are kept; False: nowhere, since others could write there."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return True
-    folder = _cache_folder()
-    numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
-    return _is_private(Path(folder))
+    folder = _writable(Path(_cache_folder()))
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    return _is_private(folder)
 
 
 _OPTIONS: Final[dict[str, Any]] = {"cache": _keeps(), "error_model": "numpy", "_nrt": False}

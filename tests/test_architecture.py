@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("schemas",),
+    ("schemas", "flows.reader"),
     (
         "flows",
         "flows.mistakes",
@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flows.pipeline",),
     ("flows.conversation", "flows.job", "flows.supervisor"),
     ("flows.alerting",),
-    ("flows.demo",),
+    ("flows.demo", "flows.dashboards"),
     ("flows.commands",),
     ("flows.app",),
 )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, Producer
 
 from flows.demo.simulator import Record
-from flows.demo.truth import Truth
 
 PAUSE_S = 0.02  # between looks at the clock while live: finer than any reader's poll
 SEND_DEADLINE_S = 30.0
@@ -26,15 +25,35 @@ class Start:
     speed: float = 1.0
 
 
+class Witness(Protocol):
+    """Who is told of every record, in the order in which they are sent."""
+
+    def record(self, record: Record) -> None:
+        """Take note of it."""
+
+
+class Nobody:
+    """A witness that keeps nothing, for a product that runs for ever."""
+
+    def record(self, record: Record) -> None:
+        """Forget it."""
+
+
 class Feed:
-    """A producer with its own thread; `truth` knows every record handed to Kafka, in that order.
+    """A producer with its own thread; `truth` is told of every record handed to Kafka, in that order.
 
     Times are counted on the monotonic clock from the start, so that a corrected wall clock neither floods
     nor starves the stream. `close()` raises RuntimeError when anything was not delivered.
     """
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, records: Iterator[Record], truth: Truth, start: Start
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        records: Iterator[Record],
+        truth: Witness,
+        start: Start,
+        kafka: Mapping[str, str] | None = None,  # further librdkafka options, such as those of TLS
     ) -> None:
         self._topic = topic
         self._records = records
@@ -53,6 +72,7 @@ class Feed:
                 "enable.idempotence": True,  # a retry must not send a record twice: the truth has it once
                 "linger.ms": 5,
                 "compression.type": "lz4",  # the embedded broker keeps 5 MiB per partition, as they were sent
+                **(kafka or {}),
             }
         )
 
@@ -60,6 +80,11 @@ class Feed:
         """Send everything up to the start at full speed, and return when it is all in Kafka."""
         self._send_until(self._start.wall_ms)
         self._flush()
+
+    def skip_history(self) -> None:
+        """Go on from the start as if everything before it had been sent."""
+        while self._next.arrival_ms <= self._start.wall_ms:
+            self._next = next(self._records)
 
     def start(self) -> None:
         """Go live."""

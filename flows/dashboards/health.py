@@ -1,0 +1,252 @@
+"""The dashboard of the pipeline: does it keep up, what does it refuse, do its outputs work, is its state saved.
+
+Every family that the process serves besides the product's numbers is here; one that no panel asks for gets a plain
+panel at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.metrics_core import Metric
+
+from flows.connectors.prometheus import PREFIX, health_families
+from flows.dashboards.page import Page, Row, freshness
+from flows.dashboards.panels import Bounds, Query, Sized, course, listing, now
+from flows.dashboards.queries import OF_PRODUCT, PROCESS, Numbers, age, health, of_product, rate, total
+from flows.health import Health
+
+UID = "tidegauge-pipeline"
+ELSEWHERE: Final = {"session_duration_seconds"}
+"""Families served beside those of health that tell of the product, on its own page."""
+
+
+def pipeline(numbers: Numbers) -> Page:
+    """The page."""
+    rows = [
+        freshness(),
+        Row("Verdict", [*_verdict()]),
+        Row("Does it keep up?", [*_pace()]),
+        Row("What becomes of records", [*_records()]),
+        Row("Redis and checkpoints", [*_outputs()]),
+        Row("The process", [*_process()]),
+    ]
+    asked = "\n".join(
+        query for row in rows for panel in row.panels if isinstance(panel, Sized) for query in queries_of(panel)
+    )
+    if rest := [*_others(asked, numbers.config.product)]:
+        rows.append(Row("More", rest))
+    return Page(
+        UID,
+        "Tidegauge: pipeline health",
+        "Whether the numbers can be believed: pace, refused records, publishing, checkpoints, and the process itself.",
+        rows,
+    )
+
+
+def queries_of(sized: Sized) -> list[str]:
+    """The expressions of a panel."""
+    return [str(getattr(target, "expr", "")) for target in sized.panel.build().targets or []]
+
+
+def _verdict() -> Iterator[Sized]:
+    yield now(
+        "Accounting difference",
+        "Records whose fate is unknown: consumed less accepted, rejected, duplicate and excluded. Anything but 0 is a "
+        "fault.",
+        "short",
+        f"max({of_product(health('accounting_difference'))})",
+        bounds=Bounds(1),
+    )
+    yield now(
+        "Caught up",
+        "1 once every partition has been read to its end since the start.",
+        "short",
+        f"min({of_product(health('caught_up'))})",
+        bounds=Bounds(1, low_is_bad=True),
+    )
+    yield now(
+        "Rejected",
+        "Share of the last 10,000 records that was rejected.",
+        "percentunit",
+        total("rejected_ratio"),
+        bounds=Bounds(0.05),
+    )
+    yield now(
+        "Redis answers",
+        "1 when Redis answered the last attempt to publish.",
+        "short",
+        f"min({of_product(health('redis_reachable'))})",
+        bounds=Bounds(1, low_is_bad=True),
+    )
+    yield now(
+        "Since the last publish",
+        "Seconds since Redis last took the numbers; half a second is usual.",
+        "s",
+        age("last_publish_timestamp_seconds"),
+        bounds=Bounds(10),
+    )
+    yield now(
+        "Since the last checkpoint",
+        "Seconds since a checkpoint was complete: what a restart would have to read again. Ten are usual.",
+        "s",
+        age("checkpoint_timestamp_seconds"),
+        bounds=Bounds(120),
+    )
+
+
+def _pace() -> Iterator[Sized]:
+    yield course(
+        "Records per second",
+        "Records read. With a backlog this is as fast as the machine can; without one it is the product's own pace.",
+        "short",
+        Query(rate("events_consumed_total"), "read"),
+        Query(rate("events_accepted_total"), "counted"),
+        width=8,
+    )
+    yield course(
+        "Records waiting, by partition",
+        "Records in Kafka that have not been read. One partition that grows alone points to its broker or to one key.",
+        "short",
+        Query(total("consumer_lag_messages", by="partition"), "partition {{partition}}"),
+        width=8,
+    )
+    yield course(
+        "Age of the numbers",
+        "How far the stream clock and the watermark lie behind the wall clock; they differ by the lateness.",
+        "s",
+        Query(age("stream_time_timestamp_seconds"), "stream clock"),
+        Query(age("watermark_timestamp_seconds"), "watermark"),
+        width=8,
+    )
+
+
+def _records() -> Iterator[Sized]:
+    fates = ("on_time", "late", "duplicate", "excluded", "clamped")
+    yield course(
+        "Accepted and set aside",
+        "Per second: on time, late (kept out of ordered numbers), copies, excluded by the config, clamped in time.",
+        "short",
+        *(Query(rate(f"events_{fate}_total"), fate.replace("_", " ")) for fate in fates),
+        width=8,
+    )
+    yield course(
+        "Rejected, by reason",
+        "Records per second that could not be used. The dead-letter topic has each of them with its reason.",
+        "short",
+        Query(rate("events_rejected_total", by="reason"), "{{reason}}"),
+        width=8,
+    )
+    shares = ("late", "duplicate")
+    yield course(
+        "Late and copied share",
+        "Of the records read. Lateness that is more than a trickle asks for a larger `lateness` in the config.",
+        "percentunit",
+        *(
+            Query(f"{rate(f'events_{fate}_total')} / ({rate('events_consumed_total')} > 0)", fate)
+            for fate in shares
+        ),
+        Query(
+            f"{rate('events_rejected_total')} / ({rate('events_consumed_total')} > 0)", "rejected"
+        ),
+        width=8,
+    )  # fmt: skip
+
+
+def _outputs() -> Iterator[Sized]:
+    bucket = rate("redis_publish_seconds_bucket", by="le")
+    count, spent = rate("redis_publish_seconds_count"), rate("redis_publish_seconds_sum")
+    yield course(
+        "Time to publish",
+        "How long one publish to Redis takes.",
+        "s",
+        Query(f"histogram_quantile(0.5, {bucket})", "median"),
+        Query(f"histogram_quantile(0.99, {bucket})", "99th percentile"),
+        Query(f"{spent} / ({count} > 0)", "mean"),
+        width=8,
+    )
+    yield course(
+        "Publishes and failures per second",
+        "Two a second are usual. During an outage of Redis nothing is lost: the newest numbers are written on return.",
+        "short",
+        Query(count, "published"),
+        Query(rate("redis_publish_failures_total"), "failed"),
+        width=8,
+    )
+    yield course(
+        "Checkpoint",
+        "Time that the last checkpoint took.",
+        "s",
+        Query(total("checkpoint_seconds"), "checkpoint"),
+        width=8,
+    )
+
+
+def _process() -> Iterator[Sized]:
+    yield course(
+        "CPU",
+        "Cores in use.",
+        "short",
+        Query(_process_rate("process_cpu_seconds_total"), "{{instance}}"),
+        width=8,
+    )
+    yield course(
+        "Memory",
+        "Resident memory: it grows with known users and is bounded by `limits.users_per_shard`.",
+        "bytes",
+        Query(_process_gauge("process_resident_memory_bytes"), "{{instance}}"),
+        width=8,
+    )
+    yield course(
+        "Open files",
+        "File descriptors in use and allowed.",
+        "short",
+        Query(_process_gauge("process_open_fds"), "in use {{instance}}"),
+        Query(_process_gauge("process_max_fds"), "allowed {{instance}}"),
+        log=True,
+        width=8,
+    )
+    yield now(
+        "Running for",
+        "Seconds since the process started; a saw-tooth is a crash loop.",
+        "s",
+        f"time() - min({of_product(f'process_start_time_seconds{{{PROCESS}}}')})",
+        width=8,
+        height=5,
+    )
+    yield listing(
+        "What runs",
+        "Version, Python, job and instance of each process of the product.",
+        "short",
+        f"{PREFIX}build_info{{{OF_PRODUCT}}}",
+        width=16,
+    )
+
+
+def _process_gauge(family: str) -> str:
+    return f"max by (instance) ({of_product(f'{family}{{{PROCESS}}}')})"
+
+
+def _process_rate(counter: str) -> str:
+    return f"sum by (instance) ({of_product(f'rate({counter}{{{PROCESS}}}[$__rate_interval])')})"
+
+
+def _others(asked: str, product: str) -> Iterator[Sized]:
+    """A plain panel for each family of health that is in none of the queries `asked`."""
+    for family in health_families(None, None, Health(redis_configured=True).read(), product):
+        name = family.name.removeprefix(PREFIX)
+        if family.name not in asked and name not in ELSEWHERE:
+            yield course(name.replace("_", " ").capitalize(), family.documentation, "short", _plain(family), width=8)
+
+
+def _plain(family: Metric) -> Query:
+    name = family.name.removeprefix(PREFIX)
+    match family.type:
+        case "counter":
+            return Query(rate(f"{name}_total"), "per second")
+        case "histogram":
+            return Query(f"{rate(f'{name}_sum')} / ({rate(f'{name}_count')} > 0)", "mean")
+        case "info":
+            return Query(total(f"{name}_info"), "")
+    return Query(total(name), name)

@@ -1,0 +1,41 @@
+"""Every panel of the committed dashboards, asked of a real Prometheus that has scraped a real run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploy.grafana.panels import (
+    asked,
+    dashboards,
+    demo,
+    empty_ones,
+    prometheus_on,
+    questions,
+    report,
+    until_all_answer,
+)
+from tests.services import free_port
+
+
+def need_prometheus() -> None:
+    """Skip without Prometheus; in CI that is a failure."""
+    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
+        message = "prometheus and promtool are not on PATH (Debian: apt-get install prometheus)"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+
+
+def test_every_panel_has_data_while_the_demo_runs(tmp_path: Path) -> None:
+    need_prometheus()
+    wanted = [question for dashboard in dashboards().values() for question in questions(dashboard, {})]
+    assert len(wanted) > 150
+    with demo(tmp_path) as address, prometheus_on(address, tmp_path, free_port()) as url:
+        answers = until_all_answer(url, wanted)
+        assert empty_ones(answers) == [], "\n".join(report(answers))
+        other = [question for found in dashboards().values() for question in questions(found, {"product": "other"})]
+        unknown = asked(url, [question for question in other if "$product" in question.expression])
+    # The queries are of this product alone: asked for another, the same Prometheus has nothing.
+    assert {question.expression: count for question, count in unknown if count} == {}

@@ -1,0 +1,261 @@
+"""What is on the dashboards: every number, also one that is added later, and what each page is for."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flows.catalogue
+from deploy.grafana.panels import filled, variables
+from flows.app import main
+from flows.catalogue import Catalogue, catalogue, families
+from flows.cells import Cell, Metric
+from flows.commands.dashboards import dashboards
+from flows.config import Config
+from flows.config_file import load
+from flows.connectors.prometheus import PREFIX, health_families
+from flows.dashboards.queries import Numbers
+from flows.health import Health
+from flows.metrics.minutes import MinuteBook
+from tests.services import ROOT
+from tests.test_docs import block_named, load_from
+
+SHOP_FILE = ROOT / "deploy" / "examples" / "shop.yaml"
+SHOP = load(SHOP_FILE, environment={}).config
+STORED = ROOT / "deploy" / "grafana" / "dashboards"
+
+Json = dict[str, Any]
+
+
+def made(config: Config) -> dict[str, Json]:
+    return {uid: json.loads(text) for uid, text in dashboards(config).items()}
+
+
+def rows_of(dashboard: Json) -> dict[str, list[Json]]:
+    """The panels of each row."""
+    found: dict[str, list[Json]] = {}
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            row = found.setdefault(panel["title"], [])
+        else:
+            row.append(panel)
+    return found
+
+
+def selected(dashboard: Json) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Each series that a panel asks for: the family and its matchers, for every choice of window and breakdown."""
+    choices = {variable["name"]: variable["query"].split(",") for variable in dashboard["templating"]["list"][2:-2]}
+    for window in choices["window"]:
+        for breakdown in choices.get("breakdown", [""]):
+            values = variables(dashboard, {"window": window, "breakdown": breakdown})
+            for panel in dashboard["panels"]:
+                for target in panel.get("targets", []):
+                    for family, matchers in re.findall(r"\b(tidegauge_\w+)\{([^}]*)\}", filled(target["expr"], values)):
+                        yield family, re.findall(r'(\w+)(!?=~?)"([^"]*)"', matchers)
+
+
+def fits(labels: dict[str, str], matchers: list[tuple[str, str, str]]) -> bool:
+    """Whether a series with `labels`, of some job and instance, is selected by `matchers`."""
+    there = {"job": "any", "instance": "any"} | labels
+    tests = {"=": lambda a, b: a == b, "!=": lambda a, b: a != b, "=~": lambda a, b: re.fullmatch(b, a) is not None}
+    return all(tests[sign](there.get(label, ""), value) for label, sign, value in matchers)
+
+
+# ------------------------------------------------------------------------------------------------ what is stored
+
+
+def test_the_stored_dashboards_are_those_of_the_catalogue() -> None:
+    stored = {file.stem: file.read_text("utf-8") for file in STORED.glob("*.json")}
+    assert stored == dashboards(SHOP), "deploy/grafana/dashboards is stale: make docs"
+
+
+def test_alerts_find_the_dashboards_under_these_names() -> None:
+    assert list(dashboards(SHOP)) == ["tidegauge-live", "tidegauge-tree", "tidegauge-pipeline"]
+
+
+def test_the_command_writes_them_and_says_which_are_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "made" / "here"
+    write = ["dashboards", "--config", str(SHOP_FILE), "--out", str(out)]
+    assert main(write) == 0
+    assert {file.name: file.read_text() for file in out.iterdir()} == {
+        file.name: file.read_text() for file in STORED.iterdir()
+    }
+    assert main([*write, "--check"]) == 0
+    (out / "tidegauge-tree.json").write_text("{}")
+    (out / "tidegauge-live.json").unlink()
+    capsys.readouterr()
+    assert main([*write, "--check"]) == 1
+    told = capsys.readouterr().out
+    assert "tidegauge-live.json" in told
+    assert "tidegauge-tree.json" in told
+    assert "tidegauge-pipeline.json" not in told
+    assert (out / "tidegauge-tree.json").read_text() == "{}"
+
+
+def test_without_a_folder_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dashboards", "--config", str(SHOP_FILE)]) == 0
+    assert json.loads(capsys.readouterr().out) == made(SHOP)
+
+
+def test_without_grafanas_types_the_command_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['grafana_foundation_sdk'] = None\n"
+        "from flows.app import main; sys.exit(main(['dashboards']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'tidegauge[dashboards]'" in done.stderr
+
+
+def test_check_without_a_folder_is_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dashboards", "--check"]) == 2
+    assert "--check goes with --out" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------ what is shown
+
+
+def test_every_number_of_the_catalogue_is_on_the_live_page() -> None:
+    asked = list(selected(made(SHOP)["tidegauge-live"]))
+    listed = catalogue(SHOP)
+    shown: dict[str, bool] = {}
+    for cell in [*listed.cells, *listed.derived]:
+        if cell.metric is not None and cell.metric.prometheus is not None and not shown.get(cell.metric.name):
+            family, labels = PREFIX + cell.metric.prometheus, {"product": "shop", **cell.labels}
+            shown[cell.metric.name] = any(
+                name == family and fits(labels, matchers) for name, matchers in asked
+            )  # fmt: skip
+    assert len(shown) > 50
+    assert [name for name, there in shown.items() if not there] == []
+
+
+def test_every_query_asks_for_series_that_are_served() -> None:
+    listed = catalogue(SHOP)
+    served: dict[str, list[dict[str, str]]] = {}
+    for cell in [*listed.cells, *listed.derived]:
+        if cell.metric is not None and cell.metric.prometheus is not None:
+            family = PREFIX + cell.metric.prometheus
+            served.setdefault(family, []).append({"product": "shop", **cell.labels})
+    for dashboard in made(SHOP).values():
+        for family, matchers in selected(dashboard):
+            if family in served:
+                assert any(fits(labels, matchers) for labels in served[family]), f"{family} {matchers}"
+
+
+def test_everything_that_tells_of_the_process_is_on_the_page_of_its_health() -> None:
+    asked = " ".join(family for family, _ in selected(made(SHOP)["tidegauge-pipeline"]))
+    served = {family.name for family in health_families(None, None, Health(redis_configured=True).read(), "shop")}
+    assert {family for family in served if family not in asked} == {"tidegauge_session_duration_seconds"}
+
+
+def test_the_metric_that_the_readme_adds_gets_its_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "tidegauge_views" not in json.dumps(made(SHOP))
+    family: Any = load_from(block_named("flows/metrics/views.py"), tmp_path).Views  # type: ignore[attr-defined]
+
+    def with_views(config: Config, book: MinuteBook) -> dict[str, object]:
+        return {**families(config, book), "views": family(config)}
+
+    monkeypatch.setattr(flows.catalogue, "families", with_views)
+    traffic = rows_of(made(SHOP)["tidegauge-live"])["Traffic"]
+    panels = {panel["title"]: panel for panel in traffic}
+    (target,) = panels["Views"]["targets"]
+    assert target["expr"] == (
+        'max(tidegauge_views{job=~"$job", instance=~"$instance", product="$product", window="$window"})'
+    )
+    assert panels["Views"]["description"] == "Pages and screens seen in the window."
+    assert "Views per user" in panels
+
+
+def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
+    tickets = Metric("tickets.open", "Tickets that nobody has closed.", "tickets", "Support", "tickets_open")
+    listed = catalogue(SHOP)
+    cells = [Cell(f"tickets.open.{grade}", tickets, {"grade": grade}) for grade in ("low", "high")]
+    from flows.dashboards.live import live
+    from flows.dashboards.page import written
+
+    numbers = Numbers(SHOP, Catalogue([*listed.cells, *cells], listed.derived))
+    (panel,) = rows_of(json.loads(written(live(numbers), numbers)))["Support"]
+    assert panel["title"] == "Tickets open"
+    assert panel["targets"][0]["legendFormat"] == "{{grade}}"
+    assert panel["targets"][0]["expr"].startswith("max by (grade) (tidegauge_tickets_open{")
+
+
+# ------------------------------------------------------------------------------------------------ what pages are for
+
+
+def test_the_live_page_has_what_a_product_team_looks_for() -> None:
+    rows = rows_of(made(SHOP)["tidegauge-live"])
+    assert list(rows) == [
+        "How old these numbers are", "Now", "Traffic", "Activity", "Sessions",
+        "Funnel: checkout", "Funnel: purchase", "Funnels", "Lifecycle", "Subscriptions",
+    ]  # fmt: skip
+    kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
+    assert kinds["Session durations"] == "heatmap"
+    assert (kinds["Steps"], kinds["Drop-off"]) == ("bargauge", "bargauge")
+    assert {panel["type"] for panel in rows["Now"]} == {"stat"}
+
+
+def test_numbers_of_now_are_compared_with_last_week() -> None:
+    for panel in rows_of(made(SHOP)["tidegauge-live"])["Now"]:
+        now, change = (target["expr"] for target in panel["targets"])
+        assert change == f"{now} / ({now[:-1]} offset 1w) != 0) - 1"
+        assert panel["fieldConfig"]["overrides"][0]["matcher"] == {"id": "byFrameRefID", "options": "B"}
+
+
+def test_the_bars_of_a_funnel_stand_in_the_order_of_its_steps() -> None:
+    (steps,) = (
+        panel for panel in rows_of(made(SHOP)["tidegauge-live"])["Funnel: checkout"] if panel["title"] == "Steps"
+    )
+    named = ["1 product viewed", "2 product added", "3 checkout started", "4 order completed"]
+    assert [target["legendFormat"] for target in steps["targets"]] == named
+    assert [target["refId"] for target in steps["targets"]] == ["A", "B", "C", "D"]
+    assert {target["instant"] for target in steps["targets"]} == {True}
+
+
+def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
+    rows = rows_of(made(SHOP)["tidegauge-tree"])
+    first, second = rows["Level 1: what drives it"], rows["Level 2: what moves the driver above"]
+    below = {
+        driver["title"]: [
+            panel["title"] for panel in second if panel["gridPos"]["x"] == driver["gridPos"]["x"]
+        ]
+        for driver in first
+    }  # fmt: skip
+    assert "Focus: MRR" in rows
+    assert below == {
+        "Customers": ["New customers", "Customers lost", "Cancellations requested"],
+        "MRR per customer": ["Expansion", "Contraction", "MRR churn"],
+        "Users alive": ["New users", "Users back", "Users churned"],
+        "Conversion: checkout": [
+            "Lost before product added", "Lost before checkout started", "Lost before order completed",
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "focus"),
+    [
+        (SHOP, "Focus: MRR"),
+        (SHOP.model_copy(update={"subscriptions": None}), "Focus: Conversions: checkout"),
+        (Config(), "Focus: Active users"),
+    ],
+)
+def test_the_focus_is_money_else_conversions_else_users(config: Config, focus: str) -> None:
+    assert list(rows_of(made(config)["tidegauge-tree"]))[1] == focus
+
+
+def test_a_question_that_leaves_a_label_open_is_refused() -> None:
+    numbers = Numbers(SHOP)
+    with pytest.raises(ValueError, match="which funnel of"):
+        numbers.ask("funnel.<name>.conversion_live")
+    with pytest.raises(ValueError, match="are not in one family"):
+        numbers.ask("active_users", "sessions.open")
+    with pytest.raises(KeyError):
+        numbers.ask("nonsense")

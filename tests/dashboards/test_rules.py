@@ -1,0 +1,202 @@
+"""What holds for every dashboard of every config: Grafana's model, the rules of its linter, no overlaps."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import units
+
+from deploy.grafana.panels import filled, questions, variables
+from flows.commands.dashboards import dashboards
+from flows.config import Config
+from flows.config_file import load
+from tests.services import ROOT
+from tests.test_docs import promtool
+
+EXAMPLES = sorted((ROOT / "deploy" / "examples").glob("*.yaml"))
+CONFIGS = {
+    **{file.stem: load(file, environment={}).config for file in EXAMPLES},
+    "defaults": Config(),
+    "without_ratios": load(ROOT / "deploy" / "examples" / "shop.yaml", environment={}).config.model_copy(
+        update={"ratio_windows": ()}
+    ),
+    "two_breakdowns": Config.model_validate(
+        {
+            "funnels": {"f": {"window": "2h", "steps": ["A", ["B", "C"]]}},
+            "breakdowns": {
+                "platform": {"field": "context.p", "values": ["ios"], "of": ["events", "active_users", "funnels"]},
+                "country": {"field": "context.c", "values": ["de", "fr"], "of": ["sessions"]},
+            },
+        }
+    ),
+}
+MADE = [
+    pytest.param(json.loads(text), id=f"{name}:{uid}")
+    for name, config in CONFIGS.items()
+    for uid, text in dashboards(config).items()
+]
+SCHEMA = json.loads((Path(__file__).parent / "classic.schema.json").read_text())
+SELECTOR = re.compile(r"\b((?:tidegauge|process)_\w+)(\{[^}]*\})?")
+every_dashboard = pytest.mark.parametrize("dashboard", MADE)
+
+Json = dict[str, Any]
+
+
+def panels(dashboard: Json) -> list[Json]:
+    """The panels that ask something."""
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def expressions(dashboard: Json) -> list[str]:
+    """Every query of every panel."""
+    return [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
+
+
+@every_dashboard
+def test_it_is_of_the_classic_model(dashboard: Json) -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(dashboard)
+
+
+@every_dashboard
+def test_grafanas_own_types_read_and_write_it_unchanged(dashboard: Json) -> None:
+    register_default_plugins()
+    written = json.loads(json.dumps(model.Dashboard.from_json(dashboard), cls=JSONEncoder))
+    for panel in panels(written):
+        if panel["fieldConfig"]["defaults"].get("custom") == {}:
+            del panel["fieldConfig"]["defaults"]["custom"]  # it reads nothing, and writes it as an empty object
+    assert written == dashboard
+
+
+@every_dashboard
+def test_it_asks_the_data_source_that_the_reader_chooses(dashboard: Json) -> None:
+    source = dashboard["templating"]["list"][0]
+    assert (source["name"], source["type"], source["query"]) == ("datasource", "datasource", "prometheus")
+    asking = [*panels(dashboard), *dashboard["annotations"]["list"]]
+    asking += [target for panel in panels(dashboard) for target in panel["targets"]]
+    asking += [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    assert {asked["datasource"]["uid"] for asked in asking} == {"${datasource}"}
+
+
+@every_dashboard
+def test_job_and_instance_can_be_chosen_and_all_of_them_are_at_first(dashboard: Json) -> None:
+    chosen = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    for name in ("job", "instance"):
+        variable = chosen[name]
+        assert (variable["type"], variable["label"]) == ("query", name.capitalize())
+        assert (variable["multi"], variable["includeAll"], variable["allValue"]) == (True, True, ".+")
+
+
+@every_dashboard
+def test_asked_variables_are_asked_anew_when_the_time_changes(dashboard: Json) -> None:
+    asked = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    assert {variable["refresh"] for variable in asked} == {2}
+
+
+@every_dashboard
+def test_panels_say_what_they_show_in_which_unit(dashboard: Json) -> None:
+    known = {value for name, value in vars(units).items() if not name.startswith("_") and isinstance(value, str)}
+    for panel in panels(dashboard):
+        assert panel["title"]
+        assert panel["description"].endswith((".", "?"))
+        unit = panel["fieldConfig"]["defaults"]["unit"]
+        assert unit in known or re.fullmatch(r"suffix: [A-Z]{3}", unit), unit
+
+
+@every_dashboard
+def test_titles_are_told_apart_within_their_row(dashboard: Json) -> None:
+    row, seen = "", set()
+    for panel in dashboard["panels"]:
+        row = panel["title"] if panel["type"] == "row" else row
+        assert (row, panel["type"] == "row", panel["title"]) not in seen
+        seen.add((row, panel["type"] == "row", panel["title"]))
+
+
+@every_dashboard
+def test_every_selector_names_job_and_instance(dashboard: Json) -> None:
+    for expression in expressions(dashboard):
+        for name, matchers in SELECTOR.findall(expression):
+            assert 'job=~"$job"' in matchers, f"{name} in {expression}"
+            assert 'instance=~"$instance"' in matchers, f"{name} in {expression}"
+
+
+@every_dashboard
+def test_counters_are_seen_as_rates_over_grafanas_interval(dashboard: Json) -> None:
+    for expression in expressions(dashboard):
+        counters = re.findall(r"(?<!rate\()\b\w+_(?:total|bucket|count|sum)\{", expression)
+        assert counters == [], expression
+        assert set(re.findall(r"\[([^\]]+)\]", expression)) <= {"$__rate_interval"}
+
+
+@every_dashboard
+def test_prometheus_understands_every_query(dashboard: Json, tmp_path: Path) -> None:
+    rules = [
+        {"record": f"query:{number}", "expr": question.filled}
+        for number, question in enumerate(questions(dashboard, {}))
+    ]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", str(file))
+
+
+@every_dashboard
+def test_legends_name_labels_that_the_query_keeps(dashboard: Json) -> None:
+    values = variables(dashboard, {})
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            kept = re.findall(r"by \(([^)]*)\)", filled(target["expr"], values))
+            named = re.findall(r"\{\{(\w+)\}\}", filled(target["legendFormat"], values))
+            assert set(named) <= set(kept[-1].split(", ") if kept else [])
+
+
+@every_dashboard
+def test_it_is_changed_in_code_and_not_by_hand(dashboard: Json) -> None:
+    assert dashboard["editable"] is False
+
+
+@every_dashboard
+def test_it_says_how_old_its_numbers_are_at_its_head_and_on_every_graph(dashboard: Json) -> None:
+    assert [panel["title"] for panel in panels(dashboard)[:2]] == ["Data as of", "Ordered numbers as of"]
+    assert [note["name"] for note in dashboard["annotations"]["list"]] == ["Numbers of an earlier time"]
+
+
+@every_dashboard
+def test_numbers_identify_panels(dashboard: Json) -> None:
+    numbers = [panel["id"] for panel in dashboard["panels"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@every_dashboard
+def test_no_panel_covers_another_or_leaves_the_page(dashboard: Json) -> None:
+    def fields(panel: Json) -> set[tuple[int, int]]:
+        at = panel["gridPos"]
+        return {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+
+    places = [(panel["title"], fields(panel)) for panel in dashboard["panels"]]
+    assert [title for title, place in places if any(x >= 24 for x, _ in place)] == []
+    assert [(one[0], other[0]) for one, other in combinations(places, 2) if one[1] & other[1]] == []
+
+
+@every_dashboard
+def test_rows_follow_each_other_without_empty_lines(dashboard: Json) -> None:
+    lines: dict[int, int] = {}
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        lines[at["y"]] = max(lines.get(at["y"], 0), at["y"] + at["h"])
+    assert all(end == start for (_, end), (start, _) in pairwise(sorted(lines.items())))
+
+
+@every_dashboard
+def test_every_row_has_panels(dashboard: Json) -> None:
+    kinds = [panel["type"] for panel in dashboard["panels"]]
+    assert ("row", "row") not in set(pairwise(kinds))
+    assert kinds[-1] != "row"
