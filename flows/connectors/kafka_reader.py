@@ -123,6 +123,7 @@ class Reader:
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
+        self._doubt = False  # about where partitions end
         self._full = False  # records were left behind since then
         self._trouble: int | None = None
         self._to_commit: dict[int, int] = {}
@@ -270,13 +271,19 @@ class Reader:
             return None
         return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
 
-    def look_again(self) -> None:
-        """After a stall: partitions that were read to their ends lag until Kafka has said where these are now."""
-        parts = [part for part in self._parts.values() if part.at_end and not part.done]
+    def doubt_ends(self, doubt: bool) -> None:
+        """After a stall: while in `doubt` every partition lags, for more may wait in Kafka than is known of.
+
+        An answer from before the stall may still come, and knows nothing of it; so all are asked for anew.
+        """
+        if doubt == self._doubt:
+            return
+        self._doubt = doubt
+        parts = [part for part in self._parts.values() if not part.done]
+        if doubt and (ended := [part for part in parts if part.at_end]):
+            self._assign(ended)
         for part in parts:
-            part.at_end = False
-        if parts:
-            self._assign(parts)  # an end that is known already is not told again
+            part.at_end = not doubt and 0 <= self._known_high(part) <= part.fetched
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most
@@ -331,8 +338,8 @@ class Reader:
                 part.unheard += (news,)
             elif news.offset >= part.fetched:  # else records have come since
                 part.fetched = news.offset
-                part.at_end = True
-        if len(batch) and not part.at_end:
+                part.at_end = not self._doubt
+        if len(batch) and not part.at_end and not self._doubt:
             part.at_end = 0 <= self._known_high(part) <= part.fetched
         if part.end is not None and part.fetched >= part.end:
             part.fetched = part.end

@@ -107,7 +107,6 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._cluster = Cluster() if peers is None else peers.cluster
         self._epochs = EpochPhase(epoch_ms, monotonic=monotonic)
         self._ticking = False  # in this round
-        self._stalled = False  # a moment ago
         self._hands_on = True  # in this round
         self._next_hand_on_ms = 0
         self._recheck_ms = recheck_ms
@@ -254,9 +253,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                 self._observer.assign((self._settings.topic, number) for number in sorted(self._living - {TICKS}))
         if self._peers is not None and not self._until_end:
             # Other processes have read on meanwhile, which must not make late what this one has still to read.
-            stalled, self._stalled = self._stalled, self._ticker.stalled
-            if self._stalled and not stalled:
-                reader.look_again()
+            reader.doubt_ends(self._ticker.stalled)
         if self._snapped:
             snapped, self._snapped = self._snapped, {}
             reader.commit(snapped)
