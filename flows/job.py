@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,11 +20,12 @@ from bytewax.run import cli_main
 
 from flows.catalogue import catalogue
 from flows.cells import Snapshot
-from flows.checkpoint_folder import CheckpointFolder
+from flows.checkpoint_folder import CheckpointFolder, FolderError
 from flows.cluster import Cluster, ClusterError, Peers
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
 from flows.connectors.dead_letters import DeadLetterSink
+from flows.connectors.kafka_client import check_access
 from flows.connectors.kafka_source import KafkaSource
 from flows.connectors.prometheus import Exporter
 from flows.connectors.redis_sink import FencedOut, RedisPublisher
@@ -43,6 +46,9 @@ EPOCH_MS = 10_000
 
 GC_ALLOCATIONS = 100_000
 """New objects between two looks for cycles: ten full polls."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of the state files, which are written from within the flow."""
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +97,9 @@ class Pacemaker:
 class Outputs:
     """Where snapshots go: Redis and Prometheus, each only where it is configured, and only from process 0."""
 
-    def __init__(self, config: Config, settings: Settings, health: Health, resumed: bool, publishes: bool) -> None:
+    def __init__(
+        self, config: Config, settings: Settings, health: Health, resumed: bool, publishes: bool, after_token: int
+    ) -> None:
         self._health = health
         self._starts_counting = resumed  # counters of this process begin at the first snapshot, not at zero
         self._exporter: Exporter | None = None
@@ -100,15 +108,27 @@ class Outputs:
             self._exporter = Exporter(settings.metrics_address, catalogue(config), health, product=config.product)
         if settings.redis_url and publishes:
             self._redis = RedisPublisher(
-                settings.redis_url, config.product, health, minute_history_ms=config.minute_history
+                settings.redis_url,
+                config.product,
+                health,
+                minute_history_ms=config.minute_history,
+                after_token=after_token,
             )
 
-    def start(self) -> None:
-        """Open the endpoint and take the fence."""
+    def open(self) -> None:
+        """Answer at the endpoint, before there is anything to tell."""
         if self._exporter is not None:
             self._exporter.start()
-        if self._redis is not None:
-            self._redis.start()
+
+    def take_over(self) -> int:
+        """Take the fence: from now on an older run of the product writes nothing, and ends.
+
+        Returns the fencing token, 0 without Redis.
+        """
+        if self._redis is None:
+            return 0
+        self._redis.start()
+        return self._redis.token
 
     def publish(self, snapshot: Snapshot) -> None:
         """Hand `snapshot` to both; never waits."""
@@ -183,14 +203,29 @@ class Job:
             folder = None
             if self._settings.state is not None and first:
                 folder = stack.enter_context(CheckpointFolder(self._settings.state, self._config))
-            outputs = Outputs(self._config, self._settings, health, folder is not None and folder.resumed, first)
-            warm_up(self._config)
-            # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
-            # form a cycle, so that collecting garbage often would only walk through them.
-            gc.freeze()
-            gc.set_threshold(GC_ALLOCATIONS)
-            outputs.start()
+            outputs = Outputs(
+                self._config,
+                self._settings,
+                health,
+                folder is not None and folder.resumed,
+                first,
+                0 if folder is None else folder.last_token(),
+            )
+            outputs.open()
             try:
+                # Whoever cannot read, or keep what it rejects, takes nothing over from a run that can; nor does
+                # one that is still compiling.
+                check_access(self._settings, stopping=lambda: self._stopping)
+                if not self._stopping:
+                    DeadLetterSink(self._settings).start()
+                warm_up(self._config)
+                # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
+                # form a cycle, so that collecting garbage often would only walk through them.
+                gc.freeze()
+                gc.set_threshold(GC_ALLOCATIONS)
+                token = 0 if self._stopping else outputs.take_over()
+                if folder is not None and token:
+                    folder.remember_token(token)
                 while not self._stopping:
                     self.outcome = self._flow(outputs, health, folder)
                     outputs.check()
@@ -210,9 +245,7 @@ class Job:
         if not cluster.alone:
             peers = Peers(cluster, definitions_of(self._config, self._settings), self._settings.tick_ms)
         pacemaker = Pacemaker(health, peers)
-        letters = DeadLetterSink(self._settings)
-        letters.start()
-        dead_letters = Remembering(letters)
+        dead_letters = Remembering(DeadLetterSink(self._settings))
         source = KafkaSource(
             self._settings,
             product=self._config.product,
@@ -303,7 +336,20 @@ def run_flow(flow: Dataflow, epoch_ms: int, recovery: RecoveryConfig | None = No
         cause: BaseException = error
         while isinstance(cause, BytewaxRuntimeError) and cause.__cause__ is not None:
             cause = cause.__cause__
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            raise _unwritten(str(cause.strerror)) from None
         raise cause from None
+    except RuntimeError as error:
+        if failure := re.search(r'SqliteFailure\(.*Some\("(.*)"\)', str(error)):
+            raise _unwritten(failure[1]) from None
+        raise
+
+
+def _unwritten(reason: str) -> FolderError:
+    return FolderError(
+        f"the checkpoint cannot be written: {reason}; the one before is whole, and with that mended the next run goes "
+        "on from it"
+    )
 
 
 @contextmanager

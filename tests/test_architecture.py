@@ -15,9 +15,19 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("schemas",),
-    ("flows", "flows.mistakes", "flows.notation", "flows.columns", "flows.records", "flows.cells", "flows.formulas"),
+    (
+        "flows",
+        "flows.mistakes",
+        "flows.notation",
+        "flows.log_lines",
+        "flows.columns",
+        "flows.records",
+        "flows.cells",
+        "flows.formulas",
+    ),
     ("flows.config", "flows.config_rules", "flows.fingerprint"),
     ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
+    ("flows.alert_settings",),
     ("flows.config_file",),
     ("flows.state", "flows.hashing", "flows.intake", "flows.clock", "flows.dedup", "flows.users", "flows.checkpoint"),
     ("flows.metrics",),
@@ -34,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flows.health", "flows.state_files", "flows.checkpoint_folder", "flows.cluster", "flows.connectors"),
     ("flows.pipeline",),
     ("flows.conversation", "flows.job", "flows.supervisor"),
+    ("flows.alerting",),
     ("flows.demo",),
     ("flows.commands",),
     ("flows.app",),

@@ -15,7 +15,8 @@ from flows.cluster import MAX_PROCESSES, Cluster, ClusterError
 from flows.commands.arguments import add_connection_arguments, connection_options, positive, time_ms
 from flows.config_file import load
 from flows.connectors.dead_letters import DeadLetterError
-from flows.connectors.redis_sink import FencedOut, RedisRefused
+from flows.connectors.redis_client import RedisRefused
+from flows.connectors.redis_sink import FencedOut
 from flows.connectors.source import SourceError
 from flows.cost import check_size
 from flows.health import installed_version

@@ -212,8 +212,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         try:
             if self.outcome == "running":
                 if leads:
-                    self._lead()
-                items = self._hand_on(number, leads)
+                    items = self._lead()
+                items += self._hand_on(number, leads)
         except SourceError as failure:
             self._fail(failure)
         if self.outcome == "running":
@@ -241,26 +241,26 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
 
     # How a round goes
 
-    def _lead(self) -> None:
+    def _lead(self) -> list[Item]:
+        """What is done once a round; returns the news of partitions whose end is not known any more."""
         reader = self._reader
         assert reader is not None  # list_parts() comes before build_part()
-        self._ticker.beat()
+        stalled = self._ticker.beat()
         if self._new:
             start = "earliest" if self._resumed else self._settings.start
             reader.add(self._new, start=start, to_end=self._until_end)
             self._new = {}  # only now: until then snapshot() must give back what the part was built with
             if self._observer is not None:
                 self._observer.assign((self._settings.topic, number) for number in sorted(self._living - {TICKS}))
-        if self._peers is not None and not self._until_end:
-            # Other processes have read on meanwhile, which must not make late what this one has still to read.
-            reader.doubt_ends(self._ticker.stalled)
         if self._snapped:
             snapped, self._snapped = self._snapped, {}
             reader.commit(snapped)
         if not self._until_end:
             self._look_for_new_partitions(reader)
-        if self.outcome == "running" and self._living != {TICKS}:
-            reader.poll()
+        if self.outcome != "running" or self._living == {TICKS}:
+            return []
+        reader.poll()
+        return [*reader.doubt(self._ticker.stamp(), everything=stalled)]
 
     def _hand_on(self, number: int, leads: bool) -> list[Item]:
         reader = self._reader

@@ -52,17 +52,14 @@ class Ticker:
         """This process' monotonic clock."""
         return int(self._monotonic() * 1000)
 
-    def beat(self) -> None:
-        """Call once a round, before polling: notices stalls."""
+    def beat(self) -> bool:
+        """Call once a round, before polling; True after a stall, when what is known of partitions' ends is too old."""
         now_ms = self.now_ms()
-        if now_ms - self._beat_ms > STALL_MS:
+        stalled = now_ms - self._beat_ms > STALL_MS
+        if stalled:
             self._held_until_ms = now_ms + GRACE_MS
         self._beat_ms = now_ms
-
-    @property
-    def stalled(self) -> bool:
-        """Whether the process has stood still a moment ago."""
-        return self.now_ms() < self._held_until_ms
+        return stalled
 
     def stamp(self) -> int | None:
         """The clock as it is handed on: None where time moves with the events only, and for a moment after a stall."""
@@ -90,7 +87,8 @@ class Ticker:
         return self._tick()
 
     def final(self, as_of_ms: int | None = None) -> Tick:
-        """The last tick; `as_of_ms` as in `Tick`."""
+        """The last tick; `as_of_ms` as in `Tick`. The end may be the first thing that is done after a stall."""
+        self.beat()
         return self._tick(as_of_ms, final=True)
 
     def _tick(self, as_of_ms: int | None = None, *, final: bool = False) -> Tick:
