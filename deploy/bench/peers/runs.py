@@ -1,0 +1,211 @@
+"""Runs of peers on a core of their own: to the end of a topic, at a steady load, and killed in the middle of one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from deploy.bench import processes, stream
+from deploy.bench.freshness import Batch, batches, percentile
+from deploy.bench.laboratory import RETENTION
+from deploy.bench.peers import task
+from deploy.bench.peers.peer import Mode, Peer, Servers
+from deploy.bench.processes import Cost, RunFailed
+from deploy.bench.stream import Stream
+from tests.services import ROOT, KafkaServer, install_kafka, running_kafka, running_redis, tied, wait_until
+
+LOOK_SECONDS = 0.01
+QUIET_SECONDS = 3.0  # after the end of a load, in which the last numbers are still looked for
+KILLED_AT = 0.6  # of the load
+RUN_SECONDS = 420.0
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old numbers were when they could be read, at a steady load."""
+
+    rate: float
+    ages_ms: tuple[float, ...]
+
+    @property
+    def p50_ms(self) -> float:
+        return percentile(list(self.ages_ms), 0.5)
+
+    @property
+    def p99_ms(self) -> float:
+        return percentile(list(self.ages_ms), 0.99)
+
+
+class Bench:
+    """Kafka and Redis on one core, whatever is measured on another."""
+
+    def __init__(self, kafka: KafkaServer, redis_url: str, folder: Path, server_core: int, core: int) -> None:
+        self.kafka = kafka
+        self.servers = Servers(kafka.bootstrap_servers, redis_url)
+        self.folder = folder
+        self.log = folder / "log"
+        self._server_core = server_core
+        self._core = core
+        self._redis: Any = redis.Redis.from_url(redis_url)
+
+    def topic(self, of: Stream, events: int) -> str:
+        """A new topic with the first `events` of a stream."""
+        name = self.kafka.create_topic(of.partitions, RETENTION)
+        stream.send(self.servers.bootstrap_servers, name, of, 0, events)
+        return name
+
+    def grow(self, topic: str, of: Stream, begin: int, end: int) -> None:
+        """Append more of the stream."""
+        stream.send(self.servers.bootstrap_servers, topic, of, begin, end)
+
+    def start(self, peer: Peer, topic: str, state: Path, mode: Mode) -> subprocess.Popen[bytes]:
+        """A peer's process, alone on its core."""
+        return self._started(
+            peer.command(self.servers, topic, state, mode), self._core, peer.environment(self.servers, topic, state)
+        )
+
+    def _started(self, command: Sequence[str], core: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        threads = {name: "1" for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        with processes.on_core(core), self.log.open("ab") as log:
+            return subprocess.Popen(
+                tied(command),
+                cwd=ROOT,
+                env=os.environ | threads | dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def to_end(self, peer: Peer, topic: str, state: Path | None = None) -> tuple[Cost, Mapping[str, str]]:
+        """The topic from its beginning to its end: what that took and what was published.
+
+        RunFailed when the peer does not end well.
+        """
+        with self.state() as fresh:
+            if state is None:
+                self._redis.flushall()
+            process = self.start(peer, topic, state or fresh, "end")
+            try:
+                cost = processes.cost_of(process, self.log, RUN_SECONDS)
+            finally:
+                processes.end(process)
+            return cost, peer.read(self.servers, topic)
+
+    def steady(self, peer: Peer, of: Stream, rate: float, seconds: float) -> Freshness:
+        """The ages of numbers at a steady load, in the second half of `seconds`; in the first a peer warms up.
+
+        A batch counts as read at the first look at the sink in which the events counted reach all that was due by
+        then. Its age is that moment minus its due time; infinite when it was never seen.
+        """
+        topic = self.kafka.create_topic(of.partitions, RETENTION)
+        self._redis.flushall()
+        looks: list[tuple[float, int]] = []
+        with self.state() as state, self._load(topic, of, rate, seconds + peer.lateness_s) as log:
+            run = self.start(peer, topic, state, "on")
+            try:
+                quiet_since = None
+                while quiet_since is None or time.monotonic() - quiet_since < QUIET_SECONDS:
+                    if run.poll() is not None:
+                        raise RunFailed(f"it ended with code {run.returncode}:\n{self.last_words()}")
+                    count = task.counted(peer.read(self.servers, topic))
+                    if not looks or count > looks[-1][1]:
+                        looks.append((time.time() * 1000, count))
+                    if quiet_since is None and _has_ended(log):
+                        quiet_since = time.monotonic()
+                    time.sleep(LOOK_SECONDS)
+            finally:
+                processes.end(run)
+            due = batches(log)
+        middle_ms, end_ms = (due[0].due_ms + 1000 * part * seconds for part in (0.5, 1.0))
+        return Freshness(rate, tuple(ages_ms([b for b in due if middle_ms <= b.due_ms <= end_ms], looks)))
+
+    def killed(self, peer: Peer, of: Stream, rate: float, seconds: float) -> tuple[str, Mapping[str, str]]:
+        """Killed with SIGKILL in the middle of a steady load, and started
+        again on the state it had: the topic's name, and what was published in the end.
+        """
+        topic = self.kafka.create_topic(of.partitions, RETENTION)
+        self._redis.flushall()
+        with self.state() as state, self._load(topic, of, rate, seconds) as log:
+            run = self.start(peer, topic, state, "on")
+            try:
+                began = time.monotonic()
+                while time.monotonic() - began < KILLED_AT * seconds:
+                    if run.poll() is not None:
+                        raise RunFailed(f"it ended with code {run.returncode}:\n{self.last_words()}")
+                    time.sleep(LOOK_SECONDS)
+                run.send_signal(signal.SIGKILL)
+                run.wait()
+                wait_until(lambda: _has_ended(log), "the end of the load", RUN_SECONDS)
+            finally:
+                processes.end(run)
+            _, fields = self.to_end(peer, topic, state)
+        return topic, fields
+
+    @contextmanager
+    def _load(self, topic: str, of: Stream, rate: float, seconds: float) -> Iterator[Path]:
+        """A steady load of a topic for as long as the block lasts; its log, which holds the first batch."""
+        log = self.folder / f"steady-{uuid.uuid4().hex}"
+        arguments = [self.servers.bootstrap_servers, topic, of.partitions, of.users, rate, seconds, log]
+        run = processes.start("deploy.bench.peers.steady", list(map(str, arguments)), self._server_core, self.log)
+        try:
+            wait_until(lambda: log.exists() and bool(batches(log)), "the first batch", RUN_SECONDS)
+            yield log
+        finally:
+            processes.end(run)
+
+    def last_words(self) -> str:
+        """The end of what the peers have said."""
+        return self.log.read_text(errors="replace")[-1500:]
+
+    @contextmanager
+    def state(self) -> Iterator[Path]:
+        """A folder for a peer's state for as long as the block lasts."""
+        folder = self.folder / f"state-{uuid.uuid4().hex}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def ages_ms(due: Sequence[Batch], looks: Sequence[tuple[float, int]]) -> list[float]:
+    """The age of each batch when the count first reached it; infinite for one that was never seen."""
+    ages = []
+    position = 0
+    for batch in due:
+        while position < len(looks) and looks[position][1] < sum(batch.sent):
+            position += 1
+        ages.append(looks[position][0] - batch.due_ms if position < len(looks) else float("inf"))
+    return ages
+
+
+def _has_ended(log: Path) -> bool:
+    with log.open("rb") as lines:
+        lines.seek(0, os.SEEK_END)
+        lines.seek(max(0, lines.tell() - 4))
+        return lines.read() == b"end\n"
+
+
+@contextmanager
+def running(server_core: int, core: int) -> Iterator[Bench]:
+    """Servers for as long as the block lasts; ServerUnavailable when they cannot be had."""
+    install_kafka()
+    with (
+        tempfile.TemporaryDirectory(prefix="tidegauge-peers-") as folder,
+        processes.on_core(server_core),
+        running_kafka() as kafka,
+        running_redis() as server,
+    ):
+        yield Bench(kafka, server.url, Path(folder), server_core, core)
