@@ -15,11 +15,12 @@ import redis
 from deploy.bench.peers import environments
 from deploy.bench.peers.peer import Mode, Peer, Servers
 from deploy.bench.peers.results import everything_in
-from deploy.bench.peers.task import ACTIVE, CELLS, FUNNEL, SESSIONS, TRAFFIC, config
+from deploy.bench.peers.task import ACTIVE, CELLS, PANES, SESSIONS, TRAFFIC, WINDOWS_MS, config
 from tests.job.running import write_config
 
 PROGRAMS: Final = Path(__file__).resolve().parent / "programs"
 HASH: Final = "peers"
+MINUTE_MS: Final = 60_000
 
 
 def from_redis(servers: Servers, _topic: str, key: str = HASH) -> Mapping[str, str]:
@@ -27,6 +28,36 @@ def from_redis(servers: Servers, _topic: str, key: str = HASH) -> Mapping[str, s
     with redis.Redis.from_url(servers.redis_url, decode_responses=True) as client:
         fields: dict[str, str] = client.hgetall(key)  # type: ignore[assignment]
     return fields
+
+
+def hours_of_minutes(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Adds, to the numbers of minutes (`<cell>.1m@<end>`), the hours that they make up, up to the last minute."""
+    minutes: dict[str, dict[int, int]] = {}
+    for name, value in fields.items():
+        cell, _, end = name.partition("@")
+        if cell.endswith(".1m"):
+            minutes.setdefault(cell.removesuffix(".1m"), {})[int(end) // MINUTE_MS] = int(value)
+    hours = {}
+    for cell, numbers in minutes.items():
+        for last in range(min(numbers), max(numbers) + 1):
+            hours[f"{cell}.1h@{last * MINUTE_MS}"] = str(sum(numbers.get(last - back, 0) for back in range(60)))
+    return {name: value for name, value in fields.items() if ".1m@" not in name} | hours
+
+
+def windows_of_panes(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """From the numbers of panes by partition (`<cell>@<end>/<partition>`) the trailing windows that end with each."""
+    panes: dict[str, dict[int, int]] = {}
+    for name, value in fields.items():
+        cell, _, place = name.partition("@")
+        end = int(place.partition("/")[0])
+        of_cell = panes.setdefault(cell, {})
+        of_cell[end] = of_cell.get(end, 0) + int(value)
+    windows = {}
+    for cell, numbers in panes.items():
+        pane = WINDOWS_MS[cell.rpartition(".")[2]] // PANES
+        for end in range(min(numbers), max(numbers) + 1, pane):
+            windows[f"{cell}@{end}"] = str(sum(numbers.get(end - back * pane, 0) for back in range(PANES)))
+    return windows
 
 
 def program(
@@ -140,4 +171,46 @@ FLINK: Final = Peer(
     lateness_s=16.0,
 )
 
-PEERS: Final = (TIDEGAUGE, HANDWRITTEN, FLINK)
+BYTEWAX: Final = Peer(
+    "bytewax",
+    "Bytewax's windows",
+    (*TRAFFIC, *ACTIVE, *SESSIONS),
+    program(lambda: environments.python("bytewax"), "bytewax_windows.py"),
+    in_python("bytewax", "bytewax", "confluent-kafka"),
+    lambda servers, topic: hours_of_minutes(from_redis(servers, topic)),
+    (100_000, 300_000),
+    lateness_s=16.0,
+)
+
+QUIX: Final = Peer(
+    "quix",
+    "Quix Streams",
+    TRAFFIC,
+    program(lambda: environments.python("quix"), "quix.py"),
+    in_python("quix", "quixstreams", "confluent-kafka"),
+    lambda servers, topic: windows_of_panes(from_redis(servers, topic)),
+    (50_000, 150_000),
+)
+
+PATHWAY: Final = Peer(
+    "pathway",
+    "Pathway",
+    (*TRAFFIC, *ACTIVE, *SESSIONS),
+    program(lambda: environments.python("pathway"), "pathway_tables.py"),
+    in_python("pathway", "pathway"),
+    lambda servers, topic: windows_of_panes(from_redis(servers, topic)),
+    (50_000, 150_000),
+    environment=lambda _servers, _topic, _state: {"PATHWAY_THREADS": "1", "PATHWAY_PROCESSES": "1"},
+)
+
+CLICKHOUSE: Final = Peer(
+    "clickhouse",
+    "ClickHouse's Kafka engine",
+    (*TRAFFIC, *ACTIVE, *SESSIONS),
+    program(lambda: environments.python("clickhouse"), "clickhouse.py"),
+    in_python("clickhouse", "chdb"),
+    from_redis,
+    (100_000, 300_000),
+)
+
+PEERS: Final = (TIDEGAUGE, HANDWRITTEN, BYTEWAX, QUIX, PATHWAY, FLINK, CLICKHOUSE)

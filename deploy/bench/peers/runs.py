@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,9 @@ class Bench:
                 cost = processes.cost_of(process, self.log, RUN_SECONDS)
             finally:
                 processes.end(process)
+            # A result that is not there may be a topic that was made this moment.
+            with suppress(TimeoutError):
+                wait_until(lambda: bool(peer.read(self.servers, topic)), "a published number", QUIET_SECONDS)
             return cost, peer.read(self.servers, topic)
 
     def steady(self, peer: Peer, of: Stream, rate: float, seconds: float) -> Freshness:

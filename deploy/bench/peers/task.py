@@ -12,6 +12,7 @@ bounced, and how far the attempts at a funnel of four steps came that were begun
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -83,30 +84,28 @@ class Faulty(Stream):
     def _chosen(self, chunk: Chunk) -> Chunk:
         plain = config()
         seen: set[str] = set()
+        copied = {value for value, times in Counter(chunk.values).items() if times > 1}
         kept: list[tuple[int, int]] = []  # time and place
         for place, (value, arrival) in enumerate(zip(chunk.values, chunk.arrivals_ms, strict=True)):
             event = parse(Record(value, timestamp_ms=arrival), plain)
             if not isinstance(event, Event) or event.message is None:
-                wanted, ts = "broken" in self.faults, arrival
-            else:
-                wanted, ts = self._wants(event, arrival, copied=event.message in seen), event.ts
+                if "broken" in self.faults:
+                    kept.append((arrival, place))
+            elif event.message not in seen and self._wants(event, arrival):
                 seen.add(event.message)
-            if wanted:
-                kept.append((ts, place))
+                # A copy follows its original at once: one that comes late is the story of late events.
+                kept += [(event.ts, place)] * (1 + (value in copied and "duplicates" in self.faults))
         if not self.faults & {"disorder", "late"}:
             kept.sort()
         places = [place for _, place in kept]
-        arrivals = [chunk.arrivals_ms[place] for place in places]
         return Chunk(
             [chunk.values[place] for place in places],
             [chunk.partitions[place] for place in places],
             [chunk.users[place] for place in places],
-            arrivals,
+            [chunk.arrivals_ms[place] for place in places],
         )
 
-    def _wants(self, event: Event, arrival_ms: int, *, copied: bool) -> bool:
-        if copied:
-            return "duplicates" in self.faults
+    def _wants(self, event: Event, arrival_ms: int) -> bool:
         if event.ts < arrival_ms - DELAY_MS[1]:
             return "late" in self.faults
         return "disorder" in self.faults or event.ts == arrival_ms
@@ -190,7 +189,7 @@ def errors(fields: Mapping[str, str], cells: Collection[str], right: Truth) -> l
                 wanted, other = right.arrived.cells[cell], right.sorted.cells[cell]
             else:
                 wanted, other = right.arrived_at_window_end.cells[cell], right.sorted_at_window_end.cells[cell]
-        if got not in (wanted, other):
+        if (got or 0) not in (wanted, other) or (got is None and wanted):
             found.append(Error(cell, got, int(wanted)))
     return found
 

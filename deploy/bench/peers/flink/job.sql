@@ -9,11 +9,11 @@ CREATE TABLE records (
   `messageId` STRING,
   `timestamp` TIMESTAMP_LTZ(3),
   received TIMESTAMP_LTZ(3) METADATA FROM 'timestamp',
-  at AS CASE
+  ts AS CASE
     WHEN `timestamp` IS NULL OR `timestamp` > received + INTERVAL '5' MINUTE THEN received
     ELSE `timestamp`
   END,
-  WATERMARK FOR at AS at - INTERVAL '10' SECOND
+  WATERMARK FOR ts AS ts - INTERVAL '10' SECOND
 ) WITH (
   'connector' = 'kafka',
   'topic' = '${topic}',
@@ -29,11 +29,11 @@ CREATE TABLE records (
 
 -- Each messageId once: the first row in the order of arrival is kept, its key forgotten after the state's time to live.
 CREATE TEMPORARY VIEW events AS
-SELECT `type`, `event`, `userId`, at
+SELECT `type`, `event`, `userId`, ts
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY `messageId` ORDER BY PROCTIME()) AS nth
   FROM records
-  WHERE `timestamp` = at AND `userId` <> ''
+  WHERE `timestamp` = ts AND `userId` <> ''
     AND `type` IN ('track', 'identify', 'page', 'screen', 'group', 'alias')
 )
 WHERE nth = 1;
@@ -49,12 +49,12 @@ EXECUTE STATEMENT SET BEGIN
 
 INSERT INTO numbers
 SELECT 'traffic.5m', window_end, COUNT(*), COUNT(DISTINCT `userId`)
-FROM TABLE(HOP(TABLE events, DESCRIPTOR(at), INTERVAL '5' SECOND, INTERVAL '5' MINUTE))
+FROM TABLE(HOP(TABLE events, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '5' MINUTE))
 GROUP BY window_start, window_end;
 
 INSERT INTO numbers
 SELECT 'traffic.1h', window_end, COUNT(*), COUNT(DISTINCT `userId`)
-FROM TABLE(HOP(TABLE events, DESCRIPTOR(at), INTERVAL '1' MINUTE, INTERVAL '1' HOUR))
+FROM TABLE(HOP(TABLE events, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '1' HOUR))
 GROUP BY window_start, window_end;
 
 INSERT INTO numbers
@@ -62,11 +62,11 @@ WITH sessions AS (
   SELECT
     `userId`,
     window_time AS closed_at,
-    CASE WHEN TIMESTAMPDIFF(SECOND, MIN(at), MAX(at)) < 10
+    CASE WHEN TIMESTAMPDIFF(SECOND, MIN(ts), MAX(ts)) < 10
       AND SUM(CASE WHEN `type` = 'track' THEN 0 ELSE 1 END) < 2
       AND SUM(CASE WHEN `event` = 'Order Completed' THEN 1 ELSE 0 END) = 0 THEN 1 ELSE 0 END AS bounced
   FROM TABLE(SESSION(
-    TABLE events PARTITION BY `userId`, DESCRIPTOR(at), INTERVAL '30' MINUTE))
+    TABLE events PARTITION BY `userId`, DESCRIPTOR(ts), INTERVAL '30' MINUTE))
   WHERE `type` IN ('track', 'page', 'screen')
   GROUP BY `userId`, window_start, window_end, window_time
 )
