@@ -10,7 +10,7 @@ CODE := flows schemas tests deploy
 
 .PHONY: help
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1#\2/' | tr '#' '\t' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1#\2/' | tr '#' '\t' | expand -t 20
 
 .PHONY: demo
 demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=30 ends it after 30 s
@@ -35,6 +35,10 @@ docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
 	@$(PYTHON_IN_VENV) deploy/bench/bench.py $(BENCH)
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/installed  ## Tidegauge beside other engines on the same topic; BENCH="--quick" for its options
+	@$(PYTHON_IN_VENV) deploy/bench/peers/compare.py --page deploy/bench/PEERS.md --json deploy/bench/peers/results.json $(BENCH)
+
 .PHONY: kafka
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it
 	@exec deploy/kafka/kafka run --port $(or $(KAFKA_PORT),9092)
@@ -44,6 +48,13 @@ lock: $(VENV)/installed  ## pin what pyproject.toml asks for; LOCK=--upgrade mov
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra dev \
 		--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK) \
 		pyproject.toml --output-file requirements.lock
+
+.PHONY: lock-peers
+lock-peers: $(VENV)/installed  ## pin anew what the peers of `make bench-peers` ask for
+	@for wish in deploy/bench/peers/requirements/*.in; do \
+		$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--custom-compile-command 'make lock-peers' $(LOCK) $$wish --output-file $${wish%.in}.txt; \
+	done
 
 # The environment is rebuilt when the lock says something else, and only then: git gives files new times at will.
 $(VENV)/installed: requirements.lock pyproject.toml

@@ -24,7 +24,7 @@ from deploy.bench.peers import task
 from deploy.bench.peers.peer import Mode, Peer, Servers
 from deploy.bench.processes import Cost, RunFailed
 from deploy.bench.stream import Stream
-from tests.services import ROOT, KafkaServer, install_kafka, running_kafka, running_redis, tied, wait_until
+from tests.services import ROOT, KafkaBroker, install_kafka, running_kafka, running_redis, tied, wait_until
 
 LOOK_SECONDS = 0.01
 QUIET_SECONDS = 3.0  # after the end of a load, in which the last numbers are still looked for
@@ -36,22 +36,24 @@ RUN_SECONDS = 420.0
 class Freshness:
     """How old numbers were when they could be read, at a steady load."""
 
-    rate: float
     ages_ms: tuple[float, ...]
+    peak_bytes: int  # largest resident set
 
     @property
     def p50_ms(self) -> float:
+        """The median age."""
         return percentile(list(self.ages_ms), 0.5)
 
     @property
     def p99_ms(self) -> float:
+        """The age that 99 of 100 do not exceed."""
         return percentile(list(self.ages_ms), 0.99)
 
 
 class Bench:
     """Kafka and Redis on one core, whatever is measured on another."""
 
-    def __init__(self, kafka: KafkaServer, redis_url: str, folder: Path, server_core: int, core: int) -> None:
+    def __init__(self, kafka: KafkaBroker, redis_url: str, folder: Path, server_core: int, core: int) -> None:
         self.kafka = kafka
         self.servers = Servers(kafka.bootstrap_servers, redis_url)
         self.folder = folder
@@ -77,7 +79,7 @@ class Bench:
         )
 
     def _started(self, command: Sequence[str], core: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with processes.on_core(core), self.log.open("ab") as log:
             return subprocess.Popen(
                 tied(command),
@@ -128,11 +130,12 @@ class Bench:
                     if quiet_since is None and _has_ended(log):
                         quiet_since = time.monotonic()
                     time.sleep(LOOK_SECONDS)
+                peak = processes.peak_bytes(run.pid)
             finally:
                 processes.end(run)
             due = batches(log)
         middle_ms, end_ms = (due[0].due_ms + 1000 * part * seconds for part in (0.5, 1.0))
-        return Freshness(rate, tuple(ages_ms([b for b in due if middle_ms <= b.due_ms <= end_ms], looks)))
+        return Freshness(tuple(ages_ms([b for b in due if middle_ms <= b.due_ms <= end_ms], looks)), peak)
 
     def killed(self, peer: Peer, of: Stream, rate: float, seconds: float) -> tuple[str, Mapping[str, str]]:
         """Killed with SIGKILL in the middle of a steady load, and started

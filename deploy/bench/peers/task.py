@@ -3,7 +3,7 @@
 Events and active users of the trailing 5 minutes and hour, sessions that closed in the last hour and how many of them
 bounced, and how far the attempts at a funnel of four steps came that were begun in the last hour.
 
-    trailing window       60 panes, the current one included; a sliding window of the same length and a slide of one pane
+    trailing window       60 panes, the current one included, as of a sliding window that slides by one pane
     sessions              a gap of more than 30 minutes ends one; it closes 30 minutes after its last event
     bounced               closed, no longer than 10 s, fewer than two views, no order
     funnel                from the first step, at most an hour to the last one, one attempt at a time

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -28,7 +28,7 @@ from bytewax.run import cli_main
 BATCH: Final = 2_000
 AHEAD_MS: Final = 300_000
 LATENESS: Final = timedelta(seconds=10)
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 WINDOWS: Final = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
 TUNED: Final = {
     "auto.offset.reset": "earliest",
@@ -97,9 +97,7 @@ def flow(bootstrap_servers: str, topic: str, redis_url: str, until_end: bool) ->
         return events
 
     graph = Dataflow("peers")
-    source = KafkaSource(
-        bootstrap_servers.split(","), [topic], tail=not until_end, batch_size=BATCH, add_config=TUNED
-    )
+    source = KafkaSource(bootstrap_servers.split(","), [topic], tail=not until_end, batch_size=BATCH, add_config=TUNED)
     events = op.flat_map_batch("read", op.input("source", graph, source), read)
     clock = win.EventClock(lambda event: event.timestamp, wait_for_system_duration=LATENESS)
     written: list[Any] = []
@@ -114,9 +112,7 @@ def flow(bootstrap_servers: str, topic: str, redis_url: str, until_end: bool) ->
             folder=_count,
             merger=_merge,
         )
-        placed = op.map_value(
-            f"placed_{name}", panes.down, lambda pair, pane=pane: (EPOCH + pair[0] * pane, pair[1])
-        )
+        placed = op.map_value(f"placed_{name}", panes.down, lambda pair, pane=pane: (EPOCH + pair[0] * pane, pair[1]))
         sliding = win.fold_window(
             f"windows_{name}",
             placed,
@@ -145,7 +141,11 @@ def flow(bootstrap_servers: str, topic: str, redis_url: str, until_end: bool) ->
         win.SessionWindower(gap=timedelta(minutes=30)),
         builder=list,
         folder=_extend,
-        merger=lambda one, other: [min(one[0], other[0]), max(one[1], other[1]), *(a + b for a, b in zip(one[2:], other[2:], strict=True))],
+        merger=lambda one, other: [
+            min(one[0], other[0]),
+            max(one[1], other[1]),
+            *(a + b for a, b in zip(one[2:], other[2:], strict=True)),
+        ],
     )
     closed = op.map("closed", sessions.down, _closed)
     minutes = op.stateful_map("minutes", closed, _sum)

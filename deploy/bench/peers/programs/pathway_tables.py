@@ -111,9 +111,7 @@ def build(bootstrap_servers: str, topic: str, fields: Fields, until_end: bool) -
     )
     closings = sessions.select(
         pane=(pw.this.last + GAP_MS) // PANES_MS["1h"],
-        bounced=pw.cast(
-            int, (pw.this.last - pw.this.first <= 10_000) & (pw.this.views < 2) & (pw.this.orders == 0)
-        ),
+        bounced=pw.cast(int, (pw.this.last - pw.this.first <= 10_000) & (pw.this.views < 2) & (pw.this.orders == 0)),
     )
     minutes = closings.groupby(pw.this.pane).reduce(
         pw.this.pane, closed=pw.reducers.count(), bounced=pw.reducers.sum(pw.this.bounced)

@@ -95,9 +95,7 @@ def run(bootstrap_servers: str, topic: str, redis_url: str, folder: Path, until_
         consumer_poll_timeout=0.1,
         consumer_extra_config={"fetch.queue.backoff.ms": 20, "fetch.wait.max.ms": 20},
     )
-    records = app.topic(
-        topic, value_deserializer=Time(), key_deserializer=OneKey(), timestamp_extractor=event_time
-    )
+    records = app.topic(topic, value_deserializer=Time(), key_deserializer=OneKey(), timestamp_extractor=event_time)
     events = app.dataframe(records).filter(lambda value: value[0] >= 0)
     for window, pane in PANES_MS.items():
         panes = events.tumbling_window(pane, grace_ms=GRACE_MS, name=f"panes_{window}", on_late=lambda *_: False)
