@@ -26,7 +26,7 @@ MINUTE_MS: Final = 60_000
 def from_redis(servers: Servers, _topic: str, key: str = HASH) -> Mapping[str, str]:
     """The fields of a hash."""
     with redis.Redis.from_url(servers.redis_url, decode_responses=True) as client:
-        fields: dict[str, str] = client.hgetall(key)  # type: ignore[assignment]
+        fields: dict[str, str] = client.hgetall(key)
     return fields
 
 

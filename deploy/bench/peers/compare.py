@@ -102,8 +102,11 @@ def steady(bench: Bench, peer: Peer, options: argparse.Namespace, caught_up: Cat
     if isinstance(caught_up, CatchUp) and caught_up.wall_ns > 0:
         rate = min(rate, 0.5e9 / caught_up.wall_ns)
     found = bench.steady(peer, Stream(options.users, options.seed), rate, options.seconds)
-    ages = [None if math.isinf(age) else age for age in (found.p50_ms, found.p99_ms)]
-    return Steady(rate, *ages, found.peak_bytes)
+    return Steady(rate, _seen(found.p50_ms), _seen(found.p99_ms), found.peak_bytes)
+
+
+def _seen(age_ms: float) -> float | None:
+    return age_ms if math.isfinite(age_ms) else None
 
 
 def verdict(peer: Peer, fields: Mapping[str, str], right: task.Truth) -> Verdict:

@@ -178,6 +178,7 @@ def errors(fields: Mapping[str, str], cells: Collection[str], right: Truth) -> l
     """
     found = []
     for cell in cells:
+        got: int | None
         if cell in fields:
             wanted, other = right.arrived.cells[cell], right.sorted.cells[cell]
             got = int(float(fields[cell]))

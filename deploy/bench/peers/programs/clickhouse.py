@@ -91,7 +91,7 @@ class Database:
         return [int(number) for number in text.split()]
 
 
-def publish(database: Database, sink: redis.Redis) -> None:
+def publish(database: Database, sink: Any) -> None:
     """Ask for everything and write it."""
     (now,) = database.numbers("SELECT max(ts) FROM peers.events WHERE valid")
     if not now:

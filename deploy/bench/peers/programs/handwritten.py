@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 import redis
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 POLL: Final = 10_000
 LATENESS: Final = 10_000
@@ -240,12 +240,14 @@ def run(bootstrap_servers: str, topic: str, redis_url: str, folder: Path, until_
         part.offset = offsets.setdefault(part.partition, 0) or OFFSET_BEGINNING
     consumer.assign(parts)
     decode = msgspec.json.Decoder(Event).decode
+    partition_of: Any = Message.partition
     next_tick = next_checkpoint = time.monotonic()
     next_checkpoint += CHECKPOINT_SECONDS
     while True:
-        messages = consumer.consume(POLL, 0.02)
-        for number, together in itertools.groupby(messages, Message.partition):
-            of_partition = list(together)
+        for number, together in itertools.groupby(consumer.consume(POLL, 0.02), partition_of):
+            of_partition: list[Any] = list(together)
+            if (error := of_partition[-1].error()) is not None:
+                raise KafkaException(error)
             numbers.read(number, of_partition, decode)
             offsets[number] = of_partition[-1].offset() + 1
         done = until_end and all(offsets[number] >= end for number, end in ends.items())

@@ -37,7 +37,7 @@ class Fields:
     """Collects what has changed at one moment and writes it at once."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url)
+        self._client: Any = redis.Redis.from_url(url)
         self._changed: dict[str, int] = {}
 
     def publish(self, table: pw.Table, cell: str, pane_ms: int, column: str = "number") -> None:
