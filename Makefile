@@ -35,9 +35,10 @@ docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
 	@$(PYTHON_IN_VENV) deploy/bench/bench.py $(BENCH)
 
+PEERS_PAGE := --page deploy/bench/PEERS.md --json deploy/bench/peers/results.json
 .PHONY: bench-peers
-bench-peers: $(VENV)/installed  ## Tidegauge beside other engines on the same topic; BENCH="--quick" for its options
-	@$(PYTHON_IN_VENV) deploy/bench/peers/compare.py --page deploy/bench/PEERS.md --json deploy/bench/peers/results.json $(BENCH)
+bench-peers: $(VENV)/installed  ## Tidegauge beside other engines, renews deploy/bench/PEERS.md; BENCH="--quick" leaves it
+	@$(PYTHON_IN_VENV) deploy/bench/peers/compare.py $(or $(BENCH),$(PEERS_PAGE))
 
 .PHONY: kafka
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it
