@@ -9,7 +9,6 @@ rejects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -541,18 +540,14 @@ class Intake:
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
-        consumed = len(raw.values)
-        timestamps_ms = np.array(raw.timestamps_ms, np.int64)
-        offsets = np.array(raw.offsets, np.int64)
+        consumed = raw.count
         rows = np.empty(consumed, EVENT)
         states = np.empty(consumed, np.uint8)
         rejected: list[Rejected] = []
         size = self._decoder.batch_records
         for first in range(0, consumed, size):
             part = slice(first, first + size)
-            self._read_batch(
-                raw.values[part], timestamps_ms[part], offsets[part], raw.partition, states[part], rows[part]
-            )
+            self._read_batch(raw, part, states[part], rows[part])
         for index in np.flatnonzero(states >= _UNSURE).tolist():
             outcome = self._one(raw, index)
             if isinstance(outcome, Rejected):
@@ -592,10 +587,8 @@ class Intake:
 
     def _read_batch(
         self,
-        values: Sequence[bytes | None],
-        timestamps_ms: NDArray[np.int64],
-        offsets: NDArray[np.int64],
-        partition: int,
+        raw: Raw,
+        part: slice,
         states: NDArray[np.uint8],
         rows: NDArray[np.void],
     ) -> None:
@@ -603,7 +596,7 @@ class Intake:
         if self._counts[1] > _SPELLINGS_KEPT:
             self._keys[:] = 0
             self._counts[1] = 0
-        scanned = self._decoder.scan(values)
+        scanned = self._decoder.scan(raw.buffer, raw.bounds[:-1][part], raw.bounds[1:][part])
         np.add(scanned.plain, _UNSURE, out=states, casting="unsafe")  # plain: _UNREAD
         while True:
             self._counts[0] = 0
@@ -613,9 +606,9 @@ class Intake:
                 scanned.begins,
                 scanned.ends,
                 states,
-                timestamps_ms,
-                offsets,
-                partition,
+                raw.timestamps_ms[part],
+                raw.offsets[part],
+                raw.partition,
                 self._code_of_kind,
                 self._without_bots,
                 self._decoder.fields,
@@ -641,7 +634,7 @@ class Intake:
 
     def _one(self, raw: Raw, index: int) -> Rejected | tuple[int, ...] | None:
         """The slow path: the row of one record, or why there is none (None: excluded)."""
-        value, record_ms = raw.values[index], raw.timestamps_ms[index]
+        value, record_ms = raw.value(index), int(raw.timestamps_ms[index])
         outcome = self._decoder.explain(value)
         if isinstance(outcome, Event):
             ts = NOT_READ if outcome.timestamp_ms is None else outcome.timestamp_ms
@@ -659,7 +652,7 @@ class Intake:
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
         dims = sum(self._dim(dim, found) << 8 * dim for dim, found in enumerate(outcome.values))
         kind = KINDS.index(outcome.type)
-        return (id_hash(user), message, ts, 0, raw.offsets[index], dims, raw.partition, code, kind, fit)
+        return (id_hash(user), message, ts, 0, int(raw.offsets[index]), dims, raw.partition, code, kind, fit)
 
     def _code(self, name: str) -> int:
         return self._codes_of_names.get(name, 0)
@@ -677,9 +670,9 @@ def _rejected(raw: Raw, index: int, problem: Problem, limit_bytes: int) -> Rejec
         message=problem.message,
         topic=raw.topic,
         partition=raw.partition,
-        offset=raw.offsets[index],
-        timestamp_ms=raw.timestamps_ms[index],
-        payload=(raw.values[index] or b"")[:limit_bytes],
+        offset=int(raw.offsets[index]),
+        timestamp_ms=int(raw.timestamps_ms[index]),
+        payload=raw.value(index)[:limit_bytes],
     )
 
 
@@ -727,7 +720,7 @@ class _States:
             part = found[first : first + size]
             keys = np.zeros(len(part), np.uint64)
             sure = np.zeros(len(part), np.bool_)
-            scanned = self._decoder.scan([raw.values[index] for index in part.tolist()])
+            scanned = self._decoder.scan(raw.buffer, raw.bounds[part], raw.bounds[part + 1])
             _read_states(
                 scanned.buffer,
                 scanned.plain,
@@ -745,7 +738,7 @@ class _States:
             )
             for place in np.flatnonzero(~sure).tolist():
                 index = int(part[place])
-                problem = self._one(raw.values[index], rows[index], int(keys[place]), carried[first + place])
+                problem = self._one(raw.value(index), rows[index], int(keys[place]), carried[first + place])
                 if problem is not None:
                     states[index] = _REJECTED
                     refused.append(_rejected(raw, index, problem, self._limit_bytes))
@@ -756,9 +749,9 @@ class _States:
             found, carried = found[kept], carried[kept]
         return found, carried
 
-    def _one(self, value: bytes | None, row: np.void, key: int, carried: np.void) -> Problem | None:
+    def _one(self, value: bytes, row: np.void, key: int, carried: np.void) -> Problem | None:
         """The slow path: fill in `carried`, or say why the state cannot be read."""
-        outcome = read_state(value or b"", int(row["ts"]), self._default_statuses[row["code"]], self._reading)
+        outcome = read_state(value, int(row["ts"]), self._default_statuses[row["code"]], self._reading)
         if isinstance(outcome, Problem):
             return outcome
         carried["customer"] = row["user"] if outcome.customer is None else id_hash(outcome.customer)

@@ -24,7 +24,7 @@ def warm_up(config: Config) -> float:
     started = time.monotonic()
     logger.info("preparing the metric loops (compiled once per version, which takes some seconds)")
     values: list[bytes | None] = [json.dumps(event).encode() for event in _events(config)]
-    raw = Raw("warm-up", 0, 1, values, list(range(len(values))), [NOW_MS] * len(values), True, None)
+    raw = Raw.of("warm-up", 0, 1, values, range(len(values)), [NOW_MS] * len(values), True, None)
     poll, _ = Intake(config, Limits()).read(raw)
     for rows, states in zip(route(poll, config.shards), route_states(poll, config.shards), strict=True):
         if len(rows):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -57,7 +57,7 @@ class Decoder:
     def __init__(self, paths: Sequence[str], limit_bytes: int) -> None:
         self.paths = tuple(paths)
         self.limit_bytes = limit_bytes
-        self.batch_records = max(1, min(2048, 2**30 // limit_bytes))  # small enough for the cache and for i4 spans
+        self.batch_records = 2048  # small enough for the cache
         self._tree, numbers = scan.tree_of((*rules.ENVELOPE, *self.paths))
         self.fields = np.array([numbers[path] for path in self.paths], np.int32)  # the number of each path
         self._parts = [path.split(".") for path in self.paths]
@@ -67,27 +67,18 @@ class Decoder:
         self._ends = np.zeros(shape, np.int32)
         self._stack = np.zeros(scan.MAX_DEPTH, np.int32)
 
-    def scan(self, values: Sequence[bytes | None]) -> Scanned:
-        """Scan at most `batch_records` records; empty and too large ones are never plain."""
-        count = len(values)
-        parts = cast(list[bytes], list(values))
-        try:
-            lengths = np.fromiter(map(len, parts), np.int64, count)
-        except TypeError:  # a tombstone among them
-            parts = [value or b"" for value in values]
-            lengths = np.fromiter(map(len, parts), np.int64, count)
-        if count and lengths.max() > self.limit_bytes:
-            parts = [part if len(part) <= self.limit_bytes else b"" for part in parts]
-            lengths[lengths > self.limit_bytes] = 0
-        bounds = np.zeros(count + 1, np.int64)
-        np.cumsum(lengths, out=bounds[1:])
-        parts.append(bytes(scan.PADDING))
-        buffer = np.frombuffer(b"".join(parts), np.uint8)
-        plain = np.empty(count, np.bool_)
+    def scan(self, buffer: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Scanned:
+        """Scan at most `batch_records` records, `buffer[starts[i]:stops[i]]`, which PADDING bytes must follow.
+
+        Empty and too large ones are never plain.
+        """
+        plain = np.empty(len(starts), np.bool_)
         tree = self._tree
         scan.scan(
             buffer,
-            bounds,
+            starts,
+            stops,
+            self.limit_bytes,
             tree.parents,
             tree.lengths,
             tree.heads,

@@ -30,6 +30,9 @@ MAX_DEPTH: Final = 48
 PADDING: Final = 8
 """Zero bytes that must follow the last record in the buffer: words of 8 bytes are read across its end."""
 
+_LAST_POSITION: Final = 2**31 - 1
+"""Positions are kept as i4; what lies beyond is left to the authority."""
+
 ABSENT: Final = 0
 NULL: Final = 1
 FALSE: Final = 2
@@ -444,7 +447,9 @@ def _scan_one(
 @compiled
 def scan(
     buffer: NDArray[np.uint8],
-    bounds: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    limit_bytes: Number,
     parents: NDArray[np.int32],
     lengths: NDArray[np.int32],
     heads: NDArray[np.uint64],
@@ -458,19 +463,22 @@ def scan(
     begins: NDArray[np.int32],
     ends: NDArray[np.int32],
 ) -> None:
-    """Scan the records `buffer[bounds[i]:bounds[i + 1]]`, which PADDING zero bytes must follow.
+    """Scan the records `buffer[starts[i]:stops[i]]`, which PADDING bytes must follow, where they are not too large.
 
     `plain`, shape (records,), says which were scanned; `kinds`, `begins` and `ends`, shape (records or more,
     fields), are filled for those.
     """
     for record in range(len(plain)):
+        if stops[record] - starts[record] > limit_bytes or stops[record] > _LAST_POSITION:
+            plain[record] = False
+            continue
         for field in range(len(containers)):
             kinds[record, field] = ABSENT
         plain[record] = _scan_one(
             buffer,
             record,
-            bounds[record],
-            bounds[record + 1],
+            starts[record],
+            stops[record],
             parents,
             lengths,
             heads,

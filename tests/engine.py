@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from flows.cells import Snapshot
@@ -37,7 +37,8 @@ class Engine:
 
     def read(self, raw: Raw) -> None:
         if raw.caught_up:
-            self._at_end[raw.partition] = replace(raw, values=[], offsets=[], timestamps_ms=[])
+            ended = Raw.of("events", raw.partition, raw.partitions, [], [], [], True, raw.monotonic_ms)
+            self._at_end[raw.partition] = ended
         else:
             self._at_end.pop(raw.partition, None)
         poll, _ = self._intake.read(raw)
@@ -73,14 +74,14 @@ def polls(records: Sequence[Record], lengths: Iterable[int], partitions: int) ->
     index = 0
     for partition in range(partitions):
         if partition not in lasts:  # an empty partition is known, and at its end
-            yield Raw("events", partition, partitions, [], [], [], True, None)
+            yield Raw.of("events", partition, partitions, [], [], [], True, None)
     for partition, run in groupby(records, key=lambda record: record.partition):
         waiting = list(run)
         while waiting:
             taken = waiting[: max(1, next(sizes, 1000))]
             del waiting[: len(taken)]
             index += len(taken)
-            yield Raw(
+            yield Raw.of(
                 "events",
                 partition,
                 partitions,

@@ -56,7 +56,7 @@ def record(**fields: Any) -> bytes:
 def poll(values: Sequence[bytes | None], record_ms: int | Sequence[int] = NINE, first_offset: int = 100) -> Raw:
     times = [record_ms] * len(values) if isinstance(record_ms, int) else list(record_ms)
     offsets = [first_offset + 2 * index for index in range(len(values))]
-    return Raw("events", 3, 8, list(values), offsets, times, True, 17)
+    return Raw.of("events", 3, 8, list(values), offsets, times, True, 17)
 
 
 def read(

@@ -45,7 +45,7 @@ def event(name: str = "Subscription Changed", **properties: Any) -> bytes:
 
 def read(intake: Intake, values: list[bytes | None]) -> tuple[Columns, list[Rejected]]:
     offsets = list(range(len(values)))
-    return intake.read(Raw("events", 1, 4, values, offsets, [NINE] * len(values), True, None))
+    return intake.read(Raw.of("events", 1, 4, values, offsets, [NINE] * len(values), True, None))
 
 
 def fresh() -> Intake:
@@ -57,7 +57,7 @@ def slow(values: list[bytes | None]) -> tuple[list[tuple[Any, ...]], list[str]]:
     rows: list[tuple[Any, ...]] = []
     reasons = []
     for offset, value in enumerate(values):
-        columns, rejected = fresh().read(Raw("events", 1, 4, [value], [offset], [NINE], True, None))
+        columns, rejected = fresh().read(Raw.of("events", 1, 4, [value], [offset], [NINE], True, None))
         rows += columns.states.tolist()
         reasons += [one.message for one in rejected]
     return rows, reasons
@@ -144,7 +144,7 @@ def test_many_prices_are_read_right_although_they_are_not_all_kept() -> None:
 
 def test_without_the_section_a_state_is_an_event_like_any_other() -> None:
     columns, rejected = Intake(Config(), Limits()).read(
-        Raw("events", 0, 1, [event(amount=-1)], [0], [NINE], True, None)
+        Raw.of("events", 0, 1, [event(amount=-1)], [0], [NINE], True, None)
     )
     assert rejected == []
     assert len(columns.rows) == 1

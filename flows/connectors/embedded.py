@@ -8,8 +8,6 @@ redis-server or valkey-server as a child process, from PATH or from the redislit
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
-import functools
 import importlib.util
 import shutil
 import signal
@@ -22,8 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import confluent_kafka
 import redis
+
+from flows.connectors.librdkafka import LibraryError, library
 
 ALL_BROKERS: Final = -1
 FETCH_REQUEST: Final = 1  # Kafka protocol number, for fail_requests()
@@ -35,54 +34,37 @@ _PRODUCER: Final = 0  # rd_kafka_type_t; the test cluster hangs on a client, and
 _REDIS_START_SECONDS: Final = 10.0
 _REDIS_STOP_SECONDS: Final = 5.0
 
+_POINTER, _TEXT, _NUMBER, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
+_SIGNATURES: Final[dict[str, tuple[type | None, list[type]]]] = {
+    "rd_kafka_conf_new": (_POINTER, []),
+    "rd_kafka_conf_set": (_NUMBER, [_POINTER, _TEXT, _TEXT, _TEXT, _SIZE]),
+    "rd_kafka_new": (_POINTER, [_NUMBER, _POINTER, _TEXT, _SIZE]),
+    "rd_kafka_destroy": (None, [_POINTER]),
+    "rd_kafka_err2str": (_TEXT, [_NUMBER]),
+    "rd_kafka_handle_mock_cluster": (_POINTER, [_POINTER]),
+    "rd_kafka_mock_cluster_bootstraps": (_TEXT, [_POINTER]),
+    "rd_kafka_mock_topic_create": (_NUMBER, [_POINTER, _TEXT, _NUMBER, _NUMBER]),
+    "rd_kafka_mock_topic_delete": (_NUMBER, [_POINTER, _TEXT]),
+    "rd_kafka_mock_topic_set_error": (None, [_POINTER, _TEXT, _NUMBER]),
+    "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [_POINTER, ctypes.c_int32]),
+    "rd_kafka_mock_broker_set_down": (_NUMBER, [_POINTER, ctypes.c_int32]),
+    "rd_kafka_mock_broker_set_up": (_NUMBER, [_POINTER, ctypes.c_int32]),
+    "rd_kafka_mock_broker_set_rtt": (_NUMBER, [_POINTER, ctypes.c_int32, _NUMBER]),
+    "rd_kafka_mock_partition_delete_records": (_NUMBER, [_POINTER, _TEXT, ctypes.c_int32, ctypes.c_int64]),
+    "rd_kafka_mock_push_request_errors_array": (None, [_POINTER, ctypes.c_int16, _SIZE, _POINTER]),
+    "rd_kafka_mock_clear_request_errors": (None, [_POINTER, ctypes.c_int16]),
+}
+
 
 class EmbeddedError(RuntimeError):
     """An embedded server could not be started, or refused what was asked; the message says why."""
 
 
-@functools.cache
-def _librdkafka() -> ctypes.CDLL:
-    """The very library that confluent_kafka has loaded, with the signatures used here."""
-    spec = importlib.util.find_spec("confluent_kafka")
-    if spec is None or spec.origin is None:
-        raise EmbeddedError("confluent_kafka is not installed")
-    package = Path(spec.origin).parent
-    bundled = [
-        *sorted(package.parent.glob("confluent_kafka.libs/librdkafka*")),  # Linux and Windows wheels
-        *sorted(package.glob(".dylibs/librdkafka.*")),  # macOS wheels
-    ]
-    found = str(bundled[0]) if bundled else ctypes.util.find_library("rdkafka")
-    if found is None:
-        raise EmbeddedError("this confluent_kafka carries no librdkafka, and none is installed on the system")
-    library = ctypes.CDLL(found)
-    pointer, text, number, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
-    signatures: dict[str, tuple[type | None, list[type]]] = {
-        "rd_kafka_conf_new": (pointer, []),
-        "rd_kafka_conf_set": (number, [pointer, text, text, text, size]),
-        "rd_kafka_new": (pointer, [number, pointer, text, size]),
-        "rd_kafka_destroy": (None, [pointer]),
-        "rd_kafka_err2str": (text, [number]),
-        "rd_kafka_handle_mock_cluster": (pointer, [pointer]),
-        "rd_kafka_mock_cluster_bootstraps": (text, [pointer]),
-        "rd_kafka_mock_topic_create": (number, [pointer, text, number, number]),
-        "rd_kafka_mock_topic_delete": (number, [pointer, text]),
-        "rd_kafka_mock_topic_set_error": (None, [pointer, text, number]),
-        "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [pointer, ctypes.c_int32]),
-        "rd_kafka_mock_broker_set_down": (number, [pointer, ctypes.c_int32]),
-        "rd_kafka_mock_broker_set_up": (number, [pointer, ctypes.c_int32]),
-        "rd_kafka_mock_broker_set_rtt": (number, [pointer, ctypes.c_int32, number]),
-        "rd_kafka_mock_partition_delete_records": (number, [pointer, text, ctypes.c_int32, ctypes.c_int64]),
-        "rd_kafka_mock_push_request_errors_array": (None, [pointer, ctypes.c_int16, size, pointer]),
-        "rd_kafka_mock_clear_request_errors": (None, [pointer, ctypes.c_int16]),
-    }
-    for name, (result, arguments) in signatures.items():
-        try:
-            function = getattr(library, name)
-        except AttributeError:
-            version = confluent_kafka.libversion()[0]
-            raise EmbeddedError(f"librdkafka {version} has no {name}(); use confluent-kafka 2.16 or newer") from None
-        function.restype, function.argtypes = result, arguments
-    return library
+def _loaded() -> ctypes.CDLL:
+    try:
+        return library(_SIGNATURES)
+    except LibraryError as error:
+        raise EmbeddedError(str(error)) from error
 
 
 class EmbeddedKafka:
@@ -96,7 +78,7 @@ class EmbeddedKafka:
 
     def __init__(self, topics: dict[str, int] | None = None) -> None:
         """Start it, with `topics`: name -> number of partitions."""
-        self._library = _librdkafka()
+        self._library = _loaded()
         reason = ctypes.create_string_buffer(512)
         configuration = self._library.rd_kafka_conf_new()
         for name, value in (

@@ -143,12 +143,12 @@ class FileSource(FixedPartitionedSource[Item, int]):
         first = self._next_offset[number]
         self._next_offset[number] = first + len(lines)
         self._told[number] = self._at_end and not self._waiting[number]
-        return Raw(
+        return Raw.of(
             topic=self.name,
             partition=number,
             partitions=self._partitions,
-            values=cast(list[bytes | None], lines),
-            offsets=list(range(first, first + len(lines))),
+            values=lines,
+            offsets=range(first, first + len(lines)),
             timestamps_ms=[-1] * len(lines),
             caught_up=self._told[number],
             monotonic_ms=None,

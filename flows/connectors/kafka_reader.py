@@ -1,18 +1,15 @@
 """Reads all partitions of one process through one Kafka consumer, and keeps them in step.
 
-librdkafka's consumer queue holds the records of all partitions, in runs. A poll takes what is there as one
-list (C speed), cuts it into runs and appends each to its partition's waiting records. Python touches runs;
-what it does per message are a few mapped C methods (measured, ns: partition and grouping 16, error 13,
-value 16, timestamp 57, offsets 8; the bare `consume(10000)` loop is about 880).
+Every partition has a queue of its own inside librdkafka (`record_queue`), where what has been fetched waits; it is
+taken from there as whole arrays. Nothing waits in this process besides.
 
 Caught up. A partition has been read to its end when librdkafka says so (an empty fetch), or when the next
 offset is the high watermark that came with the last fetch: without the second rule a busy partition would
 never be caught up, since its fetches are never empty.
 
 Skew. While some partition lags, one whose event time is further than `skew_ms` ahead of the slowest lagging
-one is held: what comes for it waits. Only with a whole poll waiting is it paused, since a pause throws away
-what librdkafka has fetched ahead. It goes on at half that distance. The slowest lagging partition is never
-held, so this cannot stand still.
+one is held: nothing is taken for it, so that its queue fills and librdkafka fetches no more. It goes on at half that
+distance. The slowest lagging partition is never held, so this cannot stand still.
 """
 
 from __future__ import annotations
@@ -20,13 +17,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for_topic
+from flows.connectors.librdkafka import LibraryError
+from flows.connectors.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
 from flows.connectors.source import SourceError
 from flows.records import Raw
 from flows.settings import Settings
@@ -38,6 +37,7 @@ _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _COMMIT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
+_LEAST_QUEUED_KBYTES: Final = 256
 _logger = logging.getLogger(__name__)
 
 TUNED: Final[dict[str, Any]] = {
@@ -82,26 +82,18 @@ class Pace(Protocol):
 @dataclass(slots=True)
 class _Partition:
     number: int
-    fetched: int  # offset of the first record not yet received
+    queue: RecordQueue
+    fetched: int  # offset of the first record not yet handed on
     end: int | None  # hand on nothing from here on; None: there is no end
-    waiting: list[Message] = field(default_factory=list)
-    at_end: bool = False  # all that was there has been received
+    at_end: bool = False  # all that was there has been handed on
     told: bool = False  # what the last Raw said: caught up
     held: bool = False  # ahead of the slowest: hands nothing on
-    paused: bool = False  # held with so much waiting that no more is fetched
-    done: bool = False  # everything up to `end` has been received
+    done: bool = False  # everything up to `end` has been handed on
+    unheard: tuple[News, ...] = ()  # errors behind the records handed on last
 
     @property
     def lags(self) -> bool:
-        return bool(self.waiting) or not (self.at_end or self.done)
-
-    @property
-    def position(self) -> int:
-        """The offset of the first record not yet handed on.
-
-        With none waiting that is also beyond what no reader sees: transaction markers, compacted records.
-        """
-        return _offset(self.waiting[0]) if self.waiting else self.fetched
+        return not (self.at_end or self.done) or (self.held and len(self.queue) > 0)
 
 
 class Reader:
@@ -127,19 +119,20 @@ class Reader:
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
-        self._full = False  # the last poll left records behind
+        self._full = False  # records were left behind since then
         self._trouble: int | None = None
         self._to_commit: dict[int, int] = {}
         self._last_commit = 0.0
         self._commit_failed = False
-        self._consumer = self._connect(group_id)
+        self._group_id = group_id
+        self._consumer, self._queues = self._connect()
 
-    def _connect(self, group_id: str) -> Consumer:
+    def _connect(self) -> tuple[Consumer, RecordQueues]:
         configuration = options(
             self._settings,
-            {**TUNED, "queued.max.messages.kbytes": self._settings.limits.queued_kbytes},
+            {**TUNED, "queued.max.messages.kbytes": self._queued_kbytes()},
             {
-                "group.id": group_id,
+                "group.id": self._group_id,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
@@ -149,9 +142,16 @@ class Reader:
             },
         )
         try:
-            return Consumer(configuration)
+            consumer = Consumer(configuration)
+            return consumer, RecordQueues(consumer, str(configuration["client.id"]), self._limit)
+        except LibraryError as error:
+            raise SourceError(str(error)) from error
         except (KafkaException, TypeError, ValueError) as error:
             raise SourceError(f"Kafka cannot be used with these options: {_text(error)}") from error
+
+    def _queued_kbytes(self) -> int:
+        """librdkafka counts what waits by queue, and there is one per partition."""
+        return max(_LEAST_QUEUED_KBYTES, self._settings.limits.queued_kbytes // max(1, self.partitions))
 
     def find_topic(self) -> int:
         """The number of partitions; waits for the cluster and the topic, up to `start_seconds`."""
@@ -166,6 +166,9 @@ class Reader:
             )
         except (TimeoutError, InterruptedError) as error:
             raise SourceError(str(error)) from error
+        if self.partitions > 1 and not self._parts:  # now that their number is known, so is what each may queue
+            self._consumer.close()
+            self._consumer, self._queues = self._connect()
         return self.partitions
 
     def add(self, offsets: Mapping[int, int | None], *, start: Literal["earliest", "latest"], to_end: bool) -> None:
@@ -177,7 +180,7 @@ class Reader:
                 low, high = self._watermarks(number)
                 end = high if to_end else None
                 offset = offset if offset is not None else low if start == "earliest" else high
-            added.append(_Partition(number, offset, end))
+            added.append(_Partition(number, self._queues.queue(self.topic, number), offset, end))
         self._parts.update((part.number, part) for part in added)
         self._never_caught_up.update(offsets)
         self._assign(added)
@@ -188,15 +191,15 @@ class Reader:
     def position(self, number: int) -> int | None:
         """The offset of the next record to hand on; None: the partition has not been added yet."""
         part = self._parts.get(number)
-        return None if part is None else part.position
+        return None if part is None else part.fetched
 
     def finished(self, number: int) -> bool:
         """Whether everything up to the partition's end has been handed on."""
         part = self._parts[number]
-        return part.done and part.told and not part.waiting
+        return part.done and part.told
 
     def poll(self) -> None:
-        """Receive what has come, at most `limits.poll_records`.
+        """Begin a round: hear of the connection, and keep the partitions in step.
 
         Sleeps up to 10 ms at the live edge: the engine measures its own pauses with the wall clock, and one
         that is stepped back would stop the source for as long.
@@ -205,46 +208,38 @@ class Reader:
             raise SourceError(f"Kafka has ended the connection: {self._link.fatal.str()}")
         if self._pace is not None:
             self._keep_in_step(self._pace)
-        ready = sum(len(part.waiting) for part in self._parts.values() if not part.held)
-        if ready >= self._limit:
-            return
-        if not ready and not self._full:
+        if not self._full:
             pause = self._last_poll + _IDLE_SECONDS - time.monotonic()
             if pause > 0:
                 time.sleep(min(pause, _IDLE_SECONDS))
-        messages = self._consumer.consume(self._limit - ready, 0)
+        message = self._consumer.poll(0)
+        while message is not None:  # records have queues of their own
+            if error := message.error():
+                self._on_error(error, message.partition(), message.offset())
+            message = self._consumer.poll(0)
         self._last_poll = time.monotonic()
-        self._full = len(messages) == self._limit - ready
-        if messages:
-            self._distribute(messages)
-            self._notice_ends(messages)
+        self._full = False
 
     def take(self, number: int, monotonic_ms: int | None) -> Raw | None:
         """The partition's waiting records, at most `limits.poll_records`, or the news that its end was
         reached.
         """
         part = self._parts[number]
-        chunk: list[Message] = []
-        if not part.held:
-            chunk, part.waiting = part.waiting[: self._limit], part.waiting[self._limit :]
+        batch = NOTHING if part.held else self._receive(part)
         caught_up = not part.lags
-        if not chunk and caught_up == part.told:
+        if not len(batch) and caught_up == part.told:
             return None
         part.told = caught_up
         if caught_up:
             self._never_caught_up.discard(number)
-        offsets: list[Any] = []
-        if chunk:
-            first, last = _offset(chunk[0]), _offset(chunk[-1])
-            whole = last - first + 1 == len(chunk)
-            offsets = list(range(first, last + 1)) if whole else list(map(Message.offset, chunk))
         return Raw(
             topic=self.topic,
             partition=number,
             partitions=self.partitions,
-            values=list(map(Message.value, chunk)),
-            offsets=offsets,
-            timestamps_ms=[ms for _, ms in map(Message.timestamp, chunk)],
+            buffer=batch.buffer,
+            bounds=batch.bounds,
+            offsets=batch.offsets,
+            timestamps_ms=batch.timestamps_ms,
             caught_up=caught_up,
             monotonic_ms=monotonic_ms,
         )
@@ -254,7 +249,7 @@ class Reader:
         for part in self._parts.values():
             high = self._known_high(part)
             if high >= 0:
-                yield part.number, max(0, high - part.position)
+                yield part.number, max(0, high - part.fetched)
 
     def all_caught_up(self) -> bool:
         """Whether every partition of this process has been read to its end at least once."""
@@ -284,60 +279,63 @@ class Reader:
             self._send_commit()
             deadline = time.monotonic() + _CLOSE_SECONDS
             while self._to_commit and not self._commit_failed and time.monotonic() < deadline:
-                self._consumer.consume(1, 0.05)
+                self._consumer.poll(0.05)
+        for part in self._parts.values():
+            part.queue.close()
         self._consumer.close()
 
     # Receiving
 
-    def _distribute(self, messages: list[Message]) -> None:
-        begin = 0
-        if any(map(Message.error, messages)):  # an error is true, even the one that says "end of partition"
-            for index, error in enumerate(map(Message.error, messages)):
-                if error is not None:
-                    self._receive(messages[begin:index])
-                    self._on_error(messages[index], error)
-                    begin = index + 1
-        self._receive(messages[begin:] if begin else messages)
+    def _receive(self, part: _Partition) -> Batch:
+        """Take what waits for `part`, and note how far it has come.
 
-    def _receive(self, messages: list[Message]) -> None:
-        if messages:
+        An error is heard of with the next call, when the records before it have been handed on.
+        """
+        for news in part.unheard:
+            self._on_error(KafkaError(news.code), part.number, news.offset)
+        part.unheard = ()
+        batch = part.queue.take(self._limit)
+        if len(batch) or batch.news:
             self._on_answer()
-        for number, run in groupby(messages, Message.partition):
-            part = self._parts[number]  # type: ignore[index]
-            records = list(run)
-            if _offset(records[0]) < part.fetched:
-                records = [record for record in records if _offset(record) >= part.fetched]
-            if part.done or not records:
-                continue
-            part.fetched = _offset(records[-1]) + 1
+            self._full |= len(batch) + len(batch.news) >= self._limit
+        if part.done:
+            return NOTHING
+        if len(batch):
             part.at_end = False
-            if part.end is not None and part.fetched >= part.end:
-                part.waiting += [record for record in records if _offset(record) < part.end]
-                part.fetched = part.end
-                self._finish(part)
-            else:
-                part.waiting += records
+            batch = self._wanted(part, batch)
+        for news in batch.news:
+            if news.code != KafkaError._PARTITION_EOF:
+                part.unheard += (news,)
+            elif news.offset >= part.fetched:  # else records have come since
+                part.fetched = news.offset
+                part.at_end = True
+        if len(batch) and not part.at_end:
+            part.at_end = 0 <= self._known_high(part) <= part.fetched
+        if part.end is not None and part.fetched >= part.end:
+            part.fetched = part.end
+            self._finish(part)
+        return batch
+
+    def _wanted(self, part: _Partition, batch: Batch) -> Batch:
+        """The records of `batch` that have not been handed on yet, up to the partition's end."""
+        first, last = 0, len(batch)
+        if batch.offsets[0] < part.fetched:
+            first = int(np.searchsorted(batch.offsets, part.fetched))
+        if part.end is not None and batch.offsets[-1] >= part.end:
+            last = int(np.searchsorted(batch.offsets, part.end))
+        if first < len(batch):
+            part.fetched = int(batch.offsets[-1]) + 1
+        return batch.between(first, max(first, last))
 
     def _on_answer(self) -> None:
         self._link.on_answer()
         self._trouble = None
 
-    def _notice_ends(self, messages: list[Message]) -> None:
-        for number in set(map(Message.partition, messages)):
-            part = self._parts.get(number)  # type: ignore[arg-type]
-            if part is not None and not part.at_end:
-                part.at_end = 0 <= self._known_high(part) <= part.fetched
-
-    def _on_error(self, message: Message, error: KafkaError) -> None:
+    def _on_error(self, error: KafkaError, number: int | None, offset: int | None) -> None:
         code = error.code()
-        part = self._parts.get(message.partition())  # type: ignore[arg-type]
+        part = None if number is None else self._parts.get(number)
         if code == KafkaError._PARTITION_EOF:
             self._on_answer()
-            if part is not None:
-                part.fetched = max(part.fetched, _offset(message))
-                part.at_end = True
-                if part.end is not None:
-                    self._finish(part)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
             self._on_lost(part)
         elif code in _PASSING or (error.retriable() and not error.fatal()):
@@ -393,7 +391,7 @@ class Reader:
             self._consumer.incremental_unassign(again)
         self._consumer.incremental_assign([TopicPartition(self.topic, part.number, part.fetched) for part in parts])
         for part in parts:
-            part.held = part.paused = False
+            part.held = False
 
     def _watermarks(self, number: int) -> tuple[int, int]:
         """The first offset there is and the one after the last, from the broker."""
@@ -420,7 +418,7 @@ class Reader:
     # Keeping in step
 
     def _keep_in_step(self, pace: Pace) -> None:
-        parts = [part for part in self._parts.values() if not part.done or part.waiting]
+        parts = [part for part in self._parts.values() if not part.done]
         clocks = [pace.clock_ms(part.number) for part in parts]
         slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if part.lags), default=None)
         limit = self._settings.limits.skew_ms
@@ -430,12 +428,6 @@ class Reader:
                 part.held = True
             elif part.held and ahead <= limit // 2:
                 part.held = False
-                if part.paused and not part.done:
-                    self._consumer.resume([TopicPartition(self.topic, part.number)])
-                part.paused = False
-            if part.held and not part.paused and len(part.waiting) >= self._limit:
-                part.paused, part.at_end = True, False
-                self._consumer.pause([TopicPartition(self.topic, part.number)])
 
     # Committing, for lag tools
 
@@ -457,12 +449,6 @@ class Reader:
         elif not self._commit_failed:
             self._commit_failed = True
             _logger.warning("offsets cannot be committed for lag tools (nothing else needs them): %s", problem.str())
-
-
-def _offset(message: Message) -> int:
-    offset = message.offset()
-    assert offset is not None  # only a message made by hand has none
-    return offset
 
 
 def _text(error: Exception) -> str:

@@ -66,15 +66,15 @@ class Rounds:
     def ticks(self) -> list[Tick]:
         return [item for item in self.items if isinstance(item, Tick)]
 
-    def values(self, partition: int) -> list[bytes | None]:
+    def values(self, partition: int) -> list[bytes]:
         """All values of a partition, in the order in which they were handed on."""
         return [value for raw in self.raws if raw.partition == partition for value in raw.values]
 
     def offsets(self, partition: int) -> list[int]:
-        return [offset for raw in self.raws if raw.partition == partition for offset in raw.offsets]
+        return [offset for raw in self.raws if raw.partition == partition for offset in raw.offsets.tolist()]
 
     def records(self) -> int:
-        return sum(len(raw.values) for raw in self.raws)
+        return sum(raw.count for raw in self.raws)
 
     def caught_up(self) -> bool:
         """Whether the last news of every partition is that its end was reached."""
@@ -119,13 +119,13 @@ def run_flow(
     """
 
     def remember(seen: list[tuple[int, int]] | None, raw: Raw) -> tuple[Any, Any]:
-        seen = [*(seen or []), (raw.offsets[0], len(raw.offsets))]
+        seen = [*(seen or []), (int(raw.offsets[0]), raw.count)]
         return seen, seen
 
     flow = Dataflow("driven")
     items = op.input("source", flow, source)
     op.output("watched", items, Collected(watch))
-    records = op.filter("records", items, lambda item: isinstance(item, Raw) and bool(item.values))
+    records = op.filter("records", items, lambda item: isinstance(item, Raw) and item.count > 0)
     keyed = op.key_on("key", records, lambda raw: str(raw.partition))
     remembered = op.stateful_map("remember", keyed, remember)
     op.output("seen", remembered, Collected(see))

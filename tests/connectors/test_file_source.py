@@ -39,7 +39,7 @@ def test_every_line_is_one_record_of_partition_zero(tmp_path: Path, zipped: bool
     assert rounds.values(0) == lines(5)
     assert rounds.offsets(0) == [0, 1, 2, 3, 4]
     assert {raw.topic for raw in rounds.raws} == {str(path)}
-    assert [raw.timestamps_ms for raw in rounds.raws if raw.values] == [[-1] * 5]
+    assert [raw.timestamps_ms.tolist() for raw in rounds.raws if raw.count] == [[-1] * 5]
     assert {item.monotonic_ms for item in rounds.items} == {None}
     assert rounds.items[-1] == Tick(1, None, as_of_ms=99, final=True)
 

@@ -89,7 +89,7 @@ class Blocked:
         self._consumer.resume(self._where)
 
 
-def numbered(count: int, start: int = 0) -> list[bytes | None]:
+def numbered(count: int, start: int = 0) -> list[bytes]:
     return [b"%d" % number for number in range(start, start + count)]
 
 
@@ -123,11 +123,11 @@ def test_every_record_is_handed_on_in_order_with_its_offset_and_time(bench: Benc
     rounds = bench.rounds().until(lambda rounds: rounds.records() == 7)
     assert rounds.values(0) == [b"0", b"1", b"2", b"dated"]
     assert rounds.offsets(0) == [0, 1, 2, 3]
-    assert rounds.values(1) == [b"a", None, b""]
+    assert rounds.values(1) == [b"a", b"", b""]  # a tombstone is as empty as an empty value
     assert [raw.timestamps_ms[-1] for raw in rounds.raws if raw.partition == 0][-1] == 1_700_000_000_123
     for raw in rounds.raws:
         assert (raw.topic, raw.partitions) == (TOPIC, 2)
-        assert len(raw.values) == len(raw.offsets) == len(raw.timestamps_ms)
+        assert raw.count == len(raw.values) == len(raw.offsets) == len(raw.timestamps_ms)
 
 
 def test_the_end_of_a_partition_is_told_once(bench: Bench) -> None:
@@ -271,24 +271,26 @@ def test_an_offset_beyond_the_end_is_lost_too(bench: Bench) -> None:
 def test_records_deleted_while_the_job_runs_are_noticed_and_those_received_before_are_kept(
     bench: Bench,
 ) -> None:
-    bench.topic(2, p0=numbered(4), p1=numbered(1))
+    bench.topic(2, p0=numbered(5), p1=numbered(1))
     pace = HandDrivenPace()
-    settings = replace(bench.settings, on_lost_offset="earliest", limits=Limits(poll_records=1))
+    settings = replace(bench.settings, on_lost_offset="earliest", kafka={"queued.min.messages": "2"})
     source = bench.source(settings, pace=pace)
-    rounds = Rounds(source).until(Rounds.caught_up)
-    # Partition 0 is held back while partition 1 lags, with one record waiting, and retention overtakes it.
-    blocked = Blocked(source, 1)
+    # Partition 0 is held back while partition 1 lags; its first records wait, and retention overtakes it.
     pace.clocks = {0: 10_000_000, 1: 0}
-    rounds.until(lambda rounds: not rounds.raws[-1].caught_up)
-    bench.produce(0, numbered(1, 4))
+    rounds = Rounds(source)
+    rounds.play()
+    blocked = Blocked(source, 1)
     reader = source._reader
     assert reader is not None
-    rounds.until(lambda rounds: reader._parts[0].paused)
+    rounds.until(lambda rounds: len(reader._parts[0].queue) >= 2)  # enough for the client: it fetches no more
+    assert rounds.values(0) == []
     bench.produce(0, numbered(3, 5))
     bench.kafka.delete_records(TOPIC, 0, 6)
     blocked.end()
-    rounds.until(lambda rounds: rounds.records() == 8)
-    assert rounds.values(0) == [*numbered(5), *numbered(2, 6)]
+    rounds.until(lambda rounds: b"7" in rounds.values(0))
+    received = rounds.records() - 3
+    assert 1 <= received <= 5
+    assert rounds.values(0) == [*numbered(received), *numbered(2, 6)]
 
 
 # Ticks
@@ -373,11 +375,11 @@ def test_partitions_with_very_different_times_are_read_to_the_end_once_each(benc
     while rounds.parts:
         # Partition p has reached p days plus a minute per record handed on.
         for raw in raws(rounds.play()):
-            if raw.values:
-                pace.clocks[raw.partition] = raw.partition * 86_400_000 + raw.offsets[-1] * 60_000
+            if raw.count:
+                pace.clocks[raw.partition] = raw.partition * 86_400_000 + int(raw.offsets[-1]) * 60_000
     assert [rounds.offsets(partition) for partition in range(3)] == [list(range(900))] * 3
     # Partition 2 is two days ahead of 0 throughout, so all but its first poll comes behind all of 0.
-    order = [raw.partition for raw in rounds.raws if raw.values]
+    order = [raw.partition for raw in rounds.raws if raw.count]
     last_of_0 = len(order) - 1 - order[::-1].index(0)
     assert order[:last_of_0].count(2) <= 2
 
@@ -440,7 +442,7 @@ def test_what_was_received_but_not_handed_on_when_stop_came_is_read_again(bench:
     leader = rounds.parts[part_name(0)]
     assert source._reader is not None
     leader.next_batch()
-    while not source._reader._parts[1].waiting:
+    while not len(source._reader._parts[1].queue):
         leader.next_batch()
     source.stop()
     assert rounds.parts[part_name(1)].snapshot() == (1, TOPIC, 0)

@@ -102,7 +102,7 @@ class Reader:
             batch = [waiting.popleft() for _ in range(min(most, len(waiting)))]
             first = self._offsets[partition]
             self._offsets[partition] += len(batch)
-            raw = Raw(
+            raw = Raw.of(
                 topic="events",
                 partition=partition,
                 partitions=self._partitions,

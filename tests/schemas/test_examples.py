@@ -42,7 +42,7 @@ CONFIG = Config.model_validate(
 
 
 def refusals(path: Path) -> list[str]:
-    raw = Raw("events", 0, 1, [path.read_bytes()], [7], [RECORD_MS], True, None)
+    raw = Raw.of("events", 0, 1, [path.read_bytes()], [7], [RECORD_MS], True, None)
     columns, rejected = Intake(CONFIG, Limits()).read(raw)
     assert len(columns.rows) + len(rejected) == 1
     return [one.reason for one in rejected]

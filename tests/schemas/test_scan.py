@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.records import Raw
 from schemas import scan
-from schemas.decode import Decoder
+from schemas.decode import Decoder, Scanned
 from schemas.event import ENVELOPE, Problem
 
 PATHS = (
@@ -25,9 +27,14 @@ KEY_WITH_ESCAPE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)+"\s*:')
 KINDS = {type(None): scan.NULL, int: scan.NUMBER, float: scan.NUMBER, list: scan.ARRAY, dict: scan.OBJECT}
 
 
+def scan_all(records: Sequence[bytes | None]) -> Scanned:
+    raw = Raw.of("events", 0, 1, records, range(len(records)), [0] * len(records), True, None)
+    return DECODER.scan(raw.buffer, raw.bounds[:-1], raw.bounds[1:])
+
+
 def scanned(record: bytes, before: bytes = b"{}", after: bytes = b',"x":1}') -> dict[str, tuple[int, bytes]] | None:
     """Kind and JSON text by path, of a record between two others; None when the scanner is not sure."""
-    found = DECODER.scan([before, record, after])
+    found = scan_all([before, record, after])
     if not found.plain[1]:
         return None
     return {
@@ -178,7 +185,7 @@ def test_what_the_scanner_takes_the_authority_takes_as_json(tail: bytes) -> None
 
 def test_a_batch_is_scanned_as_its_records_are() -> None:
     records = [b'{"type":"t%d"%s}' % (index, b',"x":[' if index % 3 == 0 else b"") for index in range(200)]
-    found = DECODER.scan(records)
+    found = scan_all(records)
     assert found.plain.tolist() == [index % 3 != 0 for index in range(200)]
     ends, begins = found.ends[:200, 1], found.begins[:200, 1]
     texts = [found.buffer[begin:end].tobytes() for begin, end in zip(begins, ends, strict=True)]
@@ -189,7 +196,7 @@ def test_a_batch_is_scanned_as_its_records_are() -> None:
 
 def test_empty_and_too_large_records_are_never_plain() -> None:
     fits = b'{"x":"%s"}' % (b"x" * (2000 - 8))
-    assert DECODER.scan([None, b"", fits, fits + b" ", b"{}"]).plain.tolist() == [
+    assert scan_all([None, b"", fits, fits + b" ", b"{}"]).plain.tolist() == [
         False,
         False,
         True,
@@ -199,5 +206,5 @@ def test_empty_and_too_large_records_are_never_plain() -> None:
 
 
 def test_no_records_are_scanned_too() -> None:
-    assert DECODER.scan([]).plain.shape == (0,)
-    assert DECODER.scan([]).plain.dtype == np.bool_
+    assert scan_all([]).plain.shape == (0,)
+    assert scan_all([]).plain.dtype == np.bool_
