@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, TopicPartition
 from deploy.bench.stream import DELAY_MS, Chunk, Stream
 from flows.config import Config
 from tests.reference import Record, Result, recompute
+from tests.reference.clock import judge
 from tests.reference.parse import parse
 from tests.reference.records import Event
 
@@ -119,15 +120,17 @@ def window_end(now_ms: int, window_ms: int) -> int:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is right after some records: as they arrived, late ones kept out of sessions and funnels; and as if sorted.
+    """What is right after some records: as they arrived, with late ones in counts and active users but in nothing else;
+    as if sorted, so that none is late; and without the late ones.
 
-    Both are held at the end of the stream's own time for numbers that are read as they stand, and for those of
+    They are held at the end of the stream's own time for numbers that are read as they stand, and for those of
     windows at the end of the window that is under way.
     """
 
     now_ms: int
     arrived: Result
     sorted: Result
+    without_late: Result
     arrived_at_window_end: Result
     sorted_at_window_end: Result
 
@@ -137,6 +140,8 @@ def truth(records: Sequence[Record]) -> Truth:
     product = config()
     timed = [(_time(record, product), record) for record in records]
     in_order = [record for _, record in sorted(timed, key=lambda pair: pair[0])]
+    in_time = judge(records, [parse(record, product) for record in records], product, None).on_time
+    places = {(event.partition, event.offset) for event in in_time}
     arrived = recompute(records, product)
     if arrived.as_of_ms is None:
         raise ValueError("there is no event among the records")
@@ -145,6 +150,7 @@ def truth(records: Sequence[Record]) -> Truth:
         arrived.as_of_ms,
         arrived,
         recompute(in_order, product),
+        recompute([record for record in records if (record.partition, record.offset) in places], product),
         recompute(records, product, later),
         recompute(in_order, product, later),
     )
@@ -173,25 +179,21 @@ def errors(fields: Mapping[str, str], cells: Collection[str], right: Truth) -> l
     """Which of `cells` are wrong in what a peer has published.
 
     A field is a cell's name, for a number as it stands, or `<cell>@<end in ms>`, for that of a window. A number is
-    right when it is the one of the records as they arrived or of the sorted stream: both are answers that
-    somebody may want, as long as it is one of them.
+    right when it is the one of the records as they arrived, of the sorted stream, or of the stream without what came
+    late: each is an answer that somebody may want.
     """
     found = []
     for cell in cells:
-        got: int | None
-        if cell in fields:
-            wanted, other = right.arrived.cells[cell], right.sorted.cells[cell]
-            got = int(float(fields[cell]))
+        stands = cell in fields
+        end = window_end(right.now_ms, WINDOWS_MS[cell.rpartition(".")[2]])
+        text = fields.get(cell if stands else f"{cell}@{end}")
+        got = None if text is None else int(float(text))
+        if stands or cell in ARRIVAL:
+            answers = [result.cells[cell] for result in (right.arrived, right.sorted, right.without_late)]
         else:
-            end = window_end(right.now_ms, WINDOWS_MS[cell.rpartition(".")[2]])
-            text = fields.get(f"{cell}@{end}")
-            got = None if text is None else int(float(text))
-            if cell in ARRIVAL:
-                wanted, other = right.arrived.cells[cell], right.sorted.cells[cell]
-            else:
-                wanted, other = right.arrived_at_window_end.cells[cell], right.sorted_at_window_end.cells[cell]
-        if (got or 0) not in (wanted, other) or (got is None and wanted):
-            found.append(Error(cell, got, int(wanted)))
+            answers = [result.cells[cell] for result in (right.arrived_at_window_end, right.sorted_at_window_end)]
+        if (got or 0) not in answers or (got is None and answers[0]):
+            found.append(Error(cell, got, int(answers[0])))
     return found
 
 

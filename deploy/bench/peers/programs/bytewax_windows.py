@@ -4,7 +4,9 @@
 
 Tuning: one key per partition instead of one per user where that is possible, for the clock of a window is its key's; a
 sliding window of 60 panes in two steps (tumbling panes of events, then sliding windows of panes), which spares
-59 of 60 updates per event; big batches from Kafka; one write to Redis per batch.
+59 of 60 updates per event; big batches from Kafka; one write to Redis per batch. The clock of panes and windows moves
+with the events only, for one that moves with the wall clock as well (the default) takes downtime for lateness. That of
+sessions is the default, or those of users who do not return would never close.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ BATCH: Final = 2_000
 AHEAD_MS: Final = 300_000
 LATENESS: Final = timedelta(seconds=10)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENT: Final = timedelta(microseconds=1)
 WINDOWS: Final = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1)}
 TUNED: Final = {
     "auto.offset.reset": "earliest",
@@ -99,7 +102,9 @@ def flow(bootstrap_servers: str, topic: str, redis_url: str, until_end: bool) ->
     graph = Dataflow("peers")
     source = KafkaSource(bootstrap_servers.split(","), [topic], tail=not until_end, batch_size=BATCH, add_config=TUNED)
     events = op.flat_map_batch("read", op.input("source", graph, source), read)
-    clock = win.EventClock(lambda event: event.timestamp, wait_for_system_duration=LATENESS)
+    clock: Any = win.EventClock(
+        lambda event: event.timestamp, LATENESS, now_getter=lambda: EPOCH, to_system_utc=lambda _at: None
+    )
     written: list[Any] = []
     for name, length in WINDOWS.items():
         pane = length / 60
@@ -112,11 +117,15 @@ def flow(bootstrap_servers: str, topic: str, redis_url: str, until_end: bool) ->
             folder=_count,
             merger=_merge,
         )
-        placed = op.map_value(f"placed_{name}", panes.down, lambda pair, pane=pane: (EPOCH + pair[0] * pane, pair[1]))
+        placed = op.map_value(
+            f"placed_{name}", panes.down, lambda pair, pane=pane: (EPOCH + (pair[0] + 1) * pane - MOMENT, pair[1])
+        )
         sliding = win.fold_window(
             f"windows_{name}",
             placed,
-            win.EventClock(lambda pair: pair[0], wait_for_system_duration=timedelta(0)),
+            win.EventClock(
+                lambda pair: pair[0], timedelta(0), now_getter=lambda: EPOCH, to_system_utc=lambda _at: None
+            ),
             win.SlidingWindower(length=length, offset=pane, align_to=EPOCH),
             builder=lambda: Pane(0, set()),
             folder=lambda whole, pair: _merge(whole, pair[1]),
@@ -137,7 +146,7 @@ def flow(bootstrap_servers: str, topic: str, redis_url: str, until_end: bool) ->
     sessions = win.fold_window(
         "sessions",
         visits,
-        clock,
+        win.EventClock(lambda event: event.timestamp, wait_for_system_duration=LATENESS),
         win.SessionWindower(gap=timedelta(minutes=30)),
         builder=list,
         folder=_extend,
