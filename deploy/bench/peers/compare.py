@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -164,24 +164,27 @@ def main(given: Sequence[str] | None = None) -> int:
     cores = sorted(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
     began = time.monotonic()
+    results: list[Result] = []
+    about: dict[str, Any] = {
+        "machine": {"cores": len(cores), "python": platform.python_version(), "load_before": round(load, 1)},
+        "options": {
+            name: value for name, value in vars(options).items() if name not in ("json", "page", "peers", "only")
+        },
+    }
     try:
         with runs.running(cores[0], cores[-1]) as bench:
             topics = made_topics(bench, options)
-            results = [measure(bench, peer, topics, options) for peer in PEERS if peer.name in options.peers]
+            for peer in PEERS:
+                if peer.name in options.peers:
+                    results.append(measure(bench, peer, topics, options))
+                    if options.json:  # what is there is kept if the next one takes too long
+                        page.write_json(options.json, results, about)
     except ServerUnavailable as missing:
         say(str(missing))
         return 3
     print(page.text(results))
     took = time.monotonic() - began
     print(f"\n{took:.0f} s; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {len(cores)} cores")
-    about = {
-        "machine": {"cores": len(cores), "python": platform.python_version(), "load_before": round(load, 1)},
-        "options": {
-            name: value for name, value in vars(options).items() if name not in ("json", "page", "peers", "only")
-        },
-    }
-    if options.json:
-        page.write_json(options.json, results, about)
     if options.page:
         page.write_page(options.page, results, about["options"])
     return int(any(result.name == "tidegauge" and not result.is_right for result in results))
