@@ -16,6 +16,7 @@ from deploy.bench import stream
 from deploy.bench.freshness import Batch
 from deploy.bench.laboratory import RETENTION
 from deploy.bench.peers import catalogue, compare, environments, page, runs, task
+from deploy.bench.peers.fields import flink_fields, hours_of_minutes, windows_of_panes
 from deploy.bench.peers.result import CatchUp, Failed, Result, Steady, Verdict
 from deploy.bench.peers.runs import ages_ms
 from deploy.bench.peers.task import CELLS, Faulty, Truth, errors, truth
@@ -110,13 +111,13 @@ def test_the_window_under_way_is_the_one_that_is_compared(right: Truth) -> None:
 
 def test_panes_of_partitions_add_up_to_windows() -> None:
     fields = {"events.5m@5000/0": "1", "events.5m@5000/1": "2", "events.5m@300000/0": "4", "events.5m@305000/0": "8"}
-    windows = catalogue.windows_of_panes(fields)
+    windows = windows_of_panes(fields)
     assert [windows[f"events.5m@{end}"] for end in (5_000, 10_000, 300_000, 305_000)] == ["3", "3", "7", "12"]
 
 
 def test_minutes_add_up_to_hours() -> None:
     fields = {"sessions.closed.1m@60000": "1", "sessions.closed.1m@3600000": "2", "sessions.closed.1m@3660000": "4"}
-    hours = catalogue.hours_of_minutes(fields | {"events.5m@5000": "9"})
+    hours = hours_of_minutes(fields | {"events.5m@5000": "9"})
     ends = [hours[f"sessions.closed.1h@{end}"] for end in (60_000, 3_600_000, 3_660_000)]
     assert ends == ["1", "3", "6"]
     assert hours["events.5m@5000"] == "9"
@@ -124,7 +125,7 @@ def test_minutes_add_up_to_hours() -> None:
 
 def test_rows_of_flink_become_fields_and_the_last_one_counts() -> None:
     row = b'{"cell":"traffic.5m","window_end":"1970-01-01 00:05:00","number":%d,"other":2}'
-    assert catalogue.flink_fields([row % 1, row % 3]) == {"events.5m@300000": "3", "active_users.5m@300000": "2"}
+    assert flink_fields([row % 1, row % 3]) == {"events.5m@300000": "3", "active_users.5m@300000": "2"}
 
 
 def test_the_age_of_a_number_counts_from_when_its_last_event_was_due() -> None:

@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import redis
-
 from deploy.bench.peers import environments
+from deploy.bench.peers.fields import everything_in, flink_fields, from_redis, hours_of_minutes, windows_of_panes
 from deploy.bench.peers.peer import Mode, Peer, Servers
-from deploy.bench.peers.results import everything_in
-from deploy.bench.peers.task import ACTIVE, CELLS, PANES, SESSIONS, TRAFFIC, WINDOWS_MS, config
+from deploy.bench.peers.task import ACTIVE, CELLS, SESSIONS, TRAFFIC, config
 from tests.job.running import write_config
 
 PROGRAMS: Final = Path(__file__).resolve().parent / "programs"
-HASH: Final = "peers"
-MINUTE_MS: Final = 60_000
-
-
-def from_redis(servers: Servers, _topic: str, key: str = HASH) -> Mapping[str, str]:
-    """The fields of a hash."""
-    with redis.Redis.from_url(servers.redis_url, decode_responses=True) as client:
-        fields: dict[str, str] = client.hgetall(key)
-    return fields
-
-
-def hours_of_minutes(fields: Mapping[str, str]) -> Mapping[str, str]:
-    """Adds, to the numbers of minutes (`<cell>.1m@<end>`), the hours that they make up, up to the last minute."""
-    minutes: dict[str, dict[int, int]] = {}
-    for name, value in fields.items():
-        cell, _, end = name.partition("@")
-        if cell.endswith(".1m"):
-            minutes.setdefault(cell.removesuffix(".1m"), {})[int(end) // MINUTE_MS] = int(value)
-    hours = {}
-    for cell, numbers in minutes.items():
-        for last in range(min(numbers), max(numbers) + 1):
-            hours[f"{cell}.1h@{last * MINUTE_MS}"] = str(sum(numbers.get(last - back, 0) for back in range(60)))
-    return {name: value for name, value in fields.items() if ".1m@" not in name} | hours
-
-
-def windows_of_panes(fields: Mapping[str, str]) -> Mapping[str, str]:
-    """From the numbers of panes by partition (`<cell>@<end>/<partition>`) the trailing windows that end with each."""
-    panes: dict[str, dict[int, int]] = {}
-    for name, value in fields.items():
-        cell, _, place = name.partition("@")
-        end = int(place.partition("/")[0])
-        of_cell = panes.setdefault(cell, {})
-        of_cell[end] = of_cell.get(end, 0) + int(value)
-    windows = {}
-    for cell, numbers in panes.items():
-        pane = WINDOWS_MS[cell.rpartition(".")[2]] // PANES
-        for end in range(min(numbers), max(numbers) + 1, pane):
-            windows[f"{cell}@{end}"] = str(sum(numbers.get(end - back * pane, 0) for back in range(PANES)))
-    return windows
 
 
 def program(interpreter: Callable[[], Path], file: str) -> Callable[[Servers, str, Path, Mode], Sequence[str]]:
@@ -123,11 +80,6 @@ FLINK_JVM: Final = (
     "-XX:+UseSerialGC",  # one core
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("java.util", "java.lang", "java.time")),
 )
-FLINK_CELLS: Final = {
-    "traffic.5m": ("events.5m", "active_users.5m"),
-    "traffic.1h": ("events.1h", "active_users.1h"),
-    "sessions.1h": ("sessions.closed.1h", "sessions.bounced.1h"),
-}
 
 
 def _flink(servers: Servers, topic: str, state: Path, mode: Mode) -> Sequence[str]:
@@ -149,17 +101,6 @@ def _flink_version() -> str:
     found = next(environments.jars().glob("flink-core-[0-9]*.jar")).stem.removeprefix("flink-core-")
     connector = next(environments.jars().glob("flink-sql-connector-kafka-*.jar")).stem.rpartition("kafka-")[2]
     return f"Flink {found}, Kafka connector {connector}"
-
-
-def flink_fields(rows: Iterable[bytes]) -> Mapping[str, str]:
-    """The rows that the job has written, as fields; of two for one window the later counts."""
-    fields = {}
-    for row in rows:
-        value = json.loads(row)
-        end = round(datetime.fromisoformat(value["window_end"] + "+00:00").timestamp() * 1000)
-        for cell, number in zip(FLINK_CELLS[value["cell"]], (value["number"], value["other"]), strict=True):
-            fields[f"{cell}@{end}"] = str(number)
-    return fields
 
 
 FLINK: Final = Peer(
