@@ -7,11 +7,12 @@ Rows are records, not separate arrays, so that routing, buffering and sorting mo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from schemas.event import TYPES
 
@@ -79,6 +80,12 @@ STATE: Final = np.dtype(
     ]
 )
 """What one event says of a subscription, beside the event's own row: it goes to the shard of its customer."""
+
+
+def joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    """Record arrays one behind the other; as bytes, since numpy copies records field by field in 20 times the time."""
+    return np.concatenate([part.view(np.uint8) for part in parts]).view(dtype)
+
 
 NO_STATES: Final = np.zeros(0, STATE)
 

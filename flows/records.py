@@ -60,7 +60,7 @@ class Raw:
             topic,
             partition,
             partitions,
-            np.frombuffer(b"".join([*parts, bytes(PADDING)]), np.uint8),
+            np.frombuffer(bytearray().join([*parts, bytes(PADDING)]), np.uint8),  # writable, as a reader's are
             bounds_of(parts),
             np.array(offsets, np.int64),
             np.array(timestamps_ms, np.int64),

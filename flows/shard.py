@@ -3,9 +3,9 @@
 What happens to a poll, in order:
 
     receive   it waits, with the clock readings of its time       (cheap: polls are small, work is done in big arrays)
-    admit     copies are dropped, late rows marked, users found    -> fresh
-    advance   fresh rows that T has reached: arrival metrics       -> held
-              held rows that the watermark has passed, sorted by (time, partition, offset): ordered metrics
+    admit     copies are dropped, late rows marked, users found    -> reorder buffer
+    advance   what T has reached goes to the arrival metrics, what the watermark has passed, sorted by
+              (time, partition, offset), to the ordered ones
 
 A tick advances and reports. Between ticks a shard advances when enough rows wait; that changes no reported number,
 since every family's state is a function of the rows it has used and the time it stands at.
@@ -24,13 +24,14 @@ from flows.catalogue import families
 from flows.cells import ACCOUNTS
 from flows.checkpoint import pack, unpack
 from flows.clock import Reading, StreamClock, judge
-from flows.columns import NO_STATES, NO_TIME, REASONS, Columns, Tick
+from flows.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, Tick, joined
 from flows.config import Config
 from flows.dedup import Recent
 from flows.limits import Limits
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.subscriptions import Subscriptions
+from flows.reorder import ReorderBuffer
 from flows.state.container import Arrays, Container, containers
 from flows.users import Users
 from schemas.compiled import compiled
@@ -87,14 +88,13 @@ class Shard:
         self._waiting_rows = 0
         self._waiting_states: list[tuple[NDArray[Any], Reading]] = []
         self._states_waiting = 0
-        self._fresh: list[NDArray[Any]] = []  # admitted, T has not reached them
-        self._held: NDArray[Any] = np.zeros(0, HELD)  # used by arrival metrics, waiting for the watermark
+        self.buffer = ReorderBuffer()
         self._unused_rows = 0  # admitted since the last advance
 
     @property
     def held_rows(self) -> int:
         """Rows in the reorder buffer."""
-        return len(self._held) + sum(map(len, self._fresh)) + self._waiting_rows
+        return len(self.buffer) + self._waiting_rows
 
     def receive(self, poll: Columns, rows: NDArray[Any], accounts: bool, states: NDArray[Any] = NO_STATES) -> None:
         """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here; and `states`
@@ -122,7 +122,7 @@ class Shard:
             self._waiting_rows += len(rows)
             if self._waiting_rows >= ADVANCE_ROWS:
                 self._admit()
-                if self._unused_rows >= max(ADVANCE_ROWS, len(self._held) // 2):
+                if self._unused_rows >= max(ADVANCE_ROWS, self.buffer.held // 2):
                     self._advance()
 
     def tick(self, tick: Tick) -> Partial:
@@ -149,7 +149,7 @@ class Shard:
             return
         lengths = [len(rows) for rows, _ in self._waiting]
         readings = [reading for _, reading in self._waiting]
-        rows = np.concatenate([rows for rows, _ in self._waiting])
+        rows = joined([rows for rows, _ in self._waiting], EVENT)
         self._waiting.clear()
         self._waiting_rows = 0
         clocks, late = judge(rows, lengths, readings, self._config.lateness)
@@ -157,9 +157,8 @@ class Shard:
         copies = self.recent.copies(rows, clocks)
         slots = self.users.slots(rows)  # a copy's user is known already
         self._make_room()
-        held = np.empty(len(rows), HELD)
-        admitted = _hold(rows, copies, late, slots, self._accounting, held)
-        self._fresh.append(held[:admitted])
+        admitted = _hold(rows, copies, late, slots, self._accounting, self.buffer.room(len(rows)))
+        self.buffer.admit(admitted)
         self._unused_rows += admitted
 
     def _admit_states(self) -> None:
@@ -169,7 +168,7 @@ class Shard:
         assert isinstance(self._subscriptions, Subscriptions)
         lengths = [len(states) for states, _ in self._waiting_states]
         readings = [reading for _, reading in self._waiting_states]
-        states = np.concatenate([states for states, _ in self._waiting_states])
+        states = joined([states for states, _ in self._waiting_states], STATE)
         self._waiting_states.clear()
         self._states_waiting = 0
         clocks, _ = judge(states, lengths, readings, self._config.lateness)
@@ -199,25 +198,20 @@ class Shard:
             return
         watermark = now - self._config.lateness
         self.recent.forget(now)
-        fresh = np.concatenate([np.zeros(0, HELD), *self._fresh])
-        arrived, ahead = sift(fresh, now + 1, keep_late=True)
-        self._fresh = [ahead] if len(ahead) else []
-        passed, self._held = sift(np.concatenate([self._held, arrived]), watermark, keep_late=False)
+        arrived, passed = self.buffer.release(now, watermark)
         self._unused_rows = 0
         for family in self._arrival:
             family.advance(arrived, self.users.count, now)
-        released = _in_order(passed)
         self.book.turn(watermark)
         for family in self._ordered:
-            family.advance(released, self.users.count, watermark)
+            family.advance(passed, self.users.count, watermark)
         if self.users.count > self._max_users:
             self._evict()
 
     def _evict(self) -> None:
         """Forget the longest idle users, so that memory stays bounded; `users.evicted` tells."""
-        busy = np.concatenate([self._held["slot"], *(fresh["slot"] for fresh in self._fresh)])
         surplus = self.users.count - self._max_users + int(EVICTED_AT_ONCE * self._max_users)
-        evicted = self.users.longest_idle(min(surplus, self.users.count - 1), busy)
+        evicted = self.users.longest_idle(min(surplus, self.users.count - 1), self.buffer.slots)
         kept = np.setdiff1d(np.arange(self.users.count), evicted)
         renumbered = np.zeros(self.users.count, np.int32)
         renumbered[kept] = np.arange(len(kept))
@@ -228,8 +222,7 @@ class Shard:
             for container in containers(family).values():
                 container.keep(kept)
         self.users.keep(kept)
-        for rows in (self._held, *self._fresh):
-            rows["slot"] = renumbered[rows["slot"]]
+        self.buffer.renumber(renumbered)
 
     def _parts(self) -> dict[str, Container]:
         """Everything that is remembered, by the name under which it is saved."""
@@ -251,8 +244,6 @@ class Shard:
             for name, container in self._parts().items()
             for key, array in container.save(self.users.count).items()
         }
-        arrays["held"] = self._held
-        arrays["fresh"] = np.concatenate([np.zeros(0, HELD), *self._fresh])
         arrays["accounting"] = self._accounting
         return arrays
 
@@ -270,8 +261,6 @@ class Shard:
                 capacity,
             )
         self._capacity = capacity
-        self._held = arrays["held"].copy()
-        self._fresh = [arrays["fresh"].copy()]
         self._accounting = arrays["accounting"].copy()
 
 
@@ -297,7 +286,6 @@ def _hold(
         accounting[partition, CLAMPED] += row["clamped"]
         out = held[admitted]
         out["ts"] = row["ts"]
-        out["offset"] = row["offset"]
         out["dims"] = row["dims"]
         out["slot"] = slots[i]
         out["partition"] = row["partition"]
@@ -306,64 +294,6 @@ def _hold(
         out["late"] = late[i]
         admitted += 1
     return admitted
-
-
-def sift(rows: NDArray[Any], before: int, *, keep_late: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The `rows` (dtype HELD) earlier than the time `before` (ms), and the others; see `_sift`."""
-    earlier, others = np.empty_like(rows), np.empty_like(rows)
-    counts = _sift(rows, before, keep_late, earlier, others)
-    return earlier[: counts[0]].copy(), others[: counts[1]].copy()
-
-
-@compiled
-def _sift(
-    rows: NDArray[Any], before: int, keep_late: bool, earlier: NDArray[Any], others: NDArray[Any]
-) -> tuple[int, int]:
-    """Deal `rows` out to those `earlier` than the time `before` and the `others`; returns how many went to each.
-
-    Late rows are left out unless `keep_late`.
-    """
-    a = b = 0
-    for row in rows:
-        if row["late"] and not keep_late:
-            continue
-        if row["ts"] < before:
-            earlier[a] = row
-            a += 1
-        else:
-            others[b] = row
-            b += 1
-    return a, b
-
-
-POSITION_BITS: Final = 22
-
-
-def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
-    """`rows` by event time; ties by partition, then offset (rows of a partition come in offset order).
-
-    Sorting integers of time and position is several times as fast as finding a stable order of the times.
-    """
-    if len(rows) < 2:
-        return rows
-    partitions = rows["partition"]
-    if partitions.min() != partitions.max():
-        rows = rows[np.argsort(partitions.astype(np.uint16), kind="stable")]
-    times = rows["ts"] - rows["ts"].min()
-    if len(rows) >= 1 << POSITION_BITS or times.max() >= 1 << (62 - POSITION_BITS):
-        ordered: NDArray[Any] = rows[np.argsort(times, kind="stable")]
-        return ordered
-    keys = (times << POSITION_BITS) | np.arange(len(rows))
-    keys.sort()
-    ordered = np.empty_like(rows)
-    _gather(rows, keys, ordered)
-    return ordered
-
-
-@compiled
-def _gather(rows: NDArray[Any], keys: NDArray[np.int64], ordered: NDArray[Any]) -> None:
-    for i in range(len(keys)):
-        ordered[i] = rows[keys[i] & ((1 << POSITION_BITS) - 1)]
 
 
 def route_states(poll: Columns, shards: int) -> list[NDArray[Any]]:

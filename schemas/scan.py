@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.compiled import Number, compiled, inlined
+from schemas.vector import WIDTH, first_mark
 
 MAX_DEPTH: Final = 48
 """Deeper objects are left to the authority; real events have two to four levels."""
 
-PADDING: Final = 8
-"""Zero bytes that must follow the last record in the buffer: words of 8 bytes are read across its end."""
+PADDING: Final = WIDTH
+"""Zero bytes that must follow the last record in the buffer: so many are read at once across its end."""
 
 _LAST_POSITION: Final = 2**31 - 1
 """Positions are kept as i4; what lies beyond is left to the authority."""
@@ -65,11 +66,6 @@ _CLOSE_OBJECT: Final = 125
 _OTHER_OBJECT: Final = -1
 _IN_ARRAY: Final = -2
 
-_EVERY_BYTE: Final = np.uint64(0x0101010101010101)
-_HIGH_BITS: Final = np.uint64(0x8080808080808080)
-_SPACES: Final = np.uint64(0x2020202020202020)
-_QUOTES: Final = np.uint64(0x2222222222222222)
-_BACKSLASHES: Final = np.uint64(0x5C5C5C5C5C5C5C5C)
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 _TRUE_TEXT: Final = np.uint64(int.from_bytes(b"true", "little"))
@@ -240,23 +236,10 @@ def _after_string(buffer: NDArray[np.uint8], at: Number, end: Number) -> tuple[N
     """
     kind = STRING
     while at < end:
-        # Eight bytes at once: set the high bit of each that is a quote, a backslash, below 32 or above 127.
-        # A borrow can only mark bytes above a true hit, so the lowest mark is always right.
-        bytes_ = word(buffer, at)
-        quotes = bytes_ ^ _QUOTES
-        backslashes = bytes_ ^ _BACKSLASHES
-        hits = (
-            ((quotes - _EVERY_BYTE) & ~quotes)
-            | ((backslashes - _EVERY_BYTE) & ~backslashes)
-            | ((bytes_ - _SPACES) & ~bytes_)
-            | bytes_
-        ) & _HIGH_BITS
-        hits >>= np.uint64(7)
-        if hits == np.uint64(0):
-            at += 8
+        plain = first_mark(buffer, at)
+        at += plain
+        if plain == WIDTH:
             continue
-        # All bits below the lowest mark, of which one per whole byte is counted.
-        at += np.int64((((hits - np.uint64(1)) & ~hits & _EVERY_BYTE) * _EVERY_BYTE) >> np.uint64(56))
         byte = _byte(buffer, at)
         if byte == _QUOTE:
             return at + 1, kind

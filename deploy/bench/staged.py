@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import flows.pipeline
+import flows.reorder
 import flows.shard
 from flows.app import main
 from flows.connectors.kafka_source import KafkaSource
@@ -32,6 +33,7 @@ from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.sessions import Sessions
+from flows.metrics.subscriptions import Subscriptions
 from flows.shard import Shard
 from flows.totals import Totals
 from flows.users import Users
@@ -42,6 +44,7 @@ FAMILIES = {
     "sessions": Sessions,
     "funnels": Funnel,
     "lifecycle": Lifecycle,
+    "subscriptions": Subscriptions,
     "minutes": Minutes,
 }
 STAGES: list[tuple[Any, str, str]] = [
@@ -54,7 +57,7 @@ STAGES: list[tuple[Any, str, str]] = [
     (flows.shard, "judge", "measure: late or not"),
     (Recent, "copies", "measure: dedup"),
     (Users, "slots", "measure: users"),
-    (flows.shard, "_in_order", "measure: sort"),
+    (flows.reorder, "in_order", "measure: sort"),
     (MinuteBook, "closed", "measure: minutes"),
     *((family, "advance", f"measure: {name}") for name, family in FAMILIES.items()),
     *((family, "read", "measure: report") for family in FAMILIES.values()),

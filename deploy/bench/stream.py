@@ -36,12 +36,13 @@ DELAY_MS: Final = (1, 8_000)
 LATE_MS: Final = (20_000, 300_000)
 COPY_WITHIN: Final = 2_000  # events between an event and its copy
 
+SUBSCRIPTION: Final = b'"track","event":"Subscription Changed"'
 KINDS: Final = (  # share, JSON of type and name
     (0.38, b'"track","event":"Product Viewed"'),
     (0.12, b'"track","event":"Product Added"'),
     (0.07, b'"track","event":"Checkout Started"'),
     (0.05, b'"track","event":"Order Completed"'),
-    (0.02, b'"track","event":"Subscription Changed"'),
+    (0.02, SUBSCRIPTION),
     (0.05, b'"track","event":"Signed In"'),
     (0.08, b'"track","event":"Feature Used"'),
     (0.18, b'"page","name":"Catalogue"'),
@@ -50,11 +51,18 @@ KINDS: Final = (  # share, JSON of type and name
 )
 PLATFORMS: Final = ((0.5, b"web"), (0.28, b"ios"), (0.2, b"android"), (0.02, b"television"))
 PLANS: Final = ((0.7, b"free"), (0.2, b"team"), (0.07, b"business"), (0.03, b"trial"))
+AWAY: Final = 0.05
+"""A user has one platform and one plan; so often an event comes from some other platform."""
+STATUSES: Final = ((0.8, b"active"), (0.1, b"past_due"), (0.1, b"cancelled"))
 
 TEMPLATE: Final = (
     b'{"messageId":"%08x-5b1d-4c57-%012x","type":%b,"userId":"user-%08d","timestamp":"%bZ",'
     b'"context":{"device":{"type":"%b"},"locale":"de-DE"},"properties":{"plan":"%b","path":"/items/%d","value":%d.99}}'
 )
+STATE: Final = (
+    b'"subscription_id":"s-%d","status":"%b","amount":"%d.00","interval":"month","currency":"USD","quantity":1,"plan":'
+)
+"""What the properties of a subscription's event begin with, besides."""
 
 
 def config() -> Config:
@@ -74,6 +82,7 @@ def config() -> Config:
                 "platform": {"field": "context.device.type", "values": ["web", "ios", "android"]},
                 "plan": {"field": "properties.plan", "values": ["free", "team", "business"]},
             },
+            "subscriptions": {"currency": "USD", "plans": ["free", "team", "business"]},
         }
     )
 
@@ -139,21 +148,28 @@ class Stream:
         delays = np.where(luck < DISORDERED, chance.integers(*DELAY_MS, CHUNK), 0)
         delays = np.where(luck > 1 - LATE, chance.integers(*LATE_MS, CHUNK), delays)
         times = (arrivals - delays).astype("datetime64[ms]")
+        # A user's own choice follows from the number alone (Knuth's multiplicative hash), so that it stays.
+        home = (users * 2_654_435_761 % 2**32) / 2**32
+        kinds = _chosen(KINDS, chance.random(CHUNK))
         values = [
             TEMPLATE % row
             for row in zip(
                 places.tolist(),
                 chance.integers(0, 2**48, CHUNK).tolist(),
-                _chosen(chance, KINDS),
+                kinds,
                 users.tolist(),
                 np.datetime_as_string(times).astype("S23").tolist(),
-                _chosen(chance, PLATFORMS),
-                _chosen(chance, PLANS),
+                _chosen(PLATFORMS, np.where(chance.random(CHUNK) < AWAY, chance.random(CHUNK), home)),
+                _chosen(PLANS, home * 97 % 1),
                 chance.integers(0, 100_000, CHUNK).tolist(),
                 chance.integers(0, 500, CHUNK).tolist(),
                 strict=True,
             )
         ]
+        statuses = _chosen(STATUSES, chance.random(CHUNK))
+        for place in [place for place, kind in enumerate(kinds) if kind == SUBSCRIPTION]:
+            state = STATE % (users[place], statuses[place], 20 + users[place] % 5)
+            values[place] = values[place].replace(b'"plan":', state, 1)
         broken = np.flatnonzero(chance.random(CHUNK) < BROKEN).tolist()
         taste = random.Random(number)
         for place in broken:
@@ -164,10 +180,10 @@ class Stream:
         return Chunk(values, (users % self.partitions).tolist(), users.tolist(), arrivals.tolist())
 
 
-def _chosen(chance: np.random.Generator, choices: tuple[tuple[float, bytes], ...]) -> list[bytes]:
+def _chosen(choices: tuple[tuple[float, bytes], ...], luck: NDArray[np.float64]) -> list[bytes]:
     bounds = np.cumsum([share for share, _ in choices])
     texts = np.array([text for _, text in choices], object)
-    chosen: list[bytes] = texts[np.searchsorted(bounds[:-1], chance.random(CHUNK), side="right")].tolist()
+    chosen: list[bytes] = texts[np.searchsorted(bounds[:-1], luck, side="right")].tolist()
     return chosen
 
 

@@ -137,12 +137,19 @@ def _advance(
             continue
         slot = row["slot"]
         ts = row["ts"]
+        dims = row["dims"]
         last = seen.last[slot]
+        if last == NO_TIME or dims == seen.dims[slot]:  # as nearly always: all groups of the user move together
+            if ts > last:
+                seen.last[slot] = ts
+                seen.dims[slot] = dims
+                _renew_all(ring, day, split, dims, last, ts)
+            continue
         for d in range(len(split.base)):
-            group = group_of(split, d, row["dims"])
+            group = group_of(split, d, dims)
             latest = group_of(split, d, seen.dims[slot])
             before = last
-            if last != NO_TIME and group != latest:
+            if group != latest:
                 at = position(seen.shown, slot, group)
                 before = seen.shown.entries[at, TIME]
                 seen.shown.entries[at, TIME] = max(before, ts)
@@ -152,8 +159,33 @@ def _advance(
                 _renew(ring, day, group, before, ts)
         if ts > last:
             seen.last[slot] = ts
-            seen.dims[slot] = row["dims"]
+            seen.dims[slot] = dims
             _renew(ring, day, 0, last, ts)
+
+
+@inlined
+def _renew_all(ring: Ring, day: NDArray[np.int64], split: Split, dims: int, before: int, ts: int) -> None:
+    """Move one user in group 0 and in the groups of `dims` from the time `before` (NO_TIME: from nowhere) to `ts`."""
+    if before < day[0] <= ts:
+        for d in range(-1, len(split.base)):
+            day[1 + group_of(split, d, dims)] += 1
+    for w in range(len(ring.widths)):
+        if before >= ring.begins[w]:
+            continue  # both are in the newest pane
+        new = pane_of(ring, w, ts)
+        old = -1 if before == NO_TIME else pane_of(ring, w, before)
+        if new == old:
+            continue
+        for d in range(-1, len(split.base)):
+            group = group_of(split, d, dims)
+            if old >= 0:
+                ring.panes[w, old, group] -= 1
+            else:
+                ring.totals[w, group] += 1
+            if new >= 0:
+                ring.panes[w, new, group] += 1
+            else:
+                ring.totals[w, group] -= 1
 
 
 @inlined

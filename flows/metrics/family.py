@@ -15,7 +15,6 @@ from schemas.compiled import inlined
 HELD: Final = np.dtype(
     [
         ("ts", "i8"),  # event time, ms UTC
-        ("offset", "i8"),
         ("dims", "u8"),  # one code per breakdown, the first in the lowest byte
         ("slot", "i4"),  # the user's row in this shard
         ("partition", "i4"),

@@ -32,7 +32,7 @@ class UserRows(Container):
     def resize(self, capacity: int) -> None:
         rows = np.zeros(capacity, self.rows.dtype)
         kept = min(len(self.rows), capacity)
-        rows[:kept] = self.rows[:kept]
+        rows.view(np.uint8)[: kept * rows.itemsize] = self.rows[:kept].view(np.uint8)  # a record at once, not by field
         if self._fill:
             rows[kept:] = self._fill
         self.rows = rows

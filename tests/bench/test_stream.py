@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import statistics
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,16 @@ EVENTS = 30_000
 @pytest.fixture(scope="module")
 def bench_stream() -> Stream:
     return Stream(users=2_000, seed=5, rate=100.0)
+
+
+def readable(bench_stream: Stream) -> Iterator[Any]:
+    for record in bench_stream.records(EVENTS):
+        try:
+            event = json.loads(record.value or b"")
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "userId" in event:
+            yield event
 
 
 def test_a_stream_is_the_same_again_and_its_prefixes_are_smaller_streams(bench_stream: Stream) -> None:
@@ -48,6 +61,24 @@ def test_the_shares_of_late_repeated_and_broken_records_are_those_promised(bench
     assert 0.0005 < rejected / EVENTS < 0.002
 
 
+def test_a_user_has_one_plan_and_nearly_always_one_platform(bench_stream: Stream) -> None:
+    plans: dict[str, set[str]] = {}
+    platforms: dict[str, Counter[str]] = {}
+    for event in readable(bench_stream):
+        plans.setdefault(event["userId"], set()).add(event["properties"]["plan"])
+        platforms.setdefault(event["userId"], Counter())[event["context"]["device"]["type"]] += 1
+    assert all(len(found) == 1 for found in plans.values())
+    elsewhere = sum(found.total() - max(found.values()) for found in platforms.values())
+    assert 0.01 < elsewhere / EVENTS < 0.05
+    assert len({plan for found in plans.values() for plan in found}) == 4
+
+
+def test_two_per_cent_carry_the_state_of_a_subscription(bench_stream: Stream) -> None:
+    states = [event["properties"] for event in readable(bench_stream) if event.get("event") == "Subscription Changed"]
+    assert 0.015 < len(states) / EVENTS < 0.025
+    assert {state["status"] for state in states} == {"active", "past_due", "cancelled"}
+
+
 def test_an_event_takes_about_250_bytes(bench_stream: Stream) -> None:
     sizes = [len(record.value or b"") for record in bench_stream.records(1_000)]
-    assert 230 <= statistics.mean(sizes) <= 270
+    assert 230 <= statistics.mean(sizes) <= 280
