@@ -62,7 +62,7 @@ WITH sessions AS (
   SELECT
     `userId`,
     window_time AS closed_at,
-    CASE WHEN TIMESTAMPDIFF(SECOND, MIN(ts), MAX(ts)) < 10
+    CASE WHEN MAX(ts) <= MIN(ts) + INTERVAL '10' SECOND
       AND SUM(CASE WHEN `type` = 'track' THEN 0 ELSE 1 END) < 2
       AND SUM(CASE WHEN `event` = 'Order Completed' THEN 1 ELSE 0 END) = 0 THEN 1 ELSE 0 END AS bounced
   FROM TABLE(SESSION(
