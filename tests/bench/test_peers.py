@@ -142,7 +142,7 @@ MEASURED = [
         None,
         CatchUp(1, 2, 1_000.0, 2_000.0, 10),
         Steady(2_000.0, 300.0, 600.0, 200_000_000),
-        {"disorder": Verdict(10, 0, 0.0), "killed": Verdict(10, 0, 0.0)},
+        {"late": Verdict(10, 0, 0.0), "killed": Verdict(10, 0, 0.0)},
     ),
     Result(
         "slow",
@@ -152,7 +152,7 @@ MEASURED = [
         None,
         CatchUp(1, 2, 12_345.0, 20_000.0, 10),
         Steady(500.0, 12_000.0, None, 900_000_000),
-        {"disorder": Verdict(6, 2, 0.031), "killed": Failed("it ended with code 1")},
+        {"late": Verdict(6, 2, 0.031), "killed": Failed("it ended with code 1")},
         {"funnel": "it knows no order"},
     ),
     Result("absent", "Absent", "", 4, unavailable="there is no java on PATH"),
@@ -163,7 +163,7 @@ OPTIONS = {"rate": 2_000.0, "seconds": 30.0, "users": 10_000, "events": 20_000}
 def test_the_table_tells_costs_as_multiples_and_failures_by_name() -> None:
     head, *rows = page.rows(MEASURED)
     assert head[0] == "peer"
-    assert head[-2:] == ["disorder", "killed"]
+    assert head[-2:] == ["late", "killed"]
     assert rows == [
         ["Tidegauge", "10 of 10", "1,000,000", "1 x", "1 x", "0.30 s", "0.60 s", "200 MB", "right", "right"],
         ["Slow", "6 of 10", "81,000", "12 x", "10 x", "12 s", "never", "900 MB", "2 wrong, by up to 3.1 %", "failed"],

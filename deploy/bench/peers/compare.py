@@ -31,11 +31,11 @@ from deploy.bench.stream import Stream
 from tests.services import ServerUnavailable
 
 STORIES = {
-    "disorder": {"disorder"},
     "late": {"disorder", "late"},
     "duplicates": {"disorder", "duplicates"},
     "broken": {"disorder", "broken"},
 }
+WARM_UP = 2_000  # events of a topic that is read before any that is measured: what is cached on disk is cached then
 STORY_RATE = 5.0  # events per second of simulated time, so that a small topic fills an hour
 PARTS = ("catch-up", "steady", "stories", "killed")
 Topics = dict[str, tuple[str, task.Truth]]
@@ -59,6 +59,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     add("--events", type=int, default=2_000 if quick else 20_000, help="of a story (%(default)s)")
     add("--stories", nargs="*", choices=STORIES, default=["late"] if quick else list(STORIES))
     add("--seed", type=int, default=1)
+    add("--resume", action="store_true", help="take peers that the --json file of an ended run has from there")
     add("--json", type=Path, metavar="FILE", help="write the results there")
     add("--page", type=Path, metavar="FILE", help="write the table into this page, between its markers")
     return parser.parse_args(given)
@@ -84,6 +85,7 @@ def attempt(what: str, peer: Peer, part: Callable[[], Found]) -> Found | Failed:
 def catch_up(bench: Bench, peer: Peer, options: argparse.Namespace) -> CatchUp:
     """The price of one more event, between two sizes of a topic."""
     stream = Stream(options.users, options.seed)
+    bench.to_end(peer, bench.topic(stream, WARM_UP))
     small, large = (max(int(size * options.share), options.users + 1_000) for size in peer.sizes)
     large = max(large, 2 * small)
     topic = bench.topic(stream, small)
@@ -168,14 +170,25 @@ def main(given: Sequence[str] | None = None) -> int:
     about: dict[str, Any] = {
         "machine": {"cores": len(cores), "python": platform.python_version(), "load_before": round(load, 1)},
         "options": {
-            name: value for name, value in vars(options).items() if name not in ("json", "page", "peers", "only")
+            name: value
+            for name, value in vars(options).items()
+            if name not in ("json", "page", "peers", "only", "resume")
         },
     }
+    kept: dict[str, Result] = {}
+    if options.resume and options.json and options.json.exists():
+        earlier, measured_with = page.read_json(options.json)
+        if measured_with != about["options"]:
+            say(f"{options.json} was measured with other options: {measured_with}")
+            return 2
+        kept = {result.name: result for result in earlier}
     try:
         with runs.running(cores[0], cores[-1]) as bench:
             topics = made_topics(bench, options)
-            for peer in PEERS:
-                if peer.name in options.peers:
+            for peer in (peer for peer in PEERS if peer.name in options.peers):
+                if peer.name in kept:
+                    results.append(kept[peer.name])
+                else:
                     results.append(measure(bench, peer, topics, options))
                     if options.json:  # what is there is kept if the next one takes too long
                         page.write_json(options.json, results, about)

@@ -24,7 +24,7 @@ HEADINGS: Final = (
     "p99",
     "memory",
 )
-STORIES: Final = ("disorder", "late", "duplicates", "broken", "killed")
+STORIES: Final = ("late", "duplicates", "broken", "killed")
 
 
 def rows(results: Sequence[Result]) -> list[list[str]]:
