@@ -100,6 +100,8 @@ def text(results: Sequence[Result]) -> str:
 
 def markdown(results: Sequence[Result], options: Mapping[str, Any]) -> str:
     """The table for a page, the versions, and what did not work."""
+    if not results:
+        return "Not measured yet."
     head, *body = ("| " + " | ".join(row) + " |" for row in rows(results))
     rule = "|" + "---|" * len(rows(results)[0])
     load = (
