@@ -28,6 +28,7 @@ from tests.services import ROOT, KafkaBroker, install_kafka, running_kafka, runn
 
 LOOK_SECONDS = 0.01
 QUIET_SECONDS = 3.0  # after the end of a load, in which the last numbers are still looked for, if they come at all
+PRIMER_RATE = 100.0  # events/s, until the first number is there
 KILLED_AT = 0.6  # of the load
 RUN_SECONDS = 1200.0  # a start of a JVM on a busy machine takes minutes
 
@@ -114,53 +115,66 @@ class Bench:
         A batch counts as read at the first look at the sink in which the events counted reach all that was due by
         then. Its age is that moment minus its due time; infinite when it was never seen.
         """
-        topic = self.kafka.create_topic(of.partitions, RETENTION)
-        self._redis.flushall()
         looks: list[tuple[float, int]] = []
-        with self.state() as state, self._load(topic, of, rate, seconds + peer.lateness_s) as log:
-            run = self.start(peer, topic, state, "on")
-            try:
-                quiet_since = None
-                while True:
-                    if run.poll() is not None:
-                        raise RunFailed(f"it ended with code {run.returncode}:\n{self.last_words()}")
-                    count = task.counted(peer.read(self.servers, topic))
+        with self.state() as state, self._at_work(peer, of, state) as (topic, run):
+            earlier = task.size_of(self.servers.bootstrap_servers, topic)
+            with self._load(topic, of, rate, seconds + peer.lateness_s) as log:
+                total = None
+                quiet_since = 0.0
+                while total is None or time.monotonic() - quiet_since < QUIET_SECONDS:
+                    self._must_run(run)
+                    count = task.counted(peer.read(self.servers, topic)) - earlier
                     if not looks or count > looks[-1][1]:
                         looks.append((time.time() * 1000, count))
-                    if quiet_since is None and _has_ended(log):
-                        quiet_since = time.monotonic()
-                        total = sum(batches(log)[-1].sent)
-                    if quiet_since is not None and (count >= total or time.monotonic() - quiet_since > QUIET_SECONDS):
+                    if total is None and _has_ended(log):
+                        total, quiet_since = sum(batches(log)[-1].sent), time.monotonic()
+                    if count == total:
                         break
                     time.sleep(LOOK_SECONDS)
-                peak = processes.peak_bytes(run.pid)
-            finally:
-                processes.end(run)
-            due = batches(log)
+                due = batches(log)
+            peak = processes.peak_bytes(run.pid)
         middle_ms, end_ms = (due[0].due_ms + 1000 * part * seconds for part in (0.5, 1.0))
         return Freshness(tuple(ages_ms([b for b in due if middle_ms <= b.due_ms <= end_ms], looks)), peak)
 
     def killed(self, peer: Peer, of: Stream, rate: float, seconds: float) -> tuple[str, Mapping[str, str]]:
-        """Killed with SIGKILL in the middle of a steady load, and started
-        again on the state it had: the topic's name, and what was published in the end.
+        """Killed with SIGKILL in the middle of a steady load, and started again on the state it had: the topic's name,
+        and what was published in the end.
         """
-        topic = self.kafka.create_topic(of.partitions, RETENTION)
-        self._redis.flushall()
-        with self.state() as state, self._load(topic, of, rate, seconds) as log:
-            run = self.start(peer, topic, state, "on")
-            try:
+        with self.state() as state:
+            with self._at_work(peer, of, state) as (topic, run), self._load(topic, of, rate, seconds) as log:
                 began = time.monotonic()
                 while time.monotonic() - began < KILLED_AT * seconds:
-                    if run.poll() is not None:
-                        raise RunFailed(f"it ended with code {run.returncode}:\n{self.last_words()}")
+                    self._must_run(run)
                     time.sleep(LOOK_SECONDS)
                 run.send_signal(signal.SIGKILL)
                 run.wait()
                 wait_until(lambda: _has_ended(log), "the end of the load", RUN_SECONDS)
-            finally:
-                processes.end(run)
             _, fields = self.to_end(peer, topic, state)
         return topic, fields
+
+    @contextmanager
+    def _at_work(self, peer: Peer, of: Stream, state: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+        """A new topic, and a peer that has read some of it and has published its first number, however long its start
+        took; for as long as the block lasts.
+        """
+        topic = self.kafka.create_topic(of.partitions, RETENTION)
+        self._redis.flushall()
+        run = self.start(peer, topic, state, "on")
+        try:
+            with self._load(topic, of, PRIMER_RATE, RUN_SECONDS):
+                deadline = time.monotonic() + RUN_SECONDS
+                while not task.counted(peer.read(self.servers, topic)):
+                    self._must_run(run)
+                    if time.monotonic() > deadline:
+                        raise RunFailed(f"it published nothing in {RUN_SECONDS:.0f} s:\n{self.last_words()}")
+                    time.sleep(LOOK_SECONDS)
+            yield topic, run
+        finally:
+            processes.end(run)
+
+    def _must_run(self, run: subprocess.Popen[bytes]) -> None:
+        if run.poll() is not None:
+            raise RunFailed(f"it ended with code {run.returncode}:\n{self.last_words()}")
 
     @contextmanager
     def _load(self, topic: str, of: Stream, rate: float, seconds: float) -> Iterator[Path]:

@@ -34,6 +34,7 @@ def send(bootstrap_servers: str, topic: str, stream: Stream, rate: float, second
     sent = [0] * stream.partitions
     number = 0
     began_s = time.time() + 0.1
+    own = int(began_s * 1000)  # no id of another load of the same topic
     with log.open("w") as lines:
         for beat in range(1, int(seconds * 1000 / BEAT_MS) + 1):
             due_s = began_s + beat * BEAT_MS / 1000
@@ -46,7 +47,7 @@ def send(bootstrap_servers: str, topic: str, stream: Stream, rate: float, second
                 for place in range(sent[partition], round(each * beat)):
                     number += 1
                     body = part[place % len(part)]
-                    value = b'{"messageId":"%08x","timestamp":"%bZ",%b' % (number, at, body)
+                    value = b'{"messageId":"%x-%08x","timestamp":"%bZ",%b' % (own, number, at, body)
                     user = body.split(b'"userId":"', 1)[1].split(b'"', 1)[0]
                     producer.produce(topic, value, user, partition)
                     sent[partition] += 1

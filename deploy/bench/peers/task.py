@@ -11,7 +11,6 @@ bounced, and how far the attempts at a funnel of four steps came that were begun
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -223,6 +222,11 @@ def records_of(bootstrap_servers: str, topic: str) -> list[Record]:
     return sorted(records, key=lambda record: (record.timestamp_ms, record.partition, record.offset))
 
 
-def slower(stream: Faulty, rate: float) -> Faulty:
-    """The same stream, spread over more or less time."""
-    return dataclasses.replace(stream, rate=rate)
+def size_of(bootstrap_servers: str, topic: str) -> int:
+    """How many records a topic holds."""
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "reader", "enable.auto.commit": False})
+    try:
+        numbers = consumer.list_topics(topic, 10).topics[topic].partitions
+        return sum(consumer.get_watermark_offsets(TopicPartition(topic, number), 10)[1] for number in numbers)
+    finally:
+        consumer.close()
