@@ -31,7 +31,7 @@ RESULTS = ROOT / "deploy" / "bench" / "peers" / "results.json"
 
 
 def faulty(*faults: str) -> Faulty:
-    return Faulty(150, 4, 0.7, faults=frozenset(faults))
+    return Faulty(150, 6, 0.7, faults=frozenset(faults))  # a seed with broken records among the first EVENTS
 
 
 @pytest.fixture(scope="module")
