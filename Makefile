@@ -8,10 +8,12 @@ VENV := .venv
 AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 CODE := flows schemas tests deploy
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 .PHONY: help
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1#\2/' | tr '#' '\t' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1#\2/' | tr '#' '\t' | expand -t 20
 
 .PHONY: demo
 demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=30 ends it after 30 s
@@ -58,6 +60,11 @@ image: $(VENV)/installed  ## the Dockerfile's steps and the compose file's servi
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
 	@$(PYTHON_IN_VENV) deploy/bench/bench.py $(BENCH)
 
+PEERS_PAGE := --page deploy/bench/PEERS.md --json deploy/bench/peers/results.json
+.PHONY: bench-peers
+bench-peers: $(VENV)/installed  ## Tidegauge beside other engines, renews deploy/bench/PEERS.md; BENCH="--quick" leaves it
+	@$(PYTHON_IN_VENV) deploy/bench/peers/compare.py $(or $(BENCH),$(PEERS_PAGE))
+
 .PHONY: bench-scale
 bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and the cost of the exchange
 	@$(PYTHON_IN_VENV) -m deploy.bench.scale $(BENCH)
@@ -82,20 +89,24 @@ sbom: $(VENV)/installed $(AUDIT)/installed  ## build/sbom.cdx.json: what an inst
 		--short-PURLs --spec-version 1.6 --output-format JSON --validate --output-file build/sbom.cdx.json -
 	@echo build/sbom.cdx.json
 
-PIN := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --custom-compile-command 'make lock'
-
 .PHONY: lock
 lock: $(VENV)/installed  ## pin what pyproject.toml asks for; LOCK=--upgrade moves to the newest versions
-	@$(VENV)/bin/$(PIN) $(LOCK) --extra dashboards --extra demo --extra dev pyproject.toml --output-file requirements.lock
-	@$(VENV)/bin/$(PIN) --extra image --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
-	@$(VENV)/bin/$(PIN) $(LOCK) deploy/audit/requirements.in --output-file deploy/audit/requirements.lock
+	@$(COMPILE) --extra dashboards --extra demo --extra dev $(LOCK) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --extra image --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
+	@$(COMPILE) $(LOCK) deploy/audit/requirements.in --output-file deploy/audit/requirements.lock
 
 # The tools of audit and sbom are nobody's dependency, so they live apart.
 $(AUDIT)/installed: deploy/audit/requirements.lock
 	@set -euo pipefail; python=$$(deploy/find-python); $$python -m venv --clear $(AUDIT); \
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
 	touch $@
+
+.PHONY: lock-peers
+lock-peers: $(VENV)/installed  ## pin anew what the peers of `make bench-peers` ask for
+	@for wish in deploy/bench/peers/requirements/*.in; do \
+		$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--custom-compile-command 'make lock-peers' $(LOCK) $$wish --output-file $${wish%.in}.txt; \
+	done
 
 # The environment is rebuilt when the lock says something else, and only then: git gives files new times at will.
 $(VENV)/installed: requirements.lock pyproject.toml

@@ -51,24 +51,6 @@ def _cache_folder() -> str:
     return os.path.join(home, "kernels", digest.hexdigest()[:16])
 
 
-def _writable(folder: str) -> str:
-    """`folder`, or where it cannot be written a copy of it that lives as long as this process.
-
-    Numba uses no cache that it cannot write to. In an image the root is read-only, and the loops were compiled when it
-    was built: they are copied (a few MB) instead of compiled again.
-    """
-    try:
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        copy = tempfile.mkdtemp(prefix="tidegauge-kernels-")
-        atexit.register(shutil.rmtree, copy, ignore_errors=True)
-        if os.path.isdir(folder):
-            shutil.copytree(folder, copy, dirs_exist_ok=True)
-        return copy
-    return folder
-
-
 def _is_private(folder: Path) -> bool:
     """Make the folder, and say whether nobody else can put code there for this process to run."""
     try:
@@ -84,15 +66,34 @@ def _is_private(folder: Path) -> bool:
     return not doubt
 
 
+def _writable(folder: Path) -> Path:
+    """`folder`, or where it cannot be written a copy of it that lives as long as this process.
+
+    Numba uses no cache that it cannot write to. In an image the root is read-only, and the loops were compiled when it
+    was built: they are copied (a few MB) instead of compiled again.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        copy = tempfile.mkdtemp(prefix="tidegauge-kernels-")
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        if folder.is_dir() and _is_private(folder):
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
+        return Path(copy)
+    return folder
+
+
 def _keeps() -> bool:
     """Choose where compiled loops are kept; False: nowhere, since others could write there."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return True
-    folder = _cache_folder()
-    private = _is_private(Path(folder))
-    # A copy is this process's own, made a moment ago from what is private, wherever the system keeps such.
-    numba.config.CACHE_DIR = _writable(folder)  # type: ignore[attr-defined]
-    return private
+    wanted = Path(_cache_folder())
+    folder = _writable(wanted)
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    # A copy is this process's own, mode 0700, made a moment ago of what is private. The folder above it is the system's
+    # for such things; in a Kubernetes pod it is open to all without the sticky bit, and to nobody but this user.
+    return folder != wanted or _is_private(folder)
 
 
 _OPTIONS: Final[dict[str, Any]] = {"cache": _keeps(), "error_model": "numpy", "_nrt": False}

@@ -60,13 +60,14 @@ def test_compiled_loops_are_copied_from_where_they_cannot_be_written(
     baked = tmp_path / "baked"
     (baked / "loops").mkdir(parents=True)
     (baked / "loops" / "a.nbi").write_text("compiled")
-    assert compiled._writable(str(baked)) == str(baked)
+    baked.chmod(0o700)
+    assert compiled._writable(baked) == baked
 
     def read_only(dir: str) -> None:
         raise OSError(30, "Read-only file system", dir)
 
     monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
-    copy = Path(compiled._writable(str(baked)))
+    copy = compiled._writable(baked)
     assert copy != baked
     assert (copy / "loops" / "a.nbi").read_text() == "compiled"
     (copy / "loops" / "b.nbi").write_text("new")

@@ -23,7 +23,7 @@ from tests.job.test_restarts import CONFIG, RUN_OF_ITS_OWN, deployment, stream
 from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
 
-EVENTS = 20_000
+EVENTS = 8_000
 OFTEN = ("--checkpoint", "100ms", "--tick", "50ms")
 
 
