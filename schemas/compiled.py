@@ -78,8 +78,11 @@ def _writable(folder: Path) -> Path:
     except OSError:
         copy = tempfile.mkdtemp(prefix="tidegauge-kernels-")
         atexit.register(shutil.rmtree, copy, ignore_errors=True)
-        if folder.is_dir() and _is_private(folder):
-            shutil.copytree(folder, copy, dirs_exist_ok=True)
+        try:
+            if folder.is_dir() and _is_private(folder):
+                shutil.copytree(folder, copy, dirs_exist_ok=True)
+        except (OSError, shutil.Error) as error:
+            logger.warning("compiled loops cannot be read, so they are compiled anew: %s (TIDEGAUGE_CACHE)", error)
         return Path(copy)
     return folder
 
