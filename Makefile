@@ -10,7 +10,7 @@ CODE := flows schemas tests deploy
 
 .PHONY: help
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1#\2/' | tr '#' '\t' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1#\2/' | tr '#' '\t' | expand -t 20
 
 .PHONY: demo
 demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=30 ends it after 30 s
@@ -34,6 +34,10 @@ docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
 	@$(PYTHON_IN_VENV) deploy/bench/bench.py $(BENCH)
+
+.PHONY: bench-page
+bench-page: $(VENV)/installed  ## write the tables of deploy/bench/PERFORMANCE.md anew from deploy/bench/results.json
+	@$(PYTHON_IN_VENV) -m deploy.bench.page
 
 .PHONY: kafka
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it

@@ -4,8 +4,9 @@
 
 Every `BEAT_MS` a batch is due, in equal parts for all partitions, with the due time as the events' own time;
 ages count from there, which is a little before Kafka's CreateTime. A sender that falls behind makes the numbers
-worse, not the load lighter. LOG gets a line per batch as soon as it is handed to the producer: due time (ms), and
-how many records each partition has by then.
+worse, not the load lighter. LOG gets a line per batch as soon as it is handed to the producer: due time (ms), how
+many records each partition has by then, and how many ms the feed is late: those since the batch was due, and those
+that Kafka needs at this rate for what it has not taken yet.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from deploy.bench.stream import Stream
 BEAT_MS = 20
 BODIES = 100_000
 SEND_SECONDS = 60.0
+IN_FLIGHT = 500_000
 
 
 def bodies(stream: Stream) -> list[list[bytes]]:
@@ -71,10 +73,13 @@ def send(bootstrap_servers: str, topic: str, stream: Stream, rate: float, second
                         part[place % len(part)],
                     )
                     messages.append({"value": value})
+                while len(producer) > IN_FLIGHT:  # Kafka is slower than this rate: then the feed is late
+                    producer.poll(0.01)
                 if producer.produce_batch(topic, messages, partition) != len(messages):
-                    raise RuntimeError("the producer's queue is full: Kafka is slower than this rate")
+                    raise RuntimeError("the producer's queue is full")
                 sent[partition] += len(messages)
-            lines.write(f"{due_ms} {' '.join(map(str, sent))}\n")
+            late_ms = time.time() * 1000 - due_ms + len(producer) / rate * 1000
+            lines.write(f"{due_ms} {' '.join(map(str, sent))} late {late_ms:.1f}\n")
             lines.flush()
         if producer.flush(SEND_SECONDS):
             raise RuntimeError("Kafka did not take all records")

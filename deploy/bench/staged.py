@@ -34,6 +34,7 @@ from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
+from flows.pipeline import Measure
 from flows.shard import Shard
 from flows.totals import Totals
 from flows.users import Users
@@ -53,7 +54,7 @@ STAGES: list[tuple[Any, str, str]] = [
     (flows.pipeline, "_route", "route"),
     (Shard, "receive", "measure: shard"),
     (Shard, "tick", "measure: shard"),
-    (Shard, "freeze", "checkpoint"),
+    (Measure, "snapshot", "checkpoint"),
     (flows.shard, "judge", "measure: late or not"),
     (Recent, "copies", "measure: dedup"),
     (Users, "slots", "measure: users"),
@@ -98,7 +99,7 @@ class Stopwatch:
 
 
 class Checkpoints:
-    """The freezes of one epoch together: how long, how large, and how long the source was not asked meanwhile."""
+    """The snapshots of one epoch together: how long, how large, and how long the source was not asked meanwhile."""
 
     def __init__(self) -> None:
         self.freeze_s: list[float] = []
@@ -110,11 +111,11 @@ class Checkpoints:
 
     def watch(self) -> None:
         """Wrap what tells about them."""
-        freeze, next_batch = Shard.freeze, Part.next_batch
+        snapshot, next_batch = Measure.snapshot, Part.next_batch
 
-        def watched_freeze(shard: Shard) -> bytes:
+        def watched_snapshot(measure: Measure) -> bytes:
             began = time.perf_counter()
-            frozen = freeze(shard)
+            frozen = snapshot(measure)
             if not self._sizes:
                 self._began = began
             self._frozen_s += time.perf_counter() - began
@@ -125,11 +126,11 @@ class Checkpoints:
             self.close()
             return next_batch(part)
 
-        setattr(Shard, "freeze", watched_freeze)  # noqa: B010 - a plain assignment would be a type error
+        setattr(Measure, "snapshot", watched_snapshot)  # noqa: B010 - a plain assignment would be a type error
         setattr(Part, "next_batch", watched_next_batch)  # noqa: B010
 
     def close(self) -> None:
-        """The epoch in which the last freezes were made is over."""
+        """The epoch in which the last snapshots were made is over."""
         if self._sizes:
             self.freeze_s.append(self._frozen_s)
             self.pause_s.append(time.perf_counter() - self._began)
