@@ -22,29 +22,38 @@ class CheckpointError(Exception):
 
 
 def pack(arrays: Mapping[str, NDArray[Any]], config: Config) -> bytes:
-    """`arrays` as bytes: magic, header length (4 bytes, little-endian), JSON header, then the arrays' own bytes."""
+    """`arrays` as bytes; see `pieces`."""
+    return b"".join(pieces(arrays, config))
+
+
+def pieces(arrays: Mapping[str, NDArray[Any]], config: Config) -> list[bytes | memoryview]:
+    """What a packed state consists of: magic, header length (4 bytes, little-endian), JSON header, the arrays' memory.
+
+    The memory is that of the arrays: it has to be written before they change.
+    """
     header = {
         "version": VERSION,
         "config": fingerprint(config),
         "arrays": [[name, array.dtype.descr, array.shape] for name, array in arrays.items()],
     }
     encoded = json.dumps(header).encode()
-    # Joined straight from the arrays' memory: a copy less of everything, while the flow stands still.
     contents = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays.values()]
-    return b"".join([MAGIC, len(encoded).to_bytes(4, "little"), encoded, *contents])
+    return [MAGIC, len(encoded).to_bytes(4, "little"), encoded, *contents]
 
 
-def unpack(frozen: bytes, config: Config, layout: Mapping[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
+def unpack(
+    frozen: bytes | memoryview, config: Config, layout: Mapping[str, NDArray[Any]] | None = None
+) -> dict[str, NDArray[Any]]:
     """The arrays of `pack`, read-only views of `frozen`.
 
     `layout`: arrays with the names and dtypes that are expected, so that a checkpoint of other metric families is
     refused even where its version was not raised. Raises CheckpointError.
     """
-    if not frozen.startswith(MAGIC):
+    if frozen[: len(MAGIC)] != MAGIC:
         raise CheckpointError("this is not a checkpoint of Tidegauge; point --state at another folder")
     start = len(MAGIC) + 4
     length = int.from_bytes(frozen[len(MAGIC) : start], "little")
-    header = json.loads(frozen[start : start + length])
+    header = json.loads(bytes(frozen[start : start + length]))
     if header["version"] != VERSION:
         raise CheckpointError(
             f"the checkpoint has format {header['version']}, this version of tidegauge reads {VERSION}; "

@@ -3,6 +3,7 @@
 <folder>/lock             held (flock) while a run lives
 <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
+<folder>/*.state          the states of shards, which the store names (state_files.py)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.config import Config
 from flows.fingerprint import definitions, describe_difference
+from flows.state_files import StateFiles
 
 STORE = "part-0.sqlite3"
 WRITABLE_BY_OTHERS = 0o022
@@ -65,6 +67,10 @@ class CheckpointFolder:
     def recovery(self) -> RecoveryConfig:
         """As the engine wants it."""
         return RecoveryConfig(str(self._path))
+
+    def files(self) -> StateFiles:
+        """Where the states of shards go."""
+        return StateFiles(self._path)
 
     def _own(self) -> None:
         try:

@@ -42,7 +42,8 @@ class _Generation:
     @property
     def keys(self) -> NDArray[np.uint64]:
         """The ids, in no order."""
-        keys: NDArray[np.uint64] = self.table[self.table != 0]
+        keys = np.empty(self.used, np.uint64)
+        _collect(self.table, keys)
         return keys
 
     def reserve(self, more: int) -> None:
@@ -129,6 +130,15 @@ def _place(table: NDArray[np.uint64], key: np.uint64) -> np.uint64:
     while table[i] != 0 and table[i] != key:
         i = (i + np.uint64(1)) & mask
     return i
+
+
+@compiled
+def _collect(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
+    count = 0
+    for key in table:
+        if key:
+            keys[count] = key
+            count += 1
 
 
 @compiled

@@ -200,7 +200,7 @@ class Job:
             dead_letters=dead_letters,
             publish=publish,
             watch=pacemaker,
-            keep_state=folder is not None,
+            files=None if folder is None else folder.files(),
             limits=self._settings.limits,
         )
         epoch_ms = EPOCH_MS if folder is None else self._settings.checkpoint_ms

@@ -11,7 +11,7 @@ class Limits:
 
     record_bytes: int = 32 * 1024  # a larger record is rejected as too_large
     poll_records: int = 10_000  # records handed on at once
-    queued_kbytes: int = 32 * 1024  # librdkafka's own queue
+    queued_kbytes: int = 16 * 1024  # librdkafka's own queues together
     skew_ms: int = 60_000  # how far (event time) a partition may be read ahead of the slowest lagging one
     users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
     held_per_shard: int = 4_000_000  # rows in the reorder buffer

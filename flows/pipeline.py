@@ -26,6 +26,7 @@ from flows.config import Config
 from flows.limits import Limits
 from flows.records import Raw, Rejected
 from flows.shard import Partial, Shard, route, route_states
+from flows.state_files import History, StateFiles
 from flows.totals import Totals
 
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
@@ -69,10 +70,10 @@ def build(
     dead_letters: Sink[Rejected] | None,
     publish: Publish,
     watch: Watch,
-    keep_state: bool,
+    files: StateFiles | None,
     limits: Limits,
 ) -> Dataflow:
-    """The dataflow of one product; `keep_state` is off where nothing will ever resume (replay)."""
+    """The dataflow of one product; `files` is None where nothing will ever resume (replay)."""
     totals = Totals(config)
     flow = Dataflow("tidegauge")
     items = op.input("source", flow, source)
@@ -83,7 +84,7 @@ def build(
     partials = op.stateful_batch(
         "measure",
         deliveries,
-        lambda frozen: Measure(Shard(config, limits), frozen, keep_state, watch),
+        lambda frozen: Measure(Shard(config, limits), frozen, files, watch),
     )
     gathered = op.map("gather", partials, lambda keyed: (ALL, keyed[1]))
     snapshots = op.stateful_batch("total", gathered, lambda _frozen: Total(totals))
@@ -114,15 +115,15 @@ def _route(item: Columns | Tick, shards: int) -> Iterable[tuple[str, Delivery | 
     ]
 
 
-class Measure(StatefulBatchLogic[Delivery | Tick, Partial, bytes]):
-    """A shard in the engine's terms."""
+class Measure(StatefulBatchLogic[Delivery | Tick, Partial, str]):
+    """A shard in the engine's terms; what a checkpoint holds of it is the name of a file."""
 
-    def __init__(self, shard: Shard, frozen: bytes | None, keep_state: bool, watch: Watch) -> None:
+    def __init__(self, shard: Shard, frozen: str | None, files: StateFiles | None, watch: Watch) -> None:
         self._shard = shard
-        self._keep_state = keep_state
         self._watch = watch
-        if frozen is not None:
-            shard.thaw(frozen)
+        self._history = None if files is None else History(files, frozen)
+        if files is not None and frozen is not None:
+            shard.thaw(files.read(frozen))
 
     def on_batch(self, values: list[Delivery | Tick]) -> tuple[Iterable[Partial], bool]:
         """Feed the shard; ticks yield partials."""
@@ -134,12 +135,12 @@ class Measure(StatefulBatchLogic[Delivery | Tick, Partial, bytes]):
                 self._shard.receive(value.poll, value.rows, value.accounts, value.states)
         return partials, StatefulBatchLogic.RETAIN
 
-    def snapshot(self) -> bytes:
+    def snapshot(self) -> str:
         """The shard's state at the end of an epoch."""
-        if not self._keep_state:
-            return b""
+        if self._history is None:
+            return ""
         started = time.perf_counter()
-        frozen = self._shard.freeze()
+        frozen = self._history.write(self._shard.pieces())
         self._watch.on_checkpoint(time.perf_counter() - started)
         return frozen
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from flows.catalogue import families
 from flows.cells import ACCOUNTS
-from flows.checkpoint import pack, unpack
+from flows.checkpoint import pieces, unpack
 from flows.clock import Reading, StreamClock, judge
 from flows.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, Tick, joined
 from flows.config import Config
@@ -233,10 +233,14 @@ class Shard:
         }
 
     def freeze(self) -> bytes:
-        """The whole state; see `checkpoint.pack`."""
+        """The whole state in one."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> list[bytes | memoryview]:
+        """The whole state; see `checkpoint.pieces`."""
         self._admit()
         self._admit_states()
-        return pack(self._arrays(), self._config)
+        return pieces(self._arrays(), self._config)
 
     def _arrays(self) -> Arrays:
         arrays = {
@@ -247,7 +251,7 @@ class Shard:
         arrays["accounting"] = self._accounting
         return arrays
 
-    def thaw(self, frozen: bytes) -> None:
+    def thaw(self, frozen: bytes | memoryview) -> None:
         """Take back what `freeze` gave; raises CheckpointError when it was made by another config or version."""
         arrays = unpack(frozen, self._config, layout=self._arrays())
         count = len(arrays["users/hashes"])

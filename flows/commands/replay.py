@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> int:
             dead_letters=DeadLetterFile(args.dead_letters) if args.dead_letters else None,
             publish=collected.publish,
             watch=Silence(),
-            keep_state=False,
+            files=None,
             limits=settings.limits,
         )
         run_flow(flow, EPOCH_MS)

@@ -45,7 +45,8 @@ TUNED: Final[dict[str, Any]] = {
     # fast reader to a sixth.
     "fetch.queue.backoff.ms": 20,
     "fetch.wait.max.ms": 20,  # how long a broker may hold an empty answer back; how late an end is noticed
-    "fetch.max.bytes": 8 * 1024 * 1024,  # one answer; bounds how far the queue can overshoot
+    "fetch.max.bytes": 8 * 1024 * 1024,  # one answer
+    "max.partition.fetch.bytes": 256 * 1024,  # compressed; bounds how far a queue can overshoot
     "queued.min.messages": 100_000,
 }
 _PASSING: Final = frozenset(

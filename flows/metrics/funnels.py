@@ -200,7 +200,7 @@ class Funnel:
             self.by_age.ring,
             self._book.page,
         )
-        _advance(rows, users, now_ms, self._rules, ledger, self._groups.split)
+        _advance(rows, now_ms, self._rules, ledger, self._groups.split)
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Count the attempts in progress of `slots` as dropped: their users are about to be evicted."""
@@ -319,7 +319,7 @@ _QUANTILES = {
 
 
 @compiled
-def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
+def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.matured, now - rules.window)
     move(ledger.by_age, now)
@@ -356,10 +356,11 @@ def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Led
             schedule(ledger.drops_at, slot, ts + rules.window)
             _enter(attempt["dims"], ts, 1, rules, ledger, split)
 
-    for i in range(overdue(ledger.drops_at, now, users)):
-        slot = ledger.drops_at.due[i]
-        _drop(ledger.users[slot], ledger.drops_at.at[slot], rules, ledger, split)
-        ledger.drops_at.at[slot] = NEVER
+    for block in range(len(ledger.drops_at.soonest)):
+        for i in range(overdue(ledger.drops_at, now, block)):
+            slot = ledger.drops_at.due[i]
+            _drop(ledger.users[slot], ledger.drops_at.at[slot], rules, ledger, split)
+            ledger.drops_at.at[slot] = NEVER
     while due(ledger.converted, now):
         pop(ledger.converted)
         start = ledger.converted.top[0] - rules.window

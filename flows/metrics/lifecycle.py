@@ -95,7 +95,7 @@ class Lifecycle:
             self.windows.ring,
             self._book.page,
         )
-        _advance(rows, users, now_ms, self._config.churn_after, ledger)
+        _advance(rows, now_ms, self._config.churn_after, ledger)
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Take the users of `slots` out of the present counts: they are about to be evicted."""
@@ -142,7 +142,7 @@ class Lifecycle:
 
 
 @compiled
-def _advance(rows: NDArray[Any], users: int, now: int, churn_after: int, ledger: Ledger) -> None:
+def _advance(rows: NDArray[Any], now: int, churn_after: int, ledger: Ledger) -> None:
     move(ledger.windows, now)
     for row in rows:
         ts = row["ts"]
@@ -157,8 +157,9 @@ def _advance(rows: NDArray[Any], users: int, now: int, churn_after: int, ledger:
             if transition == NEW:
                 note(ledger.page, ts, NEW_USERS, 1)
         schedule(ledger.churns_at, slot, ts + churn_after)
-    for i in range(overdue(ledger.churns_at, now, users)):
-        _churn(ledger, ledger.churns_at.due[i])
+    for block in range(len(ledger.churns_at.soonest)):
+        for i in range(overdue(ledger.churns_at, now, block)):
+            _churn(ledger, ledger.churns_at.due[i])
 
 
 @inlined

@@ -190,7 +190,7 @@ class Sessions:
             self.lifetime.values,
             self._book.page,
         )
-        _advance(rows, users, now_ms, self._rules, ledger, self._groups.split)
+        _advance(rows, now_ms, self._rules, ledger, self._groups.split)
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Take the open sessions of `slots` out of the present counts: their users are about to be evicted."""
@@ -309,7 +309,7 @@ _QUANTILES = {
 
 
 @compiled
-def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
+def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.settling, now)
     for row in rows:
@@ -350,10 +350,11 @@ def _advance(rows: NDArray[Any], users: int, now: int, rules: Rules, ledger: Led
                 add(ledger.settling, user["start"], group_of(split, d, user["dims"]) * 2 + 1, 1)
         schedule(ledger.closes_at, slot, ts + rules.timeout)
 
-    for i in range(overdue(ledger.closes_at, now, users)):
-        slot = ledger.closes_at.due[i]
-        _close_session(ledger.users[slot], ledger.closes_at.at[slot], rules, ledger, split)
-        ledger.closes_at.at[slot] = NEVER
+    for block in range(len(ledger.closes_at.soonest)):
+        for i in range(overdue(ledger.closes_at, now, block)):
+            slot = ledger.closes_at.due[i]
+            _close_session(ledger.users[slot], ledger.closes_at.at[slot], rules, ledger, split)
+            ledger.closes_at.at[slot] = NEVER
     while due(ledger.ended, now):
         pop(ledger.ended)
         ended = ledger.ended.top

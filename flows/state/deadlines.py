@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.state.container import Arrays, Container
-from schemas.compiled import compiled, inlined
+from schemas.compiled import inlined
 
 NEVER: Final = 2**62
 BLOCK: Final = 64
@@ -24,7 +24,7 @@ class Times(NamedTuple):
 
     at: NDArray[np.int64]  # (capacity,) ms; NEVER: none
     soonest: NDArray[np.int64]  # (capacity / 64,) no deadline of the block is before it
-    due: NDArray[np.int64]  # (capacity,) where `overdue` writes what it finds
+    due: NDArray[np.int64]  # (64,) where `overdue` writes what it finds
 
 
 class Deadlines(Container):
@@ -49,7 +49,7 @@ class Deadlines(Container):
         blocks = -(-capacity // BLOCK)
         padded = np.full(blocks * BLOCK, NEVER, np.int64)
         padded[: len(at)] = at
-        self.times = Times(padded, padded.reshape(blocks, BLOCK).min(axis=1), np.empty_like(padded))
+        self.times = Times(padded, padded.reshape(blocks, BLOCK).min(axis=1), np.zeros(BLOCK, np.int64))
 
 
 @inlined
@@ -61,22 +61,21 @@ def schedule(times: Times, slot: int, at: int) -> None:
         times.soonest[block] = at
 
 
-@compiled
-def overdue(times: Times, now: int, users: int) -> int:
-    """Write the slots below `users` whose deadline is before `now` (ms) into `times.due`; returns how many.
+@inlined
+def overdue(times: Times, now: int, block: int) -> int:
+    """Write the slots of `block` whose deadline is before `now` (ms) into `times.due`; returns how many.
 
-    Each must be given another deadline, or NEVER.
+    Each must be given another deadline, or NEVER. All blocks: `range(len(times.soonest))`.
     """
     found = 0
-    for block in range(-(-users // BLOCK)):
-        if times.soonest[block] < now:
-            soonest = NEVER
-            for slot in range(block * BLOCK, block * BLOCK + BLOCK):
-                at = times.at[slot]
-                if at < now:
-                    times.due[found] = slot
-                    found += 1
-                elif at < soonest:
-                    soonest = at
-            times.soonest[block] = soonest
+    if times.soonest[block] < now:
+        soonest = NEVER
+        for slot in range(block * BLOCK, block * BLOCK + BLOCK):
+            at = times.at[slot]
+            if at < now:
+                times.due[found] = slot
+                found += 1
+            elif at < soonest:
+                soonest = at
+        times.soonest[block] = soonest
     return found

@@ -51,12 +51,16 @@ class Windows(Container):
         return self.ring.totals
 
     def save(self, users: int) -> Arrays:
-        return {"heads": self.ring.heads, "begins": self.ring.begins, "panes": self.ring.panes}
+        """Most panes of most counters are empty: only the others are kept."""
+        panes = self.ring.panes.reshape(-1)
+        places = np.flatnonzero(panes).astype(np.int32)
+        return {"heads": self.ring.heads, "begins": self.ring.begins, "places": places, "counts": panes[places]}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self.ring.heads[...] = arrays["heads"]
         self.ring.begins[...] = arrays["begins"]
-        self.ring.panes[...] = arrays["panes"]
+        self.ring.panes[...] = 0
+        self.ring.panes.reshape(-1)[arrays["places"]] = arrays["counts"]
         self.ring.totals[...] = self.ring.panes.sum(axis=1)
 
 

@@ -3,14 +3,27 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from flows.state.deadlines import NEVER, Deadlines, overdue, schedule
+from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
+from schemas.compiled import compiled
 
 USERS = 300
 
 
-def due_at(deadlines: Deadlines, now: int, users: int = USERS) -> list[int]:
-    return sorted(deadlines.times.due[: overdue(deadlines.times, now, users)].tolist())
+@compiled
+def _due(times: Times, now: int, found: NDArray[np.int64]) -> int:
+    count = 0
+    for block in range(len(times.soonest)):
+        for i in range(overdue(times, now, block)):
+            found[count] = times.due[i]
+            count += 1
+    return count
+
+
+def due_at(deadlines: Deadlines, now: int) -> list[int]:
+    found = np.zeros(len(deadlines.times.at), np.int64)
+    return sorted(found[: _due(deadlines.times, now, found)].tolist())
 
 
 @given(st.lists(st.tuples(st.integers(0, USERS - 1), st.integers(0, 1_000)), max_size=200), st.integers(0, 300))
@@ -34,8 +47,8 @@ def test_a_deadline_exactly_now_is_not_yet_overdue() -> None:
     deadlines = Deadlines()
     deadlines.resize(1)
     schedule(deadlines.times, 0, 1_000)
-    assert due_at(deadlines, 1_000, 1) == []
-    assert due_at(deadlines, 1_001, 1) == [0]
+    assert due_at(deadlines, 1_000) == []
+    assert due_at(deadlines, 1_001) == [0]
 
 
 def test_users_keep_their_deadlines_when_renumbered_grown_and_saved() -> None:
@@ -47,4 +60,4 @@ def test_users_keep_their_deadlines_when_renumbered_grown_and_saved() -> None:
     deadlines.resize(1_000)
     saved = Deadlines()
     saved.load(deadlines.save(50), 2_000)
-    assert due_at(saved, 60, 50) == list(range(10))  # the old slots 50 .. 59
+    assert due_at(saved, 60) == list(range(10))  # the old slots 50 .. 59
