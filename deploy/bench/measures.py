@@ -133,7 +133,7 @@ def _checkpoints(laboratory: Laboratory, topic: Topic, told: dict[str, Any]) -> 
     laboratory.checkpoints.append((known, size))
     return [
         *rows,
-        Row(section, "snapshots of all shards, longest", max(told["freeze_s"]) * 1000, "ms"),
+        Row(section, "writing the state of all shards, longest", max(told["freeze_s"]) * 1000, "ms"),
         Row(section, "pause: until the source is asked again, longest", max(told["pause_s"]) * 1000, "ms", bars.PAUSE),
     ]
 

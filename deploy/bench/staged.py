@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
 from flows.pipeline import Measure
 from flows.shard import Shard
+from flows.state_files import StateFiles
 from flows.totals import Totals
 from flows.users import Users
 
@@ -111,22 +112,26 @@ class Checkpoints:
 
     def watch(self) -> None:
         """Wrap what tells about them."""
-        snapshot, next_batch = Measure.snapshot, Part.next_batch
+        snapshot, write, next_batch = Measure.snapshot, StateFiles.write, Part.next_batch
 
-        def watched_snapshot(measure: Measure) -> bytes:
+        def watched_snapshot(measure: Measure) -> str:
             began = time.perf_counter()
-            frozen = snapshot(measure)
             if not self._sizes:
                 self._began = began
+            name = snapshot(measure)
             self._frozen_s += time.perf_counter() - began
-            self._sizes.append(len(frozen))
-            return frozen
+            return name
 
-        def watched_next_batch(part: Part) -> Any:
+        def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview]) -> str:
+            self._sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
+            return write(files, pieces)
+
+        def watched_next_batch(part: Part[Any]) -> Any:
             self.close()
             return next_batch(part)
 
         setattr(Measure, "snapshot", watched_snapshot)  # noqa: B010 - a plain assignment would be a type error
+        setattr(StateFiles, "write", watched_write)  # noqa: B010
         setattr(Part, "next_batch", watched_next_batch)  # noqa: B010
 
     def close(self) -> None:
