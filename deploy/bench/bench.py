@@ -116,7 +116,7 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
             "nearly idle",
             IDLE_RATE,
             options.idle_seconds,
-            warm_seconds=2.0,
+            warm_seconds=1.0,
             freshness=bars.IDLE_FRESHNESS,
             cpu=bars.IDLE_CPU,
         )

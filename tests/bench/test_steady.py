@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
+
 from deploy.bench import bench
 from deploy.bench.freshness import Batch, Look
-from deploy.bench.steady import SLOWEST, STALL_SECONDS, Load, Patience, rows
+from deploy.bench.steady import SLOWEST, STALL_SECONDS, Load, Patience, recovery, rows
 
 
 class Clock:
@@ -60,3 +62,20 @@ def test_three_loads_are_paced_and_the_kill_is_at_half_the_maximum() -> None:
         (500_000, True),
         (800_000, False),
     ]
+
+
+def test_after_a_crash_the_first_right_value_may_be_old_and_keeping_up_means_young_ones() -> None:
+    """
+    due every 100 ms, one event each      looks   5000: restored, half counted
+                                                  5500: 10 of 10    6000: 20 of 20    6500: all that is 1.5 s old
+    """
+    due = [Batch(100 * beat, (beat,)) for beat in range(1, 100)]
+    looks = [
+        Look(5_000, "2", 9, (10,)),
+        Look(5_500, "2", 10, (10,)),
+        Look(6_000, "2", 20, (20,)),
+        Look(6_500, "2", 50, (50,)),
+        Look(7_000, "2", 60, (60,)),
+    ]
+    assert recovery(looks, due) == (5_500, 6_500)
+    assert recovery(looks[:3], due) == (5_500, math.inf)
