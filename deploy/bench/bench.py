@@ -140,7 +140,7 @@ def more_users(lab: Laboratory, options: argparse.Namespace, base_ns: float | No
         repeats = 1 if users > measures.MANY else max(1, options.repeats - 1)
         sizes = (options.smaller + introduced, options.events + introduced)
         run = measures.CatchUp(lab, Stream(users, options.seed, options.rate), *sizes, repeats)
-        rows += measures.users(lab, run, base_ns)
+        rows += measures.users(lab, run, base_ns, options.users)
     return rows
 
 

@@ -163,14 +163,14 @@ def _start_up(laboratory: Laboratory, topic: Topic, state: Path) -> list[Row]:
     return [Row(section, "start from it to the first value in Redis", took, "s", bars.START_UP)]
 
 
-def users(laboratory: Laboratory, run: CatchUp, base_ns: float | None) -> list[Row]:
-    """The job with another number of users: CPU, memory, checkpoints."""
+def users(laboratory: Laboratory, run: CatchUp, base_ns: float | None, base_users: int) -> list[Row]:
+    """The job with another number of users: CPU, also beside `base_ns` of `base_users`, memory, checkpoints."""
     run.run(["job"])
     job = run.slope("job")
     rows = [Row(run.size(), "tidegauge: CPU", job.cpu_ns, "ns/event")]
     if base_ns is not None:
-        asked = bars.MORE_USERS if run.topic.stream.users <= MANY else NOTHING
-        rows.append(Row(run.size(), "ratio to the users above", job.cpu_ns / base_ns, "x", asked))
+        asked = bars.MORE_USERS if run.topic.stream.users <= 10 * base_users else NOTHING
+        rows.append(Row(run.size(), f"CPU ratio to {base_users:,} users", job.cpu_ns / base_ns, "x", asked))
     measured = stages(laboratory, run.topic)
     return rows + memory(run) + [row for row in measured if row.section != STAGES]
 

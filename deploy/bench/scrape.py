@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from deploy.bench import processes, stream
@@ -60,8 +60,9 @@ def config_of(series: int) -> Config:
 
 
 def count_of(config: Config) -> int:
-    """Series of the product's own numbers."""
-    return sum(len(family.series) for family in product_families(catalogue(config), config.product))
+    """Series of the product's own counts. They are always served, a ratio only where it is defined."""
+    counts = replace(catalogue(config), derived=())
+    return sum(len(family.series) for family in product_families(counts, config.product))
 
 
 def fetch(port: int) -> Scrape:

@@ -247,9 +247,9 @@ def rows(load: Load, due: Sequence[Batch], looks: Sequence[Look], share: float) 
         Row("", "CPU of tidegauge's core", share * 100, "%", load.cpu),
         Row(
             "",
-            "lag grown, end against beginning",
+            "lag grown from beginning to end, as ms of load",
             lag_growth_ms(due, [look for look in looks if look.at_ms <= due[-1].due_ms], load.rate),
-            "ms of load",
+            "ms",
             bars.LAG,
         ),
         Row("", "freshness p50, record due to value read", percentile(ages, 0.5), "ms"),

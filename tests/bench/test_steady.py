@@ -48,7 +48,7 @@ def test_a_load_that_is_kept_has_these_numbers() -> None:
         "sent": (1_000.0, ""),
         "feed behind its schedule, p99": (2.0, ""),
         "CPU of tidegauge's core": (25.0, ""),
-        "lag grown, end against beginning": (0.0, "met"),
+        "lag grown from beginning to end, as ms of load": (0.0, "met"),
         "freshness p50, record due to value read": (30.0, ""),
         "freshness p99": (30.0, "dream"),
         "freshness max": (30.0, ""),
