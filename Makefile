@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VENV := .venv
+AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 CODE := flows schemas tests deploy
 
@@ -20,6 +21,15 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 test: $(VENV)/installed  ## all tests; TESTS="tests/metrics -k sessions" for some of them
 	@$(PYTHON_IN_VENV) -m pytest $(TESTS)
 
+.PHONY: faults
+faults: $(VENV)/installed  ## real runs, and everything around them broken; SEEDS=50 histories, or SEED=7 that one again
+	@$(PYTHON_IN_VENV) -m tests.faults.campaign $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10)) $(FAULTS)
+
+.PHONY: mutations
+mutations: $(VENV)/installed  ## the code made wrong in four ways, each of which the tests have to notice
+	@$(PYTHON_IN_VENV) -m pytest -q -s tests/simulation -k code_that_is_wrong
+	@$(PYTHON_IN_VENV) -m tests.faults.mutations
+
 .PHONY: check
 check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)
@@ -28,8 +38,11 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write flows/METRICS.md anew from the catalogue
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, the rules
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules
+	@$(VENV)/bin/tidegauge rules --config deploy/examples/saas.yaml --out deploy/prometheus/examples
 
 .PHONY: bench
 bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENCH="--events 1000000" for its options
@@ -39,15 +52,43 @@ bench: $(VENV)/installed  ## events per second and core, from a real Kafka; BENC
 bench-page: $(VENV)/installed  ## write the tables of deploy/bench/PERFORMANCE.md anew from deploy/bench/results.json
 	@$(PYTHON_IN_VENV) -m deploy.bench.page
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and the cost of the exchange
+	@$(PYTHON_IN_VENV) -m deploy.bench.scale $(BENCH)
+
+.PHONY: alerts
+alerts: $(VENV)/installed  ## the alerts' whole way, with products that live 8 times as fast as time (make test: 30 times)
+	@ALERTS_SPEED=$(or $(ALERTS_SPEED),8) $(PYTHON_IN_VENV) -m pytest tests/deploy/alerts
+
 .PHONY: kafka
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it
 	@exec deploy/kafka/kafka run --port $(or $(KAFKA_PORT),9092)
 
+.PHONY: audit
+audit: $(AUDIT)/installed  ## known vulnerabilities of all pinned packages; 3 when they cannot be looked up
+	@$(AUDIT)/bin/python deploy/audit/audit.py requirements.lock deploy/audit/requirements.lock
+
+.PHONY: sbom
+sbom: $(VENV)/installed $(AUDIT)/installed  ## build/sbom.cdx.json: what an installed Tidegauge consists of (CycloneDX)
+	@mkdir -p build
+	@set -o pipefail; $(PYTHON_IN_VENV) deploy/audit/shipped.py requirements.lock | \
+		PYTHONWARNINGS=ignore $(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--short-PURLs --spec-version 1.6 --output-format JSON --validate --output-file build/sbom.cdx.json -
+	@echo build/sbom.cdx.json
+
+PIN := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
+
 .PHONY: lock
 lock: $(VENV)/installed  ## pin what pyproject.toml asks for; LOCK=--upgrade moves to the newest versions
-	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra dev \
-		--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK) \
-		pyproject.toml --output-file requirements.lock
+	@$(VENV)/bin/$(PIN) $(LOCK) --extra demo --extra dev pyproject.toml --output-file requirements.lock
+	@$(VENV)/bin/$(PIN) $(LOCK) deploy/audit/requirements.in --output-file deploy/audit/requirements.lock
+
+# The tools of audit and sbom are nobody's dependency, so they live apart.
+$(AUDIT)/installed: deploy/audit/requirements.lock
+	@set -euo pipefail; python=$$(deploy/find-python); $$python -m venv --clear $(AUDIT); \
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
+	touch $@
 
 # The environment is rebuilt when the lock says something else, and only then: git gives files new times at will.
 $(VENV)/installed: requirements.lock pyproject.toml

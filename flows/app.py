@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
 from flows.health import installed_version
+from flows.log_lines import log_to_stderr
 from flows.mistakes import ConfigErrors
 
-COMMANDS = ("run", "demo", "replay", "validate", "top", "schema")
+COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest")
 WRONG_USE = 2
 
 
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             chosen.add_parser(name)
     args = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    args.given = arguments
+    log_to_stderr()
     try:
         return int(args.main(args))
     except ConfigErrors as errors:

@@ -2,6 +2,7 @@
 
 <folder>/lock             held (flock) while a run lives
 <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
+<folder>/token            the fencing token of the last run
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
 <folder>/*.state          the states of shards, which the store names (state_files.py)
 """
@@ -9,7 +10,10 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -18,10 +22,14 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.config import Config
 from flows.fingerprint import definitions, describe_difference
-from flows.state_files import StateFiles
+from flows.state_files import SUFFIX
+from schemas.trusted_path import OTHERS, doubts
 
 STORE = "part-0.sqlite3"
-WRITABLE_BY_OTHERS = 0o022
+OURS = ("lock", "definitions.json", "token", "part-*", f"*{SUFFIX}")
+PRIVATE = 0o600
+
+logger = logging.getLogger(__name__)
 
 
 class FolderError(Exception):
@@ -55,7 +63,9 @@ class CheckpointFolder:
             self._compare()
         else:
             init_db_dir(self._path, 1)
+            (self._path / STORE).chmod(PRIVATE)  # whatever the umask; SQLite gives its other files the same mode
             (self._path / "definitions.json").write_text(definitions(self._config))
+            (self._path / "definitions.json").chmod(PRIVATE)
         return self
 
     def __exit__(
@@ -68,25 +78,57 @@ class CheckpointFolder:
         """As the engine wants it."""
         return RecoveryConfig(str(self._path))
 
-    def files(self) -> StateFiles:
-        """Where the states of shards go."""
-        return StateFiles(self._path)
+    def last_token(self) -> int:
+        """The fencing token of the last run here; 0: none is known."""
+        file = self._path / "token"
+        text = file.read_text().strip() if file.exists() else ""
+        return int(text) if text.isdecimal() else 0
+
+    def remember_token(self, token: int) -> None:
+        """Keep this run's fencing token for the next one."""
+        new = self._path / "token.new"
+        new.write_text(f"{token}\n")
+        new.replace(self._path / "token")  # all or nothing, like everything here
 
     def _own(self) -> None:
+        """Make the folder if need be, and refuse it where somebody else can change what is in it."""
         try:
-            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = self._path.stat()
+            self._make(self._path)
+            for doubt in doubts(self._path):
+                if doubt.grave:
+                    raise FolderError(
+                        f"the checkpoint folder {self._path} is not safe, for who can change it can run code as this "
+                        f"user: {doubt.text}; choose a folder in a place of this user's own (--state)"
+                    )
+                logger.warning("the checkpoint folder %s: %s", self._path, doubt.text)
+            self._check(self._path, stat.S_ISDIR, "700")
+            for pattern in OURS:
+                for entry in sorted(self._path.glob(pattern)):
+                    self._check(entry, stat.S_ISREG, "600")
         except OSError as error:
             raise FolderError(f"the checkpoint folder {self._path} cannot be used: {error.strerror}") from None
-        if found.st_uid != os.getuid():
+
+    def _make(self, folder: Path) -> None:
+        """`mkdir -p`, all of it private, whatever the umask."""
+        if not folder.exists():
+            self._make(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def _check(self, path: Path, is_right_kind: Callable[[int], bool], mode: str) -> None:
+        """Refuse what is another user's, or may be written by one."""
+        what = "checkpoint folder" if path == self._path else "file"
+        found = path.stat() if path == self._path else path.lstat()
+        if not is_right_kind(found.st_mode):
+            raise FolderError(f"{path} is no {what.split()[-1]}, as a checkpoint has; choose another folder (--state)")
+        if found.st_uid != os.geteuid():
             raise FolderError(
-                f"the checkpoint folder {self._path} belongs to user id {found.st_uid}, this process "
-                f"runs as {os.getuid()}; run as its owner or choose another folder (--state)"
+                f"the {what} {path} belongs to user id {found.st_uid}, this process "
+                f"runs as {os.geteuid()}; run as its owner or choose another folder (--state)"
             )
-        if found.st_mode & WRITABLE_BY_OTHERS:
+        if found.st_mode & OTHERS:
             raise FolderError(
-                f"the checkpoint folder {self._path} can be written by other users, who could run code "
-                f"through it; make it private: chmod 700 {self._path}"
+                f"the {what} {path} can be written by other users, who could run code "
+                f"through it; make it private: chmod {mode} {path}"
             )
 
     def _compare(self) -> None:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
-from flows.config import Config
+from flows.alert_settings import Alerts
+from flows.config import Config, slug
 from flows.config_rules import remarks
 from flows.connections import (
     Connections,
@@ -38,14 +39,40 @@ from flows.yaml_tree import Tree, read_tree
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A thousand event names and all breakdown values take a third of it."""
 
+ALL_DEFAULTS: Final = Alerts()
+
 logger = logging.getLogger("tidegauge.config")
 
 
 class File(Config):
-    """Everything that the file may hold: what is measured, and where it comes from and goes."""
+    """Everything that the file may hold: what is measured, where it comes from and goes, and what alerts."""
 
+    alerts: Alerts = Alerts()
     connections: Connections = Connections()
     limits: LimitsSection = LimitsSection()
+
+    @model_validator(mode="after")
+    def _alerts_speak_of_what_is_measured(self) -> File:
+        unknown = []
+        if self.alerts.conversion is not None:
+            for name in self.alerts.conversion.funnels:
+                if name not in self.funnels:
+                    unknown.append(
+                        Finding(
+                            ("alerts", "conversion", "funnels", name),
+                            "there is no such funnel",
+                            closest(name, self.funnels),
+                            True,
+                        )
+                    )
+        if self.alerts.key_actions is not None:
+            for index, event in enumerate(self.alerts.key_actions.events or ()):
+                if slug(event) not in self.vocabulary():
+                    found = f"found {shown(event)}, which is not counted by name: add it to events"
+                    unknown.append(Finding(("alerts", "key_actions", "events", index), found))
+        if unknown:
+            raise Finding.error(unknown)
+        return self
 
 
 class Loaded(NamedTuple):
@@ -62,6 +89,7 @@ class Report:
     loaded: Loaded | None
     mistakes: Sequence[Mistake]
     warnings: Sequence[Mistake]
+    alerts: Alerts = ALL_DEFAULTS
 
 
 def load(
@@ -75,12 +103,22 @@ def load(
     (default: the process's), that before the file's `connections:`. Warnings are logged. Raises ConfigErrors
     with all mistakes.
     """
-    report = read(path, options, environment)
+    loaded, _ = _accepted(read(path, options, environment))
+    return loaded
+
+
+def load_alerts(path: Path | str | None) -> tuple[Config, Alerts]:
+    """What is measured and what alerts, of the file at `path`; the environment has no part in it. Raises as `load`."""
+    (config, _), alerts = _accepted(read(path, environment={}))
+    return config, alerts
+
+
+def _accepted(report: Report) -> tuple[Loaded, Alerts]:
     for warning in report.warnings:
         logger.warning("%s", warning)
     if report.loaded is None:
         raise ConfigErrors(report.mistakes)
-    return report.loaded
+    return report.loaded, report.alerts
 
 
 def read(
@@ -115,7 +153,7 @@ def read(
         found_there = f"found {settings.topic}, which is also the topic that is read"
         return Report(None, [Mistake("settings", "dead_letter_topic", found_there)], warnings)
     measured = file.model_dump(mode="json", include=set(Config.model_fields), exclude_unset=True)
-    return Report(Loaded(Config.model_validate(measured), settings), mistakes, warnings)
+    return Report(Loaded(Config.model_validate(measured), settings), mistakes, warnings, file.alerts)
 
 
 def config_schema() -> str:

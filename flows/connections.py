@@ -17,12 +17,14 @@ Every variable has a twin that ends in `_FILE` and names a file with the value:
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -47,6 +49,31 @@ def _servers(text: str) -> Finding | None:
     return None
 
 
+_REDIS_TLS: Final = frozenset(
+    {
+        *("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+        *("ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers"),
+    }
+)
+_REDIS_OPTIONS: Final = _REDIS_TLS | {"db", "username", "password", "client_name", "socket_keepalive"}
+"""What may stand behind the `?` of an address; the job itself decides everything else."""
+
+
+def _redis_options(url: str) -> None:
+    """Raise for what redis-py would choke on only when it connects, or what would change how the job uses it."""
+    parts = urlsplit(url)
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in _REDIS_OPTIONS:
+            likely = closest(name, sorted(_REDIS_OPTIONS))
+            raise Finding.error([Finding((), f"found the option {shown(name)}, which an address cannot have", likely)])
+        if name in _REDIS_TLS and parts.scheme != "rediss":
+            raise Finding.error([Finding((), f"found the option {name}, which needs TLS: rediss://")])
+        if name == "ssl_cert_reqs" and value not in ("none", "optional", "required"):
+            raise Finding.error([Finding((), f"found {name}={shown(value)}, expected none, optional or required")])
+        if name == "db" and not value.isdecimal():
+            raise Finding.error([Finding((), f"found {name}={shown(value)}, expected a number")])
+
+
 def _redis(url: str) -> str:
     if url == OFF:
         return url
@@ -61,6 +88,7 @@ def _redis(url: str) -> str:
         likely = f"redis://{url}" if re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?(/\d+)?", url) else None
         message = f"found {shown(mask_url(url))}, expected a URL such as redis://host:6379/0, or {OFF}"
         raise Finding.error([Finding((), message, likely)])
+    _redis_options(url)
     return url
 
 
@@ -113,7 +141,7 @@ class Connections(Section):
     state: Text | None = None
     """Folder of the checkpoints, or `off`; default `off`."""
     tick: Annotated[DurationMs, AfterValidator(Between("10ms", "1m"))] | None = None
-    """How often numbers are published; default `500ms`."""
+    """How often numbers are published; default `250ms`."""
     checkpoint: Annotated[DurationMs, AfterValidator(Between("10ms", "1h"))] | None = None
     """How often state is saved; default `10s`."""
 
@@ -200,6 +228,7 @@ def from_environment(environment: Mapping[str, str]) -> Layer:
             mistakes.append(_in_environment(name, "this variable is not read", "KAFKA_BOOTSTRAP_SERVERS"))
         elif name.startswith(PREFIX) and not _SERVICE_LINK.search(name):
             places[option] = ("kafka", _dotted(option))
+    warnings = list(_misspelt(environment))
     values: dict[Keys, str] = {}
     origins: dict[Keys, str] = {}
     for name, place in places.items():
@@ -212,6 +241,10 @@ def from_environment(environment: Mapping[str, str]) -> Layer:
                 values[place] = environment[name] if given[0] == name else _content(environment[given[0]])
             except ValueError as error:
                 mistakes.append(_in_environment(given[0], str(error)))
+            else:
+                if given[0] != name and _is_open(environment[given[0]]) and _holds_secret(place, values[place]):
+                    message = f"{environment[given[0]]}: every user of this machine can read this secret; chmod 600 it"
+                    warnings.append(_in_environment(given[0], message))
     connections, found = _validated(values)
     for finding in found:
         variable = origins.get(tuple(str(key) for key in finding.path), ".".join(map(str, finding.path)))
@@ -219,7 +252,7 @@ def from_environment(environment: Mapping[str, str]) -> Layer:
         if finding.at_key and likely:
             likely = _variable(likely)
         mistakes.append(_in_environment(variable, finding.message, likely))
-    return Layer(connections, mistakes, list(_misspelt(environment)))
+    return Layer(connections, mistakes, warnings)
 
 
 def from_options(options: Mapping[str, object]) -> Layer:
@@ -319,6 +352,15 @@ def _content(path: str) -> str:
     if not text:
         raise ValueError(f"{path}: this file is empty")
     return text
+
+
+def _is_open(path: str) -> bool:
+    """Whether others than its user and group can read or write a file."""
+    return bool(os.stat(path).st_mode & (stat.S_IROTH | stat.S_IWOTH))
+
+
+def _holds_secret(place: Keys, value: str) -> bool:
+    return is_secret(place[1]) if len(place) == 2 else place == ("redis",) and mask_url(value) != value
 
 
 def _dotted(variable: str) -> str:

@@ -28,6 +28,7 @@ PLAIN = {
     "tuple_type": "a list",
     **dict.fromkeys(("dict_type", "model_type"), "a section (key: value)"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
 }
 
@@ -81,6 +82,10 @@ def _expected(detail: ErrorDetails, context: Mapping[str, Any]) -> str:
             return f"at least {context['ge']}"
         case "less_than_equal":
             return f"at most {context['le']}"
+        case "greater_than":
+            return f"more than {context['gt']:g}"
+        case "less_than":
+            return f"less than {context['lt']:g}"
         case kind:
             return PLAIN.get(kind, detail["msg"])
 

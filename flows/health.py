@@ -11,6 +11,7 @@ records ends it. *Ready* means: the published numbers are current and made of mo
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from bisect import bisect_left
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
 REJECTED_OVER: Final = 10_000
@@ -34,6 +36,15 @@ PUBLISH_BOUNDS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 """Upper bounds of the histogram of publish times; one more bucket lies beyond the last."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of one process of a cluster."""
+
+    at: float  # Unix seconds
+    cpu_seconds: float
+    resident_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +68,26 @@ class Reading:
     publish_seconds_sum: float
     checkpoint_at: float | None
     checkpoint_seconds: float | None  # how long the last one took
+    processes: Mapping[int, Heard]  # of a cluster, by number; none where one process does all
 
     @property
     def ready(self) -> bool:
         """Whether the published numbers are current."""
         return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What another process of the cluster tells of itself, for the one page of process 0."""
+
+    assigned: tuple[tuple[str, int], ...]
+    lag_messages: Mapping[tuple[str, int], int]
+    caught_up: bool
+    polled: int  # of the latest records, as many as the share of rejected ones is taken over
+    rejected: int
+    checkpoint_seconds: float | None
+    cpu_seconds: float  # used by the process since it began
+    resident_bytes: int
 
 
 class Health:
@@ -76,6 +102,7 @@ class Health:
         *,
         redis_configured: bool,
         stale_after_seconds: float = 10.0,
+        processes: int = 1,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,6 +129,8 @@ class Health:
         self._publish_seconds_sum = 0.0
         self._checkpoint_at: float | None = None
         self._checkpoint_seconds: float | None = None
+        self._processes = processes
+        self._others: dict[int, tuple[float, float, Report]] = {}  # wall, monotonic, what it said
 
     def assign(self, partitions: Iterable[tuple[str, int]]) -> None:
         """These (topic, partition) are read by this process, and no others; their lags are forgotten."""
@@ -167,6 +196,26 @@ class Health:
             self._checkpoint_at = self._wall()
             self._checkpoint_seconds = seconds
 
+    def report(self) -> Report:
+        """What process 0 is to know of this one."""
+        cpu_seconds, resident_bytes = usage()
+        with self._lock:
+            return Report(
+                assigned=self._assigned,
+                lag_messages=dict(self._lag_messages),
+                caught_up=self._caught_up,
+                polled=self._polled,
+                rejected=self._rejected,
+                checkpoint_seconds=self._checkpoint_seconds,
+                cpu_seconds=cpu_seconds,
+                resident_bytes=resident_bytes,
+            )
+
+    def hear(self, process: int, report: Report) -> None:
+        """Another process of the cluster has said how it is doing."""
+        with self._lock:
+            self._others[process] = self._wall(), self._monotonic(), report
+
     def fail(self, reason: str) -> None:
         """The process is ending because of `reason` (one sentence without secrets); the first one stays."""
         with self._lock:
@@ -174,16 +223,28 @@ class Health:
 
     def read(self) -> Reading:
         """Everything as it is now."""
+        cpu_seconds, resident_bytes = usage() if self._processes > 1 else (0.0, 0)
         with self._lock:
+            others = [report for _, _, report in self._others.values()]
+            all_lags = [self._lag_messages, *(report.lag_messages for report in others)]
+            pauses = [self._checkpoint_seconds, *(report.checkpoint_seconds for report in others)]
+            processes = {
+                process: Heard(at, report.cpu_seconds, report.resident_bytes)
+                for process, (at, _, report) in self._others.items()
+            }
+            if self._processes > 1:
+                processes[0] = Heard(self._wall(), cpu_seconds, resident_bytes)
             return Reading(
                 version=installed_version(),
                 started_at=self._started_at,
                 live=self._fatal is None,
                 problems=tuple(self._problems()),
                 fatal=self._fatal,
-                assigned=self._assigned,
-                lag_messages=dict(self._lag_messages),
-                caught_up=self._caught_up,
+                assigned=self._all_assigned(),
+                lag_messages={partition: lag for lags in all_lags for partition, lag in lags.items()},
+                caught_up=self._caught_up
+                and len(others) == self._processes - 1
+                and all(report.caught_up for report in others),
                 rejected_share=self._rejected_share(),
                 redis_configured=self._redis_configured,
                 redis_reachable=self._redis_reachable,
@@ -192,16 +253,27 @@ class Health:
                 publish_seconds_buckets=tuple(self._publish_seconds_buckets),
                 publish_seconds_sum=self._publish_seconds_sum,
                 checkpoint_at=self._checkpoint_at,
-                checkpoint_seconds=self._checkpoint_seconds,
+                checkpoint_seconds=max((pause for pause in pauses if pause is not None), default=None),
+                processes=processes,
             )
 
+    def _all_assigned(self) -> tuple[tuple[str, int], ...]:
+        others = (report.assigned for _, _, report in self._others.values())
+        return tuple(sorted(partition for assigned in (self._assigned, *others) for partition in assigned))
+
     def _rejected_share(self) -> float:
-        return self._rejected / max(self._polled, REJECTED_AT_LEAST)
+        """Of the latest records of all processes."""
+        others = [report for _, _, report in self._others.values()]
+        polled = self._polled + sum(report.polled for report in others)
+        rejected = self._rejected + sum(report.rejected for report in others)
+        return rejected / max(polled, REJECTED_AT_LEAST)
 
     def _problems(self) -> Iterable[str]:
         if self._fatal is not None:
             yield f"the process is ending: {self._fatal}"
-        if not self._assigned:
+        for process in range(1, self._processes):
+            yield from self._silence(process)
+        if not self._all_assigned():
             yield "no partition is assigned yet"
         yield from self._staleness("snapshot has been taken", self._snapshot_age_from)
         if self._redis_configured:
@@ -209,11 +281,28 @@ class Health:
         if self._shedding:
             yield f"{self._rejected_share():.0%} of the last {self._polled} records were rejected"
 
+    def _silence(self, process: int) -> Iterable[str]:
+        heard = self._others.get(process)
+        if heard is None:
+            yield f"process {process} has not been heard of yet"
+        elif (age := self._monotonic() - heard[1]) > self._stale_after_seconds:
+            yield f"process {process} has not been heard of for {age:.0f} s"
+
     def _staleness(self, what: str, since: float | None) -> Iterable[str]:
         if since is None:
             yield f"no {what} yet"
         elif (age := self._monotonic() - since) > self._stale_after_seconds:
             yield f"no {what} for {age:.0f} s"
+
+
+def usage() -> tuple[float, int]:
+    """CPU seconds that this process has used, and the bytes it has in memory (0 where there is no /proc)."""
+    times = os.times()
+    try:
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        resident = 0
+    return times.user + times.system, resident
 
 
 @cache

@@ -1,7 +1,11 @@
 r"""The whole dataflow on one screen.
 
-    source --Raw|Tick--> decode --Read--> route --(shard, Delivery)--> measure --(all, Partial)--> total
-                            \--Rejected--> dead_letters                            publish <--Snapshot--/
+    source --Raw|Tick--> decode --Read--> route --(shard, Sent)--> measure --(all, Partial)--> total
+                            \--Rejected--> dead_letters                          publish <--Snapshot--/
+                             \--Word--> peers
+
+Several processes run it together; rows then go to the process of their shard, partials to that of `total`, snapshots
+to process 0, and at each tick every process has a `Word` for all (`cluster.py`).
 
 Step ids and keys are the address of the state in a checkpoint: frozen names.
 """
@@ -10,19 +14,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.operators import StatefulBatchLogic
-from bytewax.outputs import DynamicSink, Sink, StatelessSinkPartition
-from numpy.typing import NDArray
+from bytewax.outputs import DynamicSink, FixedPartitionedSink, Sink, StatefulSinkPartition, StatelessSinkPartition
 
+from flows.alignment import Alignment
 from flows.cells import Snapshot
+from flows.cluster import MAX_PROCESSES, Cluster, Word
 from flows.columns import Columns, Tick
 from flows.config import Config
+from flows.delivery import Delivery, lag_notice
 from flows.limits import Limits
 from flows.records import Raw, Rejected
 from flows.shard import Partial, Shard, route, route_states
@@ -32,6 +38,8 @@ from flows.totals import Totals
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
 Publish = Callable[[Snapshot], None]
 ALL = "all"
+ALONE = Cluster()
+Item = TypeVar("Item")
 
 
 class Watch(Protocol):
@@ -40,8 +48,24 @@ class Watch(Protocol):
     def on_poll(self, poll: Columns) -> None:
         """A poll was decoded."""
 
+    def on_shard(self) -> None:
+        """This process measures one more shard."""
+
+    def on_failure(self, failure: Exception) -> None:
+        """A step raises this; in a cluster the engine ends all without saying what it was."""
+
     def on_checkpoint(self, seconds: float) -> None:
         """A shard's state was frozen for a checkpoint, which took `seconds`."""
+
+
+class Talk(Protocol):
+    """What the processes of a cluster have to say to each other."""
+
+    def say(self, tick: Tick) -> Word:
+        """What this process says with its tick."""
+
+    def hear(self, word: Word) -> None:
+        """What a process has said, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +76,11 @@ class Read:
     rejected: list[Rejected]
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One shard's part of a poll. Every shard hears of every poll, for the clock."""
+class Sent(NamedTuple):
+    """What a process sends to a shard."""
 
-    poll: Columns  # without its rows and states
-    rows: NDArray[Any]
-    states: NDArray[Any]
-    accounts: bool  # this shard books what the poll consumed
+    process: int
+    item: Delivery | Tick
 
 
 def build(
@@ -72,32 +93,55 @@ def build(
     watch: Watch,
     files: StateFiles | None,
     limits: Limits,
+    cluster: Cluster = ALONE,
+    talk: Talk | None = None,
 ) -> Dataflow:
-    """The dataflow of one product; `files` is None where nothing will ever resume (replay)."""
+    """The dataflow of one product; `files` is None where nothing will ever resume (replay).
+
+    `talk` is what the processes of a `cluster` of several say to each other.
+    """
     totals = Totals(config)
     flow = Dataflow("tidegauge")
     items = op.input("source", flow, source)
     read = op.map("decode", items, lambda item: _decode(item, decode, watch))
     if dead_letters is not None:
         op.output("dead_letters", op.flat_map("reject", read, lambda read: read.rejected), dead_letters)
-    deliveries = op.flat_map("route", read, lambda read: _route(read.item, config.shards))
+    if talk is not None:
+        words = op.flat_map("say", read, lambda read: _say(read.item, talk, cluster))
+        op.output("peers", words, ToProcess(talk.hear, cluster, [f"{number:02d}" for number in range(MAX_PROCESSES)]))
+    sent = op.flat_map("route", read, lambda read: _route(read.item, config.shards, cluster))
     partials = op.stateful_batch(
         "measure",
-        deliveries,
-        lambda frozen: Measure(Shard(config, limits), frozen, files, watch),
+        sent,
+        lambda frozen: Measure(Shard(config, limits), frozen, files, watch, cluster),
     )
     gathered = op.map("gather", partials, lambda keyed: (ALL, keyed[1]))
     snapshots = op.stateful_batch("total", gathered, lambda _frozen: Total(totals))
-    op.output("publish", op.map("unkey", snapshots, lambda keyed: keyed[1]), Publisher(publish))
+    if cluster.alone:
+        op.output("publish", op.map("unkey", snapshots, lambda keyed: keyed[1]), Publisher(publish))
+    else:
+        op.output("publish", snapshots, ToProcess(publish, cluster, [ALL]))
     return flow
 
 
 def _decode(item: Raw | Tick, decode: Decode, watch: Watch) -> Read:
     if isinstance(item, Tick):
         return Read(item, [])
-    columns, rejected = decode(item)
+    try:
+        columns, rejected = decode(item)
+    except Exception as failure:
+        watch.on_failure(failure)
+        raise
     watch.on_poll(columns)
     return Read(columns, rejected)
+
+
+def _say(item: Columns | Tick, talk: Talk, cluster: Cluster) -> Iterable[tuple[str, Word]]:
+    """Behind everything that this process has handed on before."""
+    if not isinstance(item, Tick):
+        return []
+    word = talk.say(item)
+    return [(f"{process:02d}", word) for process in range(cluster.processes)]
 
 
 def shard_key(index: int) -> str:
@@ -105,42 +149,68 @@ def shard_key(index: int) -> str:
     return f"{index:03d}"
 
 
-def _route(item: Columns | Tick, shards: int) -> Iterable[tuple[str, Delivery | Tick]]:
+def _route(item: Columns | Tick, shards: int, cluster: Cluster) -> Iterable[tuple[str, Sent]]:
     if isinstance(item, Tick):
-        return [(shard_key(index), item) for index in range(shards)]
+        return [(shard_key(index), Sent(cluster.process, item)) for index in range(shards)]
     header = item.without_rows()
+    if not cluster.alone:
+        header = replace(header, monotonic_ms=None)  # hosts have clocks of their own: see alignment.py
     return [
-        (shard_key(index), Delivery(header, rows, states, item.partition % shards == index))
+        (
+            shard_key(index),
+            Sent(cluster.process, Delivery(header, rows, states, item.partition % shards == index)),
+        )
         for index, (rows, states) in enumerate(zip(route(item, shards), route_states(item, shards), strict=True))
     ]
 
 
-class Measure(StatefulBatchLogic[Delivery | Tick, Partial, str]):
+class Measure(StatefulBatchLogic[Sent, Partial, str]):
     """A shard in the engine's terms; what a checkpoint holds of it is the name of a file."""
 
-    def __init__(self, shard: Shard, frozen: str | None, files: StateFiles | None, watch: Watch) -> None:
+    def __init__(
+        self, shard: Shard, frozen: str | None, files: StateFiles | None, watch: Watch, cluster: Cluster = ALONE
+    ) -> None:
         self._shard = shard
         self._watch = watch
         self._history = None if files is None else History(files, frozen)
+        self._alignment: Alignment[Delivery] | None = None
+        if not cluster.alone:
+            self._alignment = Alignment(cluster.processes, lag_notice)
+        watch.on_shard()
         if files is not None and frozen is not None:
-            shard.thaw(files.read(frozen))
+            self._noting(lambda: shard.thaw(files.read(frozen)))
 
-    def on_batch(self, values: list[Delivery | Tick]) -> tuple[Iterable[Partial], bool]:
+    def on_batch(self, values: list[Sent]) -> tuple[Iterable[Partial], bool]:
         """Feed the shard; ticks yield partials."""
+        return self._noting(lambda: self._measured(values)), StatefulBatchLogic.RETAIN
+
+    def _measured(self, values: list[Sent]) -> list[Partial]:
         partials = []
-        for value in values:
-            if isinstance(value, Tick):
-                partials.append(self._shard.tick(value))
-            else:
-                self._shard.receive(value.poll, value.rows, value.accounts, value.states)
-        return partials, StatefulBatchLogic.RETAIN
+        for process, sent in values:
+            for item in (sent,) if self._alignment is None else self._alignment.put(process, sent):
+                if isinstance(item, Tick):
+                    partials.append(self._shard.tick(item))
+                else:
+                    self._shard.receive(item.poll, item.rows, item.accounts, item.states)
+        return partials
+
+    def _noting(self, work: Callable[[], Item]) -> Item:
+        try:
+            return work()
+        except Exception as failure:
+            self._watch.on_failure(failure)
+            raise
 
     def snapshot(self) -> str:
         """The shard's state at the end of an epoch."""
-        if self._history is None:
+        if self._alignment is not None:
+            for item in self._alignment.drain():
+                self._shard.receive(item.poll, item.rows, item.accounts, item.states)
+        history = self._history
+        if history is None:
             return ""
         started = time.perf_counter()
-        frozen = self._history.write(self._shard.pieces())
+        frozen = self._noting(lambda: history.write(self._shard.pieces()))
         self._watch.on_checkpoint(time.perf_counter() - started)
         return frozen
 
@@ -177,3 +247,39 @@ class _Publishing(StatelessSinkPartition[Snapshot]):
     def write_batch(self, items: list[Snapshot]) -> None:
         for snapshot in items:
             self._publish(snapshot)
+
+
+class ToProcess(FixedPartitionedSink[Item, None]):
+    """Hands each item to `take` in the process that its key names: `keys[i]` stands for process i modulo processes.
+
+    The engine sends a key to the process that lists it, and each lists its own.
+    """
+
+    def __init__(self, take: Callable[[Item], None], cluster: Cluster, keys: list[str]) -> None:
+        self._take = take
+        self._own = [key for number, key in enumerate(keys) if cluster.reads(number)]
+        self._places = {key: place for place, key in enumerate(keys)}
+
+    def list_parts(self) -> list[str]:
+        """The keys of this process."""
+        return self._own
+
+    def part_fn(self, item_key: str) -> int:
+        """The place of a key among all."""
+        return self._places[item_key]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> StatefulSinkPartition[Item, None]:
+        """One per key."""
+        return _Taking(self._take)
+
+
+class _Taking(StatefulSinkPartition[Item, None]):
+    def __init__(self, take: Callable[[Item], None]) -> None:
+        self._take = take
+
+    def write_batch(self, values: list[Item]) -> None:
+        for value in values:
+            self._take(value)
+
+    def snapshot(self) -> None:
+        """Nothing."""

@@ -34,7 +34,7 @@ class Settings:
     redis_url: str = field(default="", repr=False)  # empty: nothing is written to Redis
     metrics_address: str = "127.0.0.1:9108"  # empty: no HTTP endpoint
     state: Path | None = None  # checkpoint folder; None: none is kept
-    tick_ms: int = 500  # publish interval
+    tick_ms: int = 250  # publish interval
     checkpoint_ms: int = 10_000  # checkpoint interval
     limits: Limits = field(default_factory=Limits)
 

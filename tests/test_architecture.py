@@ -15,17 +15,36 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("schemas",),
-    ("flows", "flows.mistakes", "flows.notation", "flows.columns", "flows.records", "flows.cells", "flows.formulas"),
+    (
+        "flows",
+        "flows.mistakes",
+        "flows.notation",
+        "flows.log_lines",
+        "flows.columns",
+        "flows.records",
+        "flows.cells",
+        "flows.formulas",
+    ),
     ("flows.config", "flows.config_rules", "flows.fingerprint"),
     ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
+    ("flows.alert_settings",),
     ("flows.config_file",),
     ("flows.state", "flows.hashing", "flows.intake", "flows.clock", "flows.dedup", "flows.users", "flows.checkpoint"),
     ("flows.metrics",),
     ("flows.catalogue",),
-    ("flows.reorder", "flows.shard", "flows.totals", "flows.cost", "flows.warm_up"),
-    ("flows.health", "flows.state_files", "flows.checkpoint_folder", "flows.connectors"),
+    (
+        "flows.reorder",
+        "flows.shard",
+        "flows.totals",
+        "flows.cost",
+        "flows.warm_up",
+        "flows.alignment",
+        "flows.delivery",
+    ),
+    ("flows.health", "flows.state_files", "flows.checkpoint_folder", "flows.cluster", "flows.connectors"),
     ("flows.pipeline",),
-    ("flows.job",),
+    ("flows.conversation", "flows.job", "flows.supervisor"),
+    ("flows.alerting",),
     ("flows.demo",),
     ("flows.commands",),
     ("flows.app",),
@@ -128,7 +147,7 @@ def test_no_module_needs_itself() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("module", [*FAMILIES, "flows.shard", "flows.totals"])
+@pytest.mark.parametrize("module", [*FAMILIES, "flows.shard", "flows.totals", "flows.alignment"])
 def test_what_measures_knows_neither_the_world_nor_its_clock(module: str) -> None:
     ways = reached(module)
     assert [way for name, way in ways.items() if name.split(".")[0] in THE_WORLD] == []

@@ -54,6 +54,15 @@ def test_a_new_folder_is_private_and_holds_no_checkpoint(tmp_path: Path) -> None
         assert folder.resumed
 
 
+def test_a_folder_remembers_the_fencing_token_of_its_last_run(tmp_path: Path) -> None:
+    with CheckpointFolder(tmp_path / "state", CONFIG) as folder:
+        assert folder.last_token() == 0
+        folder.remember_token(41)
+        folder.remember_token(42)
+    with CheckpointFolder(tmp_path / "state", CONFIG) as folder:
+        assert folder.last_token() == 42
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     with (
         CheckpointFolder(tmp_path / "state", CONFIG),

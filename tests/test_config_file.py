@@ -174,7 +174,7 @@ def test_the_stored_schema_is_the_one_of_the_code() -> None:
 
 def test_the_schema_knows_every_key_and_says_defaults_as_they_are_written() -> None:
     schema = json.loads(config_schema())
-    assert set(schema["properties"]) == {*Config.model_fields, "connections", "limits"}
+    assert set(schema["properties"]) == {*Config.model_fields, "alerts", "connections", "limits"}
     assert schema["additionalProperties"] is False
     assert schema["properties"]["lateness"]["default"] == "10s"
     assert schema["properties"]["ratio_windows"]["default"] == ["5m", "1h", "24h"]

@@ -27,7 +27,7 @@ import flows.catalogue
 import flows.shard
 from flows.app import COMMANDS
 from flows.catalogue import catalogue, families
-from flows.cells import Metric
+from flows.cells import ACCOUNTS, Metric
 from flows.commands import metrics_page
 from flows.config import Config
 from flows.config_file import load, read
@@ -300,7 +300,8 @@ def test_fields_read_from_redis_are_published(block: Block) -> None:
     for words in command_lines(block):
         if words[0] == "redis-cli" and words[1] in ("HGET", "HMGET"):
             assert words[2] == "tidegauge:v1:{shop}:live"
-            assert set(words[3:]) <= published(SHOP) | reserved
+            accounts = {f"accounting.{account}" for account in ACCOUNTS}
+            assert set(words[3:]) <= published(SHOP) | accounts | reserved
 
 
 def test_examples_of_numbers_are_published() -> None:
@@ -322,7 +323,8 @@ def series() -> list[tuple[str, dict[str, str]]]:
                 found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
     for healthy in health_families(None, None, Health(redis_configured=True).read(), SHOP.product):
         endings = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum", "")}
-        found += [(healthy.name + ending, {}) for ending in endings.get(healthy.type, ("",))]
+        labels = {"product": SHOP.product} if healthy.type == "info" else {}
+        found += [(healthy.name + ending, labels) for ending in endings.get(healthy.type, ("",))]
     return found
 
 
@@ -334,8 +336,12 @@ def test_every_prometheus_family_that_is_named_is_served(page: Path) -> None:
 
 @in_language("promql")
 def test_every_selector_selects_something(block: Block) -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "shop.yml").read_text(encoding="utf-8"))
+    recorded = {rule.get("record") for group in rules["groups"] for rule in group["rules"]}
+    named = set(re.findall(r"\btidegauge:\w+:\w+", block.text))
+    assert named <= recorded
     selectors = re.findall(r"\b(tidegauge_\w+)(?:\{([^}]*)\})?", block.text)
-    assert selectors
+    assert selectors or named
     for name, matchers in selectors:
         wanted = re.findall(r'(\w+)(!?=)"([^"]*)"', matchers)
         healthy = [labels for known, labels in series() if known == name]

@@ -264,6 +264,44 @@ def test_secrets_in_the_file_are_warned_of_and_never_shown(tmp_path: Path) -> No
         assert SECRET not in line
 
 
+def test_a_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:
+    names = {
+        "TIDEGAUGE_KAFKA_SASL_PASSWORD_FILE": SECRET,
+        "REDIS_URL_FILE": f"redis://:{SECRET}@r",
+        "TIDEGAUGE_TOPIC_FILE": "events",  # no secret
+    }
+    environment = {}
+    for name, text in names.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644)
+        environment[name] = str(tmp_path / name)
+    assert told(tmp_path, environment=environment) == [
+        f"environment: {name}: {name}: every user of this machine can read this secret; chmod 600 it"
+        for name in ("REDIS_URL_FILE", "TIDEGAUGE_KAFKA_SASL_PASSWORD_FILE")
+    ]
+    for name in names:
+        (tmp_path / name).chmod(0o640)
+    assert told(tmp_path, environment=environment) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://h/0?foo=1", "found the option 'foo', which an address cannot have"),
+        (
+            "rediss://h/0?ssl_ca_cert=x",
+            "found the option 'ssl_ca_cert', which an address cannot have; did you mean ssl_ca_certs?",
+        ),
+        ("redis://h/0?decode_responses=False", "found the option 'decode_responses', which an address cannot have"),
+        ("redis://h/0?ssl_ca_certs=x", "found the option ssl_ca_certs, which needs TLS: rediss://"),
+        ("rediss://h/0?ssl_cert_reqs=maybe", "found ssl_cert_reqs='maybe', expected none, optional or required"),
+        ("redis://h?db=x", "found db='x', expected a number"),
+    ],
+)
+def test_an_option_that_an_address_of_redis_cannot_have_is_refused(tmp_path: Path, url: str, message: str) -> None:
+    assert told(tmp_path, environment={"REDIS_URL": url}) == [f"environment: REDIS_URL: {message}"]
+
+
 def test_a_password_on_the_command_line_is_refused(tmp_path: Path) -> None:
     (mistake,) = told(tmp_path, options={"redis_url": f"redis://:{SECRET}@host"})
     assert mistake == ("command line: --redis-url: a password here is seen by everyone; did you mean REDIS_URL_FILE?")

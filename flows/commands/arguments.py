@@ -16,7 +16,7 @@ PLAIN = {
         "stop|earliest|latest",
         "when the next record has been deleted from Kafka (default: stop)",
     ),
-    "tick_ms": ("--tick", "DURATION", "how often to publish (default: 500ms)"),
+    "tick_ms": ("--tick", "DURATION", "how often to publish (default: 250ms)"),
     "checkpoint_ms": ("--checkpoint", "DURATION", "how often to save a checkpoint (default: 10s)"),
 }
 """Field of `Settings` -> option, placeholder, help. Brokers and secrets come from the environment or the file."""
@@ -49,3 +49,14 @@ def positive(text: str) -> int:
     if number < 1:
         raise ValueError(f"{number} is less than 1")
     return number
+
+
+def speed(text: str) -> float:
+    """A factor of time compression; ArgumentTypeError else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100, found {text}")
+    return value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import shutil
 import signal
 import socket
@@ -22,12 +23,13 @@ from typing import NoReturn
 import redis
 
 import flows
+from flows.commands.arguments import speed, time_ms
 from flows.config_file import Loaded, load
 from flows.connectors.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.comparison import compare, report, verdict
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
-from flows.demo.scenarios import SCENARIOS
+from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.simulator import HISTORY_EVENTS, Simulator
 from flows.demo.truth import Truth
 from flows.demo.view import Reading, line
@@ -57,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partitions", type=_partitions, default=8, help="of the topic, default %(default)s")
     parser.add_argument("--config", type=Path, help="what to measure; default: the example of a web shop")
     parser.add_argument("--inject", choices=list(SCENARIOS), help=scenarios)
+    parser.add_argument(
+        "--on-signal", action="store_true", help="with --inject: SIGUSR1 begins it, and the next one ends it"
+    )
+    parser.add_argument(
+        "--speed", type=speed, default=1.0, metavar="N", help="let the product live N times as fast; goes with --meets"
+    )
+    parser.add_argument(
+        "--meets", type=time_ms, metavar="TIME",
+        help="when its clock, which until then lies in the past, meets the real one; the demo ends there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="PORT", help=f"default: {METRICS_PORT}, or another if taken"
+    )
     parser.add_argument("--plain", action="store_true", help="lines of text instead of a page")
     parser.add_argument("--keep", action="store_true", help="leave the job's state and log where they are")
 
@@ -64,13 +79,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """0: every published number equals the truth; 1: one does not, or something failed; 2: usage."""
     config = args.config or default_config()
+    if (args.speed != 1) != (args.meets is not None):
+        print("tidegauge demo: --speed and --meets go together", file=sys.stderr)
+        return 2
+    if args.on_signal and not args.inject:
+        print("tidegauge demo: --on-signal goes with --inject", file=sys.stderr)
+        return 2
     try:
         loaded = load(config, environment={})  # connections are the demo's own
         demo = Demo(args, config, loaded)
     except (ConfigErrors, ValueError) as error:
         print(f"tidegauge demo: {error}", file=sys.stderr)
         return 2
-    with Screen(plain=args.plain) as screen, _folder(args.keep, screen) as folder, _sigterm_is_ctrl_c():
+    with (
+        Screen(plain=args.plain) as screen,
+        _folder(args.keep, screen) as folder,
+        _sigterm_is_ctrl_c(),
+        demo.switched_by_signal(),
+    ):
         try:
             return demo.run(screen, folder)
         except (Failed, EmbeddedError, RuntimeError) as failure:
@@ -108,7 +134,18 @@ class Demo:
         self._config = loaded.config
         self._seconds: float | None = args.seconds
         self._partitions: int = args.partitions
-        self._start_ms, self._start_s = round(time.time() * 1000), time.monotonic()
+        self._metrics_port: int | None = args.metrics_port
+        now_ms, now_s = round(time.time() * 1000), time.monotonic()
+        self._speed: float = args.speed
+        self._meets_s: float | None = None
+        self._start_ms = now_ms
+        if args.meets is not None:
+            if args.meets <= now_ms:
+                raise ValueError("--meets lies in the past")
+            self._start_ms = args.meets - round(args.speed * (args.meets - now_ms))
+            self._meets_s = now_s + (args.meets - now_ms) / 1000
+        self._start_s = now_s
+        self._switch = Switch(SCENARIOS[args.inject]) if args.on_signal else None
         self._simulator = Simulator(
             loaded.config,
             seed=args.seed,
@@ -117,15 +154,15 @@ class Demo:
             start_ms=self._start_ms,
             history_events=min(HISTORY_EVENTS, args.partitions * MOST_PER_PARTITION),
             record_bytes=loaded.settings.limits.record_bytes,
-            scenario=SCENARIOS[args.inject] if args.inject else None,
+            scenario=self._switch or (SCENARIOS[args.inject] if args.inject else None),
         )
 
     def run(self, screen: Screen, folder: Path) -> int:
         """The exit code."""
         truth = Truth(self._config)
         topics = {TOPIC: self._partitions, f"{TOPIC}.dead": 1}
-        metrics = f"127.0.0.1:{_free_port(METRICS_PORT)}"
-        start = Start(self._start_ms, self._start_s)
+        metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"
+        start = Start(self._start_ms, self._start_s, self._speed)
         with EmbeddedKafka(topics) as kafka, EmbeddedRedis() as server:
             feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), truth, start)
             connections = {
@@ -158,12 +195,29 @@ class Demo:
                 with contextlib.suppress(RuntimeError):  # the first failure is the one to be told
                     feed.close()
 
+    @contextlib.contextmanager
+    def switched_by_signal(self) -> Iterator[None]:
+        """SIGUSR1 turns the switch, where there is one."""
+        switch = self._switch
+        if switch is None:
+            yield
+            return
+
+        def turn(number: int, frame: FrameType | None) -> None:
+            switch.turn()
+
+        before = signal.signal(signal.SIGUSR1, turn)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
     def _watch(self, running: Running) -> None:
         """Show the numbers until the time is over or Ctrl-C; returns once something has been published."""
         began_s = time.monotonic()
         live_s: float | None = None
         try:
-            while live_s is None or self._seconds is None or time.monotonic() < live_s + self._seconds:
+            while live_s is None or time.monotonic() < self._ends_s(live_s):
                 reading = _read(running)
                 if "accounting.consumed" in reading.fields:
                     live_s = live_s or time.monotonic()
@@ -178,6 +232,11 @@ class Demo:
         except KeyboardInterrupt:
             if live_s is None:
                 raise
+
+    def _ends_s(self, live_s: float) -> float:
+        """When to stop, on the monotonic clock: after the asked seconds, or when the clocks meet."""
+        asked = math.inf if self._seconds is None else live_s + self._seconds
+        return min(asked, math.inf if self._meets_s is None else self._meets_s)
 
 
 def _read(running: Running) -> Reading:

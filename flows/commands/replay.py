@@ -47,6 +47,12 @@ class Silence:
     def on_poll(self, poll: Columns) -> None:
         """Nothing."""
 
+    def on_shard(self) -> None:
+        """Nothing."""
+
+    def on_failure(self, failure: Exception) -> None:
+        """Nothing; the engine raises it."""
+
     def on_checkpoint(self, seconds: float) -> None:
         """Nothing."""
 

@@ -11,8 +11,9 @@ from typing import NoReturn
 import redis
 
 from flows.config_file import load
+from flows.connectors.redis_client import RedisRefused, connect, sentence
 from flows.demo.view import Reading, line
-from flows.demo.watch import Reader, Screen, products
+from flows.demo.watch import TIMEOUT_S, Reader, Screen, products
 from flows.mistakes import ConfigErrors
 
 HELP = "show the live numbers of a running deployment in the terminal"
@@ -42,33 +43,40 @@ def main(args: argparse.Namespace) -> int:
     url = loaded.settings.redis_url
     if not url:
         return _fail(2, "which Redis? set REDIS_URL, or name one with --redis or in the file of --config")
+    product = args.product or (loaded.config.product if args.config else "")
     try:
-        reader = Reader(url, args.product or (loaded.config.product if args.config else _only_product(url)))
+        client = connect(url, TIMEOUT_S)  # to say what its errors mean
+        reader = Reader(url, product or _only_product(url))
         if args.once or args.json:
             return _print(reader.read(), as_json=args.json)
     except Unclear as unclear:
         return _fail(2, str(unclear))
+    except RedisRefused as refused:
+        return _fail(1, str(refused))
     except redis.RedisError as error:
-        return _fail(1, f"Redis does not answer: {error}")
+        return _fail(1, sentence(error, client, product))
     with Screen(plain=args.plain) as screen:
         try:
-            _watch(reader, screen)
+            _watch(reader, screen, client)
         except KeyboardInterrupt:
             return 0
 
 
-def _watch(reader: Reader, screen: Screen) -> NoReturn:
+def _watch(reader: Reader, screen: Screen, client: redis.Redis) -> NoReturn:
     """Until Ctrl-C."""
     while True:
         try:
             screen.show(reader.read())
         except redis.RedisError as error:
-            screen.wait_for(f"Redis does not answer: {error}")
+            screen.wait_for(sentence(error, client, reader.product))
         time.sleep(REFRESH_S)
 
 
 def _only_product(url: str) -> str:
-    found = products(url)
+    try:
+        found = products(url)
+    except redis.exceptions.NoPermissionError:
+        raise Unclear("this user may not look for products in Redis; name one with --product or --config") from None
     if len(found) == 1:
         return found[0]
     if found:

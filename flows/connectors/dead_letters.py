@@ -167,6 +167,7 @@ class _Nowhere(StatelessSinkPartition[Rejected]):
 class _FileLetters(StatelessSinkPartition[Rejected]):
     def __init__(self, path: Path) -> None:
         self._path = path
+        path.touch(mode=0o600)  # it holds whole records, and so whatever of people is in them
         self._file = path.open("wb")
 
     def write_batch(self, items: list[Rejected]) -> None:
@@ -185,7 +186,7 @@ class _KafkaLetters(StatelessSinkPartition[Rejected]):
         self._topic = topic
         self._allowance = allowance
         self._seconds = seconds
-        self._link = Link(settings.bootstrap_servers)
+        self._link = Link(settings)
         self._refused: KafkaError | None = None
         configuration = options(
             settings,
@@ -250,6 +251,11 @@ def _ensure_topic(producer: Producer, configuration: dict[str, Any], topic: str)
         raise DeadLetterError(f"Kafka does not say whether topic {topic} exists: {reason}") from error
     if found is not None and found.error is None:
         return
+    if found is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise DeadLetterError(
+            f"Kafka does not allow this user to write rejected records to topic {topic}: grant Write on it, "
+            "or set limits.dead_letters_per_second to 0"
+        )
     admin = AdminClient({name: value for name, value in configuration.items() if name != "error_cb"})
     try:
         admin.create_topics([NewTopic(topic, -1, -1)], operation_timeout=CREATE_SECONDS)[topic].result(CREATE_SECONDS)

@@ -19,12 +19,15 @@ from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 LOOPBACK: Final = "127.0.0.1"
 
 REQUEST_THREADS: Final = 8
 """Requests answered at the same time; a pair of Prometheus servers and a kubelet need three."""
+
+REQUEST_BYTES: Final = 16 * 1024
+"""A longer request is cut off; that of Prometheus has half a kilobyte."""
 
 REQUEST_SECONDS: Final = 10.0
 """A connection older than this is cut; a scrape takes well under one second."""
@@ -152,6 +155,22 @@ class _Server(ThreadingHTTPServer):
         """A client that has gone away is its own affair."""
 
 
+class _Bounded:
+    """The first `left` bytes of what a client sends; then its input has ended."""
+
+    def __init__(self, file: BinaryIO, left: int) -> None:
+        self._file = file
+        self.left = left
+        self.close = file.close
+        self.closed = False
+
+    def readline(self, size: int = -1) -> bytes:
+        """The next line, as far as it goes."""
+        line = self._file.readline(self.left if size < 0 else min(size, self.left))
+        self.left -= len(line)
+        return line
+
+
 class _Handler(BaseHTTPRequestHandler):
     server_version = "tidegauge"
     sys_version = ""
@@ -160,6 +179,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Wait no longer for any byte than the whole connection may last."""
         self.request.settimeout(cast(_Server, self.server).request_seconds)
         super().setup()
+        self._input = _Bounded(cast(BinaryIO, self.rfile), REQUEST_BYTES)
+        self.rfile = cast(Any, self._input)
+
+    def parse_request(self) -> bool:
+        """Read the request's line and headers; False when it has been answered with what is wrong."""
+        if not super().parse_request():
+            return False
+        if self._input.left == 0:
+            sorry = b"This request is too long.\n"
+            self._send(Page(sorry, status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
+            return False
+        return True
 
     def do_GET(self) -> None:
         """Answer with the page of this path."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
+from flows.connectors.kafka_trouble import explain, sentence, unreadable
+from flows.connectors.source import SourceError
 from flows.settings import Settings
 
 START_SECONDS: Final = 30.0
@@ -45,8 +48,9 @@ class Link:
     librdkafka itself tries for ever to get back.
     """
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self.bootstrap_servers = bootstrap_servers
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._answered = False  # before that, who waits for the first answer says what is wrong
         self._down = False
         self.reason = ""  # the last thing that went wrong, in librdkafka's words
         self.fatal: KafkaError | None = None
@@ -62,18 +66,15 @@ class Link:
             self.refusal = error
         if error.code() in _OUTAGES and not self._down:
             self._down = True
-            _logger.warning(
-                "Kafka at %s cannot be reached, still trying: %s",
-                self.bootstrap_servers,
-                self.reason or error.str(),
-            )
+            if self._answered:
+                _logger.warning("%s; still trying", sentence(self.reason or error.str(), self.settings))
 
     def on_answer(self) -> None:
         """Something has come from the cluster."""
         self.refusal = None
-        if self._down:
-            self._down = False
-            _logger.warning("Kafka at %s answers again", self.bootstrap_servers)
+        if self._down and self._answered:
+            _logger.warning("Kafka at %s answers again", self.settings.bootstrap_servers)
+        self._down, self._answered = False, True
 
     @property
     def down(self) -> bool:
@@ -112,26 +113,66 @@ def wait_for_topic(
         if stopping():
             raise InterruptedError("stopped while waiting for Kafka")
         if link.refusal is not None:
-            raise TimeoutError(f"{missing}: {link.refusal.str()}")
+            raise TimeoutError(explain(link.refusal.str(), link.settings))
+        if missing.lasting:
+            raise TimeoutError(missing.sentence)
         if time.monotonic() >= deadline:
-            raise TimeoutError(f"{missing}; gave up after {seconds:g} s")
+            told = missing.sentence if missing.answered else explain(link.reason, link.settings)
+            raise TimeoutError(f"{told}; gave up after {seconds:g} s")
         if not said:
             said = True
-            _logger.warning("%s; waiting up to %g s", missing, seconds)
+            _logger.warning("%s; waiting up to %g s", missing.sentence, seconds)
         time.sleep(_PAUSE_SECONDS)
 
 
-def _what_is_missing(client: MetadataClient, topic: str, link: Link, serve: Callable[[], object]) -> int | str:
-    """The number of partitions, or a sentence on why it is not known."""
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """Why the number of partitions is not known."""
+
+    sentence: str
+    answered: bool = True  # the cluster has, with this
+    lasting: bool = False  # only an operator can end it
+
+
+def _what_is_missing(client: MetadataClient, topic: str, link: Link, serve: Callable[[], object]) -> int | _Missing:
+    """The number of partitions, or why it is not known."""
     try:
         found = client.list_topics(topic, timeout=_ATTEMPT_SECONDS).topics.get(topic)
     except KafkaException as unreachable:
         serve()
         reason = link.reason or unreachable.args[0].str()
-        return f"Kafka at {link.bootstrap_servers} cannot be reached ({reason})"
+        return _Missing(sentence(reason, link.settings), answered=False)
+    where = link.settings.bootstrap_servers
+    if found is not None and found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        user = link.settings.kafka.get("sasl.username") or "without a name"
+        return _Missing(
+            f"Kafka at {where} does not allow user {user} to read topic {topic}: grant Read on it", lasting=True
+        )
     if found is None or found.error is not None:
         reason = "unknown topic" if found is None else found.error.str()
-        return f"topic {topic} cannot be read from Kafka at {link.bootstrap_servers} ({reason})"
+        return _Missing(f"topic {topic} cannot be read from Kafka at {where} ({reason})")
     if not found.partitions:
-        return f"topic {topic} has no partitions yet"
+        return _Missing(f"topic {topic} has no partitions yet")
     return len(found.partitions)
+
+
+def check_access(settings: Settings, *, stopping: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+    """Return once the topic can be seen with these options, or `stopping()`; else `SourceError`, within `seconds`.
+
+    To be called before anything is taken over from another run: one that cannot read must not end one that can.
+    """
+    link = Link(settings)
+    required = {"group.id": "none", "enable.auto.commit": False, "error_cb": link.on_error}
+    try:
+        client = Consumer(options(settings, {}, required))
+    except (KafkaException, TypeError, ValueError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        raise SourceError(unreadable(settings) or f"Kafka cannot be used with these options: {reason}") from None
+    try:
+        wait_for_topic(client, settings.topic, link, serve=lambda: client.poll(0), stopping=stopping, seconds=seconds)
+    except TimeoutError as error:
+        raise SourceError(str(error)) from None
+    except InterruptedError:
+        return
+    finally:
+        client.close()

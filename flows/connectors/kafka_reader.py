@@ -15,6 +15,7 @@ distance. The slowest lagging partition is never held, so this cannot stand stil
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for_topic
+from flows.connectors.kafka_contact import STATISTICS_MS, Contact
 from flows.connectors.librdkafka import LibraryError
 from flows.connectors.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
 from flows.connectors.source import SourceError
@@ -32,7 +34,7 @@ from flows.settings import Settings
 
 Lost = Literal["stop", "earliest", "latest"]
 
-_IDLE_SECONDS: Final = 0.010  # polls are this far apart at the live edge, so that a trickle is not handled one by one
+_IDLE_SECONDS: Final = 0.020  # polls are this far apart at the live edge, so that a trickle is not handled one by one
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _COMMIT_SECONDS: Final = 5.0
@@ -79,6 +81,9 @@ class Pace(Protocol):
     def clock_ms(self, partition: int) -> int:
         """The largest event time accepted from the partition, ms; NO_TIME before the first."""
 
+    def elsewhere_ms(self) -> int | None:
+        """The event time of the slowest lagging partition that other processes read, ms; None: none lags."""
+
 
 @dataclass(slots=True)
 class _Partition:
@@ -116,7 +121,8 @@ class Reader:
         self._pace = pace
         self._stopping = stopping
         self._start_seconds = start_seconds
-        self._link = Link(settings.bootstrap_servers)
+        self._link = Link(settings)
+        self._contact = Contact()
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
@@ -139,6 +145,8 @@ class Reader:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "error_cb": self._link.on_error,
+                "statistics.interval.ms": STATISTICS_MS,
+                "stats_cb": self._contact.on_statistics,
                 "on_commit": self._on_commit,
             },
         )
@@ -202,7 +210,7 @@ class Reader:
     def poll(self) -> None:
         """Begin a round: hear of the connection, and keep the partitions in step.
 
-        Sleeps up to 10 ms at the live edge: the engine measures its own pauses with the wall clock, and one
+        Sleeps up to 20 ms at the live edge: the engine measures its own pauses with the wall clock, and one
         that is stepped back would stop the source for as long.
         """
         if self._link.fatal is not None:
@@ -221,6 +229,29 @@ class Reader:
         self._last_poll = time.monotonic()
         self._full = False
 
+    def doubt(self, monotonic_ms: int | None, *, everything: bool) -> Iterable[Raw]:
+        """Call after each poll, before records are handed on: the news of partitions whose end is not known any more,
+        since no broker has been heard of for a while, or (`everything`) this process stood still.
+
+        Else records of one that come first would move the clock, and make late what has waited in another.
+        """
+        silent, found_again = self._contact.silent, self._contact.found_again()
+        if not (everything or silent or found_again):
+            return
+        parts = [
+            part
+            for part in self._parts.values()
+            if not part.done and (everything or part.number in silent or part.number in found_again)
+        ]
+        anew = [part for part in parts if part.number not in silent and (part.at_end or part.number in found_again)]
+        if anew:
+            self._assign(anew)  # fetched anew, for librdkafka says only once where the end is
+        for part in parts:
+            part.at_end = False
+            if part.told:
+                part.told = False
+                yield Raw.of(self.topic, part.number, self.partitions, [], [], [], False, monotonic_ms)
+
     def take(self, number: int, monotonic_ms: int | None) -> Raw | None:
         """The partition's waiting records, at most `limits.poll_records`, or the news that its end was
         reached.
@@ -233,6 +264,7 @@ class Reader:
         part.told = caught_up
         if caught_up:
             self._never_caught_up.discard(number)
+            self._contact.reached(number)
         return Raw(
             topic=self.topic,
             partition=number,
@@ -256,6 +288,17 @@ class Reader:
         """Whether every partition of this process has been read to its end at least once."""
         return not self._never_caught_up
 
+    @property
+    def full(self) -> bool:
+        """Whether of some partition as much waits as is handed on at once."""
+        return any(len(part.queue) >= self._limit for part in self._parts.values() if not part.held)
+
+    def slowest_ms(self) -> int | None:
+        """The event time of the slowest lagging partition of this process; None: none lags, or time is not kept."""
+        if self._pace is None:
+            return None
+        return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most
         every 5 s.
@@ -275,7 +318,7 @@ class Reader:
         return None if found is None or found.error is not None else len(found.partitions)
 
     def close(self) -> None:
-        """Send the last commit, if any, and leave; waits 2 s at most for an answer."""
+        """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
         if self._to_commit and not self._link.down:
             self._send_commit()
             deadline = time.monotonic() + _CLOSE_SECONDS
@@ -283,7 +326,10 @@ class Reader:
                 self._consumer.poll(0.05)
         for part in self._parts.values():
             part.queue.close()
-        self._consumer.close()
+        # With a commit under way and no broker, librdkafka would wait in here for ever.
+        leaving = threading.Thread(target=self._consumer.close, name="kafka-goodbye", daemon=True)
+        leaving.start()
+        leaving.join(_CLOSE_SECONDS)
 
     # Receiving
 
@@ -339,6 +385,8 @@ class Reader:
             self._on_answer()
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
             self._on_lost(part)
+        elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            self._on_commit(error, [])  # the group is for lag tools; reading needs no right to it
         elif code in _PASSING or (error.retriable() and not error.fatal()):
             if self._trouble != code:  # codes, since a KafkaError cannot be compared with None
                 self._trouble = code
@@ -422,6 +470,9 @@ class Reader:
         parts = [part for part in self._parts.values() if not part.done]
         clocks = [pace.clock_ms(part.number) for part in parts]
         slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if part.lags), default=None)
+        elsewhere = pace.elsewhere_ms()
+        if elsewhere is not None:
+            slowest = elsewhere if slowest is None else min(slowest, elsewhere)
         limit = self._settings.limits.skew_ms
         for part, clock in zip(parts, clocks, strict=True):
             ahead = 0 if slowest is None else clock - slowest

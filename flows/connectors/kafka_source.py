@@ -11,6 +11,10 @@ Bytewax closes epochs (tested):
 * a part is called again only when that epoch is finished everywhere and stored, so what was in the last
   snapshot may then be committed to the consumer group.
 
+In a cluster each process names only its own partitions, so that they are dealt out evenly, and a part of its own that
+ticks, so that a process without partitions ticks as well. All names of such parts are always known, since the engine
+refuses a checkpoint with a part that nobody names; those of other cluster sizes end at once.
+
 A failure does not raise inside the flow, where it would end in a Rust backtrace and lose the last epoch: it
 ends all parts, with a snapshot, and stands in `failure`. Call `check()` after the flow.
 """
@@ -24,7 +28,9 @@ from typing import Final, Protocol
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from flows.cluster import MAX_PROCESSES, Cluster, Peers
 from flows.columns import Tick
+from flows.connectors.epochs import EpochPhase
 from flows.connectors.kafka_client import START_SECONDS
 from flows.connectors.kafka_reader import Pace, Reader
 from flows.connectors.source import Outcome, Part, SourceError, Ticker
@@ -37,6 +43,13 @@ State = tuple[int, str, int | None]
 
 STATE_VERSION: Final = 1
 RECHECK_MS: Final = 30_000
+HAND_ON_MS: Final = 50
+"""In a cluster a partition's records wait for so long, or until a whole poll of them does, or until the next tick: each
+poll is sent as one piece to every shard, and the shards use it no sooner than at the tick.
+"""
+TICKS: Final = 2**31
+"""The number of the part that ticks; no partition has it, and none is larger."""
+_TICKS_NAME: Final = "ticks-"
 _logger = logging.getLogger(__name__)
 
 
@@ -60,8 +73,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
     clock to `as_of_ms`; no time is handed on. Otherwise it runs until `stop()`, a grown topic or a failure,
     then emits one final tick; `outcome` says which. `resumed`: the flow has a checkpoint, so a partition
     without state is new and is read from its beginning; None: it has one if any part of this process was
-    built with state. `alone`: no other process runs this flow; otherwise a failure raises, for the others
-    must end too.
+    built with state. `peers`: the other processes that run this flow, what has been heard from them, and
+    the length of an epoch; None: there are none.
     """
 
     def __init__(
@@ -74,13 +87,15 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         pace: Pace | None = None,
         observer: Observer | None = None,
         resumed: bool | None = None,
-        alone: bool = True,
+        peers: Peers | None = None,
+        epoch_ms: int = 10_000,
         recheck_ms: int = RECHECK_MS,
         start_seconds: float = START_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outcome: Outcome = "running"
         self.failure: SourceError | None = None
+        self.begun = False  # the engine has built the parts
         self._settings = settings
         self._group_id = settings.group_id or f"tidegauge-{product}"
         self._until_end = until_end
@@ -88,7 +103,12 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._pace = pace
         self._observer = observer
         self._resumed = resumed
-        self._alone = alone
+        self._peers = peers
+        self._cluster = Cluster() if peers is None else peers.cluster
+        self._epochs = EpochPhase(epoch_ms, monotonic=monotonic)
+        self._ticking = False  # in this round
+        self._hands_on = True  # in this round
+        self._next_hand_on_ms = 0
         self._recheck_ms = recheck_ms
         self._start_seconds = start_seconds
         self._ticker = Ticker(settings.tick_ms, timed=not until_end, monotonic=monotonic)
@@ -100,10 +120,14 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._ended = False  # the final tick has been handed on
         self._caught_up = False
 
-    def stop(self) -> None:
+    def stop(self, outcome: Outcome = "stopped") -> None:
         """End the flow gracefully within a round. Only sets a field, so a signal handler may call it."""
         if self.outcome == "running":
-            self.outcome = "stopped"
+            self.outcome = outcome
+
+    def fail(self, reason: str) -> None:
+        """End the flow, and with it that of all other processes, for a `reason` (one sentence)."""
+        self._fail(SourceError(reason))
 
     def check(self) -> None:
         """Raise the `SourceError` that has ended the flow, if one has."""
@@ -125,20 +149,38 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
 
     def list_parts(self) -> list[str]:
         """One name per partition; waits for the topic, and raises `SourceError`, before the flow begins."""
-        if self._reader is None:
-            self._reader = Reader(
-                self._settings,
-                self._group_id,
-                pace=self._pace,
-                stopping=lambda: self.outcome == "stopped",
-                start_seconds=self._start_seconds,
-            )
-        return [part_name(number) for number in range(self._reader.find_topic())]
+        try:
+            if self._reader is None:
+                self._reader = Reader(
+                    self._settings,
+                    self._group_id,
+                    pace=self._pace,
+                    stopping=lambda: self.outcome == "stopped",
+                    start_seconds=self._start_seconds,
+                )
+            count = self._reader.find_topic()
+        except SourceError as failure:
+            self.failure = failure
+            raise
+        partitions = filter(self._cluster.reads, range(count))
+        parts = [part_name(number) for number in partitions]
+        if self._peers is not None or self._resumed:
+            parts += [_TICKS_NAME + f"{process:02d}" for process in filter(self._cluster.reads, range(MAX_PROCESSES))]
+        return parts
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: State | None
     ) -> StatefulSourcePartition[Item, State]:
         """A part that knows only its number and its next offset; reading begins with the first round."""
+        self.begun = True
+        if for_part.startswith(_TICKS_NAME):
+            # Every checkpoint of a cluster has all of them, so a process whose partitions are all new knows of it.
+            if resume_state is not None and self._resumed is None:
+                self._resumed = True
+            if self._peers is None or int(for_part.removeprefix(_TICKS_NAME)) != self._cluster.process:
+                return _Unused()
+            self._living.add(TICKS)
+            return Part(self, TICKS)
         number = int(for_part)
         offset = None
         if resume_state is not None:
@@ -164,15 +206,18 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         """What part `number` hands on now; raises StopIteration when it has nothing more to say."""
         leads = number == min(self._living)
         items: list[Item] = []
+        if self._peers is not None and leads:
+            self._epochs.on_round(self._peers.waited_seconds(), lambda: self.outcome != "running")
+            self._heed(self._peers)
         try:
             if self.outcome == "running":
                 if leads:
-                    self._lead()
-                items = self._hand_on(number, leads)
+                    items = self._lead()
+                items += self._hand_on(number, leads)
         except SourceError as failure:
             self._fail(failure)
         if self.outcome == "running":
-            if self._until_end and not leads and not items and self._finished(number):
+            if self._until_end and not items and self._finished(number) and (not leads or TICKS in self._living):
                 self._leave(number)
             return items
         # No record is handed on any more, so nothing of any part can come behind the final tick.
@@ -186,6 +231,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
 
     def snapshot(self, number: int) -> State:
         """The state of part `number`."""
+        self._epochs.ends()
         offset = self._reader.position(number) if self._reader is not None else None
         if offset is None:
             offset = self._new.get(number)
@@ -195,34 +241,41 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
 
     # How a round goes
 
-    def _lead(self) -> None:
+    def _lead(self) -> list[Item]:
+        """What is done once a round; returns the news of partitions whose end is not known any more."""
         reader = self._reader
         assert reader is not None  # list_parts() comes before build_part()
-        self._ticker.beat()
+        stalled = self._ticker.beat()
         if self._new:
             start = "earliest" if self._resumed else self._settings.start
             reader.add(self._new, start=start, to_end=self._until_end)
             self._new = {}  # only now: until then snapshot() must give back what the part was built with
             if self._observer is not None:
-                self._observer.assign((self._settings.topic, number) for number in sorted(self._living))
+                self._observer.assign((self._settings.topic, number) for number in sorted(self._living - {TICKS}))
         if self._snapped:
             snapped, self._snapped = self._snapped, {}
             reader.commit(snapped)
         if not self._until_end:
             self._look_for_new_partitions(reader)
-        if self.outcome == "running":
-            reader.poll()
+        if self.outcome != "running" or self._living == {TICKS}:
+            return []
+        reader.poll()
+        return [*reader.doubt(self._ticker.stamp(), everything=stalled)]
 
     def _hand_on(self, number: int, leads: bool) -> list[Item]:
         reader = self._reader
         items: list[Item] = []
-        if reader is None or reader.position(number) is None or self.outcome != "running":
+        if reader is None or self.outcome != "running":
+            return items
+        if number == TICKS:
+            return self._tick(reader)
+        if reader.position(number) is None or not self._hands_on:
             return items
         if raw := reader.take(number, self._ticker.stamp()):
             items.append(raw)
         # The last part ticks, when all have handed on what the round's poll brought: no record that is there already
         # may come behind the time that the tick carries. Towards an end it carries none, and the leader lives longest.
-        ticks = leads if self._until_end else number == max(self._living)
+        ticks = (leads if self._until_end else number == max(self._living)) and TICKS not in self._living
         if ticks and (tick := self._ticker.due()):
             items.append(tick)
             self._observe(reader)
@@ -231,7 +284,46 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         return items
 
     def _finished(self, number: int) -> bool:
-        return self._reader is not None and self._reader.finished(number)
+        return number != TICKS and self._reader is not None and self._reader.finished(number)
+
+    # In a cluster
+
+    def _heed(self, peers: Peers) -> None:
+        """End when another process ends all; and decide whether this round hands on, and whether it ticks."""
+        word = peers.ended()
+        if word is not None and self.outcome == "running":
+            if word.end == "failed":
+                self.failure = SourceError(f"process {word.process} has failed: {word.reason}")
+            self.outcome = word.end
+        self._ticking = self._ticker.is_due(peers.number)
+        now_ms = self._ticker.now_ms()
+        full = self._reader is not None and self._reader.full
+        # A tick carries the news of what lags, so there is none without it.
+        due = full or now_ms >= self._next_hand_on_ms
+        self._hands_on = self._ticking or (due and peers.keep_up())
+        if self._hands_on:
+            self._next_hand_on_ms = now_ms + HAND_ON_MS
+
+    def _tick(self, reader: Reader) -> list[Item]:
+        """What the part that ticks hands on: it is the last of its round, and the last to leave."""
+        assert self._peers is not None
+        if self._until_end and self._living == {TICKS}:
+            self.outcome = "finished"
+            return []
+        tick = self._ticker.due(self._peers.number) if self._ticking else None
+        if tick is None:
+            return []
+        self._observe(reader)
+        return [tick]
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long this process has waited for its epoch to begin."""
+        return self._epochs.waited_seconds
+
+    def slowest_ms(self) -> int | None:
+        """The event time of the slowest lagging partition of this process; None: none lags."""
+        return None if self._reader is None else self._reader.slowest_ms()
 
     def _look_for_new_partitions(self, reader: Reader) -> None:
         now_ms = self._ticker.now_ms()
@@ -265,8 +357,16 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
     def _fail(self, failure: SourceError) -> None:
         self.outcome = "failed"
         self.failure = self.failure or failure
-        if not self._alone:
-            raise failure
+
+
+class _Unused(StatefulSourcePartition[Item, State]):
+    """A ticking part of a cluster of another size."""
+
+    def next_batch(self) -> list[Item]:
+        raise StopIteration
+
+    def snapshot(self) -> State:
+        return STATE_VERSION, "", None
 
 
 def part_name(partition: int) -> str:

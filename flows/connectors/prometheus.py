@@ -180,6 +180,20 @@ def health_families(
     )  # fmt: skip
     yield _gauge("checkpoint_seconds", "Time that the last checkpoint took.", health.checkpoint_seconds)
     yield _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was complete.", health.checkpoint_at)
+    cpu = CounterMetricFamily(
+        f"{PREFIX}process_cpu_seconds", "CPU time used by each process of a cluster.", labels=["process"]
+    )
+    resident = GaugeMetricFamily(
+        f"{PREFIX}process_resident_bytes", "Memory of each process of a cluster.", labels=["process"]
+    )
+    heard = GaugeMetricFamily(
+        f"{PREFIX}process_heard_timestamp_seconds", "When each process last told of itself.", labels=["process"]
+    )
+    for process, state in sorted(health.processes.items()):
+        cpu.add_metric([str(process)], state.cpu_seconds)
+        resident.add_metric([str(process)], state.resident_bytes)
+        heard.add_metric([str(process)], state.at)
+    yield from (cpu, resident, heard)
     yield _gauge("ready", "1 when the published numbers are current, as /readyz says.", float(health.ready))
     yield InfoMetricFamily(
         f"{PREFIX}build",

@@ -32,11 +32,10 @@ from typing import Any, Final, cast
 import msgspec
 import numpy as np
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from flows.cells import Snapshot
-from flows.connectors.redis_trouble import Trouble, explain
+from flows.connectors.redis_client import RedisRefused, connect, sentence, where
+from flows.connectors.redis_trouble import explain
 from flows.health import Health
 
 RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
@@ -47,8 +46,9 @@ LIVE_SECONDS: Final = 600
 
 MINUTE_MS: Final = 60_000
 
-BACKOFF_SECONDS: Final = (0.1, 1.5)
-"""First and longest pause after a failure: the newest numbers are there 2 s after Redis has come back."""
+BACKOFF_SECONDS: Final = (0.1, 0.75)
+"""First and longest pause after a failure. The newest numbers are there 2 s after Redis has come back, even when an
+attempt that began right before waits for its answer as long as it may (SOCKET_SECONDS)."""
 
 SOCKET_SECONDS: Final = 1.0
 """How long one answer may take, for each begun FIELDS_PER_TIMEOUT of fields."""
@@ -127,10 +127,6 @@ class FencedOut(Exception):  # noqa: N818 - an outcome, not a mistake
     """A newer run publishes this product now; this one must end (exit code 3)."""
 
 
-class RedisRefused(Exception):  # noqa: N818 - as above
-    """Redis cannot be used as configured, and waiting will not help; the message is for the operator."""
-
-
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Names of everything that one product has in Redis; the braces keep them in one slot of a cluster."""
@@ -199,7 +195,8 @@ class RedisPublisher:
     """Keeps one product's keys in Redis equal to the newest snapshot.
 
     `url` is redis://, rediss:// or unix://, as redis-py reads it; `minute_history_ms` is how long, in event
-    time, a closed minute is kept. The verbs belong to the flow's thread; only `start` and `close` may wait.
+    time, a closed minute is kept; `after_token` is that of the run before, where it is known. The verbs
+    belong to the flow's thread; only `start` and `close` may wait.
     """
 
     def __init__(
@@ -209,6 +206,7 @@ class RedisPublisher:
         health: Health,
         *,
         minute_history_ms: int = 48 * 3_600_000,
+        after_token: int = 0,
         wall: Callable[[], float] = time.time,
         backoff_seconds: tuple[float, float] = BACKOFF_SECONDS,
         socket_seconds: float = SOCKET_SECONDS,
@@ -217,13 +215,12 @@ class RedisPublisher:
         self.token = 0  # taken by start()
         self._health = health
         self._minute_history_ms = minute_history_ms
+        self._after_token = after_token
         self._wall = wall
         self._socket_seconds = socket_seconds
         self._backoff_seconds = backoff_seconds
-        self._client = _connect(url, socket_seconds)
-        options = self._client.connection_pool.connection_kwargs
-        self._secret = str(options.get("password") or "")
-        self._where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        self._client = connect(url, socket_seconds)
+        self._where = where(self._client)
         self._trouble: str | None = None  # the kind of failure that goes on, said once
         self._thread = threading.Thread(target=self._run, name="redis-publisher", daemon=True)
         # Shared with the thread, under the condition's lock:
@@ -245,8 +242,9 @@ class RedisPublisher:
         is away is waited for in the background.
         """
         # Without Redis the token is the time of this start; if Redis comes back with a larger one, a run that
-        # started later was faster, and this one is fenced out like any older one.
-        now_ms = self.token = int(self._wall() * 1000)
+        # started later was faster, and this one is fenced out like any older one. Where the run before is known,
+        # the token follows its, for the system clock may have been put back meanwhile.
+        now_ms = self.token = max(int(self._wall() * 1000), self._after_token + 1)
         try:
             taken = False
             while not taken:  # each turn lost is another run's start
@@ -256,7 +254,7 @@ class RedisPublisher:
         except (redis.RedisError, OSError) as error:
             trouble = explain(error)
             if trouble.lasting:
-                raise RedisRefused(self._sentence(trouble, error)) from None
+                raise RedisRefused(sentence(error, self._client, self.keys.product)) from None
             self._failed(error)
         self._thread.start()
 
@@ -306,20 +304,26 @@ class RedisPublisher:
                     if self._newest is None or self._abandoned:
                         return
                     snapshot, minutes, closing = self._newest, self._minutes, self._closing
-                try:
-                    self._write(snapshot, minutes)
-                except (redis.RedisError, OSError) as error:
-                    self._written = None  # it may have been carried out all the same
-                    self._failed(error)
+                if self._deliver(snapshot, minutes):
+                    pause = first_pause
+                else:
                     self._pause(pause * random.uniform(0.5, 1), closing)
                     pause = first_pause if closing else min(2 * pause, longest_pause)
-                else:
-                    pause = first_pause
-                    with self._changed:
-                        if self._newest is snapshot:
-                            self._newest = None
         except Exception as error:  # FencedOut, or a mistake of ours: the flow must hear of it
             self._outcome = error
+
+    def _deliver(self, snapshot: Snapshot, minutes: Minutes) -> bool:
+        """Write a snapshot, once; False when that failed and is to be tried again with the newest one."""
+        try:
+            self._write(snapshot, minutes)
+        except (redis.RedisError, OSError) as error:
+            self._written = None  # it may have been carried out all the same
+            self._failed(error)
+            return False
+        with self._changed:
+            if self._newest is snapshot:
+                self._newest = None
+        return True
 
     def _pause(self, seconds: float, already_closing: bool) -> None:
         """Wait; the call of `close` ends it, for its deadline may be shorter."""
@@ -416,7 +420,8 @@ class RedisPublisher:
         self._health.publish_failed(reachable=trouble.reachable)
         if trouble.kind != self._trouble:
             self._trouble = trouble.kind
-            logger.error("%s Counting goes on; the newest numbers follow.", self._sentence(trouble, error))
+            said = sentence(error, self._client, self.keys.product)
+            logger.error("%s Counting goes on; the newest numbers follow.", said)
 
     def _recovered(self, *, channel_refused: bool) -> None:
         trouble = "channel" if channel_refused else None
@@ -431,27 +436,3 @@ class RedisPublisher:
             )
         else:
             logger.info("Redis at %s takes the numbers again.", self._where)
-
-    def _sentence(self, trouble: Trouble, error: Exception) -> str:
-        text = trouble.sentence.format(where=self._where, product=self.keys.product, error=str(error).rstrip("."))
-        return text.replace(self._secret, "***") if self._secret else text
-
-
-def _connect(url: str, socket_seconds: float) -> redis.Redis:
-    """A client that tries each command once: a repeated publish must be a decision, not an accident."""
-    try:
-        return redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            legacy_responses=False,
-            protocol=2,  # no HELLO, which a minimal ACL need not allow
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=socket_seconds,
-            socket_connect_timeout=socket_seconds,
-        )
-    except ValueError:
-        # The library's message may quote the address, password and all.
-        raise RedisRefused(
-            "The address of Redis cannot be read; expected redis://[[user]:password@]host[:port][/database], "
-            "rediss://... for TLS, or unix://path."
-        ) from None

@@ -32,7 +32,29 @@ TROUBLES: Final = (
     Trouble(
         "permission",
         r"NOPERM|NoPermission|ACL failure|can't run this command|can't access at least one",
-        "Redis at {where} does not allow this user what publishing needs, see redis.v1.md: {error}.",
+        "Redis at {where} does not allow this user what is needed, see deploy/SECURITY.md: {error}.",
+        lasting=True,
+    ),
+    Trouble(
+        "expired certificate",
+        r"(?i)certificate has expired",
+        "The TLS certificate of Redis at {where} is not trusted: it has expired.",
+        reachable=False,
+        lasting=True,
+    ),
+    Trouble(
+        "certificate of another host",
+        r"(?i)hostname mismatch|ip address mismatch|hostname .* doesn't match",
+        "The TLS certificate of Redis at {where} is not trusted: it is for another host name.",
+        reachable=False,
+        lasting=True,
+    ),
+    Trouble(
+        "certificate of an unknown authority",
+        r"(?i)self.signed certificate|unable to get (local )?issuer",
+        "The TLS certificate of Redis at {where} is not trusted: its authority is unknown here; "
+        "name that in the address, rediss://...?ssl_ca_certs=FILE.",
+        reachable=False,
         lasting=True,
     ),
     Trouble(

@@ -12,9 +12,9 @@ from bytewax.inputs import StatefulSourcePartition
 from flows.columns import Tick
 from flows.records import Raw
 
-Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed"]
-"""How a source has ended: at the end of its input, by `stop()`, since the topic has grown, or by a
-`SourceError`.
+Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed", "fenced"]
+"""How a source has ended: at the end of its input, by `stop()`, since the topic has grown, by a `SourceError`, or since
+a newer run publishes this product.
 """
 
 
@@ -52,30 +52,43 @@ class Ticker:
         """This process' monotonic clock."""
         return int(self._monotonic() * 1000)
 
-    def beat(self) -> None:
-        """Call once a round, before polling: notices stalls."""
+    def beat(self) -> bool:
+        """Call once a round, before polling; True after a stall, when what is known of partitions' ends is too old."""
         now_ms = self.now_ms()
-        if now_ms - self._beat_ms > STALL_MS:
+        stalled = now_ms - self._beat_ms > STALL_MS
+        if stalled:
             self._held_until_ms = now_ms + GRACE_MS
         self._beat_ms = now_ms
+        return stalled
 
     def stamp(self) -> int | None:
         """The clock as it is handed on: None where time moves with the events only, and for a moment after a stall."""
         now_ms = self.now_ms()
         return now_ms if self._timed and now_ms >= self._held_until_ms else None
 
-    def due(self) -> Tick | None:
-        """The next tick, once its time has come; ticks missed meanwhile are not made up for."""
+    def is_due(self, heard: int = 0) -> bool:
+        """Whether the time of the next tick has come, or another process is at tick `heard` already."""
+        return self.now_ms() >= self._next_ms or heard > self._number
+
+    def due(self, heard: int = 0) -> Tick | None:
+        """The next tick, once its time has come; ticks missed meanwhile are not made up for.
+
+        When another process is at tick `heard` already, that one, at once: so they tick in step.
+        """
         now_ms = self.now_ms()
-        if now_ms < self._next_ms:
+        if not self.is_due(heard):
             return None
+        if heard > self._number:
+            self._number = heard - 1
+            self._next_ms = now_ms
         self._next_ms += self._interval_ms
         if self._next_ms <= now_ms:
             self._next_ms = now_ms + self._interval_ms
         return self._tick()
 
     def final(self, as_of_ms: int | None = None) -> Tick:
-        """The last tick; `as_of_ms` as in `Tick`."""
+        """The last tick; `as_of_ms` as in `Tick`. The end may be the first thing that is done after a stall."""
+        self.beat()
         return self._tick(as_of_ms, final=True)
 
     def _tick(self, as_of_ms: int | None = None, *, final: bool = False) -> Tick:

@@ -19,10 +19,11 @@ SEND_DEADLINE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When the product goes live, on the wall clock and on the monotonic one."""
+    """When the product goes live, by its own clock and by the monotonic one, and how fast its clock runs."""
 
     wall_ms: int
     monotonic_s: float
+    speed: float = 1.0
 
 
 class Feed:
@@ -84,7 +85,8 @@ class Feed:
         self.check()
 
     def _now_ms(self) -> int:
-        return self._start.wall_ms + round((time.monotonic() - self._start.monotonic_s) * 1000)
+        passed_s = (time.monotonic() - self._start.monotonic_s) * self._start.speed
+        return self._start.wall_ms + round(passed_s * 1000)
 
     def _run(self) -> None:
         try:

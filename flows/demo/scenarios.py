@@ -2,7 +2,7 @@
 recover.
 
 A scenario is data. The simulator asks it, whenever a visit begins, under which conditions that visit
-happens.
+happens. A `Switch` holds the same conditions while somebody has turned it on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class Conditions:
     cancels: float = 0.0  # share of what happens to active subscriptions that is a cancellation
     billing: float = 1.0  # multiplies how often something happens to a subscription
     purchase: float = 1.0  # multiplies the probability of each funnel step after the first
+    lost: bool = False  # nothing that happens now reaches Kafka
 
 
 NORMAL = Conditions()
@@ -42,6 +43,22 @@ class Scenario:
         return self.conditions if self.begins_s <= seconds_live < self.begins_s + self.lasts_s else NORMAL
 
 
+class Switch:
+    """The conditions of a scenario, off until `turn`; any thread may turn it."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._conditions = scenario.conditions
+        self.on = False
+
+    def turn(self) -> None:
+        """Off becomes on, on becomes off."""
+        self.on = not self.on
+
+    def at(self, seconds_live: float) -> Conditions:
+        """The conditions now, whatever the time."""
+        return self._conditions if self.on else NORMAL
+
+
 SCENARIOS = {
     "traffic-surge": Scenario(
         "four times the visits with unchanged behaviour, from 10 s after the start, for a quarter of an hour",
@@ -60,6 +77,18 @@ SCENARIOS = {
         begins_s=-300,
         lasts_s=1200,
         conditions=Conditions(cancels=0.8, billing=3.0),
+    ),
+    "conversion-drop": Scenario(
+        "a broken checkout: each step of a purchase succeeds a third as often, since 15 minutes before the start",
+        begins_s=-900,
+        lasts_s=1800,
+        conditions=Conditions(purchase=0.35),
+    ),
+    "outage": Scenario(
+        "a dead collector: nothing that visitors do reaches Kafka, from 30 s after the start, for 20 minutes",
+        begins_s=30,
+        lasts_s=1200,
+        conditions=Conditions(lost=True),
     ),
 }
 """The names that `demo --inject` knows."""

@@ -28,7 +28,7 @@ import msgspec
 
 from flows.config import Config
 from flows.demo.billing import Billing
-from flows.demo.scenarios import NORMAL, Conditions, Scenario
+from flows.demo.scenarios import NORMAL, Conditions, Scenario, Switch
 from flows.demo.shop import EVENTS_PER_VISIT, PERSONAS, Step, Visitor, crawl, new_visitor, visit
 
 HISTORY_MS = 40 * 86_400_000
@@ -108,7 +108,7 @@ class Simulator:
         start_ms: int,
         history_events: int = HISTORY_EVENTS,
         record_bytes: int = 32 * 1024,  # the reader's limit, which a broken record may exceed
-        scenario: Scenario | None = None,
+        scenario: Scenario | Switch | None = None,
     ) -> None:
         if rate <= 0 or partitions < 1 or config.lateness < 1000:
             raise ValueError("the simulation needs a positive rate, a partition, and a lateness of at least 1s")
@@ -154,7 +154,9 @@ class Simulator:
     def _welcome(self, now_ms: int) -> None:
         self._push(self._next_visit(now_ms), Arrival())
         conditions = self._conditions(now_ms)
-        if self._billing is not None and self._fate.random() < BILLED * conditions.billing:
+        # Visits of a surge are no more subscribers, so as much more rarely something happens at each of them.
+        billed = BILLED * conditions.billing / conditions.traffic
+        if self._billing is not None and self._fate.random() < billed:
             self._bill(now_ms, self._billing, conditions)
         visitor = self._choose_visitor()
         steps = crawl(self._random) if visitor.bot else visit(visitor, conditions, self._random)
@@ -281,6 +283,8 @@ class Simulator:
         return body
 
     def _deliver(self, now_ms: int, delivery: Delivery) -> Iterator[Record]:
+        if self._conditions(now_ms).lost:
+            return
         visitor, event = delivery.visitor, delivery.event
         partition = crc32(visitor.anonymous_id.encode()) % self._partitions
         if delivery.late and self._clocks[partition] < event.ts_ms + 2 * self._lateness_ms:

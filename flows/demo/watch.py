@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import time
 from types import TracebackType
 from typing import cast
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from flows.connectors.redis_client import connect
 from flows.demo.view import Reading, line, page
 
+LIVE_KEY = re.compile(r"tidegauge:v1:\{([a-z0-9_]+)\}:live")
 KEYS_PER_SCAN = 1000
 MOST_SCANS = 200
 TIMEOUT_S = 2.0
+"""It is said soon when Redis does not answer."""
 
 
 class Reader:
-    """The live hash of one product; `read` raises redis.RedisError when Redis does not answer."""
+    """The live hash of one product; `read` raises redis.RedisError when Redis does not answer.
+
+    `RedisRefused` for an address that cannot be used.
+    """
 
     def __init__(self, url: str, product: str) -> None:
         self.product = product
-        self._redis = connect(url)
+        self._redis = connect(url, TIMEOUT_S)
         self._before: tuple[int, int] | None = None  # (_published_at, consumed)
         self._rate: float | None = None
 
     def read(self) -> Reading:
         """All fields as of one publish, and the rate of events since an earlier reading."""
-        fields = cast(dict[str, str], self._redis.hgetall(f"tidegauge:v1:{{{self.product}}}:live"))
+        found = cast(dict[str, str], self._redis.hgetall(f"tidegauge:v1:{{{self.product}}}:live"))
+        # Whoever can write to Redis may not write to this terminal: no escapes, no text that runs backwards.
+        fields = {name: text for name, text in found.items() if name.isprintable() and text.isprintable()}
         self._note_rate(fields)
         return Reading(self.product, fields, round(time.time() * 1000), self._rate)
 
@@ -48,24 +54,12 @@ class Reader:
             self._before = now
 
 
-def connect(url: str) -> redis.Redis:
-    """A client that says soon when Redis does not answer."""
-    client: redis.Redis = redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=2.0,
-        socket_connect_timeout=2.0,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return client
-
-
 def products(url: str) -> list[str]:
     """The products published in a Redis, by their keys; of millions of keys not all are looked at."""
-    client, found, cursor = connect(url), set[str](), 0
+    client, found, cursor = connect(url, TIMEOUT_S), set[str](), 0
     for _ in range(MOST_SCANS):
         cursor, keys = client.scan(cursor, match="tidegauge:v1:{*}:live", count=KEYS_PER_SCAN)
-        found |= {str(key).removeprefix("tidegauge:v1:{").removesuffix("}:live") for key in keys}
+        found |= {match[1] for key in keys if (match := LIVE_KEY.fullmatch(str(key)))}
         if cursor == 0:
             break
     return sorted(found)

@@ -220,12 +220,9 @@ class Funnel:
 
     def _ages(self) -> NDArray[np.int64]:
         """For each group: attempts converted at each age 0..59, then those in progress (censored) at each age."""
-        ring = self.by_age.ring
-        by_age = (int(ring.heads[0]) - np.arange(PANES)) % PANES  # panes of entry, the youngest first
-        panes = ring.panes[0, by_age].reshape(PANES, len(self._groups), 1 + PANES)
-        converted = panes[:, :, 1:].sum(axis=0)
-        censored = (panes[:, :, ENTRIES] - panes[:, :, 1:].sum(axis=2)).T
-        return np.concatenate([converted, censored], axis=1).ravel()
+        ages = np.zeros(2 * PANES * len(self._groups), np.int64)
+        _ages(self.by_age.ring, len(self._groups), ages)
+        return ages
 
     def _cell(self, metric: str, window: int | None, group: dict[str, str]) -> str:
         return cell_name(f"funnel.{self._name}.{metric}", window, group)
@@ -368,6 +365,22 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
             group = group_of(split, d, ledger.converted.top[1])
             add(ledger.matured, start, group * 2 + ENTERED, 1)
             add(ledger.matured, start, group * 2 + COMPLETED, 1)
+
+
+@compiled
+def _ages(by_age: Ring, groups: int, ages: NDArray[np.int64]) -> None:
+    """`ages`: by group, 60 counts of attempts converted by age, then 60 of attempts that are not, by their age."""
+    for age in range(PANES):
+        pane = (by_age.heads[0] - age) % PANES
+        for group in range(groups):
+            first = group * (1 + PANES)
+            left = by_age.panes[0, pane, first + ENTRIES]
+            if left:
+                for at in range(PANES):
+                    converted = by_age.panes[0, pane, first + 1 + at]
+                    ages[2 * PANES * group + at] += converted
+                    left -= converted
+                ages[2 * PANES * group + PANES + age] = left
 
 
 @inlined

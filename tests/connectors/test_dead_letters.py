@@ -244,6 +244,12 @@ def test_a_file_gets_one_line_per_letter_and_is_begun_anew(tmp_path: Path) -> No
     part.close()
 
 
+def test_a_new_file_of_letters_can_be_read_by_its_user_alone(tmp_path: Path) -> None:
+    part = DeadLetterFile(tmp_path / "dead.ndjson").build("dead_letters", 0, 1)
+    part.close()
+    assert (tmp_path / "dead.ndjson").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeadLetterError, match=r"cannot be written to .*dead: No such file or directory"):
         DeadLetterFile(tmp_path / "absent" / "dead").build("dead_letters", 0, 1)

@@ -18,6 +18,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from flows.columns import NO_TIME, Tick
 from flows.connectors.embedded import FETCH_REQUEST, EmbeddedKafka
+from flows.connectors.kafka_reader import Reader
 from flows.connectors.kafka_source import KafkaSource, part_name
 from flows.connectors.source import SourceError, Ticker
 from flows.limits import Limits
@@ -104,10 +105,14 @@ class HandDrivenClock:
 
 
 class HandDrivenPace:
-    """Event time by partition, as set."""
+    """Event time by partition, and elsewhere, as set."""
 
     def __init__(self) -> None:
         self.clocks: dict[int, int] = {}
+        self.elsewhere: int | None = None
+
+    def elsewhere_ms(self) -> int | None:
+        return self.elsewhere
 
     def clock_ms(self, partition: int) -> int:
         return self.clocks.get(partition, NO_TIME)
@@ -534,6 +539,38 @@ def test_an_outage_is_outlived_and_said_once_each_way(bench: Bench, caplog: pyte
     assert ["still trying" in line for line in said] == [True, False]
 
 
+def test_partitions_lag_while_no_broker_is_heard_of_and_until_their_end_is_found_again(bench: Bench) -> None:
+    bench.topic(2, p0=numbered(3))
+    rounds = bench.rounds().until(Rounds.caught_up)
+
+    def lagging(rounds: Rounds) -> set[int]:
+        latest = {raw.partition: raw.caught_up for raw in rounds.raws}
+        return {partition for partition, caught_up in latest.items() if not caught_up}
+
+    bench.kafka.go_down()
+    rounds.until(lambda rounds: lagging(rounds) == {0, 1})
+    bench.kafka.come_up()
+    rounds.until(Rounds.caught_up)  # an empty partition, too
+    bench.produce(1, numbered(2))
+    rounds.until(lambda rounds: rounds.records() == 5)
+    assert rounds.offsets(0) == [0, 1, 2]
+    assert rounds.offsets(1) == [0, 1]
+
+
+def test_after_a_stall_partitions_lag_before_any_record_is_handed_on(bench: Bench) -> None:
+    # else records of partition 0 would move the clock, and make late what has waited in partition 1
+    bench.topic(2)
+    clock = HandDrivenClock()
+    rounds = bench.rounds(monotonic=clock).until(Rounds.caught_up)
+    bench.produce(0, numbered(3))
+    bench.produce(1, numbered(3))
+    clock.seconds += 60
+    before = len(rounds.items)
+    rounds.until(lambda rounds: rounds.records() == 6 and rounds.caught_up())
+    news = [(raw.partition, raw.count, raw.caught_up) for raw in raws(rounds.items[before:])]
+    assert sorted(news[:2]) == [(0, 0, False), (1, 0, False)]
+
+
 def test_an_error_that_may_hide_records_ends_the_job(bench: Bench) -> None:
     bench.topic(1, p0=numbered(3))
     bench.kafka.fail_requests(FETCH_REQUEST, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 3)
@@ -728,6 +765,7 @@ def test_a_signal_stops_the_flow_and_the_process_exits_with_zero(bench: Bench, t
     bench.topic(2, p0=numbered(5))
     script = """
 import signal, sys
+from flows.connectors.kafka_reader import Reader
 from flows.connectors.kafka_source import KafkaSource
 from flows.settings import Settings
 from flows.columns import Tick
@@ -914,3 +952,28 @@ def test_a_killed_broker_is_outlived(own_kafka: Any) -> None:
     rounds.until(lambda rounds: rounds.records() == 155).until(Rounds.caught_up)
     source.close()
     assert (rounds.values(0), rounds.values(1)) == (numbered(150), numbered(5))
+
+
+def test_leaving_waits_for_no_broker_that_has_gone_even_with_a_commit_under_way(own_kafka: Any) -> None:
+    topic = own_kafka.create_topic(1)
+    reader = Reader(real(own_kafka, topic), "group", pace=None, stopping=lambda: False)
+    reader.find_topic()
+    reader.add({0: None}, start="earliest", to_end=False)
+
+    def acknowledged() -> bool:
+        reader.poll()
+        if reader._commit_failed:  # a new broker's coordinator may still be loading
+            reader._last_commit = 0.0
+            reader.commit({0: 0})
+        return not reader._to_commit
+
+    reader.commit({0: 0})
+    wait_until(acknowledged, "the first commit")
+    own_kafka.kill()
+    wait_until(lambda: reader.poll() or reader._link.down, "the loss of the broker")
+    reader._last_commit = 0.0
+    reader.commit({0: 0})
+    leaving = threading.Thread(target=reader.close, daemon=True)
+    leaving.start()
+    leaving.join(60)
+    assert not leaving.is_alive()

@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.cells import ACCOUNTS, Snapshot
+from flows.connectors.redis_client import RedisRefused, sentence
 from flows.connectors.redis_sink import (
     LIVE_SECONDS,
     PUBLISH,
@@ -32,7 +33,6 @@ from flows.connectors.redis_sink import (
     FencedOut,
     Keys,
     RedisPublisher,
-    RedisRefused,
     format_value,
     live_fields,
 )
@@ -43,6 +43,7 @@ from tests.services import RedisServer, ServerUnavailable, free_port, redis_prog
 HOUR_MS = 3_600_000
 T = 1_700_000_000_000 // 60_000 * 60_000  # 2023-11-14T22:13Z
 CONTRACT = Path(__file__).parent.parent.parent / "schemas" / "redis.v1.md"
+SECURITY = Path(__file__).parent.parent.parent / "deploy" / "SECURITY.md"
 
 
 def bundled_redis() -> str:
@@ -442,6 +443,21 @@ def test_a_token_is_the_time_unless_an_earlier_run_had_a_clock_ahead(redis_serve
         assert fresh.publisher.token == 1_700_000_000_000
 
 
+def test_a_token_follows_that_of_the_run_before_even_without_redis_and_with_a_clock_put_back(
+    redis_server: RedisServer,
+) -> None:
+    with running(redis_server, wall=lambda: 2e9) as before:
+        before.publish(snapshot({"a": 1}))
+    redis_server.pause()
+    token = before.publisher.token
+    with running(redis_server, wall=lambda: 1.7e9, after_token=token, socket_seconds=0.05) as later:
+        assert later.publisher.token == token + 1
+        redis_server.resume()
+        later.publish(snapshot({"a": 2}))
+        with closing(reader(redis_server)) as client:
+            assert client.hget(later.publisher.keys.live, "_run") == str(token + 1)
+
+
 def test_after_flushall_the_newer_run_still_wins(any_server: RedisServer) -> None:
     with running(any_server) as old, running(any_server) as new, closing(reader(any_server)) as client:
         new.publish(snapshot({"a": 2}))
@@ -713,7 +729,7 @@ def test_an_address_that_cannot_be_read_is_not_quoted(url: str) -> None:
 def test_a_password_in_the_servers_own_words_is_masked(redis_server: RedisServer) -> None:
     publisher = RedisPublisher("redis://:p4ssw0rd@h:1/0", "shop", Health(redis_configured=True))
     error = redis.exceptions.ResponseError("odd: p4ssw0rd")
-    assert publisher._sentence(explain(error), error) == "Redis at h:1 refuses the numbers: odd: ***."
+    assert sentence(error, publisher._client, "shop") == "Redis at h:1 refuses the numbers: odd: ***."
 
 
 def test_each_trouble_is_said_once_and_so_is_its_end(any_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -772,8 +788,8 @@ def test_a_redis_that_is_away_and_one_that_is_silent_are_told_apart(
 
 
 def test_the_documented_acl_is_enough(any_server: RedisServer) -> None:
-    (line,) = re.findall(r"^ACL SETUSER tidegauge (.+)$", CONTRACT.read_text(), re.MULTILINE)
-    rules = line.replace("<password>", "s3cret").replace("<product>", "shop").split()
+    (line,) = re.findall(r"^ACL SETUSER tidegauge (.+)$", SECURITY.read_text(), re.MULTILINE)
+    rules = line.replace("<password>", "s3cret").split()
     url = f"redis://tidegauge:s3cret@127.0.0.1:{any_server.port}/0"
     cells: list[dict[str, int | float]] = [{"a": 1, "b": 1}, {"a": 2}]
     with closing(reader(any_server)) as client:
@@ -785,7 +801,7 @@ def test_the_documented_acl_is_enough(any_server: RedisServer) -> None:
         client.execute_command("ACL", "SETUSER", "tidegauge", "resetchannels")
         with running(url) as run:
             run.publish(snapshot(cells[0]))  # a channel that is refused costs no number
-        with pytest.raises(RedisRefused, match="does not allow this user what publishing needs"):
+        with pytest.raises(RedisRefused, match="does not allow this user what is needed"):
             Run(url, "another").start()
 
 

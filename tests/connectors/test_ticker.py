@@ -72,3 +72,22 @@ def test_a_pause_of_an_ordinary_round_is_no_stall() -> None:
 
 def test_where_time_moves_with_the_events_only_none_is_handed_on() -> None:
     assert ticker(Clock(), timed=False).stamp() is None
+
+
+def test_an_end_that_is_the_first_thing_after_a_stall_hands_on_no_time() -> None:
+    # else the checkpoint would hold a clock that is ahead of everything that has waited meanwhile
+    clock = Clock()
+    ticks = ticker(clock)
+    ticks.beat()
+    clock.ms += 30_000
+    assert ticks.final().monotonic_ms is None
+
+
+def test_a_stall_is_told_once() -> None:
+    clock = Clock()
+    ticks = ticker(clock)
+    told = []
+    for pause in (10, STALL_MS, STALL_MS + 1, 10):
+        clock.ms += pause
+        told.append(ticks.beat())
+    assert told == [False, False, True, False]

@@ -98,6 +98,20 @@ def test_a_config_that_cannot_be_measured_is_refused_before_anything_starts(tmp_
     assert "a lateness of at least 1s" in told
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--speed", "30"), "--speed and --meets go together"),
+        (("--speed", "30", "--meets", "2020-01-01T00:00:00Z"), "--meets lies in the past"),
+        (("--on-signal",), "--on-signal goes with --inject"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: tuple[str, ...], message: str) -> None:
+    with demo(*options) as process:
+        told, _ = process.communicate()
+    assert (process.returncode, told) == (2, f"tidegauge demo: {message}\n")
+
+
 def test_the_packaged_config_is_valid_and_the_example_goes_before_it() -> None:
     assert load(PACKAGED, environment={}).config.product == "shop"
     assert default_config() == ROOT / "deploy" / "examples" / "shop.yaml"

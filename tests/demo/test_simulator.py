@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from flows.config import Config
-from flows.demo.scenarios import SCENARIOS
+from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.simulator import HISTORY_MS, Record, Simulator
 
 CONFIG = Config(product="shop")
@@ -84,6 +84,33 @@ def test_in_a_bounce_spike_most_visits_end_with_their_first_page() -> None:
     assert share_of_first_pages(sent(30, scenario="bounce-spike")) > 1.5 * share_of_first_pages(sent(30))
 
 
+def test_with_a_broken_checkout_few_orders_are_completed() -> None:
+    def orders_per_product_seen(records: list[Record]) -> float:
+        names = Counter(str(record.event.body.get("event")) for record in live(records) if record.event)
+        return names["Order Completed"] / names["Product Viewed"]
+
+    assert orders_per_product_seen(sent(60, scenario="conversion-drop")) < 0.2 * orders_per_product_seen(sent(60))
+
+
+def test_in_an_outage_nothing_arrives_and_afterwards_all_is_as_ever() -> None:
+    outage = SCENARIOS["outage"]
+    records = live(sent(outage.lasts_s + 60, scenario="outage", rate=20, history_events=3000))
+    begins_ms = START_MS + outage.begins_s * 1000
+    ends_ms = begins_ms + outage.lasts_s * 1000
+    assert [record for record in records if begins_ms <= record.arrival_ms < ends_ms] == []
+    assert sum(record.arrival_ms < begins_ms for record in records) > 300
+    assert sum(record.arrival_ms >= ends_ms for record in records) > 300
+
+
+def test_a_switch_holds_its_conditions_while_it_is_on() -> None:
+    switch = Switch(SCENARIOS["outage"])
+    told = [switch.at(0).lost]
+    switch.turn()
+    told.append(switch.at(0).lost)
+    switch.turn()
+    assert [*told, switch.at(0).lost] == [False, True, False]
+
+
 SUBSCRIPTIONS = Config.model_validate({"subscriptions": {"currency": "EUR", "plans": ["basic", "plus"]}})
 
 
@@ -113,6 +140,10 @@ def test_in_a_churn_wave_many_more_cancel() -> None:
         return sum(state["status"] == "cancelled" for state in states)
 
     assert cancelled(states_sent("churn-wave")) > 2 * cancelled(states_sent())
+
+
+def test_a_surge_of_visits_is_none_of_subscriptions() -> None:
+    assert len(states_sent("traffic-surge")) == pytest.approx(len(states_sent()), rel=0.1)
 
 
 def test_subscriptions_change_no_visit(usual: list[Record]) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from rich.console import Console
 
 from flows.app import main
-from flows.demo.watch import Reader, products
+from flows.demo.watch import Reader, Screen, products
 from tests.services import DEADLINE_SECONDS, RedisServer
 
 FIELDS = {
@@ -118,7 +119,25 @@ def test_a_redis_that_is_down_ends_with_1_and_one_sentence(
     redis_server.kill()
     assert top("--once", "--product", "shop", redis_server=redis_server) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("tidegauge top: Redis does not answer")
+    assert line.startswith(f"tidegauge top: Redis at 127.0.0.1:{redis_server.port} cannot be reached")
+
+
+def test_what_redis_holds_cannot_write_to_the_terminal(
+    redis_server: RedisServer, client: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(client)
+    client.hset("tidegauge:v1:{shop}:live", "active_users.5m{platform=\x1b[2Jgone}", "1")
+    client.hset("tidegauge:v1:{shop}:live", "active_users.5m{platform=\u202egnisrever}", "1")
+    client.hset("tidegauge:v1:{shop}:live", "odd", "\x1b]0;title\x07")
+    client.hset("tidegauge:v1:{\x1b[2J}:live", "_published_at", "1")
+    assert top("--once", redis_server=redis_server) == 0
+    with Screen() as screen:  # the page, as on a terminal
+        screen.console = Console(force_terminal=True, width=150)
+        screen.plain = False
+        screen.show(Reader(redis_server.url, "shop").read())
+    shown = capsys.readouterr().out
+    assert "1,234" in shown
+    assert [part for part in ("[2J", "gnisrever", "]0;title") if part in shown] == []
 
 
 def test_without_any_redis_it_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +155,7 @@ def test_a_file_with_mistakes_ends_with_2(tmp_path: Path, capsys: pytest.Capture
 def test_it_goes_on_until_ctrl_c_and_outlives_an_outage_of_redis(
     redis_server: RedisServer, client: redis.Redis
 ) -> None:
-    publish(client)
+    publish(client, ago_ms=-600_000)  # so that a slow start does not make it stale
     command = [sys.executable, "-m", "flows.app", "top", "--plain", "--product", "shop"]
     environment = os.environ | {"REDIS_URL": redis_server.url}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -148,7 +167,7 @@ def test_it_goes_on_until_ctrl_c_and_outlives_an_outage_of_redis(
             line = process.stdout.readline()
             while "NO DATA" not in line:  # Redis came back empty
                 line = process.stdout.readline()
-            publish(client)
+            publish(client, ago_ms=-600_000)
             while "1,234" not in line:
                 line = process.stdout.readline()
         finally:

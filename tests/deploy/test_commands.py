@@ -9,11 +9,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from tests.services import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
+AUDIT_LOCK = (ROOT / "deploy" / "audit" / "requirements.lock").read_text()
 PINNED = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;]+)", LOCK))
 
 
@@ -36,7 +38,9 @@ def test_make_without_a_target_lists_every_target() -> None:
     listed = re.findall(r"(?m)^  make ([a-z]+) +\S", shown.stdout)
     declared = re.findall(r"(?m)^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text())
     assert listed == declared
-    assert set(declared) == {"help", "demo", "test", "check", "docs", "bench", "kafka", "lock"}
+    assert set(declared) == {
+        *("help", "demo", "test", "check", "docs", "bench", "kafka", "audit", "sbom", "lock"),
+    }
 
 
 def test_demo_runs_for_the_seconds_asked_for() -> None:
@@ -57,14 +61,21 @@ def test_the_lock_pins_all_that_the_project_asks_for() -> None:
         assert requirement.specifier.contains(PINNED[name]), f"{requirement} is not {PINNED[name]}: make lock"
 
 
-def test_every_pin_of_the_lock_carries_hashes() -> None:
-    blocks = re.split(r"(?m)^(?=[a-z0-9])", LOCK)[1:]
-    assert len(blocks) == len(PINNED) > 30
+def test_the_lock_of_the_audit_pins_its_tools_as_asked_for() -> None:
+    asked = (ROOT / "deploy" / "audit" / "requirements.in").read_text()
+    assert set(re.findall(r"(?m)^\S+==\S+$", asked)) <= set(re.findall(r"(?m)^\S+==[^ ;]+", AUDIT_LOCK))
+
+
+@pytest.mark.parametrize("lock", [LOCK, AUDIT_LOCK], ids=["project", "audit"])
+def test_every_pin_of_a_lock_carries_hashes(lock: str) -> None:
+    blocks = re.split(r"(?m)^(?=[a-z0-9])", lock)[1:]
+    assert len(blocks) > 30
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
 
 
-def test_the_lock_names_neither_a_registry_nor_a_folder_of_whoever_made_it() -> None:
-    assert re.findall(r"(?m)^.*(?:://|--index|--find-links|--extra-index| /|file:).*$", LOCK) == []
+@pytest.mark.parametrize("lock", [LOCK, AUDIT_LOCK], ids=["project", "audit"])
+def test_a_lock_names_neither_a_registry_nor_a_folder_of_whoever_made_it(lock: str) -> None:
+    assert re.findall(r"(?m)^.*(?:://|--index|--find-links|--extra-index| /|file:).*$", lock) == []
 
 
 def put_python(folder: Path, name: str, version: tuple[int, int], first: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,7 @@ def test_an_old_java_is_refused(tmp_path: Path) -> None:
         ["--listener", "SECURE:NOTHING"],
         ["--listener", "SECURE:SSL:x"],
         ["--properties", "/no/such/file"],
+        ["--secure", "/no/such/folder"],
     ],
 )
 def test_wrong_usage_is_refused_before_anything_starts(wrong: list[str], tmp_path: Path) -> None:
@@ -190,3 +192,59 @@ def test_wrong_usage_is_refused_before_anything_starts(wrong: list[str], tmp_pat
     assert done.returncode == 2
     assert f"argument {wrong[0]}: expected" in done.stderr or "is not a file" in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+# -------------------------------------------------------------------------------------------------------- secure
+
+
+def secure_folder(folder: Path, users: str) -> Path:
+    folder.mkdir()
+    (folder / "users").write_text(users)
+    key, certificate = folder / "key", folder / "certificate"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "broker.pem").write_text(key.read_text() + certificate.read_text())
+    return folder
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_a_secure_broker_is_started_without_a_password_on_any_command_line(tmp_path: Path) -> None:
+    folder = secure_folder(tmp_path / "secure", "reader=pw-of-reader\n\nwriter=pw = of writer\n")
+    java = shutil.which("java")
+    (tmp_path / "bin").mkdir()
+    spy = tmp_path / "bin" / "java"
+    spy.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen\nexec {java} "$@"\n')
+    spy.chmod(0o755)
+    data = str(tmp_path / "data")
+    try:
+        started = script("start", "--port", "0", "--data", data, "--secure", str(folder), JAVA_HOME=str(tmp_path))
+        assert started.returncode == 0, started.stderr
+        secure = script("address", "SECURE", "--data", data).stdout.strip()
+        assert script("address", "--data", data).stdout == started.stdout
+        way_in = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": "writer"}
+        way_in |= {"ssl.ca.location": str(folder / "certificate"), "sasl.password": "pw = of writer"}
+        admin = AdminClient({"bootstrap.servers": secure, **way_in})
+        assert admin.list_topics(timeout=30).topics == {}  # it may do nothing, and has been let in
+        seen = (tmp_path / "seen").read_text() + started.stdout + started.stderr
+        assert "kafka.Kafka" in seen
+        assert [secret for secret in ("pw-of-reader", "pw = of writer") if secret in seen] == []
+        assert list((tmp_path / "data").glob(".format-*")) == []
+    finally:
+        script("stop", "--data", data)
+
+
+@pytest.mark.usefixtures("kafka_jars")
+@pytest.mark.parametrize("users", ["reader", "=x", "reader=", 'reader="x"', "reader=a,b"])
+def test_a_line_of_users_that_cannot_be_used_is_named_without_its_password(users: str, tmp_path: Path) -> None:
+    folder = secure_folder(tmp_path / "secure", f"good=fine\n{users}\n")
+    refused = script("start", "--port", "0", "--data", str(tmp_path / "data"), "--secure", str(folder))
+    assert refused.returncode == 1
+    assert f"{folder / 'users'}, line 2: expected NAME=PASSWORD" in refused.stderr
+    assert "fine" not in refused.stderr
+
+
+def test_a_listener_that_is_not_there_is_said(tmp_path: Path) -> None:
+    nothing = script("address", "SECURE", "--data", str(tmp_path))
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "has a listener SECURE" in nothing.stderr

@@ -81,7 +81,8 @@ class Deployment:
 
     def produce(self, records: Sequence[Record]) -> None:
         """Send `records` to their partitions, in their order."""
-        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 5, "acks": "all"})
+        # Idempotent, else a batch that a busy broker lets time out is sent again behind the next one, out of order.
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 5, "enable.idempotence": True})
         for record in records:
             timestamp = {} if record.timestamp_ms < 0 else {"timestamp": record.timestamp_ms}
             while True:

@@ -29,8 +29,8 @@ EVENTS = 60_000
 RUN_OF_ITS_OWN = ("_published_at", "_run")
 
 
-def stream(seed: int, partitions: int) -> list[Record]:
-    """A product of 2,000 users in an hour, with disorder within and beyond the lateness, copies, and broken records."""
+def stream(seed: int, partitions: int, events: int = EVENTS) -> list[Record]:
+    """A product of 2,000 users, with disorder within and beyond the lateness, copies, and broken records."""
     chance = random.Random(seed)
     offsets = dict.fromkeys(range(partitions), 0)
     sent: list[Record] = []
@@ -40,7 +40,7 @@ def stream(seed: int, partitions: int) -> list[Record]:
         sent.append(Record(value, partition, offsets[partition], START))
         offsets[partition] += 1
 
-    for number in range(EVENTS):
+    for number in range(events):
         user = int(2_000 * chance.random() ** 2)
         delay = chance.choice([0] * 6 + [chance.randint(0, 29_000)] * 3 + [chance.randint(60_000, 600_000)])
         event = {

@@ -1,0 +1,124 @@
+"""What rules of one product have in common: selectors of its totals, the guard of fresh data, and the past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from flows.alert_settings import Alerts
+from flows.alerting.promql import Alert, Pace
+from flows.config import Config
+from flows.notation import format_duration
+
+LIVE: Final = "/d/tidegauge-live"
+TREE: Final = "/d/tidegauge-tree"
+PIPELINE: Final = "/d/tidegauge-pipeline"
+WEEKS: Final = 2
+"""Counts are compared with the smaller of so many weeks, so that a surge makes no drop of the hour a week later."""
+
+
+def window_of(windows: Sequence[int], wanted_ms: int) -> int:
+    """The smallest of `windows` that is not below the one wanted, else the largest of all."""
+    return min((window for window in windows if window >= wanted_ms), default=max(windows))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One product, its thresholds, and the pace of its stream."""
+
+    config: Config
+    alerts: Alerts
+    pace: Pace
+
+    @property
+    def product(self) -> str:
+        """As in the label."""
+        return self.config.product
+
+    def total(self, family: str, **labels: str) -> str:
+        """A selector of the series of a family that stand for all values of every breakdown."""
+        broken = ("plan",) if family in PLANS else tuple(self.config.breakdowns)
+        matchers = {"product": self.product, **labels} | dict.fromkeys(broken, "")
+        inside = ", ".join(f'{name}="{value}"' for name, value in matchers.items())
+        return f"tidegauge_{family}{{{inside}}}"
+
+    def recorded(self, name: str, matchers: str = "") -> str:
+        """A selector of a series that these rules record."""
+        return f'tidegauge:{name}{{product="{self.product}"{", " + matchers if matchers else ""}}}'
+
+    def of_process(self, aggregate: str, expr: str) -> str:
+        """A health metric, which has no label `product`, by the product of the process that tells it."""
+        return (
+            f"{aggregate} by (product) (\n"
+            f"  {expr}\n"
+            f"  * on (job, instance) group_left (product)\n"
+            f'  tidegauge_build_info{{product="{self.product}"}}\n'
+            ")"
+        )
+
+    def fresh(self, expr: str) -> str:
+        """`expr` while the data are fresh; otherwise nothing, now and whenever this time is looked back at."""
+        return f"{expr}\nand on (product)\n  {self.recorded('fresh:age_seconds')}"
+
+    def same_hour(self, function: str, name: str, weeks: int = 1) -> str:
+        """A function over the hour around this time of day, so many weeks ago."""
+        span = self.pace.span(self.alerts.span)
+        offset = self.pace.span(weeks * self.alerts.same_hour - self.alerts.span / 2)
+        return f"{function}({self.recorded(name)}[{span}] offset {offset})"
+
+    def last_day(self) -> str:
+        """The range of the last day, or of a seventh of the time since the same hour, looked at 100 times."""
+        day_ms = self.alerts.same_hour / 7
+        return f"{self.pace.span(day_ms)}:{self.pace.span(day_ms / 100)}"
+
+    def trailing(self, function: str, name: str, window_ms: int) -> str:
+        """A function over the trailing time without its last window: one sample a window, so that none overlap."""
+        window = self.pace.span(window_ms)
+        return f"{function}({self.recorded(name)}[{self.pace.span(self.alerts.trailing)}:{window}] offset {window})"
+
+    def alert(
+        self,
+        name: str,
+        expr: str,
+        *,
+        comment: str,
+        summary: str,
+        description: str,
+        severity: str,
+        area: str = "product",
+        dashboard: str = LIVE,
+        for_: str | None = None,
+        keeps: bool = True,
+    ) -> Alert:
+        """An alert with what all of them have."""
+        return Alert(
+            alert=name,
+            expr=expr,
+            comment=comment,
+            for_=for_ or self.pace.span(self.alerts.lasting),
+            keep_firing_for=self.pace.span(self.alerts.keep_firing) if keeps else None,
+            severity=severity,
+            area=area,
+            summary=summary,
+            description=description,
+            dashboard=dashboard,
+            runbook=f"{self.alerts.runbooks.rstrip('/')}/{name}.md",
+        )
+
+
+PLANS: Final = frozenset({"customers_active", "mrr", "window_mrr_movement", "window_customers"})
+"""Families that are broken down by plan."""
+
+
+def label_of(window_ms: int) -> str:
+    """The value of the label `window`."""
+    return format_duration(window_ms)
+
+
+def told(name: str, labels: Sequence[str], form: str, otherwise: str) -> str:
+    """For a description: the value of a recorded number under the alert's labels, or `otherwise` when there is none."""
+    matchers = ",".join(f"{label}='%s'" for label in labels)
+    values = " ".join(f"$labels.{label}" for label in labels)
+    query = f'query (printf "tidegauge:{name}{{{matchers}}}" {values})'
+    return f"{{{{ with {query} }}}}{{{{ . | first | value | {form} }}}}{{{{ else }}}}{otherwise}{{{{ end }}}}"

@@ -1,0 +1,62 @@
+"""Whether the brokers are heard: without news from them, being read to the end is no knowledge any more.
+
+A consumer at the end of its partitions gets an empty answer every few milliseconds. When none has come for a while (a
+cut or black-holed network, a broker that was killed or stands still) there may be records that nobody has seen, so its
+partitions lag: the stream clock waits for them. librdkafka tells the silence of each broker in its statistics; it
+reports a lost connection only where it notices one, which a black hole hides for the time of a request's timeout.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+STATISTICS_MS: Final = 250
+SILENCE_US: Final = 1_000_000
+"""Answers come every 20 ms (`fetch.wait.max.ms`); a longer silence than this is no pause between two."""
+
+
+class _Partition(msgspec.Struct):
+    partition: int
+
+
+class _Broker(msgspec.Struct):
+    state: str
+    rxidle: int = -1  # us since something was received; -1: never
+    toppars: dict[str, _Partition] = msgspec.field(default_factory=dict)
+
+
+class _Statistics(msgspec.Struct):
+    brokers: dict[str, _Broker] = msgspec.field(default_factory=dict)
+
+
+class Contact:
+    """What one consumer's statistics say of its brokers; one topic is read."""
+
+    def __init__(self) -> None:
+        self.silent: frozenset[int] = frozenset()  # partitions that were heard of, and are not any more
+        self._known: frozenset[int] = frozenset()
+        self._found_again: frozenset[int] = frozenset()
+        self._decoder = msgspec.json.Decoder(_Statistics)
+
+    def reached(self, partition: int) -> None:
+        """An answer for this partition has just said where its end is."""
+        self._known |= {partition}
+
+    def on_statistics(self, text: str) -> None:
+        """librdkafka's `stats_cb`; served by the consumer's own calls."""
+        heard = frozenset(
+            one.partition
+            for broker in self._decoder.decode(text).brokers.values()
+            if broker.state == "UP" and 0 <= broker.rxidle <= SILENCE_US
+            for one in broker.toppars.values()
+        )
+        self._found_again |= self.silent & heard
+        self._known |= heard
+        self.silent = self._known - heard
+
+    def found_again(self) -> frozenset[int]:
+        """The partitions with which contact has come back since the last call."""
+        found, self._found_again = self._found_again, frozenset()
+        return found

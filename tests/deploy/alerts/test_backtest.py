@@ -1,0 +1,208 @@
+"""`tidegauge backtest`: the alerts of a recorded stream, at the times at which they would have come."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from flows.alerting.backtest import notation
+from flows.alerting.recorded import Selectors, record
+from flows.app import main
+from flows.catalogue import catalogue
+from flows.config_file import load
+from flows.connectors.prometheus import product_families
+from flows.limits import Limits
+from tests.deploy.alerts.judge import promtool
+from tests.reference import Record, recompute
+from tests.services import ROOT
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+BEGIN_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
+CONFIG = """\
+product: journal
+lateness: 10s
+alerts: {same_hour: 1d, trailing: 1d}
+"""
+
+
+@pytest.fixture(autouse=True)
+def engine() -> None:
+    promtool("--version")  # skips, or fails in CI, where there is none
+
+
+def visits(hours: float, leave: dict[tuple[float, float], float], seed: int = 1) -> list[dict[str, Any]]:
+    """Thirty visits a minute, of one page or two; half leave after the first, or the share that `leave` has."""
+    random = Random(seed)
+    events: list[dict[str, Any]] = []
+    for number in range(round(hours * 1800)):
+        at_ms = BEGIN_MS + number * 2000
+        hour = number / 1800
+        share = next((share for (begin, end), share in leave.items() if begin <= hour < end), 0.5)
+        user = {"type": "page", "anonymousId": f"v-{number}"}
+        events.append(user | {"timestamp": at_ms})
+        if random.random() >= share:
+            events.append(user | {"timestamp": at_ms + 5000})
+    return sorted(events, key=lambda event: event["timestamp"])
+
+
+def write(file: Path, events: list[dict[str, Any]]) -> Path:
+    """Events as a file, compressed when its name says so."""
+    text = "".join(json.dumps(event) + "\n" for event in events).encode()
+    file.write_bytes(gzip.compress(text) if file.suffix == ".gz" else text)
+    return file
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Events of a day and six hours, in which from 02:00 to 03:00 of the second day most visitors leave at once."""
+    folder = tmp_path_factory.mktemp("journal")
+    config = folder / "journal.yaml"
+    config.write_text(CONFIG)
+    return write(folder / "events.ndjson.gz", visits(30, {(26, 27): 0.95})), config
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    """What the command lists."""
+    assert main(["backtest", *arguments, "--json"]) == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_bounce_spike_is_listed_at_the_time_at_which_it_would_have_told(
+    story: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    02:00        02:05                02:15          02:50  03:00                03:15
+      |------------|--------------------|--------------|------|--------------------|
+      begins       first visits settle  all of ten     ...    ends                 the last ones leave the ten minutes
+                                        minutes
+                        02:10 is a rise of more than 0.1, so with `for: 5m` it fires at 02:15
+                        03:15 is none any more, so with `keep_firing_for: 15m` it resolves at 03:30
+    """
+    events, config = story
+    assert listed(capsys, str(events), "--config", str(config), "--step", "5m") == [
+        {
+            "alert": "BounceSpike",
+            "labels": {},
+            "severity": "page",
+            "fired_at": "2026-09-23T02:15:00Z",
+            "resolved_at": "2026-09-23T03:30:00Z",
+        }
+    ]
+
+
+def test_rules_of_ones_own_are_taken_from_a_file_or_a_folder(
+    story: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, config = story
+    rules = {"alert": "Half", "expr": 'tidegauge_bounce_ratio{stage="provisional"} > 0.9', "for": "10m"}
+    (tmp_path / "own.yml").write_text(json.dumps({"groups": [{"name": "own", "rules": [rules]}]}))
+    by_file = listed(capsys, str(events), "--config", str(config), "--rules", str(tmp_path / "own.yml"), "--step", "5m")
+    assert [(row["fired_at"], row["resolved_at"]) for row in by_file] == [
+        ("2026-09-23T02:25:00Z", "2026-09-23T03:10:00Z")
+    ]
+    assert listed(capsys, str(events), "--config", str(config), "--rules", str(tmp_path), "--step", "5m") == by_file
+
+
+def test_the_table_says_what_still_fires_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "journal.yaml"
+    config.write_text("product: journal\n")
+    events = write(tmp_path / "events.ndjson", visits(1, {(0, 1): 1.0}))
+    assert main(["backtest", str(events), "--config", str(config)]) == 0
+    assert capsys.readouterr().out == (
+        "alert        which  severity  fired at              resolved at\n"
+        "BounceSpike         page      2026-09-22T00:17:00Z  still firing\n"
+        "1 times an alert would have fired: 2026-09-22T00:00:00Z to 2026-09-22T01:00:00Z, 61 evaluations\n"
+    )
+
+
+def test_a_stream_without_trouble_lists_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = write(tmp_path / "events.ndjson", visits(1, {}))
+    assert main(["backtest", str(events)]) == 0
+    assert capsys.readouterr().out.startswith("no alert would have fired: 2026-09-22T00:00:00Z to ")
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("groups: [", "is no rule file of Prometheus"),
+        ('{"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "sum by ("}]}]}', "promtool cannot evaluate"),
+    ],
+)
+def test_rules_that_cannot_be_used_are_told(
+    rules: str, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.yml").write_text(rules)
+    events = write(tmp_path / "events.ndjson", visits(0.1, {}))
+    assert main(["backtest", str(events), "--rules", str(tmp_path / "broken.yml")]) == 1
+    assert message in caplog.text
+
+
+def test_a_file_without_events_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "empty.ndjson").write_text("")
+    assert main(["backtest", str(tmp_path / "empty.ndjson")]) == 1
+    assert "has no event that can be used" in caplog.text
+
+
+def test_series_are_those_of_the_reference_at_each_step(tmp_path: Path) -> None:
+    """Cut anywhere, the recording has the numbers of the events up to there; subscriptions and rejected lines too."""
+    config = load(ROOT / "deploy" / "examples" / "shop.yaml", environment={}).config
+    random = Random(7)
+    events: list[dict[str, Any]] = visits(0.5, {})
+    for number in range(0, len(events), 9):
+        event = events[number]
+        state = {"subscription_id": f"s{number % 40}", "status": random.choice(["active", "cancelled"]), "plan": "plus"}
+        state |= {"amount": "9.90", "interval": "month", "currency": "EUR"}
+        events[number] = event | {"type": "track", "event": "Subscription Changed", "properties": state}
+    lines = [json.dumps(event) for event in events]
+    for number in range(5, len(lines), 50):
+        lines[number] = lines[number][:-1]  # broken
+    file = tmp_path / "events.ndjson"
+    file.write_text("\n".join(lines))
+    recording = record(file, config, Limits(poll_records=100), Everything(), 10 * MINUTE_MS)
+    assert recording is not None
+    assert recording.steps == 5  # the last event is 3 s after the half hour
+    target = '{job="tidegauge",instance="backtest",'
+    for step in range(recording.steps):
+        now_ms = recording.begins_ms + step * recording.step_ms
+        read = [line for line, event in zip(lines, events, strict=True) if event["timestamp"] < now_ms]
+        records = [Record(line.encode(), 0, offset) for offset, line in enumerate(read)]
+        expected = recompute(records, config, now_ms).cells if records else {}
+        for family in product_families(catalogue(config), config.product):
+            for cell, scale, series in family.series:
+                value = expected.get(cell)
+                found = recording.series[series.replace("{", target, 1)][step]
+                if value is None or not records:
+                    assert found is None or not records
+                else:
+                    assert found == pytest.approx(value if scale == 1 else value / (1 / scale), rel=1e-12)
+
+
+class Everything(Selectors):
+    """All series."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def __call__(self, series: str) -> bool:
+        return series.split("{")[0] not in ("tidegauge_build_info",)
+
+
+def test_values_are_written_in_runs() -> None:
+    assert notation([1, 1, 1, None, None, 2, None, 0.1]) == "1.0x2 _x2 2.0 _ 0.1"
+
+
+@pytest.mark.data
+def test_recorded_data_can_be_backtested(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The marketplace has no checkout in its events, so on its first day that funnel converts nobody: this is told."""
+    found = listed(
+        capsys, str(data_dir / "taobao.ndjson.gz"), "--config", str(ROOT / "deploy/examples/shop.yaml"), "--step", "5m"
+    )
+    assert [row["alert"] for row in found] == ["ConversionDrop", "ConversionDrop"]
+    assert [row["labels"] for row in found] == [{"funnel": "checkout"}, {"funnel": "purchase"}]

@@ -1,0 +1,202 @@
+"""The alerts' whole way, with real processes: something befalls a product, and a webhook is told, and told the end.
+
+Each product is a `tidegauge demo` of its own; one Prometheus scrapes them all, and one Alertmanager tells. They live
+`SPEED` times as fast as time, but for the one with the outage: while nothing comes in, a job's clock goes with the real
+time. Nothing here depends on how long anything takes: trouble begins once there is a past to compare with, and ends
+once it was told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from flows.config import Config
+from flows.warm_up import warm_up
+from tests.deploy.alerts.stack import SPEED, Product, Stack, program
+from tests.services import ROOT, ServerUnavailable, wait_until
+
+SECONDS = 600.0
+"""Deadline of each thing waited for."""
+MINUTE_S = 60.0
+
+MEASURED: dict[str, Any] = {
+    "lateness": "1m",  # two seconds, 30 times as fast
+    "windows": ["5m", "10m", "1h"],
+    "ratio_windows": ["5m"],
+    "events": ["Signed Up"],
+    "key_actions": ["Order Completed"],
+    "sessions": {"timeout": "5m"},
+    "funnels": {
+        "checkout": {
+            "window": "10m",
+            "steps": ["Product Viewed", "Product Added", "Checkout Started", "Order Completed"],
+        }
+    },
+    "subscriptions": {"currency": "EUR"},
+}
+FAST = {
+    # Twenty minutes ago stands for last week.
+    "same_hour": "20m",
+    "span": "4m",
+    "trailing": "20m",
+    "lasting": "2m",
+    "keep_firing": "2m",
+    "stale": "5m",
+    "churn": {"window": "5m", "cancellations": 5},
+    "mrr": {"window": "5m"},
+    "session_duration": {"window": "5m"},
+    "pipeline": {"silence": "30m", "stalled": "30m", "behind": "30m"},
+}
+REAL = {
+    "same_hour": "40s",
+    "span": "20s",
+    "trailing": "40s",
+    "lasting": "5s",
+    "keep_firing": "5s",
+    "churn": {"share": 0.5},  # the simulated customers come and go within hours
+    "pipeline": {"silence": "20s"},
+}
+
+RATES = {"outage": 50.0, "churn_wave": 10.0, "traffic_surge": 3.0}
+"""Events per second of the product's own time: enough for its alerts, and no more than a busy machine can simulate."""
+
+PAST = {"churn_wave": ("churn:trailing_mean", "mrr:net_loss_trailing_mean"), "outage": ("records:recent_last_week",)}
+"""What has to be known before a product's trouble begins; for all others bounce, conversion and counts."""
+
+EXPECTED = {
+    "bounce_spike": {("BounceSpike", "")},
+    "conversion_drop": {("ConversionDrop", "funnel=checkout")},
+    # Those who leave take their revenue with them.
+    "churn_wave": {("ChurnSpike", "kind=left"), ("ChurnSpike", "kind=asked"), ("MRRDrop", "")},
+    "traffic_surge": set(),
+    "outage": {("NoData", "")},
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the webhook was told of a product, and what fires in the end."""
+
+    firing: set[tuple[str, str]]
+    resolved: set[tuple[str, str]]
+    left: list[float]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """All products, watched."""
+    try:
+        for name in ("prometheus", "prometheus-alertmanager"):
+            program(name)
+    except ServerUnavailable as unavailable:
+        pytest.fail(str(unavailable)) if os.environ.get("CI") == "true" else pytest.skip(str(unavailable))
+    warm_up(Config.model_validate(MEASURED))  # once here, and not five times at once
+    stack = Stack(tmp_path_factory.mktemp("stack"), meets_s=time.time() + 2 * SECONDS)
+    try:
+        for name in EXPECTED:
+            speed = 1.0 if name == "outage" else SPEED
+            alerts = REAL if name == "outage" else FAST
+            stack.product(name, name.replace("_", "-"), {**MEASURED, "alerts": alerts}, speed, RATES.get(name, 6))
+        stack.watch()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def stories(stack: Stack) -> Iterator[dict[str, Future[Told]]]:
+    """What becomes of each product; all at once, to save time."""
+    with ThreadPoolExecutor(len(EXPECTED)) as pool:
+        try:
+            yield {name: pool.submit(live, stack, name) for name in EXPECTED}
+        finally:
+            stack.closing.set()  # whoever has stopped the tests need not wait for the end of all stories
+
+
+def live(stack: Stack, name: str) -> Told:
+    """The product's story: nothing; then its trouble, until it is told; then its end, until that is told, too."""
+    product, expected = stack.products[name], EXPECTED[name]
+    users = f'tidegauge:count:now{{product="{name}", what="active_users"}}'
+    usual = f'tidegauge:count:same_hour{{product="{name}", what="active_users"}}'
+    past = " and on (product) ".join(
+        f'count by (product) (tidegauge:{number}{{product="{name}"}})'
+        for number in PAST.get(name, ("bounce:ratio_last_week", "conversion:ratio_last_week", "count:last_week"))
+    )
+    if not expected:  # what is usual is the lesser of two weeks, so both have to be known
+        past = f"{users} offset {round(2 * 22 * MINUTE_S / product.speed)}s"
+    until(stack, product, lambda: stack.query(past) != [], "a past to compare with")
+    product.switch()
+    if expected:
+        until(stack, product, lambda: stack.webhook.of(name, "firing") >= expected, f"the alerts {expected}")
+    else:
+        until(stack, product, lambda: stack.query(f"{users} > 2.5 * {usual}") != [], "the surge in what rules see")
+        passes(stack, product, 10 * MINUTE_S)
+    product.switch()
+    if expected:
+        until(stack, product, lambda: stack.webhook.of(name, "resolved") >= expected, f"the end of {expected}")
+    else:
+        # The surge has become the past that the present is compared with.
+        until(stack, product, lambda: stack.query(f"{usual} > 2.5 * {users}") != [], "the surge in the past")
+        passes(stack, product, 5 * MINUTE_S)
+    firing = stack.query(f'ALERTS{{product="{name}", alertstate="firing"}}')
+    return Told(stack.webhook.of(name, "firing"), stack.webhook.of(name, "resolved"), firing)
+
+
+def until(stack: Stack, product: Product, condition: Any, what: str) -> None:
+    """Wait for a condition, as long as the product runs."""
+
+    def met() -> bool:
+        product.check()
+        assert not stack.closing.is_set()
+        return bool(condition())
+
+    wait_until(met, f"{what} of {product.name}; told: {stack.webhook.notified}", SECONDS, pause=0.5)
+
+
+def passes(stack: Stack, product: Product, seconds: float) -> None:
+    """Wait until so much time of the product's own has passed."""
+    clock = f'tidegauge:stream:watermark_seconds{{product="{product.name}"}}'
+    (begin,) = stack.query(clock)
+    until(stack, product, lambda: max(stack.query(clock), default=0.0) >= begin + seconds, f"{seconds:.0f} s")
+
+
+def test_a_bounce_spike_tells_of_itself_and_of_its_end(stack: Stack, stories: dict[str, Future[Told]]) -> None:
+    expected = EXPECTED["bounce_spike"]
+    assert stories["bounce_spike"].result() == Told(expected, expected, [])
+
+
+def test_what_is_told_can_be_read_at_night(stack: Stack, stories: dict[str, Future[Told]]) -> None:
+    stories["bounce_spike"].result()
+    told = next(one for one in stack.webhook.notified if (one.product, one.status) == ("bounce_spike", "firing"))
+    assert told.receiver == "page"
+    assert re.fullmatch(r"[78]\d\.\d+% of the visitors of bounce_spike leave at once", told.annotations["summary"])
+    assert re.search(r"Same hour last week: [56]\d\.\d+%; [\d.]+ standard errors\.$", told.annotations["description"])
+    assert told.annotations["dashboard"] == "/d/tidegauge-live"
+    assert (ROOT / told.annotations["runbook_url"]).is_file()
+
+
+def test_a_broken_checkout_tells_of_itself_and_of_its_end(stories: dict[str, Future[Told]]) -> None:
+    expected = EXPECTED["conversion_drop"]
+    assert stories["conversion_drop"].result() == Told(expected, expected, [])
+
+
+def test_a_wave_of_cancellations_tells_of_itself_and_of_its_end(stories: dict[str, Future[Told]]) -> None:
+    expected = EXPECTED["churn_wave"]
+    assert stories["churn_wave"].result() == Told(expected, expected, [])
+
+
+def test_four_times_the_traffic_tells_nobody_neither_then_nor_later(stories: dict[str, Future[Told]]) -> None:
+    assert stories["traffic_surge"].result() == Told(set(), set(), [])
+
+
+def test_an_outage_tells_of_silence_and_of_its_end(stories: dict[str, Future[Told]]) -> None:
+    expected = EXPECTED["outage"]
+    assert stories["outage"].result() == Told(expected, expected, [])

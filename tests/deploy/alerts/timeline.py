@@ -1,0 +1,252 @@
+"""A product's life in steps of five minutes, as the series that Tidegauge would show of it, for `promtool test rules`.
+
+conditions by step        what visitors and customers do: traffic, share engaged, conversion, cancellations, ...
+   |  Poisson counts, seeded
+activity by step          visits, orders, cancellations, ... of one step
+   |  windows, as METRICS.md has them
+cells by step             sessions begun 5 to 15 minutes ago, orders of the last hour, ...
+   |  process by step     running, down, catching up: it shows the cells of the time it stands at
+series                    one value a step, _ where there is none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+STEP_S = 300
+HOUR = 12  # steps
+DAY = 24 * HOUR
+TARGET = 'job="tidegauge", instance="tidegauge:9108"'
+FUNNELS = ("checkout", "purchase")
+PRICE = 20.0
+
+
+def at(text: str) -> int:
+    """The step of `7d 02:25`."""
+    days, _, clock = text.rpartition("d ")
+    hours, minutes = map(int, clock.split(":"))
+    return int(days or 0) * DAY + hours * HOUR + minutes // 5
+
+
+def clock(step: int) -> str:
+    """`7d 02:25`: the other way round."""
+    return f"{step // DAY}d {step % DAY // HOUR:02d}:{step % HOUR * 5:02d}"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How things are in one step; rates are per step at an average time of day."""
+
+    visits: float = 500.0
+    engaged: float = 0.45  # share of sessions
+    conversion: float = 0.30
+    orders: float = 40.0
+    sign_ups: float = 20.0
+    left: float = 0.25  # customers who stop paying
+    joined: float = 0.3
+    asked: float = 0.3
+    lost: float = 5.0  # MRR, besides that of customers who leave
+    won: float = 12.0
+    stay_s: float = 120.0  # mean duration of engaged sessions
+    lag_messages: float = 0.0
+    late: float = 0.003  # shares of records
+    rejected: float = 0.002
+    duplicates: float = 0.01
+    difference: float = 0.0  # of the accounting
+    publishing: bool = True
+    saving: bool = True  # checkpoints
+    silent: bool = False  # nothing comes in, and the clock goes with the time
+    state: str = "running"  # down; stuck: the clock stands; behind: it falls behind; catching up: four times as fast
+
+    def times(self, **factors: float) -> Conditions:
+        """The same with some rates multiplied."""
+        return replace(self, **{name: getattr(self, name) * factor for name, factor in factors.items()})
+
+
+Change = Callable[[Conditions], Conditions]
+
+
+@dataclass
+class Timeline:
+    """`steps` steps of a product, with changes from one time to another; `surge` multiplies all that visitors do."""
+
+    steps: int
+    usual: Conditions = field(default_factory=Conditions)
+    seed: int = 1
+    subscribers: int = 2000
+    changes: list[tuple[int, int, Change]] = field(default_factory=list)
+
+    def change(self, begin: str, end: str, change: Change) -> Timeline:
+        """Let `change` hold from `begin` until before `end`."""
+        self.changes.append((at(begin), at(end), change))
+        return self
+
+    def conditions(self) -> list[Conditions]:
+        """One for each step: by the time of day most visits are at 20 h, and the fewest at 8 h."""
+        found = []
+        for step in range(self.steps):
+            rhythm = 1 + 0.6 * np.cos((step % DAY / HOUR - 20) * 2 * np.pi / 24)
+            now = self.usual.times(visits=rhythm, orders=rhythm, sign_ups=rhythm)
+            for begin, end, change in self.changes:
+                if begin <= step < end:
+                    now = change(now)
+            found.append(now)
+        return found
+
+    def series(self) -> dict[str, list[float | None]]:
+        """Every series that the rules look at, by its selector."""
+        conditions = self.conditions()
+        cells = _cells(conditions, self.seed, self.subscribers)
+        stands = _stands_at(conditions)
+        shown: dict[str, list[float | None]] = {
+            name: [None if place is None else float(values[place]) for place in stands]
+            for name, values in cells.items()
+        }
+        return shown | _health(conditions, cells, stands, self.seed)
+
+
+def _window(values: np.ndarray, steps: int, delay: int = 0) -> np.ndarray:
+    """Sums over trailing windows, each ending so many steps before."""
+    sums = np.concatenate([np.zeros(1), np.cumsum(values)])
+    ends = np.clip(np.arange(len(values)) + 1 - delay, 0, None)
+    return sums[ends] - sums[np.clip(ends - steps, 0, None)]
+
+
+def _cells(conditions: list[Conditions], seed: int, subscribers: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+
+    def counts(name: str) -> np.ndarray:
+        rates = [0.0 if now.silent else getattr(now, name) for now in conditions]
+        return random.poisson(rates).astype(float)
+
+    def of(parts: np.ndarray, share: str) -> np.ndarray:
+        return random.binomial(parts.astype(int), [getattr(now, share) for now in conditions]).astype(float)
+
+    visits, orders, sign_ups = counts("visits"), counts("orders"), counts("sign_ups")
+    left, asked, lost, won = counts("left"), counts("asked"), counts("lost"), counts("won")
+    engaged = of(visits, "engaged")
+    stayed_s = engaged * np.array([now.stay_s for now in conditions])
+    cells: dict[str, np.ndarray] = {
+        "sessions_settling{}": _window(visits, 2, delay=1),  # begun 5 to 15 minutes ago
+        "sessions_settling_engaged{}": _window(engaged, 2, delay=1),
+        'active_users{window="5m"}': _window(visits, 1) * 1.1,
+        'window_events{event="order_completed", window="1h"}': _window(orders, HOUR),
+        'window_events{event="signed_up", window="1h"}': _window(sign_ups, HOUR),
+        'window_customers{movement="churned", window="1h"}': _window(left, HOUR),
+        'window_cancellations_requested{window="1h"}': _window(asked, HOUR),
+        "customers_active{}": subscribers + np.cumsum(counts("joined") - left),
+    }
+    mrr = subscribers * PRICE + np.cumsum(won - lost - left * PRICE)
+    cells['mrr{currency="EUR"}'] = mrr
+    cells["mrr_difference{}"] = np.zeros(len(mrr))
+    for movement, amounts in {"churned": left * PRICE, "contraction": lost, "new": won}.items():
+        cells[f'window_mrr_movement{{movement="{movement}", window="1h", currency="EUR"}}'] = _window(amounts, HOUR)
+    for funnel in FUNNELS:
+        entered = np.round(visits * 0.5)
+        n = _window(entered, HOUR)
+        ratio = _window(of(entered, "conversion"), HOUR) / np.maximum(n, 1)
+        labels = f'funnel="{funnel}"'
+        cells[f'funnel_attempts{{{labels}, step="01_product_viewed", window="1h"}}'] = n
+        cells[f'funnel_conversion_ratio{{{labels}, kind="live"}}'] = ratio
+        cells[f"funnel_conversion_standard_error{{{labels}}}"] = np.sqrt(ratio * (1 - ratio) / np.maximum(n, 1))
+    closed = _window(visits, HOUR, delay=6)  # a session closes half an hour after its last event
+    cells['window_sessions{state="closed", window="1h"}'] = closed
+    cells['window_sessions{state="bounced", window="1h"}'] = closed - _window(engaged, HOUR, delay=6)
+    mean = _window(stayed_s, HOUR, delay=6) / np.maximum(closed, 1)
+    cells['session_duration_mean_seconds{window="1h"}'] = mean
+    return {_series(name): values for name, values in cells.items()}
+
+
+def _series(name: str) -> str:
+    family, _, labels = name.partition("{")
+    inside = labels.rstrip("}")
+    return f'tidegauge_{family}{{product="shop", {TARGET}{", " + inside if inside else ""}}}'
+
+
+def _stands_at(conditions: list[Conditions]) -> list[int | None]:
+    """For each step the one whose cells are shown; None: the process is down."""
+    found: list[int | None] = []
+    place = 0
+    for step, now in enumerate(conditions):
+        if now.state == "down":
+            found.append(None)
+            continue
+        speed = {"running": step + 1, "stuck": 0, "behind": step % 2, "catching up": 4}[now.state]
+        place = min(step, place + speed)
+        found.append(place)
+    return found
+
+
+def _health(
+    conditions: list[Conditions], cells: Mapping[str, np.ndarray], stands: list[int | None], seed: int
+) -> dict[str, list[float | None]]:
+    """What the process tells of itself. Its counters begin anew after it was down."""
+    random = np.random.default_rng(seed)
+    columns: dict[str, list[float | None]] = {}
+    counters = dict.fromkeys(("consumed", "accepted", "late", "duplicate", "rejected"), 0.0)
+    published, saved, before = 0.0, 0.0, 0
+    for step, (now, place) in enumerate(zip(conditions, stands, strict=True)):
+        row: dict[str, float | None] = dict.fromkeys(HEALTH)
+        if place is None:
+            counters = dict.fromkeys(counters, 0.0)
+        else:
+            read = sum(0 if conditions[s].silent else 8 * conditions[s].visits for s in range(before + 1, place + 1))
+            before = max(before, place)
+            news = {
+                "consumed": float(round(read)),
+                "accepted": float(round(read)),
+                "late": float(random.poisson(read * now.late)),
+                "duplicate": float(random.poisson(read * now.duplicates)),
+                "rejected": float(random.poisson(read * now.rejected)),
+            }
+            counters = {name: count + news[name] for name, count in counters.items()}
+            published = step * STEP_S if now.publishing else published
+            saved = step * STEP_S if now.saving else saved
+            row = {
+                "build_info": 1.0,
+                "watermark_timestamp_seconds": place * STEP_S - 10.0,
+                "caught_up": float(now.state not in ("catching up", "behind")),
+                "consumer_lag_messages": now.lag_messages or (0.0 if place == step else 1000.0),
+                "accounting_difference": now.difference,
+                "last_publish_timestamp_seconds": published,
+                "redis_reachable": float(now.publishing),
+                "checkpoint_timestamp_seconds": saved,
+                **{f"events_{name}_total": count for name, count in counters.items()},
+            }
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    labels = {"build_info": f'{{product="shop", {TARGET}}}', "events_rejected_total": f'{{reason="bad_id", {TARGET}}}'}
+    return {f"tidegauge_{name}{labels.get(name, f'{{{TARGET}}}')}": values for name, values in columns.items()}
+
+
+HEALTH = (
+    "build_info", "watermark_timestamp_seconds", "caught_up", "consumer_lag_messages", "accounting_difference",
+    "last_publish_timestamp_seconds", "redis_reachable", "checkpoint_timestamp_seconds",
+    *(f"events_{name}_total" for name in ("consumed", "accepted", "late", "duplicate", "rejected")),
+)  # fmt: skip
+
+
+def notation(values: Iterable[float | None]) -> str:
+    """As promtool wants it; a run of equal values is written once."""
+    written: list[str] = []
+    run: tuple[str, int] | None = None
+    for value in values:
+        text = "_" if value is None else f"{value:.10g}"
+        if run is not None and run[0] == text:
+            run = (text, run[1] + 1)
+            continue
+        written += _run(run)
+        run = (text, 0)
+    return " ".join([*written, *_run(run)])
+
+
+def _run(run: tuple[str, int] | None) -> list[str]:
+    if run is None:
+        return []
+    text, more = run
+    if not more:
+        return [text]
+    return [f"_x{more + 1}"] if text == "_" else [f"{text}x{more}"]

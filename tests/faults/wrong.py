@@ -1,0 +1,73 @@
+"""The code made wrong in four ways, each of which the suite has to notice; nothing of it stays in the product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+
+def increments() -> None:
+    """The sink adds what has changed since its last publish, instead of writing what is so."""
+    from flows.connectors import redis_sink
+
+    def send(self: Any, snapshot: Any, fields: Mapping[str, int | float], minutes: Any) -> list[str]:
+        before = self._written or {}
+        totals: Any = self._client
+        for name, value in fields.items():
+            if not name.startswith("_") and isinstance(value, int):
+                totals.hincrby(self.keys.live, name, value - int(before.get(name, 0)))
+        changed = {name: value for name, value in fields.items() if name.startswith("_") or isinstance(value, float)}
+        totals.hset(self.keys.live, mapping=changed)
+        return ["ok", "told"]
+
+    redis_sink.RedisPublisher._send = send  # type: ignore[method-assign]
+
+
+def no_fence() -> None:
+    """The script of the sink does not look for a newer run's token."""
+    from flows.connectors import redis_sink
+
+    check = "if stored and stored > tonumber(token) then"
+    assert check in redis_sink.PUBLISH
+    redis_sink.PUBLISH = redis_sink.PUBLISH.replace(check, "if false then")  # type: ignore[misc]
+
+
+def no_dedup_in_checkpoint() -> None:
+    """Which messages have been read is forgotten with a crash."""
+    from flows.dedup import Recent
+
+    def save(self: Any, users: int) -> dict[str, Any]:
+        return {
+            "numbers": np.zeros(0, np.int64),
+            "counts": np.zeros(0, np.int64),
+            "keys": np.zeros(0, np.uint64),
+        }
+
+    Recent.save = save  # type: ignore[method-assign]
+
+
+def clock_follows_the_future() -> None:
+    """The clock believes an event that lies ahead."""
+    from flows.intake import Intake
+
+    original = Intake.read
+
+    def read(self: Any, raw: Any) -> Any:
+        columns, rejected = original(self, raw)
+        if len(columns.rows) and columns.rows["clamped"].any():
+            columns = replace(columns, clock_ms=columns.clock_ms + 3_600_000)
+        return columns, rejected
+
+    Intake.read = read  # type: ignore[method-assign]
+
+
+MUTATIONS: Final[Mapping[str, Callable[[], None]]] = {
+    "increments": increments,
+    "no fence": no_fence,
+    "no dedup in the checkpoint": no_dedup_in_checkpoint,
+    "clock follows the future": clock_follows_the_future,
+}
+NAMES: Final[Sequence[str]] = tuple(MUTATIONS)
