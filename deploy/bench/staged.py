@@ -162,11 +162,11 @@ def run(report: Path, options: list[str]) -> int:
     checkpoints.watch()
     lead, close = KafkaSource._lead, KafkaSource.close
 
-    def first_lead(source: KafkaSource) -> None:
+    def first_lead(source: KafkaSource) -> Any:
         if not begun:
             begun.append((time.process_time_ns(), thread_ns()))
             stopwatch.spent.clear()
-        lead(source)
+        return lead(source)
 
     def last_close(source: KafkaSource) -> None:
         ended.append((time.process_time_ns(), thread_ns()))
