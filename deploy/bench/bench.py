@@ -150,8 +150,13 @@ def loads(options: argparse.Namespace, base_ns: float | None) -> list[Load]:
         wanted = {"steady load": options.paced_rate}
         killed = "steady load"
     else:
+        if base_ns is None or base_ns <= 0:
+            raise RunFailed(
+                "the two sizes of the topic differ by too little to tell what an event costs: "
+                "give more --events or --repeats, or a --paced-rate"
+            )
         names = {share: f"steady load, {share:.0%} of the maximum" for share in options.paced_share}
-        wanted = {name: share * 1e9 / (base_ns or 1) for share, name in names.items()}
+        wanted = {name: share * 1e9 / base_ns for share, name in names.items()}
         killed = names[min(names, key=lambda share: abs(share - 0.5))] if names else ""
     warm_seconds = min(5.0, max(1.0, options.paced_seconds / 4))
     return [

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from deploy.bench import bench
 from deploy.bench.freshness import Batch, Look
+from deploy.bench.processes import RunFailed
 from deploy.bench.steady import SLOWEST, STALL_SECONDS, Load, Patience, recovery, rows
 
 
@@ -79,3 +82,8 @@ def test_after_a_crash_the_first_right_value_may_be_old_and_keeping_up_means_you
     ]
     assert recovery(looks, due) == (5_500, 6_500)
     assert recovery(looks[:3], due) == (5_500, math.inf)
+
+
+def test_without_a_price_of_an_event_there_are_no_shares_of_a_maximum() -> None:
+    with pytest.raises(RunFailed, match="--events"):
+        bench.loads(bench.arguments([]), base_ns=-20.0)
