@@ -65,6 +65,10 @@ PEERS_PAGE := --page deploy/bench/PEERS.md --json deploy/bench/peers/results.jso
 bench-peers: $(VENV)/installed  ## Tidegauge beside other engines, renews deploy/bench/PEERS.md; BENCH="--quick" leaves it
 	@$(PYTHON_IN_VENV) deploy/bench/peers/compare.py $(or $(BENCH),$(PEERS_PAGE))
 
+.PHONY: bench-page
+bench-page: $(VENV)/installed  ## write the tables of deploy/bench/PERFORMANCE.md anew from deploy/bench/results.json
+	@$(PYTHON_IN_VENV) -m deploy.bench.page
+
 .PHONY: bench-scale
 bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and the cost of the exchange
 	@$(PYTHON_IN_VENV) -m deploy.bench.scale $(BENCH)

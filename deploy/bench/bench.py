@@ -12,19 +12,25 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from deploy.bench import laboratory, measures, verdict
+from deploy.bench import bars, laboratory, measures, verdict
 from deploy.bench.laboratory import Laboratory, Topic, say
 from deploy.bench.processes import RunFailed
+from deploy.bench.scrape import scrapes
+from deploy.bench.steady import Load, steady
 from deploy.bench.stream import Stream
 from deploy.bench.table import Row, text, write_json
 from tests.reference import recompute
 from tests.services import ServerUnavailable
 
-PARTS = ("catch-up", "stages", "users", "paced")
+PARTS = ("catch-up", "stages", "users", "paced", "idle", "scrape")
+IDLE_RATE = 100.0  # events/s
+SERIES = (1_000, 5_000)
 SHOWN = 20  # wrong numbers that are listed
 
 
@@ -33,7 +39,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     quick = "--quick" in (sys.argv[1:] if given is None else given)
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     add = parser.add_argument
-    add("--quick", action="store_true", help="smaller sizes: under 2 minutes")
+    add("--quick", action="store_true", help="smaller sizes: under 3 minutes")
     add("--events", type=int, default=1_000_000 if quick else 1_500_000, help="of the larger topic (%(default)s)")
     add("--smaller", type=int, help="events of the smaller topic (default: a third of --events)")
     add("--users", type=int, default=100_000, help="known users (%(default)s)")
@@ -41,8 +47,14 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--more-users",
         type=int,
         nargs="*",
-        default=[] if quick else [1_000_000],
+        default=[] if quick else [1_000_000, 5_000_000],
         help="other numbers of users to measure CPU, memory and checkpoints with (%(default)s)",
+    )
+    add(
+        "--users-minutes",
+        type=float,
+        default=8.0,
+        help="no further number of users is begun after so long (%(default)s)",
     )
     add("--repeats", type=int, default=1 if quick else 3, help="runs of each size; the cheapest counts (%(default)s)")
     add("--rate", type=float, default=500.0, help="events per second of simulated time, in catch-up (%(default)s)")
@@ -50,11 +62,14 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--paced-share",
         type=float,
         nargs="*",
-        default=[0.5],
+        default=[0.5] if quick else [0.1, 0.5, 0.8],
         help="steady loads, as shares of the maximum (%(default)s)",
     )
     add("--paced-rate", type=float, help="one steady load in events/s instead")
-    add("--paced-seconds", type=float, default=8.0 if quick else 20.0, help="of steady load (%(default)s)")
+    add("--paced-seconds", type=float, default=8.0 if quick else 60.0, help="of each steady load (%(default)s)")
+    add("--kill-seconds", type=float, default=8.0 if quick else 20.0, help="of load after a SIGKILL (%(default)s)")
+    add("--idle-seconds", type=float, default=10.0 if quick else 30.0, help="of being nearly idle (%(default)s)")
+    add("--scrapes", type=int, default=50 if quick else 200, help="scrapes of /metrics of each size (%(default)s)")
     add(
         "--compared",
         type=int,
@@ -66,6 +81,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
     options = parser.parse_args(given)
     options.smaller = options.smaller or options.events // 3
+    options.only = list(options.only)
     if not 0 < options.smaller < options.events:
         parser.error("--smaller must be less than --events")
     if "paced" in options.only and "catch-up" not in options.only and options.paced_rate is None:
@@ -79,7 +95,7 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
     say("warming up: compiled loops are cached on disk")
     first = Topic(lab, stream)
     first.grow(2_000)
-    lab.catch_up(first)
+    lab.warm_up(first)
     rows: list[Row] = []
     base_ns = None
     run = measures.CatchUp(lab, stream, options.smaller, options.events, options.repeats)
@@ -91,22 +107,62 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
         run.topic.grow(options.events)
         rows += measures.stages(lab, run.topic)
     if "users" in options.only:
-        for users in options.more_users:
-            larger = Stream(users, options.seed, options.rate)
-            introduced = max(0, users - options.smaller)
-            sizes = (options.smaller + introduced, options.events + introduced)
-            rows += measures.users(lab, measures.CatchUp(lab, larger, *sizes, max(1, options.repeats - 1)), base_ns)
+        rows += more_users(lab, options, base_ns)
     if "paced" in options.only:
-        rates = (
-            [options.paced_rate]
-            if options.paced_rate
-            else [share * 1e9 / (base_ns or 1) for share in options.paced_share]
+        for load in loads(options, base_ns):
+            rows += steady(lab, stream, load)
+    if "idle" in options.only:
+        idle = Load(
+            "nearly idle",
+            IDLE_RATE,
+            options.idle_seconds,
+            warm_seconds=1.0,
+            freshness=bars.IDLE_FRESHNESS,
+            cpu=bars.IDLE_CPU,
         )
-        for rate in rates:
-            rows += measures.paced(
-                lab, stream, rate, options.paced_seconds / 4, options.paced_seconds, options.paced_seconds
-            )
+        rows += steady(lab, stream, idle)
+    if "scrape" in options.only:
+        for series in SERIES:
+            rows += scrapes(lab, series, options.scrapes)
     return rows
+
+
+def more_users(lab: Laboratory, options: argparse.Namespace, base_ns: float | None) -> list[Row]:
+    """The job with other numbers of users, as many of them as there is time for."""
+    rows: list[Row] = []
+    began = time.monotonic()
+    for users in options.more_users:
+        if rows and time.monotonic() - began > options.users_minutes * 60:
+            say(f"{users:,} users are left out: the {options.users_minutes:g} minutes for users are over")
+            rows.append(Row(f"{users:,} users", "left out: no time", float("nan")))
+            continue
+        introduced = max(0, users - options.smaller)
+        repeats = 1 if users > measures.MANY else max(1, options.repeats - 1)
+        sizes = (options.smaller + introduced, options.events + introduced)
+        run = measures.CatchUp(lab, Stream(users, options.seed, options.rate), *sizes, repeats)
+        rows += measures.users(lab, run, base_ns, options.users)
+    return rows
+
+
+def loads(options: argparse.Namespace, base_ns: float | None) -> list[Load]:
+    """The steady loads, with a SIGKILL at the one nearest to half the maximum."""
+    if options.paced_rate is not None:
+        wanted = {"steady load": options.paced_rate}
+        killed = "steady load"
+    else:
+        if base_ns is None or base_ns <= 0:
+            raise RunFailed(
+                "the two sizes of the topic differ by too little to tell what an event costs: "
+                "give more --events or --repeats, or a --paced-rate"
+            )
+        names = {share: f"steady load, {share:.0%} of the maximum" for share in options.paced_share}
+        wanted = {name: share * 1e9 / base_ns for share, name in names.items()}
+        killed = names[min(names, key=lambda share: abs(share - 0.5))] if names else ""
+    warm_seconds = min(5.0, max(1.0, options.paced_seconds / 4))
+    return [
+        Load(title, rate, options.paced_seconds, warm_seconds, options.kill_seconds if title == killed else 0.0)
+        for title, rate in wanted.items()
+    ]
 
 
 def mistakes(lab: Laboratory, options: argparse.Namespace) -> list[str]:
@@ -140,15 +196,23 @@ def main(given: Sequence[str] | None = None) -> int:
         return 1
     rows += [
         Row("compared with the reference", "events", options.compared),
-        Row("compared with the reference", "wrong numbers", len(wrong), "", "<= 0"),
+        Row("compared with the reference", "wrong numbers", len(wrong), "", bars.RIGHT),
     ]
     print(text(rows))
     took = time.monotonic() - began
     print(f"\n{took:.0f} s; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {len(cores)} cores")
     if options.json:
         about = {
-            "machine": {"cpu": _processor(), "python": platform.python_version(), "load_before": load},
-            "options": {name: str(value) for name, value in vars(options).items()},
+            "measured": {
+                "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+                "took_s": round(took),
+                "cpu": _processor(),
+                "cores": len(cores),
+                "load_before": round(load, 1),
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("bytewax", "confluent-kafka", "numba", "numpy")},
+            },
+            "options": {name: value for name, value in vars(options).items() if name != "json"},
             "wrong": wrong,
         }
         write_json(options.json, rows, about)

@@ -6,8 +6,11 @@ the product's own count of events has reached all that was due by then. Its age 
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ class Batch:
 
     due_ms: int
     sent: tuple[int, ...]  # by partition, since the beginning
+    late_ms: float = 0.0  # how far the feed was behind its schedule
 
 
 class Window:
@@ -71,9 +75,34 @@ def batches(log: Path) -> list[Batch]:
     found = []
     for line in log.read_text().splitlines(keepends=True):
         if line.endswith("\n") and not line.startswith("end"):
-            due_ms, *sent = map(int, line.split())
-            found.append(Batch(due_ms, tuple(sent)))
+            counts, _, late_ms = line.partition(" late ")
+            due_ms, *sent = map(int, counts.split())
+            found.append(Batch(due_ms, tuple(sent), float(late_ms or 0)))
     return found
+
+
+def with_records(due: Sequence[Batch]) -> list[Batch]:
+    """Those of consecutive batches that brought something; at a small rate most are empty."""
+    return [batch for before, batch in pairwise([Batch(0, (0,)), *due]) if sum(batch.sent) > sum(before.sent)]
+
+
+def lag_growth_ms(due: Sequence[Batch], looks: Sequence[Look], rate: float) -> float:
+    """By how much more the numbers lag behind what was sent at the end than at the beginning, in ms of load.
+
+    The medians over the looks of the first and the last third are compared: between two publishes lag rises and falls
+    by as much as they are apart. Not a number when there are too few looks.
+    """
+    lags = []
+    position = -1
+    for look in looks:
+        while position + 1 < len(due) and due[position + 1].due_ms + due[position + 1].late_ms <= look.at_ms:
+            position += 1
+        if position >= 0:
+            lags.append(sum(due[position].sent) - sum(look.consumed))
+    third = len(lags) // 3
+    if not third:
+        return float("nan")
+    return (statistics.median(lags[-third:]) - statistics.median(lags[:third])) / rate * 1000
 
 
 def covers(look: Look, batch: Batch) -> bool:

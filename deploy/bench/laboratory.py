@@ -22,6 +22,7 @@ from tests.job.running import write_config
 from tests.services import KafkaServer, RedisServer, install_kafka, running_kafka, running_redis
 
 RETENTION = {"retention.ms": "-1"}  # the events' times are made up, so Kafka would think them old
+COMPILE_SECONDS = 1_800.0  # on a machine that has much else to do
 
 
 class Topic:
@@ -65,7 +66,13 @@ class Laboratory:
         return cost
 
     def job(
-        self, topic: Topic | str, *options: str, state: Path, report: Path | None = None
+        self,
+        topic: Topic | str,
+        *options: str,
+        state: Path,
+        report: Path | None = None,
+        config: Path | None = None,
+        metrics: str = "127.0.0.1:0",
     ) -> subprocess.Popen[bytes]:
         """Start `tidegauge run`, with stopwatches when there is a `report` to write."""
         name = topic if isinstance(topic, str) else topic.name
@@ -74,20 +81,31 @@ class Laboratory:
             "TIDEGAUGE_TOPIC": name,
             "TIDEGAUGE_DEAD_LETTER_TOPIC": f"{name}.dead",
             "REDIS_URL": self.redis.url,
-            "TIDEGAUGE_METRICS_ADDRESS": "127.0.0.1:0",
+            "TIDEGAUGE_METRICS_ADDRESS": metrics,
             "TIDEGAUGE_STATE": str(state),
         }
-        arguments = ["--config", str(self._config_file), *options]
+        arguments = ["--config", str(config or self._config_file), *options]
         if report is None:
             return processes.start("flows.app", ["run", *arguments], self.core, self.log, environment)
         return processes.start("deploy.bench.staged", [str(report), *arguments], self.core, self.log, environment)
 
-    def catch_up(self, topic: Topic, *options: str, report: Path | None = None) -> Cost:
-        """The job from nothing to the end of the topic: empty Redis, no checkpoint before."""
+    def warm_up(self, topic: Topic) -> None:
+        """A run of the job that is not measured; the first one of a version compiles its loops."""
+        self.catch_up(topic, seconds=COMPILE_SECONDS)
+
+    def catch_up(
+        self,
+        topic: Topic,
+        *options: str,
+        report: Path | None = None,
+        state: Path | None = None,
+        seconds: float = processes.RUN_SECONDS,
+    ) -> Cost:
+        """The job from nothing to the end of the topic: empty Redis, no checkpoint before. `state` keeps its last."""
         self._client.flushall()
-        with self.state() as state:
-            run = self.job(topic, "--until-end", *options, state=state, report=report)
-            cost = processes.cost_of(run, self.log)
+        with self.state() as passing:
+            run = self.job(topic, "--until-end", *options, state=state or passing, report=report)
+            cost = processes.cost_of(run, self.log, seconds)
         if self.live().get("_consumed") != str(topic.events):
             raise processes.RunFailed(f"the job published {self.live().get('_consumed')} of {topic.events} records")
         return cost
@@ -110,6 +128,10 @@ class Laboratory:
         """The minute hashes, by minute."""
         keys = self._client.keys(f"tidegauge:v1:{{{self.config.product}}}:minute:*")
         return {key.split(":minute:")[1]: self._client.hgetall(key) for key in keys}
+
+    def last_words(self) -> str:
+        """The end of what all processes have logged."""
+        return self.log.read_text()[-2000:]
 
     def empty_redis(self) -> None:
         """Forget what earlier runs have published."""

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.bench import processes
-from deploy.bench.freshness import Batch, Window, ages_ms, batches, covers, percentile
+from deploy.bench import bars, processes
 from deploy.bench.laboratory import Laboratory, Topic, say
 from deploy.bench.processes import Cost
 from deploy.bench.stream import Stream
-from deploy.bench.table import Row
+from deploy.bench.table import NOTHING, Row
 from tests.services import wait_until
 
-SECONDS = 60.0
+START_SECONDS = 120.0
 MODES = ("bare", "decode", "job")
-CLOSE_MS = 1_500.0  # a batch younger than this when it is read: the job keeps up again
+MANY = 1_000_000
+"""Known users from which on the bars of memory and state hold: below, what a config costs whoever comes weighs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,10 @@ class CatchUp:
         small, large = (self._costs[mode, size] for size in self._sizes)
         return slope(small, large, self._events)
 
+    def size(self) -> str:
+        """What was read, in words."""
+        return f"{self.topic.stream.users:,} users, {self.topic.events:,} events"
+
     def peak_bytes(self) -> int:
         """Peak memory of the job over the whole topic."""
         return min(cost.peak_bytes for cost in self._costs["job", self._sizes[1]])
@@ -77,169 +78,109 @@ class CatchUp:
 def catch_up(run: CatchUp) -> list[Row]:
     """Speed per core, and beside the yardsticks of the same run."""
     run.run(MODES)
-    section = f"catch-up, {run.topic.stream.users:,} users, {run.topic.events:,} events"
+    section = f"catch-up, {run.size()}"
     bare, decode, job = (run.slope(mode) for mode in MODES)
     return [
         Row(section, "bare consume loop: CPU", bare.cpu_ns, "ns/event"),
         Row(section, "consume and typed decode: CPU", decode.cpu_ns, "ns/event"),
         Row(section, "tidegauge: CPU", job.cpu_ns, "ns/event"),
-        Row(section, "tidegauge: events per second and core", 1e9 / job.cpu_ns, "events/s", ">= 300,000"),
+        Row(section, "tidegauge: events per second and core", 1e9 / job.cpu_ns, "events/s", bars.SPEED),
         Row(section, "tidegauge: events per second by the clock", 1e9 / job.wall_ns, "events/s"),
         Row(section, "bare consume loop: events per second and core", 1e9 / bare.cpu_ns, "events/s"),
-        Row(section, "ratio to the bare consume loop", job.cpu_ns / bare.cpu_ns, "x", "<= 2.6"),
-        Row(section, "ratio to consume and typed decode", job.cpu_ns / decode.cpu_ns, "x"),
+        Row(section, "ratio to the bare consume loop", job.cpu_ns / bare.cpu_ns, "x", bars.BARE),
+        Row(section, "ratio to consume and typed decode", job.cpu_ns / decode.cpu_ns, "x", bars.DECODED),
     ]
+
+
+STAGES = "CPU by stage (one run, stopwatches on, a checkpoint every second)"
+ORDER = ("source", "decode", "route", "measure", "total", "publish", "checkpoint")
 
 
 def stages(laboratory: Laboratory, topic: Topic) -> list[Row]:
-    """Where the time goes: one run with stopwatches and a checkpoint a second."""
-    section = "CPU by stage (ns/event; one run, stopwatches on, a checkpoint every second)"
+    """Where the time goes, what checkpoints cost, and how long a start from the last of them takes.
+
+    One run with stopwatches and a checkpoint a second, and a start behind it.
+    """
     report = laboratory.folder / "stages.json"
-    laboratory.catch_up(topic, "--checkpoint", "1s", report=report)
-    told: dict[str, Any] = json.loads(report.read_text())
+    with laboratory.state() as state:
+        laboratory.catch_up(topic, "--checkpoint", "1s", report=report, state=state)
+        told: dict[str, Any] = json.loads(report.read_text())
+        return [*_by_stage(topic, told), *_checkpoints(laboratory, topic, told), *_start_up(laboratory, topic, state)]
+
+
+def _by_stage(topic: Topic, told: dict[str, Any]) -> list[Row]:
     spent: dict[str, float] = told["stage_ns"]
     rest = told["process_ns"] - told["librdkafka_ns"] - sum(spent.values())
-    order = ("source", "decode", "route", "measure", "total", "publish", "checkpoint")
-    rows = [Row(section, "librdkafka's threads", told["librdkafka_ns"] / topic.events)]
-    for stage in order:
-        for name in sorted(spent):
-            if name.split(":")[0] == stage:
-                rows.append(Row(section, name, spent[name] / topic.events))
-    rows += [
-        Row(section, "engine, garbage collection and the rest", rest / topic.events),
-        Row(section, "all", told["process_ns"] / topic.events),
-    ]
-    return rows + _checkpoints(laboratory, topic, told)
+    costs = [("librdkafka's threads", told["librdkafka_ns"])]
+    costs += [(name, spent[name]) for stage in ORDER for name in sorted(spent) if name.split(":")[0] == stage]
+    costs += [("engine, garbage collection and the rest", rest), ("all", told["process_ns"])]
+    return [Row(STAGES, name, ns / topic.events, "ns/event") for name, ns in costs]
 
 
 def _checkpoints(laboratory: Laboratory, topic: Topic, told: dict[str, Any]) -> list[Row]:
     known, size = int(laboratory.live()["users.known"]), told["checkpoint_bytes"][-1]
-    section = f"checkpoints, {known:,} known users"
+    section = f"checkpoints, {topic.stream.users:,} users"
+    asked = bars.STATE if topic.stream.users >= MANY else NOTHING
     rows = [
+        Row(section, "known users", known),
         Row(section, "checkpoint size", max(told["checkpoint_bytes"]) / 1e6, "MB"),
-        Row(section, "checkpoint per known user", size / known, "B"),
+        Row(section, "state per known user", size / known, "B", asked),
     ]
     if laboratory.checkpoints:  # what does not grow with the users falls out
         fewer, smaller = laboratory.checkpoints[0]
         each = (size - smaller) / (known - fewer)
-        rows.append(Row(section, f"checkpoint per user beyond {fewer:,}", each, "B", "<= 120"))
+        rows.append(Row(section, f"state per user beyond {fewer:,}", each, "B", bars.STATE))
     laboratory.checkpoints.append((known, size))
     return [
         *rows,
-        Row(section, "freezing all shards, longest", max(told["freeze_s"]) * 1000, "ms", "<= 250"),
-        Row(section, "until the source is asked again, longest", max(told["pause_s"]) * 1000, "ms"),
+        Row(section, "writing the state of all shards, longest", max(told["freeze_s"]) * 1000, "ms"),
+        Row(section, "pause: until the source is asked again, longest", max(told["pause_s"]) * 1000, "ms", bars.PAUSE),
     ]
 
 
-def users(laboratory: Laboratory, run: CatchUp, base_ns: float | None) -> list[Row]:
-    """The job with another number of users: CPU, memory, checkpoints."""
+def _start_up(laboratory: Laboratory, topic: Topic, state: Path) -> list[Row]:
+    """From the start of the process to the first numbers of its own in Redis, which must be those of the checkpoint."""
+    before = laboratory.live()
+    began = time.monotonic()
+    job = laboratory.job(topic, state=state)
+    try:
+        wait_until(
+            lambda: laboratory.live().get("_run") != before["_run"] or job.poll() is not None,
+            "the first numbers after a start from a checkpoint",
+            START_SECONDS,
+        )
+        took = time.monotonic() - began
+        now = laboratory.live()
+        for field in ("_consumed", "users.known"):
+            if now.get(field) != before[field]:
+                raise processes.RunFailed(
+                    f"a start from a checkpoint has {field} {now.get(field)}, not {before[field]}:\n"
+                    f"{laboratory.last_words()}"
+                )
+    finally:
+        processes.end(job)
+    section = f"checkpoints, {topic.stream.users:,} users"
+    return [Row(section, "start from it to the first value in Redis", took, "s", bars.START_UP)]
+
+
+def users(laboratory: Laboratory, run: CatchUp, base_ns: float | None, base_users: int) -> list[Row]:
+    """The job with another number of users: CPU, also beside `base_ns` of `base_users`, memory, checkpoints."""
     run.run(["job"])
-    section = _size(run)
     job = run.slope("job")
-    rows = [Row(section, "tidegauge: CPU", job.cpu_ns, "ns/event")]
+    rows = [Row(run.size(), "tidegauge: CPU", job.cpu_ns, "ns/event")]
     if base_ns is not None:
-        rows.append(Row(section, "ratio to the users above", job.cpu_ns / base_ns, "x", "<= 1.25"))
-    return rows + memory(run) + [row for row in stages(laboratory, run.topic) if row.section.startswith("checkpoints")]
-
-
-def _size(run: CatchUp) -> str:
-    return f"{run.topic.stream.users:,} users, {run.topic.events:,} events"
+        asked = bars.MORE_USERS if run.topic.stream.users <= 10 * base_users else NOTHING
+        rows.append(Row(run.size(), f"CPU ratio to {base_users:,} users", job.cpu_ns / base_ns, "x", asked))
+    measured = stages(laboratory, run.topic)
+    return rows + memory(run) + [row for row in measured if row.section != STAGES]
 
 
 def memory(run: CatchUp) -> list[Row]:
     """Peak memory of the job."""
     known = run.topic.stream.users
-    section = _size(run)
-    bar = "<= 600" if known == 1_000_000 else ""
+    whole = bars.MEMORY if known == MANY else NOTHING
+    each = bars.MEMORY_PER_USER if known >= MANY else NOTHING
     return [
-        Row(section, "peak memory of the process", run.peak_bytes() / 1e6, "MB", bar),
-        Row(section, "peak memory per known user", run.peak_bytes() / known, "B"),
+        Row(run.size(), "peak memory of the process", run.peak_bytes() / 1e6, "MB", whole),
+        Row(run.size(), "peak memory per known user", run.peak_bytes() / known, "B", each),
     ]
-
-
-def paced(
-    laboratory: Laboratory, stream: Stream, rate: float, warm_s: float, steady_s: float, after_s: float
-) -> list[Row]:
-    """Freshness at a steady load, and a SIGKILL in its middle; RunFailed when a number is wrong after it."""
-    section = f"steady load of {rate:,.0f} events/s"
-    say(f"{section}: {warm_s + steady_s + after_s:.0f} s")
-    laboratory.empty_redis()
-    topic = laboratory.kafka.create_topic(stream.partitions)
-    window = Window(laboratory.redis.url, laboratory.config.product, stream.partitions)
-    log = laboratory.folder / "pacer.log"
-    log.unlink(missing_ok=True)
-    started = [topic, stream.partitions, stream.users, rate, warm_s + steady_s + after_s, log]
-    running = []
-    with laboratory.state() as state:
-        try:
-            job = laboratory.job(topic, state=state)
-            running.append(job)
-            wait_until(lambda: window.look() is not None or job.poll() is not None, "the first publish", SECONDS)
-            pacer = processes.start(
-                "deploy.bench.pacer",
-                [laboratory.kafka.bootstrap_servers, *map(str, started)],
-                laboratory.server_core,
-                laboratory.log,
-            )
-            running.append(pacer)
-            wait_until(lambda: log.exists() or pacer.poll() is not None, "the pacer's first batch", SECONDS)
-            window.wait(warm_s)
-            cpu_s, clock_s = _cpu_seconds(job.pid), time.monotonic()
-            window.wait(steady_s)
-            load = (_cpu_seconds(job.pid) - cpu_s) / (time.monotonic() - clock_s)
-            if job.poll() is not None or pacer.poll() is not None:
-                raise processes.RunFailed(f"a process has ended early:\n{laboratory.log.read_text()[-2000:]}")
-            steady = list(window.looks)
-            before = steady[-1].run
-            killed_ms = time.time() * 1000
-            job.send_signal(signal.SIGKILL)
-            job.wait()
-            job = laboratory.job(topic, state=state)
-            running.append(job)
-            first_ms = recovered_ms = float("inf")
-            deadline = time.monotonic() + SECONDS
-            told: list[Batch] = []
-            while time.monotonic() < deadline and job.poll() is None:
-                window.wait(0.02)
-                now = window.look()
-                told = batches(log)
-                if now is None or now.run == before or not told:
-                    continue
-                first_ms = min(first_ms, now.at_ms - killed_ms)
-                old = [batch for batch in told if batch.due_ms < time.time() * 1000 - CLOSE_MS]
-                if recovered_ms == float("inf") and old and covers(now, old[-1]):
-                    recovered_ms = time.time() * 1000 - killed_ms
-                if pacer.poll() is not None and covers(now, told[-1]):
-                    break
-            if pacer.wait(SECONDS) != 0:
-                raise processes.RunFailed(f"the pacer failed:\n{laboratory.log.read_text()[-2000:]}")
-            last = window.look()
-            sent = sum(batches(log)[-1].sent)
-            if last is None or last.events != sent or sum(last.consumed) != sent:
-                raise processes.RunFailed(f"after a SIGKILL {last and last.events} events are published of {sent}")
-        finally:
-            for process in running:
-                processes.end(process)
-    due = [batch for batch in batches(log) if batch.due_ms < steady[-1].at_ms - 1_000]
-    begin_ms = due[0].due_ms + warm_s * 1000
-    ages = ages_ms([batch for batch in due if batch.due_ms >= begin_ms], steady)
-    in_steady = [batch for batch in due if batch.due_ms >= begin_ms]
-    achieved = (sum(in_steady[-1].sent) - sum(in_steady[0].sent)) / (in_steady[-1].due_ms - in_steady[0].due_ms) * 1000
-    return [
-        Row(section, "sent", achieved, "events/s"),
-        Row(section, "load of tidegauge's core", load * 100, "%"),
-        Row(section, "freshness p50, record due to value read", percentile(ages, 0.5), "ms"),
-        Row(section, "freshness p99", percentile(ages, 0.99), "ms", "<= 1,000"),
-        Row(section, "freshness max", max(ages), "ms"),
-        Row(section, "SIGKILL to first published value", first_ms / 1000, "s", "<= 5"),
-        Row(section, "SIGKILL to keeping up again", recovered_ms / 1000, "s"),
-        Row(section, "events published after it, of those sent", 100.0 * last.events / sent, "%"),
-    ]
-
-
-def _cpu_seconds(pid: int) -> float:
-    """CPU time of a living process so far; 0 when it has gone."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0

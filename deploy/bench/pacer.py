@@ -4,8 +4,9 @@
 
 Every `BEAT_MS` a batch is due, in equal parts for all partitions, with the due time as the events' own time;
 ages count from there, which is a little before Kafka's CreateTime. A sender that falls behind makes the numbers
-worse, not the load lighter. LOG gets a line per batch as soon as it is handed to the producer: due time (ms), and
-how many records each partition has by then.
+worse, not the load lighter. LOG gets a line per batch as soon as it is handed to the producer: due time (ms), how
+many records each partition has by then, and how many ms the feed is late: those since the batch was due, and those
+that Kafka needs at this rate for what it has not taken yet.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from deploy.bench.outgoing import Bodies, Outgoing
 from deploy.bench.stream import Stream
 
 BEAT_MS = 20
 BODIES = 100_000
 SEND_SECONDS = 60.0
+IN_FLIGHT = 500_000
+NAME = "pacer"
 
 
 def bodies(stream: Stream) -> list[list[bytes]]:
@@ -37,9 +41,10 @@ def bodies(stream: Stream) -> list[list[bytes]]:
 
 def send(bootstrap_servers: str, topic: str, stream: Stream, rate: float, seconds: float, log: Path) -> None:
     """Send for so long, and wait until Kafka has it all."""
-    pool = bodies(stream)
+    pool = [Bodies(part) for part in bodies(stream)]
     producer = Producer(
         {
+            "client.id": NAME,
             "bootstrap.servers": bootstrap_servers,
             "compression.type": "lz4",
             "enable.idempotence": True,
@@ -49,9 +54,10 @@ def send(bootstrap_servers: str, topic: str, stream: Stream, rate: float, second
             "log_level": 2,
         }
     )
+    outgoing = Outgoing(producer, NAME, topic)
     each = rate * BEAT_MS / 1000 / stream.partitions
     sent = [0] * stream.partitions
-    number = 0
+    number = 1
     began_s = time.time() + 0.1
     with log.open("w") as lines:
         for beat in range(1, int(seconds * 1000 / BEAT_MS) + 1):
@@ -61,20 +67,18 @@ def send(bootstrap_servers: str, topic: str, stream: Stream, rate: float, second
                 time.sleep(early)
             due_ms = int(due_s * 1000)
             for partition, part in enumerate(pool):
-                messages = []
-                for place in range(sent[partition], round(each * beat)):
-                    number += 1
-                    value = b'{"messageId":"%08x-5b1d-4c57-%012x","timestamp":%d,%b' % (
-                        number,
-                        number,
-                        due_ms,
-                        part[place % len(part)],
-                    )
-                    messages.append({"value": value})
-                if producer.produce_batch(topic, messages, partition) != len(messages):
-                    raise RuntimeError("the producer's queue is full: Kafka is slower than this rate")
-                sent[partition] += len(messages)
-            lines.write(f"{due_ms} {' '.join(map(str, sent))}\n")
+                until = round(each * beat)
+                while len(producer) > IN_FLIGHT:  # Kafka is slower than this rate: then the feed is late
+                    producer.poll(0.01)
+                while sent[partition] < until:
+                    begin = sent[partition] % len(part)
+                    end = min(len(part), begin + until - sent[partition])
+                    part.stamp(begin, end, number, due_ms)
+                    outgoing.send(part, begin, end, partition)
+                    number += end - begin
+                    sent[partition] += end - begin
+            late_ms = time.time() * 1000 - due_ms + len(producer) / rate * 1000
+            lines.write(f"{due_ms} {' '.join(map(str, sent))} late {late_ms:.1f}\n")
             lines.flush()
         if producer.flush(SEND_SECONDS):
             raise RuntimeError("Kafka did not take all records")

@@ -96,6 +96,14 @@ def peak_bytes(pid: int) -> int:
     return 0
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a living process so far, of all its threads; 0 when it has gone."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """Stop a process that may still run; SIGKILL when it does not heed SIGTERM."""
     if process.poll() is None:

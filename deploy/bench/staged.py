@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
+from flows.pipeline import Measure
 from flows.shard import Shard
+from flows.state_files import StateFiles
 from flows.totals import Totals
 from flows.users import Users
 
@@ -53,7 +55,7 @@ STAGES: list[tuple[Any, str, str]] = [
     (flows.pipeline, "_route", "route"),
     (Shard, "receive", "measure: shard"),
     (Shard, "tick", "measure: shard"),
-    (Shard, "freeze", "checkpoint"),
+    (Measure, "snapshot", "checkpoint"),
     (flows.shard, "judge", "measure: late or not"),
     (Recent, "copies", "measure: dedup"),
     (Users, "slots", "measure: users"),
@@ -98,7 +100,7 @@ class Stopwatch:
 
 
 class Checkpoints:
-    """The freezes of one epoch together: how long, how large, and how long the source was not asked meanwhile."""
+    """The snapshots of one epoch together: how long, how large, and how long the source was not asked meanwhile."""
 
     def __init__(self) -> None:
         self.freeze_s: list[float] = []
@@ -110,26 +112,30 @@ class Checkpoints:
 
     def watch(self) -> None:
         """Wrap what tells about them."""
-        freeze, next_batch = Shard.freeze, Part.next_batch
+        snapshot, write, next_batch = Measure.snapshot, StateFiles.write, Part.next_batch
 
-        def watched_freeze(shard: Shard) -> bytes:
+        def watched_snapshot(measure: Measure) -> str:
             began = time.perf_counter()
-            frozen = freeze(shard)
             if not self._sizes:
                 self._began = began
+            name = snapshot(measure)
             self._frozen_s += time.perf_counter() - began
-            self._sizes.append(len(frozen))
-            return frozen
+            return name
 
-        def watched_next_batch(part: Part) -> Any:
+        def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview]) -> str:
+            self._sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
+            return write(files, pieces)
+
+        def watched_next_batch(part: Part[Any]) -> Any:
             self.close()
             return next_batch(part)
 
-        setattr(Shard, "freeze", watched_freeze)  # noqa: B010 - a plain assignment would be a type error
+        setattr(Measure, "snapshot", watched_snapshot)  # noqa: B010 - a plain assignment would be a type error
+        setattr(StateFiles, "write", watched_write)  # noqa: B010
         setattr(Part, "next_batch", watched_next_batch)  # noqa: B010
 
     def close(self) -> None:
-        """The epoch in which the last freezes were made is over."""
+        """The epoch in which the last snapshots were made is over."""
         if self._sizes:
             self.freeze_s.append(self._frozen_s)
             self.pause_s.append(time.perf_counter() - self._began)
@@ -156,11 +162,11 @@ def run(report: Path, options: list[str]) -> int:
     checkpoints.watch()
     lead, close = KafkaSource._lead, KafkaSource.close
 
-    def first_lead(source: KafkaSource) -> None:
+    def first_lead(source: KafkaSource) -> Any:
         if not begun:
             begun.append((time.process_time_ns(), thread_ns()))
             stopwatch.spent.clear()
-        lead(source)
+        return lead(source)
 
     def last_close(source: KafkaSource) -> None:
         ended.append((time.process_time_ns(), thread_ns()))

@@ -19,18 +19,24 @@ def servers(kafka_jars: None, redis_server: object) -> None:
     """What the bench starts can be started here."""
 
 
-def test_every_part_runs_and_the_results_are_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_part_runs_and_the_results_are_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "SERIES", (1_000,))
     results = tmp_path / "results.json"
-    assert bench.main([*TINY, "--paced-rate", "2000", "--paced-seconds", "2", "--json", str(results)]) == 0
+    brief = ["--paced-rate", "2000", "--paced-seconds", "1.5", "--kill-seconds", "1", "--idle-seconds", "1.5"]
+    assert bench.main([*TINY, *brief, "--scrapes", "3", "--json", str(results)]) == 0
     written = json.loads(results.read_text())
     values = {row["name"]: row["value"] for row in written["rows"]}
     assert values["wrong numbers"] == 0
-    assert values["events published after it, of those sent"] == 100
+    assert values["events counted after it, of those sent"] == 100
     assert values["freshness max"] is not None
     assert values["checkpoint size"] > 0
-    assert {"ratio to the bare consume loop", "peak memory per known user", "decode", "measure: sessions"} <= set(
-        values
-    )
+    assert values["start from it to the first value in Redis"] > 0
+    assert 800 < values["series served, the process's own among them"] < 1_400
+    assert values["CPU of tidegauge's core"] > 0
+    rows = {"ratio to the bare consume loop", "peak memory per known user", "decode", "checkpoint", "measure: sessions"}
+    assert rows <= set(values)
     assert "ratio to the bare consume loop" in capsys.readouterr().out
 
 
@@ -42,5 +48,5 @@ def test_a_fast_wrong_answer_fails(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         return records(stream, count)[:-1]
 
     monkeypatch.setattr(Stream, "records", one_event_less)
-    assert bench.main([*TINY, "--only", "stages"]) == 1
+    assert bench.main([*TINY, "--only"]) == 1
     assert "WRONG" in capsys.readouterr().out
