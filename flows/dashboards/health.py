@@ -31,6 +31,7 @@ def pipeline(numbers: Numbers) -> Page:
         Row("What becomes of records", [*_records()]),
         Row("Redis and checkpoints", [*_outputs()]),
         Row("The process", [*_process()]),
+        Row("Several processes", [*_cluster()]),
     ]
     asked = "\n".join(
         query for row in rows for panel in row.panels if isinstance(panel, Sized) for query in queries_of(panel)
@@ -221,6 +222,31 @@ def _process() -> Iterator[Sized]:
         "short",
         f"{PREFIX}build_info{{{OF_PRODUCT}}}",
         width=16,
+    )
+
+
+def _cluster() -> Iterator[Sized]:
+    """Of a run with `--processes` or `--addresses`; one process alone has nothing to tell here."""
+    yield course(
+        "CPU by process",
+        "Cores in use by each process of the run. Empty where there is one process alone.",
+        "short",
+        Query(rate("process_cpu_seconds_total", by="process"), "process {{process}}"),
+        width=8,
+    )
+    yield course(
+        "Memory by process",
+        "Resident memory of each process of the run. Empty where there is one process alone.",
+        "bytes",
+        Query(total("process_resident_bytes", by="process"), "process {{process}}"),
+        width=8,
+    )
+    yield course(
+        "Since a process was heard",
+        "Seconds since each process last reported to the one that publishes. Empty where there is one process alone.",
+        "s",
+        Query(f"time() - {total('process_heard_timestamp_seconds', by='process')}", "process {{process}}"),
+        width=8,
     )
 
 
