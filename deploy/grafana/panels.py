@@ -111,12 +111,14 @@ def asked(prometheus: str, wanted: Sequence[Question]) -> list[tuple[Question, i
 
 
 def may_be_empty(question: Question) -> bool:
-    """Whether nothing is a good answer: the times of old data, and what was 0 a week ago has no ratio to it.
-
-    And what only a run of several processes tells.
+    """Whether nothing is a good answer: the times of old data; what was 0 a week ago, and has no ratio to it; what only
+    several processes tell of themselves.
     """
-    of_several = "tidegauge_process_" in question.expression
-    return question.name == "annotation" or " != 0) - 1" in question.expression or of_several
+    return (
+        question.name == "annotation"
+        or " != 0) - 1" in question.expression
+        or "tidegauge_process_" in question.expression
+    )
 
 
 # ------------------------------------------------------------------------------------------- a Prometheus of one's own
