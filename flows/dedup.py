@@ -105,7 +105,9 @@ class Recent(Container):
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         parts = np.split(arrays["keys"], np.cumsum(arrays["counts"])[:-1]) if len(arrays["counts"]) else []
         self._generations = {
-            number: _Generation(part) for number, part in zip(arrays["numbers"].tolist(), parts, strict=True)
+            # Copied: a loop is compiled once more for arrays that cannot be written to.
+            number: _Generation(part.copy())
+            for number, part in zip(arrays["numbers"].tolist(), parts, strict=True)
         }
 
 

@@ -68,7 +68,7 @@ class Pairs(Container):
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self.latest = _empty(64)
         self.reserve(len(arrays["entries"]))
-        _insert(self.latest, arrays["entries"])
+        _insert(self.latest, arrays["entries"].copy())  # a loop is compiled once more for what cannot be written to
 
     def keep(self, slots: NDArray[Any]) -> None:
         entries = self._held()

@@ -108,11 +108,11 @@ def running_stage(folder: Path) -> Iterator[Stage]:
 
 
 def acl_of_the_job() -> str:
-    """The user of redis.v1.md, for all products of the test."""
-    contract = (ROOT / "schemas" / "redis.v1.md").read_text(encoding="utf-8")
-    found = re.search(r"(?m)^ACL SETUSER (tidegauge on .*)$", contract)
+    """The user of SECURITY.md, for all products of the test."""
+    page = (ROOT / "deploy" / "SECURITY.md").read_text(encoding="utf-8")
+    found = re.search(r"(?m)^ACL SETUSER (tidegauge on .*)$", page)
     assert found is not None
-    return "user " + found[1].replace("<password>", PASSWORD).replace("{<product>}", "*").replace("SETUSER ", "")
+    return "user " + found[1].replace("<password>", PASSWORD).replace("{shop}", "*")
 
 
 def compiled_clock(folder: Path) -> Path | None:
