@@ -293,6 +293,11 @@ class Reader:
         """Whether of some partition as much waits as is handed on at once."""
         return any(len(part.queue) >= self._limit for part in self._parts.values() if not part.held)
 
+    @property
+    def behind(self) -> bool:
+        """Whether some partition has not been told to be read to its end."""
+        return not all(part.told for part in self._parts.values())
+
     def slowest_ms(self) -> int | None:
         """The event time of the slowest lagging partition of this process; None: none lags, or time is not kept."""
         if self._pace is None:

@@ -44,6 +44,10 @@ State = tuple[int, str, int | None]
 STATE_VERSION: Final = 1
 RECHECK_MS: Final = 30_000
 HAND_ON_MS: Final = 50
+QUIET_RECORDS: Final = 2_000
+"""With fewer between two ticks, and nothing to catch up with, records are handed on at ticks only: numbers are told
+there, and polls of a record or two would be most of what a product with little traffic costs.
+"""
 """In a cluster a partition's records wait for so long, or until a whole poll of them does, or until the next tick: each
 poll is sent as one piece to every shard, and the shards use it no sooner than at the tick.
 """
@@ -108,6 +112,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._epochs = EpochPhase(epoch_ms, monotonic=monotonic)
         self._ticking = False  # in this round
         self._hands_on = True  # in this round
+        self._handed_on = 0  # records since the last tick
+        self._quiet = False  # there were few before it
         self._next_hand_on_ms = 0
         self._recheck_ms = recheck_ms
         self._start_seconds = start_seconds
@@ -260,6 +266,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         if self.outcome != "running" or self._living == {TICKS}:
             return []
         reader.poll()
+        if self._peers is None and not self._until_end:
+            self._hands_on = not self._quiet or self._ticker.is_due() or reader.behind or reader.full
         return [*reader.doubt(self._ticker.stamp(), everything=stalled)]
 
     def _hand_on(self, number: int, leads: bool) -> list[Item]:
@@ -273,11 +281,13 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             return items
         if raw := reader.take(number, self._ticker.stamp()):
             items.append(raw)
+            self._handed_on += raw.count
         # The last part ticks, when all have handed on what the round's poll brought: no record that is there already
         # may come behind the time that the tick carries. Towards an end it carries none, and the leader lives longest.
         ticks = (leads if self._until_end else number == max(self._living)) and TICKS not in self._living
         if ticks and (tick := self._ticker.due()):
             items.append(tick)
+            self._quiet, self._handed_on = self._handed_on < QUIET_RECORDS, 0
             self._observe(reader)
         if leads and self._until_end and self._living == {number} and reader.finished(number):
             self.outcome = "finished"
