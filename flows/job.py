@@ -271,6 +271,7 @@ class Job:
                 source.stop("fenced" if isinstance(ended, FencedOut) else "stopped")
 
         conversation = None if peers is None else Conversation(peers, source, health)
+        files = None if self._settings.state is None else StateFiles(self._settings.state)
         flow = build(
             self._config,
             source=source,
@@ -278,7 +279,7 @@ class Job:
             dead_letters=dead_letters,
             publish=publish,
             watch=pacemaker,
-            files=None if self._settings.state is None else StateFiles(self._settings.state),
+            files=files,
             limits=self._settings.limits,
             cluster=cluster,
             talk=conversation,
@@ -298,6 +299,8 @@ class Job:
             raise source.failure or pacemaker.failure or dead_letters.failure or broken from None
         finally:
             source.close()
+            if files is not None:
+                files.close()
         if folder is not None:
             folder.resumed = True
         source.check()
