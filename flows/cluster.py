@@ -4,7 +4,8 @@ The processes of a cluster run the same dataflow. At each of its ticks a process
 dataflow itself: no second channel, and what has been said is said behind all records before it. Four things need it:
 
 * *ticks in step*: a process that hears a number beyond its own ticks at once, with that number. So the first clock to
-  be due leads, the others answer within milliseconds, and one that was stopped catches up with one tick;
+  be due leads, and the others answer within milliseconds. One that was stopped hands nothing on until all have answered
+  a tick of its: before that it is behind their numbers, and what it reads now would be cut with what they read then;
 * *skew*: partitions are held that are far ahead of the slowest lagging one, wherever that is read;
 * *ends*: who was stopped, or has failed, or was replaced, takes the others with it in good order;
 * *health*: process 0 tells for all, on one page.
@@ -64,6 +65,7 @@ class Word:
     definitions: str  # fingerprint of its config, which must be that of all
     report: Report
     waited_seconds: float  # for its epoch to begin
+    heard: Sequence[int]  # by process: the number of the last tick that was heard of it
     end: Outcome = "running"
     reason: str = ""  # of a failure, one sentence
 
@@ -108,6 +110,19 @@ class Peers:
                 "start all processes of a product with the same config"
             )
         self._heard[word.process] = _Heard(self.monotonic(), word)
+
+    @property
+    def heard(self) -> list[int]:
+        """By process: the number of the last tick that was heard of it; 0 before the first, and for this one."""
+        words = {word.process: word for word in self._words()}
+        return [words[process].tick.number if process in words else 0 for process in range(self.cluster.processes)]
+
+    def answered(self, number: int) -> bool:
+        """Whether all others have ticked since they heard tick `number` of this process."""
+        return all(
+            heard.word is not None and (heard.word.tick.final or heard.word.heard[self.cluster.process] >= number)
+            for heard in self._heard.values()
+        )
 
     @property
     def number(self) -> int:

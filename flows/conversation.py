@@ -47,6 +47,7 @@ class Conversation:
             definitions=self._peers.definitions,
             report=self._health.report(),
             waited_seconds=self._source.waited_seconds,
+            heard=self._peers.heard,
             end=self._source.outcome if tick.final else "running",
             reason="" if failure is None else str(failure),
         )

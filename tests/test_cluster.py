@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -22,8 +23,10 @@ class Clock:
         return self.now
 
 
-def word(process: int, number: int, slowest_ms: int | None = None, *, final: bool = False) -> Word:
-    return Word(process, Tick(number, 0, None, final), slowest_ms, "same", REPORT, waited_seconds=0.0)
+def word(
+    process: int, number: int, slowest_ms: int | None = None, *, final: bool = False, heard: Sequence[int] = (0, 0, 0)
+) -> Word:
+    return Word(process, Tick(number, 0, None, final), slowest_ms, "same", REPORT, waited_seconds=0.0, heard=heard)
 
 
 def peers(clock: Clock | None = None) -> Peers:
@@ -43,6 +46,22 @@ def test_a_process_hears_the_largest_number_of_the_others() -> None:
     for said in (word(0, 4), word(2, 7), word(1, 99), word(0, 5)):
         one.hear(said)
     assert one.number == 7
+
+
+def test_a_tick_is_answered_when_all_others_have_ticked_since_they_heard_it() -> None:
+    one = peers()
+    assert one.heard == [0, 0, 0]
+    one.hear(word(0, 20, heard=(0, 2, 20)))
+    assert not one.answered(3)  # of process 2 nothing is known
+    one.hear(word(2, 20, heard=(20, 3, 0)))
+    assert not one.answered(3)
+    one.hear(word(0, 21, heard=(0, 3, 20)))
+    assert one.answered(3)
+    assert not one.answered(4)
+    assert one.heard == [21, 0, 20]
+    one.hear(word(0, 22, heard=(0, 4, 21)))
+    one.hear(word(2, 21, final=True))
+    assert one.answered(4)  # who has ended is not waited for
 
 
 def test_other_definitions_are_refused() -> None:

@@ -39,6 +39,7 @@ _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _COMMIT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
+_CLOSE_LOOK_SECONDS: Final = 0.010
 _LEAST_QUEUED_KBYTES: Final = 256
 _logger = logging.getLogger(__name__)
 
@@ -230,7 +231,7 @@ class Reader:
         self._full = False
 
     def doubt(self, monotonic_ms: int | None, *, everything: bool) -> Iterable[Raw]:
-        """Call after each poll, before records are handed on: the news of partitions whose end is not known any more,
+        """Call before records are handed on: the news of partitions whose end is not known any more,
         since no broker has been heard of for a while, or (`everything`) this process stood still.
 
         Else records of one that come first would move the clock, and make late what has waited in another.
@@ -328,7 +329,8 @@ class Reader:
             self._send_commit()
             deadline = time.monotonic() + _CLOSE_SECONDS
             while self._to_commit and not self._commit_failed and time.monotonic() < deadline:
-                self._consumer.poll(0.05)
+                self._consumer.poll(0)
+                time.sleep(_CLOSE_LOOK_SECONDS)  # librdkafka would wait by the system clock, and a step back prolong it
         for part in self._parts.values():
             part.queue.close()
         # With a commit under way and no broker, librdkafka would wait in here for ever.

@@ -44,12 +44,12 @@ State = tuple[int, str, int | None]
 STATE_VERSION: Final = 1
 RECHECK_MS: Final = 30_000
 HAND_ON_MS: Final = 50
+"""In a cluster a partition's records wait for so long, or until a whole poll of them does, or until the next tick: each
+poll is sent as one piece to every shard, and the shards use it no sooner than at the tick.
+"""
 QUIET_RECORDS: Final = 2_000
 """With fewer between two ticks, and nothing to catch up with, records are handed on at ticks only: numbers are told
 there, and polls of a record or two would be most of what a product with little traffic costs.
-"""
-"""In a cluster a partition's records wait for so long, or until a whole poll of them does, or until the next tick: each
-poll is sent as one piece to every shard, and the shards use it no sooner than at the tick.
 """
 TICKS: Final = 2**31
 """The number of the part that ticks; no partition has it, and none is larger."""
@@ -111,6 +111,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._cluster = Cluster() if peers is None else peers.cluster
         self._epochs = EpochPhase(epoch_ms, monotonic=monotonic)
         self._ticking = False  # in this round
+        self._in_step = peers is None  # the others have answered a tick
+        self._first_tick: int | None = None  # since this process began, or stood still
         self._hands_on = True  # in this round
         self._handed_on = 0  # records since the last tick
         self._quiet = False  # there were few before it
@@ -218,8 +220,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         try:
             if self.outcome == "running":
                 if leads:
-                    items = self._lead()
-                items += self._hand_on(number, leads)
+                    self._lead()
+                items = [*self._doubt(leads), *self._hand_on(number, leads)]
         except SourceError as failure:
             self._fail(failure)
         if self.outcome == "running":
@@ -247,11 +249,10 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
 
     # How a round goes
 
-    def _lead(self) -> list[Item]:
-        """What is done once a round; returns the news of partitions whose end is not known any more."""
+    def _lead(self) -> None:
+        """What is done once a round."""
         reader = self._reader
         assert reader is not None  # list_parts() comes before build_part()
-        stalled = self._ticker.beat()
         if self._new:
             start = "earliest" if self._resumed else self._settings.start
             reader.add(self._new, start=start, to_end=self._until_end)
@@ -264,11 +265,22 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         if not self._until_end:
             self._look_for_new_partitions(reader)
         if self.outcome != "running" or self._living == {TICKS}:
-            return []
+            return
         reader.poll()
         if self._peers is None and not self._until_end:
             self._hands_on = not self._quiet or self._ticker.is_due() or reader.behind or reader.full
-        return [*reader.doubt(self._ticker.stamp(), everything=stalled)]
+
+    def _doubt(self, leads: bool) -> Iterable[Item]:
+        """The news of partitions whose end is not known any more, just before a part hands anything on.
+
+        A stall can come between any two of them: mostly while the leader polls, for that is where a process sleeps.
+        """
+        stalled = self._ticker.beat()
+        if stalled and self._peers is not None:
+            self._in_step, self._first_tick, self._hands_on = False, None, False
+        if self._reader is None or self.outcome != "running" or not (leads or stalled):
+            return []
+        return self._reader.doubt(self._ticker.stamp(), everything=stalled)
 
     def _hand_on(self, number: int, leads: bool) -> list[Item]:
         reader = self._reader
@@ -306,11 +318,13 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                 self.failure = SourceError(f"process {word.process} has failed: {word.reason}")
             self.outcome = word.end
         self._ticking = self._ticker.is_due(peers.number)
+        if not self._in_step and self._first_tick is not None:
+            self._in_step = peers.answered(self._first_tick)
         now_ms = self._ticker.now_ms()
         full = self._reader is not None and self._reader.full
         # A tick carries the news of what lags, so there is none without it.
         due = full or now_ms >= self._next_hand_on_ms
-        self._hands_on = self._ticking or (due and peers.keep_up())
+        self._hands_on = self._in_step and (self._ticking or (due and peers.keep_up()))
         if self._hands_on:
             self._next_hand_on_ms = now_ms + HAND_ON_MS
 
@@ -323,6 +337,8 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         tick = self._ticker.due(self._peers.number) if self._ticking else None
         if tick is None:
             return []
+        if self._first_tick is None:
+            self._first_tick = tick.number
         self._observe(reader)
         return [tick]
 

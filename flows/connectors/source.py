@@ -23,7 +23,7 @@ class SourceError(RuntimeError):
 
 
 STALL_MS: Final = 500
-"""Rounds come every few milliseconds; after a longer pause the process was stopped, or the machine asleep."""
+"""Parts are asked every few milliseconds; after a longer pause the process was stopped, or the machine asleep."""
 
 GRACE_MS: Final = 1_000
 """How long records that have waited through a stall may take to come in."""
@@ -53,7 +53,7 @@ class Ticker:
         return int(self._monotonic() * 1000)
 
     def beat(self) -> bool:
-        """Call once a round, before polling; True after a stall, when what is known of partitions' ends is too old."""
+        """Call before anything is handed on; True after a stall, when what is known of partitions' ends is too old."""
         now_ms = self.now_ms()
         stalled = now_ms - self._beat_ms > STALL_MS
         if stalled:

@@ -571,6 +571,34 @@ def test_after_a_stall_partitions_lag_before_any_record_is_handed_on(bench: Benc
     assert sorted(news[:2]) == [(0, 0, False), (1, 0, False)]
 
 
+@pytest.mark.parametrize("asleep", ["while polling", "between parts"])
+def test_a_stall_in_the_middle_of_a_round_is_noticed_before_anything_is_handed_on(bench: Bench, asleep: str) -> None:
+    bench.topic(2)
+    clock = HandDrivenClock()
+    source = bench.source(monotonic=clock)
+    rounds = Rounds(source).until(Rounds.caught_up)
+    reader = source._reader
+    assert reader is not None
+    owner, method = (reader, "poll") if asleep == "while polling" else (reader, "take")
+    inner, slept = getattr(owner, method), []
+
+    def sleeping(*arguments: Any) -> Any:
+        given = inner(*arguments)
+        if not slept:
+            slept.append(True)
+            bench.produce(0, numbered(3))
+            bench.produce(1, numbered(3))
+            clock.seconds += 60
+        return given
+
+    setattr(owner, method, sleeping)
+    before, then_ms = len(rounds.items), int(clock.seconds * 1000)
+    rounds.until(lambda rounds: rounds.records() == 6 and rounds.caught_up())
+    news = [(raw.partition, raw.count, raw.caught_up) for raw in raws(rounds.items[before:])]
+    assert sorted(news[:2]) == [(0, 0, False), (1, 0, False)]
+    assert all(item.monotonic_ms in (None, then_ms) for item in rounds.items[before:])
+
+
 def test_an_error_that_may_hide_records_ends_the_job(bench: Bench) -> None:
     bench.topic(1, p0=numbered(3))
     bench.kafka.fail_requests(FETCH_REQUEST, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 3)

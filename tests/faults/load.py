@@ -73,7 +73,8 @@ class Load:
     partitions: int
     now_ms: int = START
     steps: int = 0
-    _documents: list[tuple[bytes, int]] = field(default_factory=list)
+    _numbers: int = 0  # records that have been given one
+    _documents: list[tuple[bytes, int]] = field(default_factory=list)  # that may come again
     _huge: int = 1  # records of 10 MB still to come
 
     def __post_init__(self) -> None:
@@ -106,7 +107,8 @@ class Load:
             return Sent(b'{"type":"page","userId":"' + b"x" * 10_000_000 + b'"}', 0, self.now_ms)
         user = int(60 * chance.random() ** 2)
         event = self._event(f"u{user}")
-        if kind < 0.15:
+        ahead = kind < 0.15
+        if ahead:
             event["timestamp"] = self.now_ms + chance.choice((6 * MINUTE, HOUR, 2 * DAY))  # clamped, or refused
         elif kind < 0.22:
             event["timestamp"] = self.now_ms - chance.randint(*LATE)
@@ -116,12 +118,14 @@ class Load:
             self._fill(event, LIMIT_BYTES + chance.choice((0, 0, 1)))
         if event.get("event") == "Subscription Changed":
             event["timestamp"] = self.now_ms  # when a late state takes its turn depends on when it is read
-        return self._record(event, user % self.partitions if user >= 40 else user % 2 % self.partitions)
+        partition = user % self.partitions if user >= 40 else user % 2 % self.partitions
+        # A copy of what lies ahead would be sent when it does so no more, and move the clock to the edge of lateness.
+        return self._record(event, partition, copied=not ahead)
 
     def _event(self, user: str) -> dict[str, Any]:
         chance = self._chance
         event: dict[str, Any] = {
-            "messageId": f"m{self.seed}-{len(self._documents)}",
+            "messageId": f"m{self.seed}-{self._numbers}",
             "type": chance.choice(("track", "track", "track", "track", "page", "identify")),
             "userId": user,
             "timestamp": self.now_ms,
@@ -140,9 +144,11 @@ class Load:
             }
         return event
 
-    def _record(self, event: dict[str, Any], partition: int) -> Sent:
+    def _record(self, event: dict[str, Any], partition: int, *, copied: bool = True) -> Sent:
         value = json.dumps(event).encode()
-        self._documents.append((value, partition))
+        self._numbers += 1
+        if copied:
+            self._documents.append((value, partition))
         return Sent(value, partition, self.now_ms)
 
     @staticmethod

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
@@ -208,6 +209,30 @@ def test_a_newer_run_takes_over_from_all_processes_of_an_older_one(
     assert all(map(gone, mine))
     job.wait_until_consumed(100, newer)
     assert end(newer, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_process_that_stood_still_makes_no_event_late(
+    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, process: int
+) -> None:
+    job = deployment(tmp_path, kafka, redis_server, "stalled", kafka.create_topic(2))
+    job.config = Config(product="stalled", lateness="2s", shards=4)
+    job.produce(views(100, 2))
+    run = job.start("--processes", "2")
+    job.wait_until_consumed(100, run)
+    stopped = children(job)[process]
+    os.kill(stopped, signal.SIGSTOP)
+    began = time.monotonic()
+    sent = 100
+    while time.monotonic() - began < 5:  # more than the lateness; the other process goes on reading
+        job.produce(views(10, 2, sent))
+        sent += 10
+    os.kill(stopped, signal.SIGCONT)
+    job.wait_until_consumed(sent, run)
+    assert end(run, signal.SIGTERM) == 0, job.log()
+    live = job.live()
+    assert int(live["accounting.consumed"]) == sent
+    assert int(live["accounting.late"]) == 0
 
 
 def test_a_grown_topic_starts_all_processes_again_with_the_new_partitions(

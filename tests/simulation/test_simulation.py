@@ -88,6 +88,14 @@ class Histories(RuleBasedStateMachine):
         if self.world.run.alive:
             self.world.run.round(limit, parts=1)
 
+    @rule(
+        seed=st.integers(0, 1 << 16),
+        before=st.integers(0, 1),
+        ms=st.sampled_from((400, 2 * SECOND, LATENESS + SECOND, HOUR)),
+    )
+    def stall_in_a_round(self, seed: int, before: int, ms: int) -> None:
+        self.world.stall_in_a_round(Random(seed), before, ms)
+
     @rule()
     def checkpoint(self) -> None:
         self.world.checkpoint()

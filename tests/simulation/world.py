@@ -111,14 +111,17 @@ class Run:
     def _fate(self) -> Fate:
         return self.fates.popleft() if self.fates else "done" if self.world.redis_up else "away"
 
-    def round(self, limit: int, parts: int | None = None) -> None:
+    def round(
+        self, limit: int, parts: int | None = None, before: int = 0, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         """As the source does it: notice a stall, hand on what waits, `limit` records of each of the first `parts`
-        partitions, then tick when it is time."""
-        stalled = self.ticker.beat()
-        if stalled:  # nothing is known of the ends any more
-            for partition in range(self.partitions):
-                self._read(partition, 0, doubt=True)
+        partitions, then tick when it is time. `meanwhile` happens before partition `before` is asked."""
         for partition in range(self.partitions if parts is None else min(parts, self.partitions)):
+            if partition == before:
+                meanwhile()
+            if self.ticker.beat():  # nothing is known of the ends any more
+                for doubted in range(self.partitions):
+                    self._read(doubted, 0, doubt=True)
             self._read(partition, limit)
         if parts is None and (tick := self.ticker.due()):
             self.tick(tick)
@@ -284,6 +287,17 @@ class World:
         """Time passes and nobody does anything: for the run a stall, if it is long."""
         self.now_ms += ms
 
+    def stall_in_a_round(self, chance: Random, before: int, ms: int) -> None:
+        """The run is stopped for so long between two partitions, or before the first, while producers go on."""
+
+        def stopped() -> None:
+            self.produce(chance, 2)
+            self.elapse(ms)
+            self.produce(chance, 2)
+
+        if self.run.alive:
+            self.run.round(1000, before=before, meanwhile=stopped)
+
     def work(self, ms: int, limit: int = 1000) -> None:
         """The run goes on for so long, a round every 250 ms."""
         for _ in range(0, ms, 250):
@@ -402,6 +416,7 @@ HAPPENINGS = {
     "work": 8,
     "elapse": 2,
     "part of a round": 1,
+    "stall in a round": 1,
     "checkpoint": 3,
     "crash": 2,
     "replace": 1,
@@ -442,6 +457,8 @@ def _step(world: World, chance: Random) -> None:
     elif happening == "part of a round":
         if world.run.alive:
             world.run.round(chance.choice((1, 1000)), parts=1)
+    elif happening == "stall in a round":
+        world.stall_in_a_round(chance, chance.choice((0, 1)), chance.choice((400, 2 * SECOND, LATENESS + SECOND, HOUR)))
     elif happening == "checkpoint":
         world.checkpoint()
     elif happening == "crash":

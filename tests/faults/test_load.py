@@ -1,0 +1,35 @@
+"""The load keeps what it promises; else a difference would tell nothing of the job."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.load import CONFIG, MINUTE, Load
+from tests.reference import Record
+from tests.reference.clock import lateness_limits, stream_clock_after_each, which_are_copies
+from tests.reference.parse import parse
+
+STEPS = 400
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 18])
+def test_what_is_in_time_and_what_is_late_is_so_by_minutes(seed: int) -> None:
+    """Whatever time passes while the way to Kafka is cut, nobody can disagree."""
+    load = Load(seed, partitions=1 + seed % 3)
+    records: list[Record] = []
+    offsets = [0] * load.partitions
+    for _ in range(STEPS):
+        for sent in load.step():
+            records.append(Record(sent.value, sent.partition, offsets[sent.partition], sent.timestamp_ms))
+            offsets[sent.partition] += 1
+    readings = [parse(record, CONFIG) for record in records]
+    clocks = stream_clock_after_each(records, readings)
+    limits = lateness_limits(readings, clocks, CONFIG.lateness)
+    copies = which_are_copies(readings, clocks, CONFIG.dedup_horizon)
+    margins = [
+        reading.ts - limit
+        for reading, limit, copy in zip(readings, limits, copies, strict=True)
+        if limit is not None and not copy
+    ]
+    assert min(margin for margin in margins if margin >= 0) > 3 * MINUTE
+    assert max(margin for margin in margins if margin < 0) < -3 * MINUTE
