@@ -40,6 +40,7 @@ class StreamClock(Container):
     def __init__(self) -> None:
         self.now_ms = NO_TIME
         self._clocks: list[int] = []
+        self._newest = NO_TIME  # the largest of them
         self._lagging: set[int] = set()
         self._read_at: int | None = (
             None  # monotonic ms of the newest record or the end of the last lag; None: not known
@@ -53,7 +54,9 @@ class StreamClock(Container):
         self.advance(poll.monotonic_ms)
         partition = poll.partition
         reading = Reading(self._clocks[partition], self.now_ms)
-        self._clocks[partition] = max(self._clocks[partition], poll.clock_ms)
+        if poll.clock_ms > self._clocks[partition]:
+            self._clocks[partition] = poll.clock_ms
+            self._newest = max(self._newest, poll.clock_ms)
         lagged = bool(self._lagging)
         if poll.caught_up:
             self._lagging.discard(partition)
@@ -69,12 +72,16 @@ class StreamClock(Container):
         if self._lagging:
             candidate = min(self._clocks[p] for p in self._lagging)
         else:
-            candidate = max(self._clocks, default=NO_TIME)
+            candidate = self._newest
             if monotonic_ms is not None and candidate != NO_TIME:
                 if self._read_at is None:
                     self._read_at = monotonic_ms
-                candidate += max(0, monotonic_ms - self._read_at)
-        self.now_ms = max(self.now_ms, candidate, NO_TIME if as_of_ms is None else as_of_ms)
+                elif monotonic_ms > self._read_at:
+                    candidate += monotonic_ms - self._read_at
+        if as_of_ms is not None and as_of_ms > candidate:
+            candidate = as_of_ms
+        if candidate > self.now_ms:
+            self.now_ms = candidate
         return self.now_ms
 
     def save(self, users: int) -> Arrays:
@@ -83,6 +90,7 @@ class StreamClock(Container):
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         """Every partition lags until its end has been seen again."""
         self._clocks = arrays["clocks"].tolist()
+        self._newest = max(self._clocks, default=NO_TIME)
         self._lagging = set(range(len(self._clocks)))
         self.now_ms = int(arrays["now"][0])
         self._read_at = None

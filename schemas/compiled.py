@@ -108,6 +108,40 @@ def compiled(function: Function) -> Function:
     return cast(Function, numba.njit(**_OPTIONS)(function))
 
 
+class _Steady:
+    """A compiled loop that is called from Python only, always with arguments of the same types."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.py_func = function
+        self._loop: Any = compiled(function)
+        self._entry: Callable[..., object] | None = None
+
+    def __call__(self, *arguments: object) -> object:
+        if self._entry is not None:
+            return self._entry(*arguments)
+        result = self._loop(*arguments)
+        if isinstance(self._loop, numba.core.dispatcher.Dispatcher):
+            made: Any
+            (made,) = self._loop.overloads.values()  # fails at a second combination of types
+            if not checks_types:
+                self._entry = made.entry_point
+        return result
+
+
+checks_types = False
+"""Whether steady loops look at their arguments with every call: set by tests, which fail where types differ."""
+
+
+def steady(function: Function) -> Function:
+    """As `compiled`, for a loop that is called often with little to do, from Python only.
+
+    Numba finds out the types of all arguments with every call, which takes ten times as long as the call itself where
+    they are tuples of arrays. The arguments of such a loop have the same types always: arrays of one dtype, contiguous
+    and writable. They are looked at once.
+    """
+    return cast(Function, _Steady(function))
+
+
 def inlined(function: Function) -> Function:
     """A part of compiled loops, copied into each: handing over arrays costs more than most parts do."""
     return cast(Function, numba.njit(**_OPTIONS, forceinline=True)(function))

@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from schemas import compiled
 from tests import services
 
 IN_CI = os.environ.get("CI") == "true"
@@ -20,6 +21,8 @@ MARK_OF_FIXTURE = {
     "data_dir": "data",
 }
 MISSING = pytest.StashKey[dict[str, str]]()
+
+compiled.checks_types = True  # here; the processes that tests start run as anybody's do
 
 hypothesis.settings.register_profile("ci", derandomize=True, print_blob=True, deadline=None)
 hypothesis.settings.register_profile("local", deadline=None)

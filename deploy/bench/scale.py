@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.bench import laboratory, processes
+from deploy.bench import bars, laboratory, processes
 from deploy.bench.laboratory import Laboratory, Topic, say
-from deploy.bench.measures import _cpu_seconds, slope
+from deploy.bench.measures import slope
 from deploy.bench.processes import Cost, RunFailed
 from deploy.bench.stream import Stream
-from deploy.bench.table import Row, text, write_json
+from deploy.bench.table import Asked, Row, text, write_json
 from flows.supervisor import free_ports
 from tests.services import ServerUnavailable
 
@@ -39,7 +39,7 @@ class Run:
 def run(lab: Laboratory, topic: Topic, count: int, cores: Sequence[int]) -> Run:
     """From nothing to the end of the topic; RunFailed when a record is missing."""
     lab.empty_redis()
-    broker = _cpu_seconds(lab.kafka.pid)
+    broker = processes.cpu_seconds(lab.kafka.pid)
     began = time.monotonic()
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
     with lab.state() as state:
@@ -55,7 +55,7 @@ def run(lab: Laboratory, topic: Topic, count: int, cores: Sequence[int]) -> Run:
                 processes.end(one)
     if lab.live().get("_consumed") != str(topic.events):
         raise RunFailed(f"{count} processes published {lab.live().get('_consumed')} of {topic.events} records")
-    return Run(costs, _cpu_seconds(lab.kafka.pid) - broker, time.monotonic() - began)
+    return Run(costs, processes.cpu_seconds(lab.kafka.pid) - broker, time.monotonic() - began)
 
 
 def compare(lab: Laboratory, options: argparse.Namespace, cores: Sequence[int]) -> list[Row]:
@@ -97,7 +97,7 @@ def compare(lab: Laboratory, options: argparse.Namespace, cores: Sequence[int]) 
         Row(section, "CPU of one process", alone, "ns/event"),
         *(Row(section, f"CPU of process {number} of {len(each)}", ns, "ns/event") for number, ns in enumerate(each)),
         Row(section, f"CPU of {several}, of that of one", sum(each) / alone, "x"),
-        Row(section, f"speed-up by {several}, a core each", alone / max(each), "x", f">= {options.bar}"),
+        Row(section, f"speed-up by {several}, a core each", alone / max(each), "x", Asked(f">= {options.bar}")),
         Row(section, "CPU of the broker, with one process", broker(1), "ns/event"),
         Row(section, f"CPU of the broker, with {several}", broker(options.processes), "ns/event"),
         Row(section, "by the clock here: one process, broker beside it", rate(1), "events/s"),
@@ -107,7 +107,7 @@ def compare(lab: Laboratory, options: argparse.Namespace, cores: Sequence[int]) 
             "topics whose numbers differ",
             sum(contents[1, n] != contents[counts[1], n] for n in sizes),
             "",
-            "<= 0",
+            bars.RIGHT,
         ),
     ]
 

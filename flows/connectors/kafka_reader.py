@@ -34,7 +34,8 @@ from flows.settings import Settings
 
 Lost = Literal["stop", "earliest", "latest"]
 
-_IDLE_SECONDS: Final = 0.020  # polls are this far apart at the live edge, so that a trickle is not handled one by one
+IDLE_SECONDS: Final = 0.020
+"""Polls are this far apart at the live edge, so that a trickle is not handled one by one."""
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _COMMIT_SECONDS: Final = 5.0
@@ -208,20 +209,21 @@ class Reader:
         part = self._parts[number]
         return part.done and part.told
 
-    def poll(self) -> None:
+    def poll(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Begin a round: hear of the connection, and keep the partitions in step.
 
-        Sleeps up to 20 ms at the live edge: the engine measures its own pauses with the wall clock, and one
-        that is stepped back would stop the source for as long.
+        At the live edge a round comes `idle_seconds` after the last one at the soonest. The time is slept here: the
+        engine measures its own pauses with the wall clock, and one that is stepped back would stop the source for as
+        long.
         """
         if self._link.fatal is not None:
             raise SourceError(f"Kafka has ended the connection: {self._link.fatal.str()}")
         if self._pace is not None:
             self._keep_in_step(self._pace)
         if not self._full:
-            pause = self._last_poll + _IDLE_SECONDS - time.monotonic()
+            pause = self._last_poll + idle_seconds - time.monotonic()
             if pause > 0:
-                time.sleep(min(pause, _IDLE_SECONDS))
+                time.sleep(min(pause, idle_seconds))
         message = self._consumer.poll(0)
         while message is not None:  # records have queues of their own
             if error := message.error():

@@ -32,7 +32,7 @@ from flows.cluster import MAX_PROCESSES, Cluster, Peers
 from flows.columns import Tick
 from flows.connectors.epochs import EpochPhase
 from flows.connectors.kafka_client import START_SECONDS
-from flows.connectors.kafka_reader import Pace, Reader
+from flows.connectors.kafka_reader import IDLE_SECONDS, Pace, Reader
 from flows.connectors.source import Outcome, Part, SourceError, Ticker
 from flows.records import Raw
 from flows.settings import Settings
@@ -51,6 +51,8 @@ QUIET_RECORDS: Final = 2_000
 """With fewer between two ticks, and nothing to catch up with, records are handed on at ticks only: numbers are told
 there, and polls of a record or two would be most of what a product with little traffic costs.
 """
+QUIET_SECONDS: Final = 0.1
+"""And the source looks around so often, instead of every 20 ms."""
 TICKS: Final = 2**31
 """The number of the part that ticks; no partition has it, and none is larger."""
 _TICKS_NAME: Final = "ticks-"
@@ -116,6 +118,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._hands_on = True  # in this round
         self._handed_on = 0  # records since the last tick
         self._quiet = False  # there were few before it
+        self._waits = False  # for the next tick, with nothing to do until then
         self._next_hand_on_ms = 0
         self._recheck_ms = recheck_ms
         self._start_seconds = start_seconds
@@ -266,9 +269,10 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             self._look_for_new_partitions(reader)
         if self.outcome != "running" or self._living == {TICKS}:
             return
-        reader.poll()
+        reader.poll(min(QUIET_SECONDS, self._ticker.seconds_left()) if self._waits else IDLE_SECONDS)
         if self._peers is None and not self._until_end:
-            self._hands_on = not self._quiet or self._ticker.is_due() or reader.behind or reader.full
+            self._waits = self._quiet and not (reader.behind or reader.full)
+            self._hands_on = not self._waits or self._ticker.is_due()
 
     def _doubt(self, leads: bool) -> Iterable[Item]:
         """The news of partitions whose end is not known any more, just before a part hands anything on.

@@ -70,6 +70,10 @@ class Ticker:
         """Whether the time of the next tick has come, or another process is at tick `heard` already."""
         return self.now_ms() >= self._next_ms or heard > self._number
 
+    def seconds_left(self) -> float:
+        """Until the next tick is due."""
+        return max(0, self._next_ms - self.now_ms()) / 1000
+
     def due(self, heard: int = 0) -> Tick | None:
         """The next tick, once its time has come; ticks missed meanwhile are not made up for.
 

@@ -16,7 +16,7 @@ from flows.config import Config
 from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
-from schemas.compiled import compiled
+from schemas.compiled import steady
 
 EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
 EVENTS_BY_NAME = Metric(
@@ -41,7 +41,10 @@ class Events:
 
     def read(self) -> NDArray[np.int64]:
         totals = self.windows.totals.reshape(-1, len(self._names))
-        return np.concatenate([np.column_stack([totals.sum(axis=1), totals]).ravel(), self.lifetime.values])
+        counts = np.empty((len(totals), 1 + len(self._names)), np.int64)
+        totals.sum(axis=1, out=counts[:, 0])
+        counts[:, 1:] = totals
+        return np.concatenate([counts.ravel(), self.lifetime.values])
 
     def cells(self) -> list[Cell]:
         cells = []
@@ -57,7 +60,7 @@ class Events:
         return []
 
 
-@compiled
+@steady
 def _advance(rows: NDArray[Any], now: int, ring: Ring, lifetime: NDArray[np.int64], split: Split) -> None:
     move(ring, now)
     names = len(lifetime)

@@ -26,7 +26,7 @@ from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import UserRows
 from flows.state.windows import PANES, Ring, Windows, add, move
-from schemas.compiled import compiled, inlined
+from schemas.compiled import inlined, steady
 
 ATTEMPT: Final = np.dtype(
     [
@@ -212,17 +212,12 @@ class Funnel:
                 add(self.windows.ring, start, group * self._fields + DROPPED, 1)
 
     def read(self) -> NDArray[np.int64]:
-        totals = self.windows.totals.reshape(-1, self._fields)
-        counts = np.concatenate(
-            [totals[:, STEPS:], totals[:, :BUCKETS], np.cumsum(totals[:, BUCKETS:STEPS], axis=1)], axis=1
-        )
-        return np.concatenate([counts.ravel(), self.matured.totals.ravel(), self._ages()])
-
-    def _ages(self) -> NDArray[np.int64]:
-        """For each group: attempts converted at each age 0..59, then those in progress (censored) at each age."""
-        ages = np.zeros(2 * PANES * len(self._groups), np.int64)
-        _ages(self.by_age.ring, len(self._groups), ages)
-        return ages
+        windowed, matured = self.windows.totals.size, self.matured.totals.size
+        values = np.zeros(windowed + matured + 2 * PANES * len(self._groups), np.int64)
+        _read_windows(self.windows.totals, self._fields, values)
+        values[windowed : windowed + matured] = self.matured.totals.ravel()
+        _read_ages(self.by_age.ring, len(self._groups), values[windowed + matured :])
+        return values
 
     def _cell(self, metric: str, window: int | None, group: dict[str, str]) -> str:
         return cell_name(f"funnel.{self._name}.{metric}", window, group)
@@ -315,7 +310,7 @@ _QUANTILES = {
 }
 
 
-@compiled
+@steady
 def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.matured, now - rules.window)
@@ -367,9 +362,28 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
             add(ledger.matured, start, group * 2 + COMPLETED, 1)
 
 
-@compiled
-def _ages(by_age: Ring, groups: int, ages: NDArray[np.int64]) -> None:
-    """`ages`: by group, 60 counts of attempts converted by age, then 60 of attempts that are not, by their age."""
+@steady
+def _read_windows(totals: NDArray[np.int64], fields: int, values: NDArray[np.int64]) -> None:
+    """By window and group: entries and steps, the states and the sum of times, then the times up to each bound."""
+    place = 0
+    for w in range(totals.shape[0]):
+        for first in range(0, totals.shape[1], fields):
+            for field in range(STEPS, fields):
+                values[place] = totals[w, first + field]
+                place += 1
+            below = 0
+            for field in range(STEPS):
+                count = totals[w, first + field]
+                below = count + below if field > BUCKETS else count
+                values[place] = below
+                place += 1
+
+
+@steady
+def _read_ages(by_age: Ring, groups: int, ages: NDArray[np.int64]) -> None:
+    """By group, 60 counts of attempts converted by age, then 60 of those in progress (censored), by theirs; `ages`
+    are 0.
+    """
     for age in range(PANES):
         pane = (by_age.heads[0] - age) % PANES
         for group in range(groups):

@@ -24,7 +24,7 @@ from flows.metrics.minutes import NEW_USERS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, add, move
-from schemas.compiled import compiled, inlined
+from schemas.compiled import inlined, steady
 
 UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)
@@ -141,7 +141,7 @@ class Lifecycle:
         ]
 
 
-@compiled
+@steady
 def _advance(rows: NDArray[Any], now: int, churn_after: int, ledger: Ledger) -> None:
     move(ledger.windows, now)
     for row in rows:

@@ -19,7 +19,7 @@ from flows.config import Config
 from flows.metrics.family import events_that_count
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
-from schemas.compiled import compiled, inlined
+from schemas.compiled import inlined, steady
 
 MINUTE_MS: Final = 60_000
 EVENTS, ACTIVE_USERS, NEW_USERS, SESSIONS_STARTED, SESSIONS_CLOSED, SESSIONS_BOUNCED, FUNNELS = range(7)
@@ -63,9 +63,11 @@ class MinuteBook(Container):
     def closed(self, now_ms: int) -> dict[int, NDArray[np.int64]]:
         """Minutes closed at `now_ms` and not given out before: start (epoch ms) -> one count per field."""
         end = now_ms // MINUTE_MS
+        if end <= self._reported:
+            return {}
         kept = len(self.page.counts)
         first = max(self._reported, end - kept + 1)
-        self._reported = max(self._reported, end)
+        self._reported = end
         minutes = np.arange(first, end)
         counts = self.page.counts[minutes % kept]
         eventful = counts.any(axis=1)
@@ -79,7 +81,7 @@ class MinuteBook(Container):
         self.page.head[...] = arrays["head"]
 
 
-@compiled
+@steady
 def _turn(page: Page, head: int) -> None:
     kept = len(page.counts)
     for minute in range(max(page.head[0], head - kept) + 1, head + 1):
@@ -120,7 +122,7 @@ class Minutes:
         return []
 
 
-@compiled
+@steady
 def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], page: Page) -> None:
     for row in rows:
         note(page, row["ts"], EVENTS, 1)

@@ -30,7 +30,7 @@ from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import PANES, Ring, Windows, add, move
-from schemas.compiled import compiled, inlined
+from schemas.compiled import compiled, inlined, steady
 
 SESSION: Final = np.dtype(
     [
@@ -199,13 +199,14 @@ class Sessions:
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
 
     def read(self) -> NDArray[np.int64]:
-        totals = self.windows.totals.reshape(-1, FIELDS)
-        counts = np.concatenate([totals[:, :BUCKETS], np.cumsum(totals[:, BUCKETS:], axis=1)], axis=1)
-        ring = self.settling.ring
-        settled = (int(ring.heads[0]) - np.arange(PANES - SETTLING_PANES, PANES)) % PANES
-        return np.concatenate(
-            [counts.ravel(), self.open.values, ring.panes[0, settled].sum(axis=0), self.lifetime.values]
-        )
+        settling = self.settling.ring
+        windowed, groups, lifetime = self.windows.totals.size, len(self._groups), len(self.lifetime.values)
+        values = np.zeros(windowed + 3 * groups + lifetime, np.int64)
+        _read_windows(self.windows.totals, values)
+        values[windowed : windowed + groups] = self.open.values
+        _read_settled(settling.panes[0], int(settling.heads[0]), values[windowed + groups : -lifetime])
+        values[-lifetime:] = self.lifetime.values
+        return values
 
     def cells(self) -> list[Cell]:
         groups = self._groups.labels
@@ -308,7 +309,7 @@ _QUANTILES = {
 }
 
 
-@compiled
+@steady
 def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.settling, now)
@@ -359,6 +360,29 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
         pop(ledger.ended)
         ended = ledger.ended.top
         _close(ended[1], ended[0], ended[2], ended[3], ended[4], ended[5], rules, ledger, split)
+
+
+@steady
+def _read_windows(totals: NDArray[np.int64], values: NDArray[np.int64]) -> None:
+    """By window and group: the counts, then the durations up to each bound."""
+    place = 0
+    for w in range(totals.shape[0]):
+        for first in range(0, totals.shape[1], FIELDS):
+            below = 0
+            for field in range(FIELDS):
+                count = totals[w, first + field]
+                below = count + below if field > BUCKETS else count
+                values[place] = below
+                place += 1
+
+
+@steady
+def _read_settled(panes: NDArray[np.int64], head: int, values: NDArray[np.int64]) -> None:
+    """The sums over the panes of those begun 5 to 15 minutes ago; `values` are 0."""
+    for age in range(PANES - SETTLING_PANES, PANES):
+        pane = (head - age) % PANES
+        for k in range(panes.shape[1]):
+            values[k] += panes[pane, k]
 
 
 @inlined

@@ -347,7 +347,7 @@ class Subscriptions:
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         waiting = self.waiting.states
         passed = waiting["used"] < now_ms
-        if not passed.any() and not self._falls_due(now_ms):
+        if not (len(waiting) and passed.any()) and not self._falls_due(now_ms):
             move(self.windows.ring, now_ms)
             return
         due = waiting[passed]
