@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from flows.config import Config, Subscriptions
 from flows.notation import slug
+
+STATE_LAYOUT: Final = 2
+"""Rises when state is stored under other names: the engine would find none under the new ones."""
 
 
 def definitions(config: Config) -> str:
@@ -32,6 +35,7 @@ def definitions(config: Config) -> str:
     """
     found = config.model_dump(mode="json")
     found["vocabulary"] = config.vocabulary()
+    found["state_layout"] = STATE_LAYOUT
     del found["version"]  # of the file's format, not of a meaning
     del found["events"]  # their only effect is the vocabulary
     if config.subscriptions is None:

@@ -30,6 +30,7 @@ from flows.columns import Columns, Tick
 from flows.config import Config
 from flows.delivery import Delivery, lag_notice
 from flows.limits import Limits
+from flows.placement import placed, shard_keys
 from flows.records import Raw, Rejected
 from flows.shard import Partial, Shard, route, route_states
 from flows.state_files import History, StateFiles
@@ -37,7 +38,7 @@ from flows.totals import Totals
 
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
 Publish = Callable[[Snapshot], None]
-ALL = "all"
+ALL = placed("all", 0)  # where its numbers are published
 ALONE = Cluster()
 Item = TypeVar("Item")
 
@@ -144,23 +145,20 @@ def _say(item: Columns | Tick, talk: Talk, cluster: Cluster) -> Iterable[tuple[s
     return [(f"{process:02d}", word) for process in range(cluster.processes)]
 
 
-def shard_key(index: int) -> str:
-    """The state key of a shard."""
-    return f"{index:03d}"
-
-
 def _route(item: Columns | Tick, shards: int, cluster: Cluster) -> Iterable[tuple[str, Sent]]:
     if isinstance(item, Tick):
-        return [(shard_key(index), Sent(cluster.process, item)) for index in range(shards)]
+        return [(key, Sent(cluster.process, item)) for key in shard_keys(shards)]
     header = item.without_rows()
     if not cluster.alone:
         header = replace(header, monotonic_ms=None)  # hosts have clocks of their own: see alignment.py
     return [
         (
-            shard_key(index),
+            key,
             Sent(cluster.process, Delivery(header, rows, states, item.partition % shards == index)),
         )
-        for index, (rows, states) in enumerate(zip(route(item, shards), route_states(item, shards), strict=True))
+        for index, (key, rows, states) in enumerate(
+            zip(shard_keys(shards), route(item, shards), route_states(item, shards), strict=True)
+        )
     ]
 
 

@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "flows.cost",
         "flows.warm_up",
         "flows.alignment",
+        "flows.placement",
         "flows.delivery",
     ),
     ("flows.health", "flows.state_files", "flows.checkpoint_folder", "flows.cluster", "flows.connectors"),
