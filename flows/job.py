@@ -24,12 +24,11 @@ from flows.checkpoint_folder import CheckpointFolder, FolderError
 from flows.cluster import Cluster, ClusterError, Peers
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
-from flows.connectors.dead_letters import DeadLetterSink
+from flows.connectors.dead_letters import dead_letter_topic
 from flows.connectors.kafka_client import check_access
 from flows.connectors.kafka_source import KafkaSource
 from flows.connectors.prometheus import Exporter
 from flows.connectors.redis_sink import FencedOut, RedisPublisher
-from flows.connectors.remembering import Remembering
 from flows.connectors.source import Outcome
 from flows.conversation import Conversation, definitions_of
 from flows.health import Health
@@ -217,7 +216,7 @@ class Job:
                 # one that is still compiling.
                 check_access(self._settings, stopping=lambda: self._stopping)
                 if not self._stopping:
-                    DeadLetterSink(self._settings).start()
+                    dead_letter_topic(self._settings).close()
                 warm_up(self._config)
                 # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
                 # form a cycle, so that collecting garbage often would only walk through them.
@@ -245,7 +244,7 @@ class Job:
         if not cluster.alone:
             peers = Peers(cluster, definitions_of(self._config, self._settings), self._settings.tick_ms)
         pacemaker = Pacemaker(health, peers)
-        dead_letters = Remembering(DeadLetterSink(self._settings))
+        dead_letters = dead_letter_topic(self._settings)
         source = KafkaSource(
             self._settings,
             product=self._config.product,
@@ -294,11 +293,13 @@ class Job:
                 if conversation is not None:
                     stack.enter_context(conversation.watched())
                 run_flow(flow, epoch_ms, recovery, cluster)
+            dead_letters.settle()  # for a run that keeps no checkpoints
             source.flow_finished()
         except ClusterError as broken:
-            raise source.failure or pacemaker.failure or dead_letters.failure or broken from None
+            raise source.failure or pacemaker.failure or broken from None
         finally:
             source.close()
+            dead_letters.close()
             if files is not None:
                 files.close()
         if folder is not None:

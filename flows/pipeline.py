@@ -13,7 +13,8 @@ Step ids and keys are the address of the state in a checkpoint: frozen names.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -21,7 +22,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.operators import StatefulBatchLogic
-from bytewax.outputs import DynamicSink, FixedPartitionedSink, Sink, StatefulSinkPartition, StatelessSinkPartition
+from bytewax.outputs import DynamicSink, FixedPartitionedSink, StatefulSinkPartition, StatelessSinkPartition
 
 from flows.alignment import Alignment
 from flows.cells import Snapshot
@@ -39,6 +40,8 @@ from flows.totals import Totals
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
 Publish = Callable[[Snapshot], None]
 ALL = placed("all", 0)  # where its numbers are published
+PROCESSES = [f"{number:02d}" for number in range(MAX_PROCESSES)]
+"""A key for each process there may be."""
 ALONE = Cluster()
 Item = TypeVar("Item")
 
@@ -57,6 +60,16 @@ class Watch(Protocol):
 
     def on_checkpoint(self, seconds: float) -> None:
         """A shard's state was frozen for a checkpoint, which took `seconds`."""
+
+
+class Letters(Protocol):
+    """Where rejected records are kept."""
+
+    def write(self, rejected: list[Rejected]) -> None:
+        """Begin to keep copies of these."""
+
+    def settle(self) -> None:
+        """Return when all copies are safe, which is before a checkpoint says that the records were read."""
 
 
 class Talk(Protocol):
@@ -89,7 +102,7 @@ def build(
     *,
     source: Source[Raw | Tick],
     decode: Decode,
-    dead_letters: Sink[Rejected] | None,
+    dead_letters: Letters | None,
     publish: Publish,
     watch: Watch,
     files: StateFiles | None,
@@ -106,10 +119,13 @@ def build(
     items = op.input("source", flow, source)
     read = op.map("decode", items, lambda item: _decode(item, decode, watch))
     if dead_letters is not None:
-        op.output("dead_letters", op.flat_map("reject", read, lambda read: read.rejected), dead_letters)
+        own = PROCESSES[cluster.process]
+        rejected = op.flat_map("reject", read, lambda read: [(own, rejected) for rejected in read.rejected])
+        kept = ToProcess(dead_letters.write, cluster, PROCESSES, watch, settle=dead_letters.settle)
+        op.output("dead_letters", rejected, kept)
     if talk is not None:
         words = op.flat_map("say", read, lambda read: _say(read.item, talk, cluster))
-        op.output("peers", words, ToProcess(talk.hear, cluster, [f"{number:02d}" for number in range(MAX_PROCESSES)]))
+        op.output("peers", words, ToProcess(_each(talk.hear), cluster, PROCESSES, watch))
     sent = op.flat_map("route", read, lambda read: _route(read.item, config.shards, cluster))
     partials = op.stateful_batch(
         "measure",
@@ -121,18 +137,15 @@ def build(
     if cluster.alone:
         op.output("publish", op.map("unkey", snapshots, lambda keyed: keyed[1]), Publisher(publish))
     else:
-        op.output("publish", snapshots, ToProcess(publish, cluster, [ALL]))
+        op.output("publish", snapshots, ToProcess(_each(publish), cluster, [ALL], watch))
     return flow
 
 
 def _decode(item: Raw | Tick, decode: Decode, watch: Watch) -> Read:
     if isinstance(item, Tick):
         return Read(item, [])
-    try:
+    with _noted(watch):
         columns, rejected = decode(item)
-    except Exception as failure:
-        watch.on_failure(failure)
-        raise
     watch.on_poll(columns)
     return Read(columns, rejected)
 
@@ -142,7 +155,7 @@ def _say(item: Columns | Tick, talk: Talk, cluster: Cluster) -> Iterable[tuple[s
     if not isinstance(item, Tick):
         return []
     word = talk.say(item)
-    return [(f"{process:02d}", word) for process in range(cluster.processes)]
+    return [(PROCESSES[process], word) for process in range(cluster.processes)]
 
 
 def _route(item: Columns | Tick, shards: int, cluster: Cluster) -> Iterable[tuple[str, Sent]]:
@@ -176,11 +189,13 @@ class Measure(StatefulBatchLogic[Sent, Partial, str]):
             self._alignment = Alignment(cluster.processes, lag_notice)
         watch.on_shard()
         if files is not None and frozen is not None:
-            self._noting(lambda: shard.thaw(files.read(frozen)))
+            with _noted(watch):
+                shard.thaw(files.read(frozen))
 
     def on_batch(self, values: list[Sent]) -> tuple[Iterable[Partial], bool]:
         """Feed the shard; ticks yield partials."""
-        return self._noting(lambda: self._measured(values)), StatefulBatchLogic.RETAIN
+        with _noted(self._watch):
+            return self._measured(values), StatefulBatchLogic.RETAIN
 
     def _measured(self, values: list[Sent]) -> list[Partial]:
         partials = []
@@ -192,13 +207,6 @@ class Measure(StatefulBatchLogic[Sent, Partial, str]):
                     self._shard.receive(item.poll, item.rows, item.accounts, item.states)
         return partials
 
-    def _noting(self, work: Callable[[], Item]) -> Item:
-        try:
-            return work()
-        except Exception as failure:
-            self._watch.on_failure(failure)
-            raise
-
     def snapshot(self) -> str:
         """The shard's state at the end of an epoch."""
         if self._alignment is not None:
@@ -208,7 +216,8 @@ class Measure(StatefulBatchLogic[Sent, Partial, str]):
         if history is None:
             return ""
         started = time.perf_counter()
-        frozen = self._noting(lambda: history.write(self._shard.pieces()))
+        with _noted(self._watch):
+            frozen = history.write(self._shard.pieces())
         self._watch.on_checkpoint(time.perf_counter() - started)
         return frozen
 
@@ -248,13 +257,21 @@ class _Publishing(StatelessSinkPartition[Snapshot]):
 
 
 class ToProcess(FixedPartitionedSink[Item, None]):
-    """Hands each item to `take` in the process that its key names: `keys[i]` stands for process i modulo processes.
+    """Hands items to `take` in the process that their key names: `keys[i]` stands for process i modulo processes.
 
-    The engine sends a key to the process that lists it, and each lists its own.
+    The engine sends a key to the process that lists it, and each lists its own. `settle` is called at the end of every
+    epoch, before the engine stores it.
     """
 
-    def __init__(self, take: Callable[[Item], None], cluster: Cluster, keys: list[str]) -> None:
-        self._take = take
+    def __init__(
+        self,
+        take: Callable[[list[Item]], None],
+        cluster: Cluster,
+        keys: list[str],
+        watch: Watch,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._taking = _Taking(take, settle, watch)
         self._own = [key for number, key in enumerate(keys) if cluster.reads(number)]
         self._places = {key: place for place, key in enumerate(keys)}
 
@@ -267,17 +284,38 @@ class ToProcess(FixedPartitionedSink[Item, None]):
         return self._places[item_key]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> StatefulSinkPartition[Item, None]:
-        """One per key."""
-        return _Taking(self._take)
+        """The same for every key."""
+        return self._taking
 
 
 class _Taking(StatefulSinkPartition[Item, None]):
-    def __init__(self, take: Callable[[Item], None]) -> None:
+    def __init__(self, take: Callable[[list[Item]], None], settle: Callable[[], None], watch: Watch) -> None:
         self._take = take
+        self._settle = settle
+        self._watch = watch
 
     def write_batch(self, values: list[Item]) -> None:
-        for value in values:
-            self._take(value)
+        with _noted(self._watch):
+            self._take(values)
 
     def snapshot(self) -> None:
-        """Nothing."""
+        with _noted(self._watch):
+            self._settle()
+
+
+def _each(take: Callable[[Item], None]) -> Callable[[list[Item]], None]:
+    def take_all(items: list[Item]) -> None:
+        for item in items:
+            take(item)
+
+    return take_all
+
+
+@contextmanager
+def _noted(watch: Watch) -> Iterator[None]:
+    """What is raised within is told: in a cluster the engine prints it, and forgets it."""
+    try:
+        yield
+    except Exception as failure:
+        watch.on_failure(failure)
+        raise

@@ -13,7 +13,7 @@ from flows.cells import Snapshot
 from flows.columns import Columns
 from flows.commands.arguments import positive, time_ms
 from flows.config_file import load
-from flows.connectors.dead_letters import DeadLetterError, DeadLetterFile
+from flows.connectors.dead_letters import DeadLetterError, FileLetters
 from flows.connectors.file_source import FileSource
 from flows.connectors.source import SourceError
 from flows.cost import check_size
@@ -75,13 +75,15 @@ def main(args: argparse.Namespace) -> int:
     config, settings = load(args.config, {}, {})
     check_size(config, settings.limits)
     collected = Collected()
+    letters: FileLetters | None = None
     try:
+        letters = FileLetters(args.dead_letters) if args.dead_letters else None
         source = FileSource(args.file, partitions=args.partitions, limits=settings.limits, as_of_ms=args.as_of)
         flow = build(
             config,
             source=source,
             decode=Intake(config, settings.limits).read,
-            dead_letters=DeadLetterFile(args.dead_letters) if args.dead_letters else None,
+            dead_letters=letters,
             publish=collected.publish,
             watch=Silence(),
             files=None,
@@ -89,9 +91,14 @@ def main(args: argparse.Namespace) -> int:
         )
         run_flow(flow, EPOCH_MS)
         source.check()
+        if letters is not None:
+            letters.settle()
     except (SourceError, DeadLetterError) as failure:
         logger.error("%s", failure)
         return 1
+    finally:
+        if letters is not None:
+            letters.close()
     assert collected.snapshot is not None  # a source always ends with a final tick
     json.dump(result(collected.snapshot, collected.minutes), sys.stdout, indent=2)
     print()

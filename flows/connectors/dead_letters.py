@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -114,65 +113,47 @@ class Allowance:
         return granted
 
 
-class DeadLetterSink(DynamicSink[Rejected]):
-    """Writes to the dead-letter topic and returns from each batch only when Kafka has confirmed it.
-
-    What Kafka does not take within 30 s ends the process
-    with a `DeadLetterError`, for a rejected record must not vanish.
-    """
-
-    def __init__(self, settings: Settings, *, delivery_seconds: float = DELIVERY_SECONDS) -> None:
-        self.topic = settings.dead_letter_topic or f"{settings.topic}.dead"
-        self.allowance = Allowance(settings.limits.dead_letters_per_second)
-        self._settings = settings
-        self._delivery_seconds = delivery_seconds
-
-    def start(self) -> None:
-        """Create the topic if it is missing; call before the flow, in which an error is hard to read."""
-        if self._settings.limits.dead_letters_per_second > 0:
-            self._letters().close()
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> StatelessSinkPartition[Rejected]:
-        """One producer per worker; none where the allowance is 0."""
-        if self._settings.limits.dead_letters_per_second == 0:
-            return _Nowhere(self.allowance)
-        return self._letters()
-
-    def _letters(self) -> _KafkaLetters:
-        return _KafkaLetters(self._settings, self.topic, self.allowance, self._delivery_seconds)
+def dead_letter_topic(settings: Settings) -> KafkaLetters | NoLetters:
+    """The topic of dead letters, made if it is missing; nowhere when none may be written. Raises DeadLetterError."""
+    allowance = Allowance(settings.limits.dead_letters_per_second)
+    return NoLetters(allowance) if settings.limits.dead_letters_per_second == 0 else KafkaLetters(settings, allowance)
 
 
-class DeadLetterFile(DynamicSink[Rejected]):
-    """Writes one JSON line per rejected record to a file, which is begun anew. One worker only."""
+class NoLetters:
+    """Counts only."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self.allowance = allowance
+
+    def write(self, rejected: list[Rejected]) -> None:
+        self.allowance.grant(rejected)
+
+    def settle(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FileLetters:
+    """One JSON line per rejected record in a file, which is begun anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> StatelessSinkPartition[Rejected]:
-        """The open file."""
         try:
-            return _FileLetters(self._path)
+            path.touch(mode=0o600)  # it holds whole records, and so whatever of people is in them
+            self._file = path.open("wb")
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def write(self, rejected: list[Rejected]) -> None:
+        try:
+            self._file.writelines(to_json(one) + b"\n" for one in rejected)
         except OSError as error:
             raise _unwritable(self._path, error) from error
 
-
-class _Nowhere(StatelessSinkPartition[Rejected]):
-    def __init__(self, allowance: Allowance) -> None:
-        self._allowance = allowance
-
-    def write_batch(self, items: list[Rejected]) -> None:
-        self._allowance.grant(items)
-
-
-class _FileLetters(StatelessSinkPartition[Rejected]):
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.touch(mode=0o600)  # it holds whole records, and so whatever of people is in them
-        self._file = path.open("wb")
-
-    def write_batch(self, items: list[Rejected]) -> None:
+    def settle(self) -> None:
         try:
-            self._file.writelines(to_json(item) + b"\n" for item in items)
             self._file.flush()
         except OSError as error:
             raise _unwritable(self._path, error) from error
@@ -181,11 +162,17 @@ class _FileLetters(StatelessSinkPartition[Rejected]):
         self._file.close()
 
 
-class _KafkaLetters(StatelessSinkPartition[Rejected]):
-    def __init__(self, settings: Settings, topic: str, allowance: Allowance, seconds: float) -> None:
-        self._topic = topic
-        self._allowance = allowance
-        self._seconds = seconds
+class KafkaLetters:
+    """Sends letters to a topic while the flow goes on, and waits for Kafka's word once per checkpoint.
+
+    What Kafka does not take within 30 s ends the process with a `DeadLetterError`, for a rejected record must not
+    vanish.
+    """
+
+    def __init__(self, settings: Settings, allowance: Allowance, *, delivery_seconds: float = DELIVERY_SECONDS) -> None:
+        self.topic = settings.dead_letter_topic or f"{settings.topic}.dead"
+        self.allowance = allowance
+        self._seconds = delivery_seconds
         self._link = Link(settings)
         self._refused: KafkaError | None = None
         configuration = options(
@@ -193,27 +180,33 @@ class _KafkaLetters(StatelessSinkPartition[Rejected]):
             {"linger.ms": 5, "compression.type": "lz4"},
             {
                 "acks": "all",
-                "message.timeout.ms": int(seconds * 1000),  # librdkafka itself tries again until then
+                "message.timeout.ms": int(delivery_seconds * 1000),  # librdkafka itself tries again until then
                 "error_cb": self._link.on_error,
             },
         )
         self._producer = Producer(configuration)
-        _ensure_topic(self._producer, configuration, topic)
+        _ensure_topic(self._producer, configuration, self.topic)
 
-    def write_batch(self, items: list[Rejected]) -> None:
-        letters = self._allowance.grant(items)
-        if not letters:
-            return
+    def write(self, rejected: list[Rejected]) -> None:
         deadline = time.monotonic() + self._seconds
-        for letter in letters:
+        for letter in self.allowance.grant(rejected):
             self._produce(letter, deadline)
+        self._producer.poll(0)  # hears of earlier ones
+        self._check()
+
+    def settle(self) -> None:
         # librdkafka gives each letter up at its own timeout; a second more lets it say so.
-        left = self._producer.flush(max(0.0, deadline - time.monotonic()) + 1.0)
-        if left or self._refused is not None:
-            raise self._gave_up(self._refused.str() if self._refused else "")
+        left = self._producer.flush(self._seconds + 1.0)
+        self._check()
+        if left:
+            raise self._gave_up("")
 
     def close(self) -> None:
         self._producer.close()
+
+    def _check(self) -> None:
+        if self._refused is not None:
+            raise self._gave_up(self._refused.str())
 
     def _produce(self, letter: Rejected, deadline: float) -> None:
         headers: list[tuple[str, str | bytes | None]] = [
@@ -222,7 +215,7 @@ class _KafkaLetters(StatelessSinkPartition[Rejected]):
         ]
         while True:
             try:
-                self._producer.produce(self._topic, to_json(letter), headers=headers, on_delivery=self._on_delivery)
+                self._producer.produce(self.topic, to_json(letter), headers=headers, on_delivery=self._on_delivery)
                 return
             except BufferError as full:
                 if time.monotonic() > deadline:
@@ -233,7 +226,7 @@ class _KafkaLetters(StatelessSinkPartition[Rejected]):
 
     def _gave_up(self, reason: str) -> DeadLetterError:
         return DeadLetterError(
-            f"rejected records could not be written to topic {self._topic} within {self._seconds:g} s: "
+            f"rejected records could not be written to topic {self.topic} within {self._seconds:g} s: "
             f"{reason or self._link.reason or 'no answer'}"
         )
 

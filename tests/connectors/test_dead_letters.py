@@ -14,8 +14,10 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from flows.connectors.dead_letters import (
     Allowance,
     DeadLetterError,
-    DeadLetterFile,
-    DeadLetterSink,
+    FileLetters,
+    KafkaLetters,
+    NoLetters,
+    dead_letter_topic,
     to_json,
 )
 from flows.connectors.embedded import PRODUCE_REQUEST, EmbeddedKafka
@@ -146,89 +148,110 @@ def stored(kafka: Any, topic: str) -> list[tuple[dict[str, Any], dict[str, bytes
         consumer.close()
 
 
-def test_letters_are_in_the_topic_when_the_batch_returns(embedded: EmbeddedKafka) -> None:
+def letters(settings: Settings, **options: Any) -> KafkaLetters:
+    return KafkaLetters(settings, Allowance(settings.limits.dead_letters_per_second), **options)
+
+
+def test_letters_are_in_the_topic_when_they_are_settled(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("events.dead", 2)
-    sink = DeadLetterSink(settings(embedded))
-    sink.start()
-    part = sink.build("dead_letters", 0, 1)
-    part.write_batch([rejected(b"one", offset=1), rejected(b"two", offset=2)])
-    part.write_batch([])
+    kept = letters(settings(embedded))
+    kept.write([rejected(b"one", offset=1), rejected(b"two", offset=2)])
+    kept.write([])
+    kept.settle()
+    kept.settle()
     found = stored(embedded, "events.dead")
     assert [(one["offset"], one["payload"]) for one, _, _ in found] == [(1, "one"), (2, "two")]
     assert found[0][1] == {"reason": b"bad_type", "message": b"$.type: expected str, got int"}
     assert found[0][2] is None
-    assert sink.allowance.copied == 2
-    part.close()
+    assert kept.allowance.copied == 2
+    kept.close()
+
+
+def test_writing_does_not_wait_for_kafka(embedded: EmbeddedKafka) -> None:
+    embedded.create_topic("events.dead", 1)
+    kept = letters(settings(embedded))
+    embedded.go_down()
+    for offset in range(50):
+        kept.write([rejected(offset=offset)])
+    embedded.come_up()
+    kept.settle()
+    assert [one["offset"] for one, _, _ in stored(embedded, "events.dead")] == list(range(50))
+    kept.close()
 
 
 def test_the_topic_can_be_named(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("refused", 1)
-    part = DeadLetterSink(replace(settings(embedded), dead_letter_topic="refused")).build("dead_letters", 0, 1)
-    part.write_batch([rejected()])
+    kept = letters(replace(settings(embedded), dead_letter_topic="refused"))
+    kept.write([rejected()])
+    kept.settle()
     assert len(stored(embedded, "refused")) == 1
-    part.close()
+    kept.close()
 
 
 def test_what_is_beyond_the_limit_is_not_written(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("events.dead", 1)
-    sink = DeadLetterSink(replace(settings(embedded), limits=Limits(dead_letters_per_second=3)))
-    part = sink.build("dead_letters", 0, 1)
-    part.write_batch([rejected(offset=offset) for offset in range(10)])
+    kept = letters(replace(settings(embedded), limits=Limits(dead_letters_per_second=3)))
+    kept.write([rejected(offset=offset) for offset in range(10)])
+    kept.settle()
     assert [one["offset"] for one, _, _ in stored(embedded, "events.dead")] == [0, 1, 2]
-    assert sink.allowance.skipped == 7
-    part.close()
+    assert kept.allowance.skipped == 7
+    kept.close()
 
 
 def test_a_limit_of_nothing_needs_no_kafka() -> None:
-    sink = DeadLetterSink(
-        Settings(bootstrap_servers="127.0.0.1:1", limits=Limits(dead_letters_per_second=0)),
-        delivery_seconds=0.1,
-    )
-    sink.start()
-    sink.build("dead_letters", 0, 1).write_batch([rejected(), rejected()])
-    assert sink.allowance.skipped == 2
+    kept = dead_letter_topic(Settings(bootstrap_servers="127.0.0.1:1", limits=Limits(dead_letters_per_second=0)))
+    assert isinstance(kept, NoLetters)
+    kept.write([rejected(), rejected()])
+    kept.settle()
+    assert kept.allowance.skipped == 2
 
 
 def test_more_letters_than_the_producer_can_queue_are_all_written(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("events.dead", 1)
-    sink = DeadLetterSink(
+    kept = letters(
         replace(
             settings(embedded),
             kafka={"queue.buffering.max.messages": "10"},
             limits=Limits(dead_letters_per_second=10_000),
         )
     )
-    part = sink.build("dead_letters", 0, 1)
-    part.write_batch([rejected(offset=offset) for offset in range(200)])
+    kept.write([rejected(offset=offset) for offset in range(200)])
+    kept.settle()
     assert [one["offset"] for one, _, _ in stored(embedded, "events.dead")] == list(range(200))
-    part.close()
+    kept.close()
 
 
 def test_a_passing_failure_is_tried_again(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("events.dead", 1)
-    part = DeadLetterSink(settings(embedded)).build("dead_letters", 0, 1)
+    kept = letters(settings(embedded))
     embedded.fail_requests(PRODUCE_REQUEST, [KafkaError.NOT_ENOUGH_REPLICAS] * 2)
-    part.write_batch([rejected()])
+    kept.write([rejected()])
+    kept.settle()
     assert len(stored(embedded, "events.dead")) == 1
-    part.close()
+    kept.close()
 
 
 def test_a_lasting_failure_ends_with_one_sentence(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("events.dead", 1)
-    part = DeadLetterSink(settings(embedded), delivery_seconds=0.5).build("dead_letters", 0, 1)
-    part.write_batch([rejected()])
+    kept = letters(settings(embedded), delivery_seconds=0.5)
+    kept.write([rejected()])
+    kept.settle()
     embedded.go_down()
+    kept.write([rejected()])
     with pytest.raises(DeadLetterError, match=r"could not be written to topic events\.dead within 0\.5 s: "):
-        part.write_batch([rejected()])
+        kept.settle()
 
 
 def test_a_record_that_kafka_refuses_ends_with_its_reason(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("events.dead", 1)
-    part = DeadLetterSink(settings(embedded)).build("dead_letters", 0, 1)
+    kept = letters(settings(embedded))
     embedded.fail_requests(PRODUCE_REQUEST, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
+    kept.write([rejected()])
     with pytest.raises(DeadLetterError, match="authorization failed"):
-        part.write_batch([rejected()])
-    part.close()
+        kept.settle()
+    with pytest.raises(DeadLetterError, match="authorization failed"):
+        kept.write([rejected()])  # nor is it forgotten
+    kept.close()
 
 
 # To a file
@@ -237,22 +260,22 @@ def test_a_record_that_kafka_refuses_ends_with_its_reason(embedded: EmbeddedKafk
 def test_a_file_gets_one_line_per_letter_and_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "dead.ndjson"
     path.write_text("old\n")
-    part = DeadLetterFile(path).build("dead_letters", 0, 1)
-    part.write_batch([rejected(offset=1)])
-    part.write_batch([rejected(offset=2), rejected(offset=3)])
+    kept = FileLetters(path)
+    kept.write([rejected(offset=1)])
+    kept.write([rejected(offset=2), rejected(offset=3)])
+    kept.settle()
     assert [json.loads(line)["offset"] for line in path.read_bytes().splitlines()] == [1, 2, 3]
-    part.close()
+    kept.close()
 
 
 def test_a_new_file_of_letters_can_be_read_by_its_user_alone(tmp_path: Path) -> None:
-    part = DeadLetterFile(tmp_path / "dead.ndjson").build("dead_letters", 0, 1)
-    part.close()
+    FileLetters(tmp_path / "dead.ndjson").close()
     assert (tmp_path / "dead.ndjson").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeadLetterError, match=r"cannot be written to .*dead: No such file or directory"):
-        DeadLetterFile(tmp_path / "absent" / "dead").build("dead_letters", 0, 1)
+        FileLetters(tmp_path / "absent" / "dead")
 
 
 # To a real broker
@@ -260,12 +283,12 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_topic_is_created_on_a_real_broker(kafka: Any) -> None:
     topic = kafka.create_topic(1)
-    sink = DeadLetterSink(Settings(bootstrap_servers=kafka.bootstrap_servers, topic=topic))
-    sink.start()
-    sink.start()  # already there now
-    part = sink.build("dead_letters", 0, 1)
-    part.write_batch([rejected(b"\xff" * 32 * 1024), rejected("\u0001".encode() * 32 * 1024, offset=8)])
-    part.close()
+    told = Settings(bootstrap_servers=kafka.bootstrap_servers, topic=topic)
+    dead_letter_topic(told).close()
+    kept = dead_letter_topic(told)  # already there now
+    kept.write([rejected(b"\xff" * 32 * 1024), rejected("\u0001".encode() * 32 * 1024, offset=8)])
+    kept.settle()
+    kept.close()
     found = stored(kafka, f"{topic}.dead")
     assert base64.b64decode(found[0][0]["payload"]) == b"\xff" * 32 * 1024
     assert found[1][0]["payload"] == "\u0001" * 32 * 1024
