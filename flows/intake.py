@@ -14,9 +14,26 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, STATE, TRACK, Columns
-from flows.config import Config, Subscriptions, slug
+from flows.batch_texts import (
+    END_MS,
+    EXCLUDED,
+    FIRST_MS,
+    REJECTED,
+    ROW,
+    SALT,
+    SPELLINGS,
+    SPELLINGS_KEPT,
+    UNREAD,
+    UNSURE,
+    low_bytes,
+    may_be_placeholder,
+    rejection,
+    time_at,
+)
+from flows.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, TRACK, Columns
+from flows.config import Config, slug
 from flows.hashing import id_hash, id_hash_of, xxh64
+from flows.intake_states import States, complete
 from flows.limits import Limits
 from flows.records import Raw, Rejected
 from schemas import event as rules
@@ -24,28 +41,13 @@ from schemas import scan
 from schemas.compiled import Number, compiled, inlined
 from schemas.decode import Decoder, Scanned, is_event_name, scalar_text, string_of
 from schemas.event import Container, Event, Problem
-from schemas.subscription import AHEAD_MS as AHEAD_OF_EVENT_MS
-from schemas.subscription import STATUSES, Terms, read_state
-from schemas.timestamps import NOT_READ, number_ms_at, text_ms_at
-
-FIRST_MS: Final = 946_684_800_000
-"""2000-01-01T00:00:00Z: older times are taken for mistakes."""
-
-END_MS: Final = 4_102_444_800_000
-"""2100-01-01T00:00:00Z: this and later times are mistakes whatever the reference clock says."""
+from schemas.timestamps import NOT_READ
 
 AHEAD_MS: Final = 5 * 60_000
 """How far an event may be ahead of the reference clock: clocks of devices differ."""
 
 CLAMPED_MS: Final = 24 * 3_600_000
 """How far it may be ahead and still be used, at the reference time: a wrong time zone, not a wrong year."""
-
-# What has become of a record so far (`states`).
-_ROW: Final = 0
-_EXCLUDED: Final = 1
-_REJECTED: Final = 2
-_UNSURE: Final = 3  # the slow path decides
-_UNREAD: Final = 4  # scanned, but not read yet, or with a spelling that has not been learnt
 
 # How a time stands to the reference clock.
 _FITS: Final = 0
@@ -65,12 +67,6 @@ _TIME_MESSAGES: Final = {
 _EXCLUDED_CODE: Final = 0xFFFF
 """The code of event names that the config leaves out; the vocabulary stays below it."""
 
-_SPELLINGS: Final = 8192
-"""Slots of the table of spellings, a power of two."""
-
-_SPELLINGS_KEPT: Final = 4096
-"""With more spellings the table is emptied before the next batch, and fills again with those in use."""
-
 _SPELLINGS_MOST: Final = 6144
 """Beyond it nothing is learnt, and records go the slow way, so that the table always has empty slots."""
 
@@ -82,33 +78,8 @@ _SPELLING_BYTES: Final = 512
 
 _NOT_LEARNT: Final = -1
 
-_STATE_FIELDS: Final = (
-    *("subscription_id", "customer_id", "effective_at", "cancel_at"),
-    *("status", "plan", "currency", "amount", "discount", "interval", "interval_count", "quantity"),
-)
-"""The properties that a state is read from; from _TERM_FIELDS on its terms."""
-
-_TERM_FIELDS: Final = 4
-
-_TERMS: Final = np.dtype([("mrr", "i8"), ("status", "u1"), ("plan", "u1")])
-"""What the terms of a state come to."""
-
-_PLACEHOLDER_WORDS: Final = np.array(
-    [
-        int.from_bytes(text.encode(), "little") | (0x2020202020202020 >> (64 - 8 * len(text)))
-        for text in sorted(rules.PLACEHOLDERS)
-        if 1 <= len(text) <= 8
-    ]
-    + [int.from_bytes(text.encode()[:8], "little") for text in sorted(rules.PLACEHOLDERS) if len(text) == 9],
-    np.uint64,
-)
-"""The first 8 bytes of placeholders with bit 32 set in each, which makes letters lower case."""
-
 _TYPE_WORDS: Final = np.array([int.from_bytes(name.encode(), "little") for name in KINDS], np.uint64)
 _TYPE_LENGTHS: Final = np.array([len(name) for name in KINDS], np.int64)
-_SALT: Final = np.uint64(0x9E3779B97F4A7C15)
-_LOWER: Final = np.uint64(0x2020202020202020)
-_ZEROS: Final = np.uint64(int.from_bytes(b"00000000", "little"))
 
 
 def user_of(user_id: str | None, anonymous_id: str | None) -> str | None:
@@ -158,45 +129,6 @@ def judged(ts: Number, record_ms: Number, received_ms: Number) -> tuple[Number, 
 
 
 @inlined
-def _low_bytes(buffer: NDArray[np.uint8], begin: Number, length: Number) -> Number:
-    """Up to 8 bytes from `begin` as a word, zeros above."""
-    head = scan.word(buffer, begin)
-    if length < 8:
-        head &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
-    return head
-
-
-@inlined
-def _may_be_placeholder(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number) -> bool:
-    """Never False for a placeholder; the slow path decides about the rest."""
-    length = end - begin
-    if kind == scan.STRING_UTF_8:
-        return bool(length <= 12)  # a letter outside ASCII can have its lower case inside: the Kelvin sign
-    if length == 36:
-        return bool(scan.word(buffer, begin) == _ZEROS)
-    if length > 9:
-        return False
-    if length == 0:
-        return True
-    head = _low_bytes(buffer, begin, length)
-    head |= _LOWER >> np.uint64(64 - 8 * min(length, 8))
-    found = False
-    for index in range(len(_PLACEHOLDER_WORDS)):
-        found |= _PLACEHOLDER_WORDS[index] == head
-    return found
-
-
-@inlined
-def _time_at(buffer: NDArray[np.uint8], kind: Number, begin: Number, end: Number) -> Number:
-    """Milliseconds of a timestamp field; NOT_READ when the slow path has to look at it."""
-    if kind == scan.STRING:
-        return text_ms_at(buffer, begin + 1, end - 1)
-    if kind == scan.NUMBER:
-        return number_ms_at(buffer, begin, end)
-    return NOT_READ
-
-
-@inlined
 def _spelling(
     buffer: NDArray[np.uint8],
     begin: Number,
@@ -211,14 +143,14 @@ def _spelling(
 
     _NOT_LEARNT when it has none yet; then it is listed in `new`, once and if there is room.
     """
-    key = xxh64(buffer, begin, end) ^ (np.uint64(salt) * _SALT)
+    key = xxh64(buffer, begin, end) ^ (np.uint64(salt) * SALT)
     if key == np.uint64(0):
         key = np.uint64(1)
-    slot = np.int64(key & np.uint64(_SPELLINGS - 1))
+    slot = np.int64(key & np.uint64(SPELLINGS - 1))
     while keys[slot] != np.uint64(0):
         if keys[slot] == key:
             return np.int64(codes[slot])
-        slot = (slot + 1) & (_SPELLINGS - 1)
+        slot = (slot + 1) & (SPELLINGS - 1)
     if counts[0] < _NEW_SPELLINGS and counts[1] < _SPELLINGS_MOST and end - begin <= _SPELLING_BYTES:
         keys[slot] = key
         codes[slot] = _NOT_LEARNT
@@ -252,19 +184,19 @@ def _read(
     counts: NDArray[np.int64],
     rows: NDArray[np.void],
 ) -> None:
-    """Fill the rows of the records that are _UNREAD; they become _ROW, _EXCLUDED or _UNSURE, or stay _UNREAD.
+    """Fill the rows of the records that are UNREAD; they become ROW, EXCLUDED or UNSURE, or stay UNREAD.
 
-    The row of a record that is not in state _ROW is worth nothing.
+    The row of a record that is not in state ROW is worth nothing.
     """
     for record in range(len(states)):
-        if states[record] != _UNREAD:
+        if states[record] != UNREAD:
             continue
-        states[record] = _UNSURE
+        states[record] = UNSURE
 
         length = ends[record, rules.TYPE_FIELD] - begins[record, rules.TYPE_FIELD] - 2
         if kinds[record, rules.TYPE_FIELD] != scan.STRING or length > 8:
             continue
-        head = _low_bytes(buffer, begins[record, rules.TYPE_FIELD] + 1, length)
+        head = low_bytes(buffer, begins[record, rules.TYPE_FIELD] + 1, length)
         kind = 0
         while kind < len(_TYPE_WORDS) and (_TYPE_WORDS[kind] != head or _TYPE_LENGTHS[kind] != length):
             kind += 1
@@ -277,7 +209,7 @@ def _read(
         end = np.int64(ends[record, field]) - 1
         if text != scan.STRING and text != scan.STRING_UTF_8:
             continue
-        if end - begin > rules.ID_CHARACTERS or _may_be_placeholder(buffer, begin, end, text):
+        if end - begin > rules.ID_CHARACTERS or may_be_placeholder(buffer, begin, end, text):
             continue
         user = id_hash_of(buffer, begin, end)
         text = kinds[record, rules.ANONYMOUS_ID_FIELD]
@@ -306,13 +238,13 @@ def _read(
         ts = NOT_READ
         text = kinds[record, rules.TIMESTAMP_FIELD]
         if text > scan.NULL:
-            ts = _time_at(buffer, text, begins[record, rules.TIMESTAMP_FIELD], ends[record, rules.TIMESTAMP_FIELD])
+            ts = time_at(buffer, text, begins[record, rules.TIMESTAMP_FIELD], ends[record, rules.TIMESTAMP_FIELD])
             if ts == NOT_READ:
                 continue
         received_ms = NOT_READ
         text = kinds[record, rules.RECEIVED_AT_FIELD]
         if timestamps_ms[record] < 0 and text > scan.NULL:
-            received_ms = _time_at(
+            received_ms = time_at(
                 buffer, text, begins[record, rules.RECEIVED_AT_FIELD], ends[record, rules.RECEIVED_AT_FIELD]
             )
             if received_ms == NOT_READ:
@@ -348,13 +280,13 @@ def _read(
                     value = 0
             dims |= np.uint64(value) << np.uint64(8 * dim)
         if not known:
-            states[record] = _UNREAD
+            states[record] = UNREAD
             continue
 
         if code == _EXCLUDED_CODE or (without_bots and kinds[record, rules.BOT_FIELD] == scan.TRUE):
-            states[record] = _EXCLUDED
+            states[record] = EXCLUDED
             continue
-        states[record] = _ROW
+        states[record] = ROW
         row = rows[record]
         row["user"] = user
         row["message"] = message
@@ -368,127 +300,6 @@ def _read(
 
 
 @compiled
-def _with_state(
-    states: NDArray[np.uint8], rows: NDArray[np.void], carries: NDArray[np.bool_], found: NDArray[np.int64]
-) -> Number:
-    """List the accepted records whose event code `carries` a state in `found`; returns how many."""
-    count = 0
-    for record in range(len(states)):
-        if states[record] == _ROW and carries[rows[record]["code"]] and rows[record]["kind"] == TRACK:
-            found[count] = record
-            count += 1
-    return count
-
-
-@inlined
-def _an_id(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number) -> bool:
-    """Whether the JSON text is surely an id; the slow path decides about the rest."""
-    if kind != scan.STRING and kind != scan.STRING_UTF_8:
-        return False
-    if end - begin - 2 > rules.ID_CHARACTERS:
-        return False
-    return not _may_be_placeholder(buffer, begin + 1, end - 1, kind)
-
-
-@compiled
-def _read_states(
-    buffer: NDArray[np.uint8],
-    plain: NDArray[np.bool_],
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    fields: NDArray[np.int32],
-    records: NDArray[np.int64],
-    rows: NDArray[np.void],
-    keys: NDArray[np.uint64],
-    terms: NDArray[np.void],
-    own_keys: NDArray[np.uint64],
-    sure: NDArray[np.bool_],
-    carried: NDArray[np.void],
-) -> None:
-    """Fill in `carried` for the `records` where that is `sure`; `own_keys` are those of their terms, 0: none."""
-    for i in range(len(records)):
-        if not plain[i]:
-            continue
-        row = rows[records[i]]
-        key = np.uint64(row["code"]) + np.uint64(1)
-        simple = True
-        for place in range(_TERM_FIELDS, len(fields)):
-            field = fields[place]
-            kind = kinds[i, field]
-            simple &= kind < scan.ARRAY
-            if kind > scan.NULL:
-                text = xxh64(buffer, np.int64(begins[i, field]), np.int64(ends[i, field]))
-            else:
-                text = np.uint64(0)
-            key = (key ^ text) * _SALT
-            key ^= key >> np.uint64(29)
-        if not simple:
-            continue
-        own_keys[i] = key
-        slot = np.int64(key & np.uint64(_SPELLINGS - 1))
-        while keys[slot] != key and keys[slot] != np.uint64(0):
-            slot = (slot + 1) & (_SPELLINGS - 1)
-        if key == np.uint64(0) or keys[slot] != key:
-            continue
-        state = carried[i]
-
-        field = fields[0]
-        begin = np.int64(begins[i, field])
-        end = np.int64(ends[i, field])
-        if not _an_id(buffer, begin, end, kinds[i, field]):
-            continue
-        state["subscription"] = id_hash_of(buffer, begin + 1, end - 1)
-        field = fields[1]
-        if kinds[i, field] <= scan.NULL:
-            state["customer"] = row["user"]
-        else:
-            begin = np.int64(begins[i, field])
-            end = np.int64(ends[i, field])
-            if not _an_id(buffer, begin, end, kinds[i, field]):
-                continue
-            state["customer"] = id_hash_of(buffer, begin + 1, end - 1)
-
-        field = fields[2]
-        effective = row["ts"]
-        if kinds[i, field] > scan.NULL:
-            effective = _time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
-            if effective < FIRST_MS or effective >= END_MS or effective > row["ts"] + AHEAD_OF_EVENT_MS:
-                continue
-        state["effective"] = effective
-        field = fields[3]
-        cancelling = kinds[i, field] > scan.NULL
-        if cancelling:
-            at = _time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
-            if at < FIRST_MS or at >= END_MS:
-                continue
-        state["cancelling"] = cancelling
-
-        state["mrr"] = terms[slot]["mrr"]
-        state["status"] = terms[slot]["status"]
-        state["plan"] = terms[slot]["plan"]
-        sure[i] = True
-
-
-@compiled
-def _complete(carried: NDArray[np.void], places: NDArray[np.int64], rows: NDArray[np.void]) -> None:
-    """Give states what the events at `places` of `rows` say, and make the ids of different customers differ."""
-    for i in range(len(carried)):
-        state = carried[i]
-        row = rows[places[i]]
-        salt = state["customer"] * _SALT
-        state["subscription"] ^= salt
-        state["user"] = row["user"]
-        state["message"] = 0
-        if row["message"] != np.uint64(0):
-            state["message"] = max(row["message"] ^ salt, np.uint64(1))
-        state["ts"] = row["ts"]
-        state["clock"] = row["clock"]
-        state["offset"] = row["offset"]
-        state["partition"] = row["partition"]
-
-
-@compiled
 def _close_ranks(states: NDArray[np.uint8], rows: NDArray[np.void]) -> tuple[Number, Number, Number]:
     """Move the rows of accepted records together and set their clocks.
 
@@ -498,7 +309,7 @@ def _close_ranks(states: NDArray[np.uint8], rows: NDArray[np.void]) -> tuple[Num
     clock = NO_TIME
     excluded = 0
     for record in range(len(states)):
-        if states[record] == _ROW:
+        if states[record] == ROW:
             if kept != record:
                 rows[kept] = rows[record]
             row = rows[kept]
@@ -506,7 +317,7 @@ def _close_ranks(states: NDArray[np.uint8], rows: NDArray[np.void]) -> tuple[Num
                 clock = row["ts"]
             row["clock"] = clock
             kept += 1
-        elif states[record] == _EXCLUDED:
+        elif states[record] == EXCLUDED:
             excluded += 1
     return kept, clock, excluded
 
@@ -532,11 +343,11 @@ class Intake:
         self._dim_others = np.array([len(breakdown.values) for breakdown in breakdowns], np.int64)
         self._decoder = Decoder([breakdown.field for breakdown in breakdowns], limits.record_bytes)
         self._limit_bytes = limits.record_bytes
-        self._keys = np.zeros(_SPELLINGS, np.uint64)
-        self._codes = np.zeros(_SPELLINGS, np.int32)
+        self._keys = np.zeros(SPELLINGS, np.uint64)
+        self._codes = np.zeros(SPELLINGS, np.int32)
         self._new = np.zeros((_NEW_SPELLINGS, 4), np.int32)  # slot, salt, begin, end
         self._counts = np.zeros(2, np.int64)  # listed in _new; used in the table
-        self._states = None if config.subscriptions is None else _States(config, config.subscriptions, limits)
+        self._states = None if config.subscriptions is None else States(config, config.subscriptions, limits)
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -548,24 +359,24 @@ class Intake:
         for first in range(0, consumed, size):
             part = slice(first, first + size)
             self._read_batch(raw, part, states[part], rows[part])
-        for index in np.flatnonzero(states >= _UNSURE).tolist():
+        for index in np.flatnonzero(states >= UNSURE).tolist():
             outcome = self._one(raw, index)
             if isinstance(outcome, Rejected):
-                states[index] = _REJECTED
+                states[index] = REJECTED
                 rejected.append(outcome)
             elif outcome is None:
-                states[index] = _EXCLUDED
+                states[index] = EXCLUDED
             else:
-                states[index] = _ROW
+                states[index] = ROW
                 rows[index] = outcome
         carried = NO_STATES
         places = np.zeros(0, np.int64)
         if self._states is not None:
             found, carried = self._states.read(raw, states, rows, rejected)
-            places = np.cumsum(states == _ROW)[found] - 1
+            places = np.cumsum(states == ROW)[found] - 1
         kept, clock_ms, excluded = _close_ranks(states, rows)
         if len(carried):
-            _complete(carried, places, rows)
+            complete(carried, places, rows)
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -592,12 +403,12 @@ class Intake:
         states: NDArray[np.uint8],
         rows: NDArray[np.void],
     ) -> None:
-        """The fast path: whatever it leaves in state _UNSURE or _UNREAD is for the slow one."""
-        if self._counts[1] > _SPELLINGS_KEPT:
+        """The fast path: whatever it leaves in state UNSURE or UNREAD is for the slow one."""
+        if self._counts[1] > SPELLINGS_KEPT:
             self._keys[:] = 0
             self._counts[1] = 0
         scanned = self._decoder.scan(raw.buffer, raw.bounds[:-1][part], raw.bounds[1:][part])
-        np.add(scanned.plain, _UNSURE, out=states, casting="unsafe")  # plain: _UNREAD
+        np.add(scanned.plain, UNSURE, out=states, casting="unsafe")  # plain: UNREAD
         while True:
             self._counts[0] = 0
             _read(
@@ -643,7 +454,7 @@ class Intake:
             if fit in _TIME_MESSAGES:
                 outcome = Problem("bad_timestamp", _TIME_MESSAGES[fit])
         if isinstance(outcome, Problem):
-            return _rejected(raw, index, outcome, self._limit_bytes)
+            return rejection(raw, index, outcome, self._limit_bytes)
         code = self._code(name_of(outcome.type, outcome.name))
         if code == _EXCLUDED_CODE or (self._without_bots and outcome.bot):
             return None
@@ -662,126 +473,6 @@ class Intake:
         if found is None:
             return other + 1
         return other if isinstance(found, Container) else self._values_of_dims[dim].get(slug(found), other)
-
-
-def _rejected(raw: Raw, index: int, problem: Problem, limit_bytes: int) -> Rejected:
-    return Rejected(
-        reason=problem.reason,
-        message=problem.message,
-        topic=raw.topic,
-        partition=raw.partition,
-        offset=int(raw.offsets[index]),
-        timestamp_ms=int(raw.timestamps_ms[index]),
-        payload=raw.value(index)[:limit_bytes],
-    )
-
-
-class _States:
-    """Reads the states of subscriptions that accepted events carry; an event with an unreadable one is rejected.
-
-    As with events there are two ways. The fast one scans the few records concerned once more, for the properties
-    that matter. What its terms (status, plan, price) come to is found by their texts in a table of hashes: a product
-    has few. What is not there yet, and every doubt, goes to `read_state`, which decides; the table learns from it.
-    """
-
-    def __init__(self, config: Config, section: Subscriptions, limits: Limits) -> None:
-        names = {slug(name): status for name, status in section.events.items()}
-        vocabulary = config.vocabulary()
-        self._carries = np.array([name in names for name in vocabulary], np.bool_)
-        self._default_statuses = [names.get(name) for name in vocabulary]
-        self._reading = Terms(
-            section.currency,
-            section.decimals,
-            {word.lower(): status for word, status in section.statuses.items()},
-        )
-        self._plans = {plan: code for code, plan in enumerate(section.labels()[:-2])}
-        self._other = len(section.plans)
-        self._decoder = Decoder([f"properties.{name}" for name in _STATE_FIELDS], limits.record_bytes)
-        self._limit_bytes = limits.record_bytes
-        self._found = np.zeros(0, np.int64)
-        self._keys = np.zeros(_SPELLINGS, np.uint64)
-        self._terms = np.zeros(_SPELLINGS, _TERMS)
-        self._learnt = 0
-
-    def read(
-        self, raw: Raw, states: NDArray[np.uint8], rows: NDArray[np.void], rejected: list[Rejected]
-    ) -> tuple[NDArray[np.int64], NDArray[np.void]]:
-        """The numbers of the records with a readable state, and the states (dtype STATE) without what the event says.
-
-        What cannot be read goes to `rejected`, which stays in offset order.
-        """
-        if len(self._found) < len(states):
-            self._found = np.zeros(len(states), np.int64)
-        found = self._found[: _with_state(states, rows, self._carries, self._found)].copy()
-        carried = np.zeros(len(found), STATE)
-        size = self._decoder.batch_records
-        refused = []
-        for first in range(0, len(found), size):
-            part = found[first : first + size]
-            keys = np.zeros(len(part), np.uint64)
-            sure = np.zeros(len(part), np.bool_)
-            scanned = self._decoder.scan(raw.buffer, raw.bounds[part], raw.bounds[part + 1])
-            _read_states(
-                scanned.buffer,
-                scanned.plain,
-                scanned.kinds,
-                scanned.begins,
-                scanned.ends,
-                self._decoder.fields,
-                part,
-                rows,
-                self._keys,
-                self._terms,
-                keys,
-                sure,
-                carried[first : first + size],
-            )
-            for place in np.flatnonzero(~sure).tolist():
-                index = int(part[place])
-                problem = self._one(raw.value(index), rows[index], int(keys[place]), carried[first + place])
-                if problem is not None:
-                    states[index] = _REJECTED
-                    refused.append(_rejected(raw, index, problem, self._limit_bytes))
-        if refused:
-            rejected += refused
-            rejected.sort(key=lambda one: one.offset)
-            kept = states[found] == _ROW
-            found, carried = found[kept], carried[kept]
-        return found, carried
-
-    def _one(self, value: bytes, row: np.void, key: int, carried: np.void) -> Problem | None:
-        """The slow path: fill in `carried`, or say why the state cannot be read."""
-        outcome = read_state(value, int(row["ts"]), self._default_statuses[row["code"]], self._reading)
-        if isinstance(outcome, Problem):
-            return outcome
-        carried["customer"] = row["user"] if outcome.customer is None else id_hash(outcome.customer)
-        carried["subscription"] = id_hash(outcome.subscription)
-        carried["effective"] = outcome.effective_ms
-        carried["mrr"] = outcome.mrr
-        carried["status"] = STATUSES.index(outcome.status)
-        carried["plan"] = self._plan(outcome.plan)
-        carried["cancelling"] = outcome.cancelling
-        if key:
-            self._learn(key, carried)
-        return None
-
-    def _learn(self, key: int, carried: np.void) -> None:
-        if self._learnt >= _SPELLINGS_KEPT:
-            self._keys[:] = 0
-            self._learnt = 0
-        slot = key & (_SPELLINGS - 1)
-        while self._keys[slot]:
-            if self._keys[slot] == key:
-                return
-            slot = (slot + 1) & (_SPELLINGS - 1)
-        self._keys[slot] = key
-        self._terms[slot] = (carried["mrr"], carried["status"], carried["plan"])
-        self._learnt += 1
-
-    def _plan(self, found: str | Container | None) -> int:
-        if found is None:
-            return self._other + 1
-        return self._other if isinstance(found, Container) else self._plans.get(slug(found), self._other)
 
 
 def name_of(type_: str, name: str | None) -> str:

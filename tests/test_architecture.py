@@ -29,7 +29,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
     ("flows.alert_settings",),
     ("flows.config_file",),
-    ("flows.state", "flows.hashing", "flows.intake", "flows.clock", "flows.dedup", "flows.users", "flows.checkpoint"),
+    (
+        "flows.state",
+        "flows.hashing",
+        "flows.batch_texts",
+        "flows.intake_states",
+        "flows.intake",
+        "flows.clock",
+        "flows.dedup",
+        "flows.users",
+        "flows.checkpoint",
+    ),
     ("flows.metrics",),
     ("flows.catalogue",),
     (

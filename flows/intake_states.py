@@ -1,0 +1,273 @@
+"""The states of subscriptions that accepted events carry (METRICS.md 3.6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.batch_texts import (
+    END_MS,
+    FIRST_MS,
+    REJECTED,
+    ROW,
+    SALT,
+    SPELLINGS,
+    SPELLINGS_KEPT,
+    may_be_placeholder,
+    rejection,
+    time_at,
+)
+from flows.columns import STATE, TRACK
+from flows.config import Config, Subscriptions, slug
+from flows.hashing import id_hash, id_hash_of, xxh64
+from flows.limits import Limits
+from flows.records import Raw, Rejected
+from schemas import event as rules
+from schemas import scan
+from schemas.compiled import Number, compiled, inlined
+from schemas.decode import Decoder
+from schemas.event import Container, Problem
+from schemas.subscription import AHEAD_MS as AHEAD_OF_EVENT_MS
+from schemas.subscription import STATUSES, Terms, read_state
+
+_STATE_FIELDS: Final = (
+    *("subscription_id", "customer_id", "effective_at", "cancel_at"),
+    *("status", "plan", "currency", "amount", "discount", "interval", "interval_count", "quantity"),
+)
+"""The properties that a state is read from; from _TERM_FIELDS on its terms."""
+
+_TERM_FIELDS: Final = 4
+
+_TERMS: Final = np.dtype([("mrr", "i8"), ("status", "u1"), ("plan", "u1")])
+"""What the terms of a state come to."""
+
+
+@compiled
+def _with_state(
+    states: NDArray[np.uint8], rows: NDArray[np.void], carries: NDArray[np.bool_], found: NDArray[np.int64]
+) -> Number:
+    """List the accepted records whose event code `carries` a state in `found`; returns how many."""
+    count = 0
+    for record in range(len(states)):
+        if states[record] == ROW and carries[rows[record]["code"]] and rows[record]["kind"] == TRACK:
+            found[count] = record
+            count += 1
+    return count
+
+
+@inlined
+def _an_id(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number) -> bool:
+    """Whether the JSON text is surely an id; the slow path decides about the rest."""
+    if kind != scan.STRING and kind != scan.STRING_UTF_8:
+        return False
+    if end - begin - 2 > rules.ID_CHARACTERS:
+        return False
+    return not may_be_placeholder(buffer, begin + 1, end - 1, kind)
+
+
+@compiled
+def _read_states(
+    buffer: NDArray[np.uint8],
+    plain: NDArray[np.bool_],
+    kinds: NDArray[np.uint8],
+    begins: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    fields: NDArray[np.int32],
+    records: NDArray[np.int64],
+    rows: NDArray[np.void],
+    keys: NDArray[np.uint64],
+    terms: NDArray[np.void],
+    own_keys: NDArray[np.uint64],
+    sure: NDArray[np.bool_],
+    carried: NDArray[np.void],
+) -> None:
+    """Fill in `carried` for the `records` where that is `sure`; `own_keys` are those of their terms, 0: none."""
+    for i in range(len(records)):
+        if not plain[i]:
+            continue
+        row = rows[records[i]]
+        key = np.uint64(row["code"]) + np.uint64(1)
+        simple = True
+        for place in range(_TERM_FIELDS, len(fields)):
+            field = fields[place]
+            kind = kinds[i, field]
+            simple &= kind < scan.ARRAY
+            if kind > scan.NULL:
+                text = xxh64(buffer, np.int64(begins[i, field]), np.int64(ends[i, field]))
+            else:
+                text = np.uint64(0)
+            key = (key ^ text) * SALT
+            key ^= key >> np.uint64(29)
+        if not simple:
+            continue
+        own_keys[i] = key
+        slot = np.int64(key & np.uint64(SPELLINGS - 1))
+        while keys[slot] != key and keys[slot] != np.uint64(0):
+            slot = (slot + 1) & (SPELLINGS - 1)
+        if key == np.uint64(0) or keys[slot] != key:
+            continue
+        state = carried[i]
+
+        field = fields[0]
+        begin = np.int64(begins[i, field])
+        end = np.int64(ends[i, field])
+        if not _an_id(buffer, begin, end, kinds[i, field]):
+            continue
+        state["subscription"] = id_hash_of(buffer, begin + 1, end - 1)
+        field = fields[1]
+        if kinds[i, field] <= scan.NULL:
+            state["customer"] = row["user"]
+        else:
+            begin = np.int64(begins[i, field])
+            end = np.int64(ends[i, field])
+            if not _an_id(buffer, begin, end, kinds[i, field]):
+                continue
+            state["customer"] = id_hash_of(buffer, begin + 1, end - 1)
+
+        field = fields[2]
+        effective = row["ts"]
+        if kinds[i, field] > scan.NULL:
+            effective = time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
+            if effective < FIRST_MS or effective >= END_MS or effective > row["ts"] + AHEAD_OF_EVENT_MS:
+                continue
+        state["effective"] = effective
+        field = fields[3]
+        cancelling = kinds[i, field] > scan.NULL
+        if cancelling:
+            at = time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
+            if at < FIRST_MS or at >= END_MS:
+                continue
+        state["cancelling"] = cancelling
+
+        state["mrr"] = terms[slot]["mrr"]
+        state["status"] = terms[slot]["status"]
+        state["plan"] = terms[slot]["plan"]
+        sure[i] = True
+
+
+@compiled
+def complete(carried: NDArray[np.void], places: NDArray[np.int64], rows: NDArray[np.void]) -> None:
+    """Give states what the events at `places` of `rows` say, and make the ids of different customers differ."""
+    for i in range(len(carried)):
+        state = carried[i]
+        row = rows[places[i]]
+        salt = state["customer"] * SALT
+        state["subscription"] ^= salt
+        state["user"] = row["user"]
+        state["message"] = 0
+        if row["message"] != np.uint64(0):
+            state["message"] = max(row["message"] ^ salt, np.uint64(1))
+        state["ts"] = row["ts"]
+        state["clock"] = row["clock"]
+        state["offset"] = row["offset"]
+        state["partition"] = row["partition"]
+
+
+class States:
+    """Reads the states of subscriptions that accepted events carry; an event with an unreadable one is rejected.
+
+    As with events there are two ways. The fast one scans the few records concerned once more, for the properties
+    that matter. What its terms (status, plan, price) come to is found by their texts in a table of hashes: a product
+    has few. What is not there yet, and every doubt, goes to `read_state`, which decides; the table learns from it.
+    """
+
+    def __init__(self, config: Config, section: Subscriptions, limits: Limits) -> None:
+        names = {slug(name): status for name, status in section.events.items()}
+        vocabulary = config.vocabulary()
+        self._carries = np.array([name in names for name in vocabulary], np.bool_)
+        self._default_statuses = [names.get(name) for name in vocabulary]
+        self._reading = Terms(
+            section.currency,
+            section.decimals,
+            {word.lower(): status for word, status in section.statuses.items()},
+        )
+        self._plans = {plan: code for code, plan in enumerate(section.labels()[:-2])}
+        self._other = len(section.plans)
+        self._decoder = Decoder([f"properties.{name}" for name in _STATE_FIELDS], limits.record_bytes)
+        self._limit_bytes = limits.record_bytes
+        self._found = np.zeros(0, np.int64)
+        self._keys = np.zeros(SPELLINGS, np.uint64)
+        self._terms = np.zeros(SPELLINGS, _TERMS)
+        self._learnt = 0
+
+    def read(
+        self, raw: Raw, states: NDArray[np.uint8], rows: NDArray[np.void], rejected: list[Rejected]
+    ) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """The numbers of the records with a readable state, and the states (dtype STATE) without what the event says.
+
+        What cannot be read goes to `rejected`, which stays in offset order.
+        """
+        if len(self._found) < len(states):
+            self._found = np.zeros(len(states), np.int64)
+        found = self._found[: _with_state(states, rows, self._carries, self._found)].copy()
+        carried = np.zeros(len(found), STATE)
+        size = self._decoder.batch_records
+        refused = []
+        for first in range(0, len(found), size):
+            part = found[first : first + size]
+            keys = np.zeros(len(part), np.uint64)
+            sure = np.zeros(len(part), np.bool_)
+            scanned = self._decoder.scan(raw.buffer, raw.bounds[part], raw.bounds[part + 1])
+            _read_states(
+                scanned.buffer,
+                scanned.plain,
+                scanned.kinds,
+                scanned.begins,
+                scanned.ends,
+                self._decoder.fields,
+                part,
+                rows,
+                self._keys,
+                self._terms,
+                keys,
+                sure,
+                carried[first : first + size],
+            )
+            for place in np.flatnonzero(~sure).tolist():
+                index = int(part[place])
+                problem = self._one(raw.value(index), rows[index], int(keys[place]), carried[first + place])
+                if problem is not None:
+                    states[index] = REJECTED
+                    refused.append(rejection(raw, index, problem, self._limit_bytes))
+        if refused:
+            rejected += refused
+            rejected.sort(key=lambda one: one.offset)
+            kept = states[found] == ROW
+            found, carried = found[kept], carried[kept]
+        return found, carried
+
+    def _one(self, value: bytes, row: np.void, key: int, carried: np.void) -> Problem | None:
+        """The slow path: fill in `carried`, or say why the state cannot be read."""
+        outcome = read_state(value, int(row["ts"]), self._default_statuses[row["code"]], self._reading)
+        if isinstance(outcome, Problem):
+            return outcome
+        carried["customer"] = row["user"] if outcome.customer is None else id_hash(outcome.customer)
+        carried["subscription"] = id_hash(outcome.subscription)
+        carried["effective"] = outcome.effective_ms
+        carried["mrr"] = outcome.mrr
+        carried["status"] = STATUSES.index(outcome.status)
+        carried["plan"] = self._plan(outcome.plan)
+        carried["cancelling"] = outcome.cancelling
+        if key:
+            self._learn(key, carried)
+        return None
+
+    def _learn(self, key: int, carried: np.void) -> None:
+        if self._learnt >= SPELLINGS_KEPT:
+            self._keys[:] = 0
+            self._learnt = 0
+        slot = key & (SPELLINGS - 1)
+        while self._keys[slot]:
+            if self._keys[slot] == key:
+                return
+            slot = (slot + 1) & (SPELLINGS - 1)
+        self._keys[slot] = key
+        self._terms[slot] = (carried["mrr"], carried["status"], carried["plan"])
+        self._learnt += 1
+
+    def _plan(self, found: str | Container | None) -> int:
+        if found is None:
+            return self._other + 1
+        return self._other if isinstance(found, Container) else self._plans.get(slug(found), self._other)
