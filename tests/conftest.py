@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from deploy.local import ROOT
 from schemas import compiled
 from tests import services
 
@@ -95,7 +96,7 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[services.RedisServe
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of recorded event files: TIDEGAUGE_DATA, else ../shared/data beside the project."""
-    folder = Path(os.environ.get("TIDEGAUGE_DATA") or services.ROOT.parent / "shared" / "data")
+    folder = Path(os.environ.get("TIDEGAUGE_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip("the recorded event files are neither in ../shared/data nor where TIDEGAUGE_DATA points")
     return folder

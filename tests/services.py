@@ -9,66 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import selectors
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import redis
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-ROOT = Path(__file__).resolve().parent.parent
+from deploy.local import DEADLINE_SECONDS, ROOT, free_port, tied, wait_until
+
 KAFKA_SCRIPT = ROOT / "deploy" / "kafka" / "kafka"
 KAFKA_UNAVAILABLE = 3  # exit code of the script when Kafka cannot be had on this machine
-DEADLINE_SECONDS = 60.0  # for anything that takes a second or two; slow machines are no failures
 
 
 class ServerUnavailable(Exception):  # noqa: N818 (a state of the machine, not an error of the test)
     """This machine has no such server and cannot get one; the message says what is missing."""
 
 
-def wait_until(
-    condition: Callable[[], bool], awaited: str, seconds: float = DEADLINE_SECONDS, pause: float = 0.02
-) -> None:
-    """Return as soon as `condition` holds; TimeoutError naming what was `awaited` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s in vain for {awaited}")
-        time.sleep(pause)
-
-
 def thread_states(pid: int) -> list[str]:
     """The state letter of every thread of a process, as in proc(5); none where there is no /proc."""
     stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     return [stat.rpartition(")")[2].split()[0] for stat in stats]
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on.
-
-    It lies below the range from which outgoing connections take theirs, so it is still free for a restart.
-    """
-    for _ in range(1000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            port = random.randint(20_000, 32_000)
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("found no free port between 20000 and 32000")
-
-
-def tied(command: Sequence[str]) -> list[str]:
-    """The command such that its process gets SIGTERM when the thread that starts it has gone."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else list(command)
 
 
 class RunningServer:

@@ -17,44 +17,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 
-from flows.config import Config
+from deploy.alertmanager.stack import FAST, Product, Stack, Unavailable
+from deploy.local import wait_until
+from flows.config_file import load
 from flows.warm_up import warm_up
-from tests.deploy.alerts.stack import SPEED, Product, Stack, program
-from tests.services import ROOT, ServerUnavailable, wait_until
+from tests.services import ROOT
+
+SPEED = float(os.environ.get("ALERTS_SPEED", "30"))
+"""How fast the products live. The faster, the less a busy machine can keep up: at 30, ten seconds are five minutes."""
 
 SECONDS = 600.0
 """Deadline of each thing waited for."""
 MINUTE_S = 60.0
 
-MEASURED: dict[str, Any] = {
-    "lateness": "1m",  # two seconds, 30 times as fast
-    "windows": ["5m", "10m", "1h"],
-    "ratio_windows": ["5m"],
-    "events": ["Signed Up"],
-    "key_actions": ["Order Completed"],
-    "sessions": {"timeout": "5m"},
-    "funnels": {
-        "checkout": {
-            "window": "10m",
-            "steps": ["Product Viewed", "Product Added", "Checkout Started", "Order Completed"],
-        }
-    },
-    "subscriptions": {"currency": "EUR"},
-}
-FAST = {
-    # Twenty minutes ago stands for last week.
-    "same_hour": "20m",
-    "span": "4m",
-    "trailing": "20m",
-    "lasting": "2m",
-    "keep_firing": "2m",
-    "stale": "5m",
-    "churn": {"window": "5m", "cancellations": 5},
-    "mrr": None,  # those who leave take their revenue along: whether by enough is no question of this story
-    "session_duration": {"window": "5m"},
-    "pipeline": {"silence": "30m", "stalled": "30m", "behind": "30m"},
-}
+FAST_SHOP: dict[str, Any] = yaml.safe_load(FAST.read_text())
 REAL = {
     "same_hour": "40s",
     "span": "20s",
@@ -94,17 +72,15 @@ class Told:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All products, watched."""
     try:
-        for name in ("prometheus", "prometheus-alertmanager"):
-            program(name)
-    except ServerUnavailable as unavailable:
+        stack = Stack(tmp_path_factory.mktemp("stack"), SPEED, meets_s=time.time() + 2 * SECONDS)
+    except Unavailable as unavailable:
         pytest.fail(str(unavailable)) if os.environ.get("CI") == "true" else pytest.skip(str(unavailable))
-    warm_up(Config.model_validate(MEASURED))  # once here, and not five times at once
-    stack = Stack(tmp_path_factory.mktemp("stack"), meets_s=time.time() + 2 * SECONDS)
     try:
+        warm_up(load(FAST, environment={}).config)  # once here, and not five times at once
         for name in EXPECTED:
             speed = 1.0 if name == "outage" else SPEED
-            alerts = REAL if name == "outage" else FAST
-            stack.product(name, name.replace("_", "-"), {**MEASURED, "alerts": alerts}, speed, RATES.get(name, 6))
+            config = FAST_SHOP | ({"alerts": REAL} if name == "outage" else {})
+            stack.product(name, name.replace("_", "-"), config, speed, RATES.get(name, 6))
         stack.watch()
         yield stack
     finally:

@@ -1,0 +1,44 @@
+"""What all who start servers on this machine need: free ports, processes that end with their starter, and waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE_SECONDS = 60.0  # for anything that takes a second or two; slow machines are no failures
+
+
+def wait_until(
+    condition: Callable[[], bool], awaited: str, seconds: float = DEADLINE_SECONDS, pause: float = 0.02
+) -> None:
+    """Return as soon as `condition` holds; TimeoutError naming what was `awaited` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s in vain for {awaited}")
+        time.sleep(pause)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on.
+
+    It lies below the range from which outgoing connections take theirs, so it is still free for a restart.
+    """
+    for _ in range(1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.randint(20_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("found no free port between 20000 and 32000")
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """The command such that its process gets SIGTERM when the thread that starts it has gone."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else list(command)
