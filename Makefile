@@ -37,7 +37,8 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py tests/services.py tests/conftest.py
+	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py deploy/alertmanager/pager.py \
+		tests/services.py tests/conftest.py
 
 .PHONY: docs
 docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, rules, dashboards
@@ -76,6 +77,10 @@ bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and th
 .PHONY: alerts
 alerts: $(VENV)/installed  ## the alerts' whole way, with products that live 8 times as fast as time (make test: 30 times)
 	@ALERTS_SPEED=$(or $(ALERTS_SPEED),8) $(PYTHON_IN_VENV) -m pytest tests/deploy/alerts
+
+.PHONY: pager
+pager: $(VENV)/installed  ## a simulated shop's trouble, from its events to what Alertmanager sends; PAGER="--help"
+	@$(PYTHON_IN_VENV) -m deploy.alertmanager.pager $(PAGER)
 
 .PHONY: kafka
 kafka:  ## a real Kafka in the foreground, on KAFKA_PORT (9092); Ctrl-C stops it

@@ -40,7 +40,7 @@ def test_make_without_a_target_lists_every_target() -> None:
     assert listed == declared
     assert set(declared) >= {
         *("help", "demo", "test", "check", "docs", "bench", "kafka", "audit", "sbom", "lock"),
-        *("faults", "mutations", "alerts", "panels", "image"),
+        *("faults", "mutations", "alerts", "pager", "panels", "image"),
     }
 
 
