@@ -106,6 +106,10 @@ def live(stack: Stack, name: str) -> Told:
         f'count by (product) (tidegauge:{number}{{product="{name}"}})'
         for number in PAST.get(name, ("bounce:ratio_last_week", "conversion:ratio_last_week", "count:last_week"))
     )
+    if name == "churn_wave":  # a mean of one or two samples would rise with the wave
+        past += (
+            f' and on (product) tidegauge:churn:now{{product="{name}"}} offset {round(22 * MINUTE_S / product.speed)}s'
+        )
     if not expected:  # what is usual is the lesser of two weeks, so both have to be known
         past = f"{users} offset {round(2 * 22 * MINUTE_S / product.speed)}s"
     until(stack, product, lambda: stack.query(past) != [], "a past to compare with")
