@@ -1,15 +1,24 @@
 """The state of shards in files beside the engine's checkpoint, which holds no more than the name of each.
 
 The engine copies a snapshot three times and writes it twice while the flow stands still; a file is written once,
-straight from the arrays' memory. A checkpoint is still one cut: a file is on disk before the engine stores its name
-together with the offsets, it never changes afterwards, and what no stored name refers to was never counted.
+straight from the arrays' memory. A checkpoint is still one cut: a state is on disk before the engine stores its name
+together with the offsets, it does not change while a stored name refers to it, and what no stored name refers to was
+never counted.
 
-Writing is copying into the system's memory; it is the wait for the disk that takes long. So the files of an epoch are
-synced side by side, and waited for once: when the last shard has written, which is before the engine stores a name.
+Writing is copying into the system's memory; it is the wait for the disk that takes long. So
 
-Files of the last KEPT epochs stay, since a cluster may have to go back to an epoch that all of its processes have
-stored. What earlier runs have left, killed between writing a file and storing its name, goes once this run has stored
+* the files of an epoch are synced side by side, and waited for once: when the last shard has written, which is before
+  the engine stores a name;
+* a shard writes over a file of its own that is outdated. Then blocks need not be found nor names, only this file's
+  data has to reach the disk. For a new file a journalling file system first writes what is dirty of all others, and so
+  waits for whoever else writes there, such as a Kafka on the same machine.
+
+States of the last KEPT epochs stay, since a cluster may have to go back to an epoch that all of its processes have
+stored. What earlier runs have left, killed between writing a state and storing its name, goes once this run has stored
 as many epochs: by then nothing refers to it.
+
+    <run>-<number>.state     generation and length (8 bytes each, little-endian), the state, room to grow
+    <run>-<number>.state#7   a name: that file, when it holds its 7th state
 """
 
 from __future__ import annotations
@@ -17,6 +26,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
+import struct
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,46 +36,57 @@ from typing import Final
 from flows.checkpoint import CheckpointError
 
 KEPT: Final = 3
-"""Epochs whose files stay: the last one stored, one that other processes may not have stored, and one in the making."""
+"""Epochs whose states stay: the last stored, one that other processes may not have stored, and one in the making."""
 
 SUFFIX: Final = ".state"
 _SYNCED_AT_ONCE: Final = 16
 _PIECES: Final = 512  # that one system call takes; Linux allows 1024
+_HEADER: Final = struct.Struct("<QQ")
+_ROOM: Final = 8  # a file that is too small becomes larger than needed by one part in so many
 
 
 class StateFiles:
     """The files of one process in `folder`; their names are its own."""
 
     def __init__(self, folder: Path) -> None:
+        self.shards = 0  # that write here, each once in an epoch
         self._folder = folder
         self._run = f"{os.getpid():x}-{os.urandom(6).hex()}"
         self._numbers = itertools.count()
-        self.shards = 0  # that write here, each once in an epoch
-        self._old = {path.name for path in folder.glob(f"*{SUFFIX}")}  # of earlier runs
+        self._old = {path.name for path in folder.glob(f"*{SUFFIX}")}  # files of earlier runs
         self._background = ThreadPoolExecutor(_SYNCED_AT_ONCE, "state-files")
         self._syncing: dict[str, Future[None]] = {}
+        self._made_files = False
         self._outdated: list[str] = []
         self._deleting: list[Future[None]] = []
 
     @property
     def unsettled(self) -> Collection[str]:
-        """The files that are written and perhaps not on disk."""
+        """The states that are written and perhaps not on disk."""
         return self._syncing.keys()
 
-    def write(self, pieces: Sequence[bytes | memoryview]) -> str:
-        """Put `pieces` into a new file, safe on disk once `settle` returns; its name.
+    def write(self, pieces: Sequence[bytes | memoryview], over: str | None = None) -> str:
+        """Store a state, in place of the outdated one `over` or in a new file; its name.
 
-        The pieces may change when this returns. OSError leaves nothing behind.
+        It is safe on disk once `settle` returns. The pieces may change when this returns. OSError leaves nothing
+        behind.
         """
-        name = f"{self._run}-{next(self._numbers)}{SUFFIX}"
-        path = self._folder / name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        file, _, generation = (over or f"{self._run}-{next(self._numbers)}{SUFFIX}#0").partition("#")
+        made = int(generation) + 1
+        views = [memoryview(piece).cast("B") for piece in pieces]
+        length = sum(map(len, views))
+        path = self._folder / file
+        descriptor = os.open(path, os.O_WRONLY | (os.O_CREAT | os.O_EXCL if over is None else 0), 0o600)
         try:
-            _write_all(descriptor, [memoryview(piece).cast("B") for piece in pieces])
+            if _HEADER.size + length > os.fstat(descriptor).st_size:
+                views.append(memoryview(bytes(length // _ROOM)))
+            _write_all(descriptor, [memoryview(_HEADER.pack(made, length)), *views])
         except OSError:
             os.close(descriptor)
             path.unlink()
             raise
+        self._made_files |= over is None
+        name = f"{file}#{made}"
         self._syncing[name] = self._background.submit(_sync, descriptor)
         return name
 
@@ -76,13 +97,15 @@ class StateFiles:
         failures = [failure for future in awaited if (failure := future.exception()) is not None]
         if failures:
             raise failures[0]
-        _sync(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY))
+        if self._made_files:
+            _sync(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY))
+            self._made_files = False
         self._deleting = [self._background.submit(self.forget, name) for name in self._outdated]
         self._outdated = []
 
     def outdate(self, name: str) -> None:
         """Delete the file once all that was written is safe: nothing refers to it any more then."""
-        self._old.discard(name)
+        self._old.discard(_file(name))
         self._outdated.append(name)
 
     def close(self) -> None:
@@ -90,47 +113,59 @@ class StateFiles:
         self._background.shutdown()
 
     def read(self, name: str) -> memoryview:
-        """What was written under `name`; raises CheckpointError when the file is gone."""
+        """The state of that name; raises CheckpointError when it is gone."""
+        path = self._folder / _file(name)
         try:
-            with (self._folder / name).open("rb") as file:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except (OSError, ValueError) as error:
+            with path.open("rb") as opened:
+                content = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+            generation, length = _HEADER.unpack_from(content)
+            if name != f"{path.name}#{generation}":
+                raise ValueError(f"it holds state {generation}, not {name.partition('#')[2]}")
+        except (OSError, ValueError, struct.error) as error:
             raise CheckpointError(
-                f"the checkpoint refers to {self._folder / name}, which cannot be read ({error}); restore the whole "
-                "folder, or start afresh with an empty --state folder"
+                f"the checkpoint refers to {path}, which cannot be read ({error}); restore the whole folder, or start "
+                "afresh with an empty --state folder"
             ) from None
+        return content[_HEADER.size : _HEADER.size + length]
 
     def forget(self, name: str) -> None:
-        """Delete the file, if it is there."""
-        (self._folder / name).unlink(missing_ok=True)
+        """Delete the file of that name, if it is there."""
+        (self._folder / _file(name)).unlink(missing_ok=True)
 
     def sweep(self, living: Sequence[str] = ()) -> None:
         """Outdate what earlier runs have left, but for `living`."""
-        for name in self._old - set(living):
-            self.outdate(name)
+        for file in self._old - set(map(_file, living)):
+            self.outdate(file)
 
 
 class History:
-    """The files of one shard, of the last KEPT epochs."""
+    """The states of one shard, of the last KEPT epochs."""
 
     def __init__(self, files: StateFiles, name: str | None) -> None:
-        """`name`: the file that the shard goes on from."""
+        """`name`: the state that the shard goes on from."""
         self._files = files
         self._names: deque[str] = deque([] if name is None else [name])
+        self._theirs = name  # an earlier run's, which is not written over
+        self._spare: str | None = None
         self._written = 0
         files.shards += 1
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> str:
-        """As `StateFiles.write`; the oldest file goes. With the last shard's, all files of the epoch are safe on disk.
+        """As `StateFiles.write`, over what is outdated. With the last shard's, all of the epoch are safe on disk.
 
         The engine takes the states of all shards one after another, since whatever comes in goes to all of them, and
         stores the names afterwards.
         """
         assert not self._names or self._names[-1] not in self._files.unsettled, "an epoch without some of the shards"
-        self._names.append(self._files.write(pieces))
+        self._names.append(self._files.write(pieces, over=self._spare))
         self._written += 1
+        self._spare = None
         if len(self._names) > KEPT:
-            self._files.outdate(self._names.popleft())
+            oldest = self._names.popleft()
+            if oldest == self._theirs:
+                self._files.outdate(oldest)
+            else:
+                self._spare = oldest
         if self._written == KEPT + 1:  # KEPT epochs of this run are stored, in all processes
             self._files.sweep(self._names)
         if len(self._files.unsettled) == self._files.shards:
@@ -138,10 +173,14 @@ class History:
         return self._names[-1]
 
 
+def _file(name: str) -> str:
+    return name.partition("#")[0]
+
+
 def _sync(descriptor: int) -> None:
     """Wait until the disk has what was written, and close."""
     try:
-        os.fsync(descriptor)
+        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
 

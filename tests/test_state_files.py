@@ -11,8 +11,12 @@ from flows.checkpoint import CheckpointError
 from flows.state_files import KEPT, SUFFIX, History, StateFiles
 
 
-def names(folder: Path) -> set[str]:
+def files_in(folder: Path) -> set[str]:
     return {path.name for path in folder.glob(f"*{SUFFIX}")}
+
+
+def file_of(name: str) -> str:
+    return name.partition("#")[0]
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -22,17 +26,32 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         assert bytes(StateFiles(tmp_path).read(files.write(pieces))) == b"".join(pieces)
 
 
+def test_a_state_is_written_over_an_outdated_one_whatever_their_lengths(tmp_path: Path) -> None:
+    files = StateFiles(tmp_path)
+    name = files.write([b"a first state"])
+    for state in (b"longer than the first state was", b"", b"short", b"x" * 100_000):
+        before, name = name, files.write([state], over=name)
+        assert bytes(files.read(name)) == state
+        with pytest.raises(CheckpointError, match="it holds state"):
+            files.read(before)
+    assert len(files_in(tmp_path)) == 1
+
+
 def test_a_file_is_private(tmp_path: Path) -> None:
     name = StateFiles(tmp_path).write([b"state"])
-    assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / file_of(name)).stat().st_mode & 0o777 == 0o600
 
 
-def test_the_files_of_the_last_epochs_stay_and_older_ones_go(tmp_path: Path) -> None:
+def test_the_states_of_the_last_epochs_stay_while_the_next_one_is_written(tmp_path: Path) -> None:
     files = StateFiles(tmp_path)
     history = History(files, None)
-    written = [history.write([b"%d" % epoch]) for epoch in range(10)]
-    files.close()
-    assert names(tmp_path) == set(written[-KEPT:])
+    written = []
+    for epoch in range(4 * KEPT):
+        written.append(history.write([b"%d" % epoch]))
+        last = range(max(0, epoch + 1 - KEPT), epoch + 1)
+        assert [bytes(files.read(written[one])) for one in last] == [b"%d" % one for one in last]
+    assert len(set(written)) == len(written)
+    assert len(files_in(tmp_path)) == KEPT + 1
 
 
 def test_the_file_that_a_run_goes_on_from_stays_until_the_run_has_stored_epochs_of_its_own(tmp_path: Path) -> None:
@@ -41,53 +60,67 @@ def test_the_file_that_a_run_goes_on_from_stays_until_the_run_has_stored_epochs_
     history = History(files, before)
     for _ in range(KEPT - 1):
         history.write([b"after"])
-        assert before in names(tmp_path)
+        assert bytes(files.read(before)) == b"before"
     history.write([b"after"])
     files.close()
-    assert before not in names(tmp_path)
+    assert file_of(before) not in files_in(tmp_path)
 
 
 def test_what_a_killed_run_has_left_goes_when_nothing_can_refer_to_it(tmp_path: Path) -> None:
-    """Two shards; the first run was killed between writing files and the engine's storing their names."""
+    """Two shards; the first run was killed between writing states and the engine's storing their names."""
     first = StateFiles(tmp_path)
     stored = [first.write([b"stored"]), first.write([b"stored"])]
-    lost = {first.write([b"lost"]), first.write([b"lost"])}
+    lost = {file_of(first.write([b"lost"])), file_of(first.write([b"lost"]))}
     second = StateFiles(tmp_path)
     histories = [History(second, name) for name in stored]
     for epoch in range(KEPT):
         for history in histories:
             history.write([b"%d" % epoch])
-        assert lost <= names(tmp_path)
+        assert lost <= files_in(tmp_path)
     for history in histories:
         history.write([b"one more"])
     second.close()
-    assert not lost & names(tmp_path)
-    assert len(names(tmp_path)) == 2 * KEPT
+    assert not lost & files_in(tmp_path)
+    assert len(files_in(tmp_path)) == 2 * (KEPT + 1)
 
 
 def test_a_file_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
     files = StateFiles(tmp_path)
     name = files.write([b"state"])
     files.forget(name)
-    with pytest.raises(CheckpointError, match=f"{name}.*restore the whole folder"):
+    with pytest.raises(CheckpointError, match=f"{file_of(name)}.*restore the whole folder"):
         files.read(name)
+
+
+def test_a_checkpoint_that_is_not_larger_makes_no_file_and_finds_no_blocks(tmp_path: Path) -> None:
+    """What a journal would have to hold makes the disk wait for other writers."""
+    history = History(StateFiles(tmp_path), None)
+    for _ in range(KEPT + 1):
+        history.write([b"x" * 100_000])
+    before = {path: (path.stat().st_size, path.stat().st_blocks) for path in tmp_path.iterdir()}
+    for more in range(10):
+        history.write([b"x" * (100_000 + 1_000 * more)])
+    assert {path: (path.stat().st_size, path.stat().st_blocks) for path in tmp_path.iterdir()} == before
 
 
 def test_the_last_shard_of_an_epoch_waits_for_the_files_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     safe: set[str] = set()
-    sync = os.fsync
+    known: set[str] = set()  # files that were there before
+    sync = os.fdatasync
 
     def slow(descriptor: int) -> None:
         time.sleep(0.05)
         sync(descriptor)
         safe.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
 
-    monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(os, "fdatasync", slow)
     files = StateFiles(tmp_path)
     histories = [History(files, None) for _ in range(3)]
     for _ in range(2 * KEPT):
-        written = {history.write([b"state"]) for history in histories}
-        assert written | {tmp_path.name} <= safe
+        written = {file_of(history.write([b"state"])) for history in histories}
+        assert written <= safe
+        assert tmp_path.name in safe or written <= known
+        known |= written
         safe.clear()
 
 
@@ -95,7 +128,7 @@ def test_a_disk_that_fails_when_it_is_waited_for_is_told(tmp_path: Path, monkeyp
     def broken(descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(os, "fsync", broken)
+    monkeypatch.setattr(os, "fdatasync", broken)
     with pytest.raises(OSError, match="Input/output error"):
         History(StateFiles(tmp_path), None).write([b"state"])
 
@@ -107,7 +140,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "writev", full)
     with pytest.raises(OSError, match="No space left"):
         StateFiles(tmp_path).write([b"state"])
-    assert names(tmp_path) == set()
+    assert files_in(tmp_path) == set()
 
 
 def test_a_write_that_takes_only_a_part_goes_on_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

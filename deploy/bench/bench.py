@@ -107,7 +107,7 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
         run.topic.grow(options.events)
         rows += measures.stages(lab, run.topic)
     if "users" in options.only:
-        rows += more_users(lab, options, base_ns)
+        rows += more_users(lab, options, run if "catch-up" in options.only else None)
     if "paced" in options.only:
         for load in loads(options, base_ns):
             rows += steady(lab, stream, load)
@@ -127,7 +127,7 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def more_users(lab: Laboratory, options: argparse.Namespace, base_ns: float | None) -> list[Row]:
+def more_users(lab: Laboratory, options: argparse.Namespace, base: measures.CatchUp | None) -> list[Row]:
     """The job with other numbers of users, as many of them as there is time for."""
     rows: list[Row] = []
     began = time.monotonic()
@@ -140,7 +140,7 @@ def more_users(lab: Laboratory, options: argparse.Namespace, base_ns: float | No
         repeats = 1 if users > measures.MANY else max(1, options.repeats - 1)
         sizes = (options.smaller + introduced, options.events + introduced)
         run = measures.CatchUp(lab, Stream(users, options.seed, options.rate), *sizes, repeats)
-        rows += measures.users(lab, run, base_ns, options.users)
+        rows += measures.users(lab, run, base)
     return rows
 
 

@@ -18,6 +18,7 @@ from tests.services import wait_until
 
 START_SECONDS = 120.0
 MODES = ("bare", "decode", "job")
+TITLES = {"bare": "bare consume loop", "job": "tidegauge"}
 MANY = 1_000_000
 """Known users from which on the bars of memory and state hold: below, what a config costs whoever comes weighs more."""
 
@@ -66,6 +67,10 @@ class CatchUp:
         small, large = (self._costs[mode, size] for size in self._sizes)
         return slope(small, large, self._events)
 
+    def to_the_bare_loop(self) -> float:
+        """The job's price as a multiple of the bare loop's."""
+        return self.slope("job").cpu_ns / self.slope("bare").cpu_ns
+
     def size(self) -> str:
         """What was read, in words."""
         return f"{self.topic.stream.users:,} users, {self.topic.events:,} events"
@@ -81,13 +86,13 @@ def catch_up(run: CatchUp) -> list[Row]:
     section = f"catch-up, {run.size()}"
     bare, decode, job = (run.slope(mode) for mode in MODES)
     return [
-        Row(section, "bare consume loop: CPU", bare.cpu_ns, "ns/event"),
+        Row(section, f"{TITLES['bare']}: CPU", bare.cpu_ns, "ns/event"),
         Row(section, "consume and typed decode: CPU", decode.cpu_ns, "ns/event"),
-        Row(section, "tidegauge: CPU", job.cpu_ns, "ns/event"),
+        Row(section, f"{TITLES['job']}: CPU", job.cpu_ns, "ns/event"),
         Row(section, "tidegauge: events per second and core", 1e9 / job.cpu_ns, "events/s", bars.SPEED),
         Row(section, "tidegauge: events per second by the clock", 1e9 / job.wall_ns, "events/s"),
         Row(section, "bare consume loop: events per second and core", 1e9 / bare.cpu_ns, "events/s"),
-        Row(section, "ratio to the bare consume loop", job.cpu_ns / bare.cpu_ns, "x", bars.BARE),
+        Row(section, "ratio to the bare consume loop", run.to_the_bare_loop(), "x", bars.BARE),
         Row(section, "ratio to consume and typed decode", job.cpu_ns / decode.cpu_ns, "x", bars.DECODED),
     ]
 
@@ -163,14 +168,22 @@ def _start_up(laboratory: Laboratory, topic: Topic, state: Path) -> list[Row]:
     return [Row(section, "start from it to the first value in Redis", took, "s", bars.START_UP)]
 
 
-def users(laboratory: Laboratory, run: CatchUp, base_ns: float | None, base_users: int) -> list[Row]:
-    """The job with another number of users: CPU, also beside `base_ns` of `base_users`, memory, checkpoints."""
-    run.run(["job"])
-    job = run.slope("job")
-    rows = [Row(run.size(), "tidegauge: CPU", job.cpu_ns, "ns/event")]
-    if base_ns is not None:
-        asked = bars.MORE_USERS if run.topic.stream.users <= 10 * base_users else NOTHING
-        rows.append(Row(run.size(), f"CPU ratio to {base_users:,} users", job.cpu_ns / base_ns, "x", asked))
+def users(laboratory: Laboratory, run: CatchUp, base: CatchUp | None) -> list[Row]:
+    """The job with another number of users: CPU, also beside that of `base`, memory, checkpoints.
+
+    The two were measured minutes apart, and the machine may have become another. So each is taken as a multiple of the
+    bare loop that ran in turn with it.
+    """
+    modes = ("job",) if base is None else ("bare", "job")
+    run.run(modes)
+    rows = [Row(run.size(), f"{TITLES[mode]}: CPU", run.slope(mode).cpu_ns, "ns/event") for mode in modes]
+    if base is not None:
+        fewer = base.topic.stream.users
+        asked = bars.MORE_USERS if run.topic.stream.users <= 10 * fewer else NOTHING
+        ratio = run.to_the_bare_loop() / base.to_the_bare_loop()
+        rows.append(
+            Row(run.size(), f"CPU ratio to {fewer:,} users, each as a multiple of the bare loop", ratio, "x", asked)
+        )
     measured = stages(laboratory, run.topic)
     return rows + memory(run) + [row for row in measured if row.section != STAGES]
 

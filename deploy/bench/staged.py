@@ -122,9 +122,9 @@ class Checkpoints:
             self._frozen_s += time.perf_counter() - began
             return name
 
-        def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview]) -> str:
+        def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview], over: str | None = None) -> str:
             self._sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
-            return write(files, pieces)
+            return write(files, pieces, over)
 
         def watched_next_batch(part: Part[Any]) -> Any:
             self.close()

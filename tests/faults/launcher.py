@@ -31,8 +31,8 @@ POINTS: Final[dict[str, tuple[str, str, Side, int]]] = {
     "after a publish": ("flows.connectors.redis_sink", "RedisPublisher._send", "after", 12),
     # Of one shard's file: some or all are written, and the engine has not stored their names.
     "during a checkpoint": ("flows.state_files", "StateFiles.write", "after", 24),
-    "before a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "before", 8),
-    "after a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "after", 8),
+    "before a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "before", 4),
+    "after a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "after", 4),
     "while starting from a checkpoint": ("flows.shard", "Shard.thaw", "after", 4),
     "before a dead letter": ("flows.connectors.dead_letters", "KafkaLetters.write", "before", 3),
     "after a dead letter": ("flows.connectors.dead_letters", "KafkaLetters.write", "after", 3),
