@@ -132,7 +132,7 @@ def _read(body: Mapping[str, Any]) -> Iterator[Notified]:
 class Child:
     """A process of the stack, with its log in a file."""
 
-    name: str  # as a message has it
+    title: str  # as a message has it
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -140,13 +140,14 @@ class Child:
         """Raise Ended when it has."""
         if (code := self.process.poll()) is not None:
             last = "\n".join(self.log.read_text(errors="replace").splitlines()[-LAST_LINES:])
-            raise Ended(f"{self.name} ended with exit code {code}; the end of its log:\n{last}")
+            raise Ended(f"{self.title} ended with exit code {code}; the end of its log:\n{last}")
 
 
 @dataclass
 class Product(Child):
     """A `tidegauge demo` of a product of its own."""
 
+    name: str  # as all series have it
     speed: float
     port: int
 
@@ -188,7 +189,7 @@ class Stack:
             sys.executable, "-m", "flows.app", "demo", "--plain", "--config", str(file), "--inject", inject,
             "--on-signal", "--partitions", "4", "--rate", f"{rate:g}", "--metrics-port", str(port), *pace,
         ]  # fmt: skip
-        product = Product(f"the demo of {name}", self._start(command, log), log, speed, port)
+        product = Product(f"the demo of {name}", self._start(command, log), log, name, speed, port)
         self._children.append(product)
         self.products[name] = product
         return product
