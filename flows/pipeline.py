@@ -183,14 +183,16 @@ class Measure(StatefulBatchLogic[Sent, Partial, str]):
     ) -> None:
         self._shard = shard
         self._watch = watch
-        self._history = None if files is None else History(files, frozen)
+        self._history: History | None = None
         self._alignment: Alignment[Delivery] | None = None
         if not cluster.alone:
             self._alignment = Alignment(cluster.processes, lag_notice)
         watch.on_shard()
-        if files is not None and frozen is not None:
+        if files is not None:
             with _noted(watch):
-                shard.thaw(files.read(frozen))
+                self._history = History(files, frozen)
+                if frozen is not None:
+                    shard.thaw(files.read(frozen))
 
     def on_batch(self, values: list[Sent]) -> tuple[Iterable[Partial], bool]:
         """Feed the shard; ticks yield partials."""

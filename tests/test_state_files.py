@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import wait_until
 from flows.checkpoint import CheckpointError
 from flows.state_files import KEPT, SUFFIX, History, StateFiles
 
@@ -23,12 +24,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     files = StateFiles(tmp_path)
     many = [b"%d," % number for number in range(3_000)]
     for pieces in ([b"one"], [b"", memoryview(b"two"), b"", b"three"], many):
-        assert bytes(StateFiles(tmp_path).read(files.write(pieces))) == b"".join(pieces)
+        assert bytes(StateFiles(tmp_path).read(files.write(pieces, over=files.new()))) == b"".join(pieces)
 
 
 def test_a_state_is_written_over_an_outdated_one_whatever_their_lengths(tmp_path: Path) -> None:
     files = StateFiles(tmp_path)
-    name = files.write([b"a first state"])
+    name = files.write([b"a first state"], over=files.new())
     for state in (b"longer than the first state was", b"", b"short", b"x" * 100_000):
         before, name = name, files.write([state], over=name)
         assert bytes(files.read(name)) == state
@@ -38,7 +39,8 @@ def test_a_state_is_written_over_an_outdated_one_whatever_their_lengths(tmp_path
 
 
 def test_a_file_is_private(tmp_path: Path) -> None:
-    name = StateFiles(tmp_path).write([b"state"])
+    files = StateFiles(tmp_path)
+    name = files.write([b"state"], over=files.new())
     assert (tmp_path / file_of(name)).stat().st_mode & 0o777 == 0o600
 
 
@@ -69,8 +71,8 @@ def test_the_file_that_a_run_goes_on_from_stays_until_the_run_has_stored_epochs_
 def test_what_a_killed_run_has_left_goes_when_nothing_can_refer_to_it(tmp_path: Path) -> None:
     """Two shards; the first run was killed between writing states and the engine's storing their names."""
     first = StateFiles(tmp_path)
-    stored = [first.write([b"stored"]), first.write([b"stored"])]
-    lost = {file_of(first.write([b"lost"])), file_of(first.write([b"lost"]))}
+    stored = [first.write([b"stored"], over=first.new()) for _ in range(2)]
+    lost = {file_of(first.write([b"lost"], over=first.new())) for _ in range(2)}
     second = StateFiles(tmp_path)
     histories = [History(second, name) for name in stored]
     for epoch in range(KEPT):
@@ -86,21 +88,36 @@ def test_what_a_killed_run_has_left_goes_when_nothing_can_refer_to_it(tmp_path: 
 
 def test_a_file_that_is_gone_is_named_with_what_to_do(tmp_path: Path) -> None:
     files = StateFiles(tmp_path)
-    name = files.write([b"state"])
+    name = files.write([b"state"], over=files.new())
     files.forget(name)
     with pytest.raises(CheckpointError, match=f"{file_of(name)}.*restore the whole folder"):
         files.read(name)
 
 
-def test_a_checkpoint_that_is_not_larger_makes_no_file_and_finds_no_blocks(tmp_path: Path) -> None:
-    """What a journal would have to hold makes the disk wait for other writers."""
-    history = History(StateFiles(tmp_path), None)
-    for _ in range(KEPT + 1):
-        history.write([b"x" * 100_000])
-    before = {path: (path.stat().st_size, path.stat().st_blocks) for path in tmp_path.iterdir()}
-    for more in range(10):
-        history.write([b"x" * (100_000 + 1_000 * more)])
-    assert {path: (path.stat().st_size, path.stat().st_blocks) for path in tmp_path.iterdir()} == before
+def test_a_checkpoint_of_a_shard_that_grows_evenly_makes_no_file_and_finds_no_blocks(tmp_path: Path) -> None:
+    """What a journal would have to hold makes the disk wait for other writers, and new pages of memory are dear."""
+
+    def sizes() -> dict[Path, tuple[int, int]]:
+        return {path: (path.stat().st_size, path.stat().st_blocks) for path in tmp_path.iterdir()}
+
+    files = StateFiles(tmp_path)
+    history = History(files, None)
+    for epoch in range(3 * KEPT):
+        wait_until(lambda: all(growing.done() for growing in files._growing.values()), "room for the next state")
+        before = sizes()
+        written = tmp_path / file_of(history.write([b"x" * (1 + epoch) * 100_000]))
+        if epoch > 0:  # it was not known before how it grows
+            assert sizes()[written] == before[written]
+    files.close()
+
+
+def test_a_run_that_goes_on_has_room_for_its_first_state(tmp_path: Path) -> None:
+    before = History(StateFiles(tmp_path), None).write([b"x" * 100_000])
+    files = StateFiles(tmp_path)
+    history = History(files, before)
+    wait_until(lambda: all(growing.done() for growing in files._growing.values()), "room for the next state")
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes[file_of(history.write([b"after"]))] > 100_000
 
 
 def test_the_last_shard_of_an_epoch_waits_for_the_files_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +156,11 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "writev", full)
     with pytest.raises(OSError, match="No space left"):
-        StateFiles(tmp_path).write([b"state"])
+        StateFiles(tmp_path).write([b"state"], over="it#0")
     assert files_in(tmp_path) == set()
 
 
 def test_a_write_that_takes_only_a_part_goes_on_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, b"".join(pieces)[:3]))
     files = StateFiles(tmp_path)
-    assert bytes(files.read(files.write([b"ab", b"", b"cdefg", b"h"]))) == b"abcdefgh"
+    assert bytes(files.read(files.write([b"ab", b"", b"cdefg", b"h"], over=files.new()))) == b"abcdefgh"

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,13 @@ class Checkpoints:
             self._frozen_s += time.perf_counter() - began
             return name
 
-        def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview], over: str | None = None) -> str:
+        def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview], over: str) -> str:
             self._sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
             return write(files, pieces, over)
 
         def watched_next_batch(part: Part[Any]) -> Any:
+            if self._sizes:
+                self.pause_s.append(time.perf_counter() - self._began)
             self.close()
             return next_batch(part)
 
@@ -135,10 +138,9 @@ class Checkpoints:
         setattr(Part, "next_batch", watched_next_batch)  # noqa: B010
 
     def close(self) -> None:
-        """The epoch in which the last snapshots were made is over."""
+        """The epoch of the last snapshots is over; behind the last of all the source is not asked again."""
         if self._sizes:
             self.freeze_s.append(self._frozen_s)
-            self.pause_s.append(time.perf_counter() - self._began)
             self.bytes_.append(sum(self._sizes))
             self._sizes, self._frozen_s = [], 0.0
 
@@ -147,8 +149,10 @@ def thread_ns() -> Counter[str]:
     """CPU ns of this process by the name of the thread."""
     spent: Counter[str] = Counter()
     for task in Path("/proc/self/task").iterdir():
-        name = (task / "comm").read_text().strip()
-        spent["librdkafka" if name.startswith("rdk:") else "python"] += int((task / "schedstat").read_text().split()[0])
+        with suppress(FileNotFoundError):  # it has ended just now
+            name = (task / "comm").read_text().strip()
+            took = int((task / "schedstat").read_text().split()[0])
+            spent["librdkafka" if name.startswith("rdk:") else "python"] += took
     return spent
 
 

@@ -30,7 +30,7 @@ LOOK_SECONDS = 0.01
 QUIET_SECONDS = 3.0  # after the end of a load, in which the last numbers are still looked for, if they come at all
 PRIMER_RATE = 100.0  # events/s, until the first number is there
 KILLED_AT = 0.6  # of the load
-RUN_SECONDS = 1200.0  # a start of a JVM on a busy machine takes minutes
+RUN_SECONDS = 600.0  # a start of a JVM on a busy machine takes minutes
 
 
 @dataclass(frozen=True, slots=True)
