@@ -9,9 +9,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.config import Config
-from flows.fingerprint import fingerprint
-
 MAGIC: Final = b"TIDEGAUGE"
 VERSION: Final = 1
 """Rises with every change of what the arrays mean; an older checkpoint is then refused, or migrated here."""
@@ -21,19 +18,15 @@ class CheckpointError(Exception):
     """A checkpoint that cannot be used, with a sentence that says what to do."""
 
 
-def pack(arrays: Mapping[str, NDArray[Any]], config: Config) -> bytes:
-    """`arrays` as bytes; see `pieces`."""
-    return b"".join(pieces(arrays, config))
-
-
-def pieces(arrays: Mapping[str, NDArray[Any]], config: Config) -> list[bytes | memoryview]:
+def pieces(arrays: Mapping[str, NDArray[Any]], config: str) -> list[bytes | memoryview]:
     """What a packed state consists of: magic, header length (4 bytes, little-endian), JSON header, the arrays' memory.
 
-    The memory is that of the arrays: it has to be written before they change.
+    `config`: the fingerprint of the config that they belong to. The memory is that of the arrays: it has to be written
+    before they change.
     """
     header = {
         "version": VERSION,
-        "config": fingerprint(config),
+        "config": config,
         "arrays": [[name, array.dtype.descr, array.shape] for name, array in arrays.items()],
     }
     encoded = json.dumps(header).encode()
@@ -42,9 +35,9 @@ def pieces(arrays: Mapping[str, NDArray[Any]], config: Config) -> list[bytes | m
 
 
 def unpack(
-    frozen: bytes | memoryview, config: Config, layout: Mapping[str, NDArray[Any]] | None = None
+    frozen: bytes | memoryview, config: str, layout: Mapping[str, NDArray[Any]] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of `pack`, read-only views of `frozen`.
+    """The arrays of `pieces`, read-only views of `frozen`, which is what they come to, one behind the other.
 
     `layout`: arrays with the names and dtypes that are expected, so that a checkpoint of other metric families is
     refused even where its version was not raised. Raises CheckpointError.
@@ -59,7 +52,7 @@ def unpack(
             f"the checkpoint has format {header['version']}, this version of tidegauge reads {VERSION}; "
             "run the version that wrote it, or start afresh with an empty --state folder"
         )
-    if header["config"] != fingerprint(config):
+    if header["config"] != config:
         raise CheckpointError(
             "the checkpoint was made with another config; "
             "restore that config, or start afresh with an empty --state folder"

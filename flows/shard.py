@@ -27,6 +27,7 @@ from flows.clock import Reading, StreamClock, judge
 from flows.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, Tick, joined
 from flows.config import Config
 from flows.dedup import Recent
+from flows.fingerprint import fingerprint
 from flows.limits import Limits
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
@@ -65,6 +66,7 @@ class Shard:
 
     def __init__(self, config: Config, limits: Limits | None = None) -> None:
         self._config = config
+        self._fingerprint = fingerprint(config)
         limits = limits or Limits()
         self._max_users = limits.users_per_shard
         self._max_held = limits.held_per_shard
@@ -240,7 +242,7 @@ class Shard:
         """The whole state; see `checkpoint.pieces`."""
         self._admit()
         self._admit_states()
-        return pieces(self._arrays(), self._config)
+        return pieces(self._arrays(), self._fingerprint)
 
     def _arrays(self) -> Arrays:
         arrays = {
@@ -253,7 +255,7 @@ class Shard:
 
     def thaw(self, frozen: bytes | memoryview) -> None:
         """Take back what `freeze` gave; raises CheckpointError when it was made by another config or version."""
-        arrays = unpack(frozen, self._config, layout=self._arrays())
+        arrays = unpack(frozen, self._fingerprint, layout=self._arrays())
         count = len(arrays["users/hashes"])
         while self.users.capacity < count:
             self.users.resize(self.users._grown(count))
