@@ -24,13 +24,14 @@ from deploy.bench.processes import RunFailed
 from deploy.bench.scrape import scrapes
 from deploy.bench.steady import Load, steady
 from deploy.bench.stream import Stream
-from deploy.bench.table import Row, text, write_json
+from deploy.bench.table import NOTHING, Row, text, write_json
 from tests.reference import recompute
 from tests.services import ServerUnavailable
 
 PARTS = ("catch-up", "stages", "users", "paced", "idle", "scrape")
 IDLE_RATE = 100.0  # events/s
 SERIES = (1_000, 5_000)
+HALF_LOAD = 0.55  # of the maximum: up to there freshness is asked for
 SHOWN = 20  # wrong numbers that are listed
 
 
@@ -160,7 +161,14 @@ def loads(options: argparse.Namespace, base_ns: float | None) -> list[Load]:
         killed = names[min(names, key=lambda share: abs(share - 0.5))] if names else ""
     warm_seconds = min(5.0, max(1.0, options.paced_seconds / 4))
     return [
-        Load(title, rate, options.paced_seconds, warm_seconds, options.kill_seconds if title == killed else 0.0)
+        Load(
+            title,
+            rate,
+            options.paced_seconds,
+            warm_seconds,
+            options.kill_seconds if title == killed else 0.0,
+            freshness=NOTHING if base_ns is not None and rate * base_ns > HALF_LOAD * 1e9 else bars.FRESHNESS,
+        )
         for title, rate in wanted.items()
     ]
 

@@ -140,8 +140,8 @@ def _checkpoints(laboratory: Laboratory, topic: Topic, told: dict[str, Any]) -> 
     rows.append(Row(section, "writing the state of all shards, longest", max(told["freeze_s"]) * 1000, "ms"))
     if pauses := told["pause_s"]:  # none behind the last one: a short run has no other
         rows += [
-            Row(section, "pause: until the source is asked again, median", median(pauses) * 1000, "ms"),
-            Row(section, "the same, longest", max(pauses) * 1000, "ms", bars.PAUSE),
+            Row(section, "pause until the source is asked again, median", median(pauses) * 1000, "ms"),
+            Row(section, "pause until the source is asked again, longest", max(pauses) * 1000, "ms", bars.PAUSE),
         ]
     return rows
 

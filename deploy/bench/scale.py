@@ -115,7 +115,7 @@ def compare(lab: Laboratory, options: argparse.Namespace, cores: Sequence[int]) 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print; 1 when numbers differ or a run fails."""
     parser = argparse.ArgumentParser(prog="make bench-scale", description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=2_000_000, help="of the larger topic (default: 2,000,000)")
+    parser.add_argument("--events", type=int, default=6_000_000, help="of the larger topic (default: 6,000,000)")
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--partitions", type=int, default=8)
     parser.add_argument("--processes", type=int, default=2)

@@ -115,14 +115,17 @@ class Reader:
         *,
         pace: Pace | None,
         stopping: Callable[[], bool],
+        processes: int = 1,
         start_seconds: float = START_SECONDS,
     ) -> None:
+        """`processes`: so many read the topic, each as many of its partitions."""
         self.topic = settings.topic
         self.partitions = 0  # of the topic
         self._settings = settings
         self._limit = settings.limits.poll_records
         self._pace = pace
         self._stopping = stopping
+        self._processes = processes
         self._start_seconds = start_seconds
         self._link = Link(settings)
         self._contact = Contact()
@@ -163,7 +166,8 @@ class Reader:
 
     def _queued_kbytes(self) -> int:
         """librdkafka counts what waits by queue, and there is one per partition."""
-        return max(_LEAST_QUEUED_KBYTES, self._settings.limits.queued_kbytes // max(1, self.partitions))
+        own = max(1, -(-self.partitions // self._processes))
+        return max(_LEAST_QUEUED_KBYTES, self._settings.limits.queued_kbytes // own)
 
     def find_topic(self) -> int:
         """The number of partitions; waits for the cluster and the topic, up to `start_seconds`."""

@@ -43,7 +43,7 @@ State = tuple[int, str, int | None]
 
 STATE_VERSION: Final = 1
 RECHECK_MS: Final = 30_000
-HAND_ON_MS: Final = 50
+HAND_ON_MS: Final = 100
 """In a cluster a partition's records wait for so long, or until a whole poll of them does, or until the next tick: each
 poll is sent as one piece to every shard, and the shards use it no sooner than at the tick.
 """
@@ -167,6 +167,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                     self._group_id,
                     pace=self._pace,
                     stopping=lambda: self.outcome == "stopped",
+                    processes=self._cluster.processes,
                     start_seconds=self._start_seconds,
                 )
             count = self._reader.find_topic()

@@ -29,7 +29,7 @@ from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_ST
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import Counters, UserRows
-from flows.state.windows import PANES, Ring, Windows, add, move
+from flows.state.windows import PANES, Ring, Windows, add, move, pane_of
 from schemas.compiled import compiled, inlined, steady
 
 SESSION: Final = np.dtype(
@@ -419,17 +419,23 @@ def _close(
     if not engaged:
         note(ledger.page, closes_at, SESSIONS_BOUNCED, 1)
     for d in range(-1, len(split.base)):
-        group = group_of(split, d, dims)
-        ledger.open[group] -= 1
-        field = group * FIELDS
-        add(ledger.windows, closes_at, field + CLOSED, 1)
-        if not engaged:
-            add(ledger.windows, closes_at, field + BOUNCED, 1)
-        add(ledger.windows, closes_at, field + DURATION_MS, duration)
-        add(ledger.windows, closes_at, field + EVENTS, events)
-        add(ledger.windows, closes_at, field + KEY_ACTIONS, key_actions)
-        if bucket < len(BOUNDS_S):
-            add(ledger.windows, closes_at, field + BUCKETS + bucket, 1)
+        ledger.open[group_of(split, d, dims)] -= 1
+    windows = ledger.windows
+    for w in range(len(windows.widths)):
+        pane = pane_of(windows, w, closes_at)
+        if pane < 0:
+            continue
+        for d in range(-1, len(split.base)):
+            first = group_of(split, d, dims) * FIELDS
+            for counts in (windows.panes[w, pane], windows.totals[w]):
+                counts[first + CLOSED] += 1
+                if not engaged:
+                    counts[first + BOUNCED] += 1
+                counts[first + DURATION_MS] += duration
+                counts[first + EVENTS] += events
+                counts[first + KEY_ACTIONS] += key_actions
+                if bucket < len(BOUNDS_S):
+                    counts[first + BUCKETS + bucket] += 1
 
 
 @inlined
