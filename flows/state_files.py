@@ -25,7 +25,6 @@ as many epochs: by then nothing refers to it.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import mmap
 import os
@@ -86,7 +85,7 @@ class StateFiles:
         made = int(generation) + 1
         views = [memoryview(piece).cast("B") for piece in pieces]
         if (growing := self._growing.pop(file, None)) is not None:
-            growing.result()
+            growing.exception()  # whatever it was will come again below
         path, length = self._folder / file, sum(map(len, views))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
@@ -218,17 +217,19 @@ def _sync(descriptor: int) -> None:
 
 
 def _enlarge(path: Path, size: int) -> None:
-    """Let a file have that size at least; where it cannot, whoever writes to it will be told."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    """Let a file have that size at least. Where there is no room it stays as it is: who writes to it will be told."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        has = os.fstat(descriptor).st_size
         try:
-            has = os.fstat(descriptor).st_size
             for start in range(has, size, len(_ZEROS)):
                 os.pwrite(descriptor, _ZEROS[: size - start], start)
             if has < size:
                 os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, has)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, pieces: list[memoryview]) -> None:

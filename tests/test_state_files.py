@@ -111,6 +111,26 @@ def test_a_checkpoint_of_a_shard_that_grows_evenly_makes_no_file_and_finds_no_bl
     files.close()
 
 
+def test_a_file_that_cannot_grow_leaves_the_room_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = os.pwrite
+
+    def full(descriptor: int, content: bytes, offset: int) -> int:
+        if offset > 2_000_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    files = StateFiles(tmp_path)
+    name = files.write([b"first"], over=files.new())
+    size = (tmp_path / file_of(name)).stat().st_size
+    files.settle()
+    files.make_room(name, 10_000_000)
+    assert files._growing[file_of(name)].exception() is None
+    assert (tmp_path / file_of(name)).stat().st_size == size
+    assert bytes(files.read(files.write([b"second"], over=name))) == b"second"
+    files.close()
+
+
 def test_a_run_that_goes_on_has_room_for_its_first_state(tmp_path: Path) -> None:
     before = History(StateFiles(tmp_path), None).write([b"x" * 100_000])
     files = StateFiles(tmp_path)
