@@ -116,7 +116,10 @@ FLINK: Final = Peer(
         "funnel": "MATCH_RECOGNIZE gives out complete matches only, so attempts that stopped half-way are not counted; "
         "a process table function in Java could",
         "fresh numbers": "a window is given out once, when the watermark has passed its end",
+        "a last word after a kill": "the splits of a checkpoint keep what they were told, to go on without end, so the "
+        "windows still open are never given out here",
     },
+    ends_again=False,
 )
 
 BYTEWAX: Final = Peer(

@@ -146,7 +146,7 @@ def measure(bench: Bench, peer: Peer, topics: Topics, options: argparse.Namespac
     stories = {
         name: attempt(name, peer, partial(story, bench, peer, topic, right)) for name, (topic, right) in topics.items()
     }
-    if "killed" in options.only:
+    if "killed" in options.only and peer.ends_again:
         stories["killed"] = attempt("killed", peer, lambda: killed(bench, peer, options, price))
     return Result(peer.name, peer.title, versions, len(peer.cells), None, price, fresh, stories, peer.cannot)
 

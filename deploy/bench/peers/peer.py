@@ -32,5 +32,6 @@ class Peer:
     read: Callable[[Servers, str], Mapping[str, str]]  # what it has published: fields as task.errors takes them
     sizes: tuple[int, int]  # events of the smaller and the larger topic; start-up falls out of the difference
     cannot: Mapping[str, str] = field(default_factory=dict)  # what it cannot give -> why
+    ends_again: bool = True  # a run that goes on from a saved state can be told where to end
     lateness_s: float = 0.0  # a number waits so long for the watermark, and then for the end of its pane
     environment: Callable[[Servers, str, Path], Mapping[str, str]] = lambda _servers, _topic, _state: {}
