@@ -13,7 +13,7 @@ Writing is copying into the system's memory; it is the wait for the disk that ta
   data has to reach the disk. For a new file a journalling file system first writes what is dirty of all others, and so
   waits for whoever else writes there, such as a Kafka on the same machine;
 * while a shard grows, the file that its next state goes to is made larger between checkpoints, in the background: new
-  pages of the system's memory cost ten times what it takes to copy into old ones.
+  pages of the system's memory cost many times what it takes to copy into old ones.
 
 States of the last KEPT epochs stay, since a cluster may have to go back to an epoch that all of its processes have
 stored. What earlier runs have left, killed between writing a state and storing its name, goes once this run has stored
