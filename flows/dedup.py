@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from flows.state.container import Arrays, Container
 from schemas.compiled import compiled, inlined
+from schemas.prefetch import AHEAD, prefetch
 
 SMALLEST = 1024
 
@@ -162,6 +163,7 @@ def _find_or_insert(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: N
     """Mark the keys that `table` holds and add those not seen at all; returns how many were added."""
     added = 0
     for i in range(len(keys)):
+        prefetch(table, keys[min(i + AHEAD, len(keys) - 1)] & np.uint64(len(table) - 1))
         if keys[i] != 0 and not seen[i]:
             place = _place(table, keys[i])
             if table[place] == keys[i]:

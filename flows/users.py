@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flows.state.container import Arrays, Container
 from schemas.compiled import compiled, inlined
+from schemas.prefetch import AHEAD, prefetch
 
 SMALLEST = 1024
 GROWTH = 1.25
@@ -86,13 +87,16 @@ class Users(Container):
 
 
 @inlined
-def _place(table: NDArray[np.int32], hashes: NDArray[np.uint64], user: np.uint64) -> np.uint64:
-    """Where the slot of `user` is, or the free place where it belongs.
+def _first_place(table: NDArray[np.int32], user: np.uint64) -> np.uint64:
+    """Where the slot of `user` is looked for first. The low bits chose the shard, so it comes from the high ones."""
+    return (user >> np.uint64(24)) & np.uint64(len(table) - 1)
 
-    The low bits chose the shard, so the place comes from the high ones.
-    """
+
+@inlined
+def _place(table: NDArray[np.int32], hashes: NDArray[np.uint64], user: np.uint64) -> np.uint64:
+    """Where the slot of `user` is, or the free place where it belongs."""
     mask = np.uint64(len(table) - 1)
-    i = (user >> np.uint64(24)) & mask
+    i = _first_place(table, user)
     while table[i] >= 0 and hashes[table[i]] != user:
         i = (i + np.uint64(1)) & mask
     return i
@@ -108,6 +112,10 @@ def _find(
     slots: NDArray[np.int32],
 ) -> int:
     for i in range(len(rows)):
+        prefetch(table, _first_place(table, rows[min(i + 2 * AHEAD, len(rows) - 1)]["user"]))
+        likely = table[_first_place(table, rows[min(i + AHEAD, len(rows) - 1)]["user"])]
+        prefetch(hashes, likely)
+        prefetch(seen, likely)
         user = rows[i]["user"]
         place = _place(table, hashes, user)
         if table[place] < 0:

@@ -24,6 +24,7 @@ from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
 from schemas.compiled import inlined, steady
+from schemas.prefetch import prefetch, upcoming
 
 DAY_MS = 86_400_000
 QUARTER_MS = 15 * 60_000
@@ -137,7 +138,10 @@ def _advance(
     split: Split,
 ) -> None:
     move(ring, now)
-    for row in rows:
+    for i in range(len(rows)):
+        prefetch(seen.last, upcoming(rows, i))
+        prefetch(seen.dims, upcoming(rows, i))
+        row = rows[i]
         if not counts[row["code"]]:
             continue
         slot = row["slot"]

@@ -25,8 +25,9 @@ from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import UserRows
-from flows.state.windows import PANES, Ring, Windows, add, move
+from flows.state.windows import PANES, Ring, Windows, add, move, pane_of
 from schemas.compiled import inlined, steady
+from schemas.prefetch import prefetch, upcoming
 
 ATTEMPT: Final = np.dtype(
     [
@@ -315,7 +316,10 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
     move(ledger.windows, now)
     move(ledger.matured, now - rules.window)
     move(ledger.by_age, now)
-    for row in rows:
+    for i in range(len(rows)):
+        prefetch(ledger.drops_at.at, upcoming(rows, i))
+        prefetch(ledger.users, upcoming(rows, i))
+        row = rows[i]
         steps = rules.matches[row["code"]]
         if steps == 0:
             continue
@@ -400,12 +404,18 @@ def _read_ages(by_age: Ring, groups: int, ages: NDArray[np.int64]) -> None:
 @inlined
 def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book an attempt that begins at `start` (amount 1), or take it back (-1)."""
+    windows = ledger.windows
+    for w in range(len(windows.widths)):
+        pane = pane_of(windows, w, start)
+        if pane < 0:
+            continue
+        for d in range(-1, len(split.base)):
+            field = group_of(split, d, dims) * (STEPS + rules.steps)
+            for counts in (windows.panes[w, pane], windows.totals[w]):
+                counts[field + STEPS] += amount
+                counts[field + IN_PROGRESS] += amount
     for d in range(-1, len(split.base)):
-        group = group_of(split, d, dims)
-        field = group * (STEPS + rules.steps)
-        add(ledger.windows, start, field + STEPS, amount)
-        add(ledger.windows, start, field + IN_PROGRESS, amount)
-        add(ledger.by_age, start, group * (1 + PANES) + ENTRIES, amount)
+        add(ledger.by_age, start, group_of(split, d, dims) * (1 + PANES) + ENTRIES, amount)
 
 
 @inlined
@@ -415,16 +425,26 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
     bucket = 0
     while bucket < len(BOUNDS_S) and ts - start > BOUNDS_S[bucket] * 1000:
         bucket += 1
-    for d in range(-1, len(split.base)):
-        group = group_of(split, d, attempt["dims"])
-        field = group * (STEPS + rules.steps)
-        add(ledger.windows, start, field + STEPS + attempt["reached"] - 1, 1)
-        if attempt["reached"] == rules.steps:
-            add(ledger.windows, start, field + CONVERTED, 1)
-            add(ledger.windows, start, field + IN_PROGRESS, -1)
-            add(ledger.windows, start, field + CONVERT_MS, ts - start)
-            if bucket < len(BOUNDS_S):
-                add(ledger.windows, start, field + BUCKETS + bucket, 1)
+    reached = attempt["reached"]
+    converts = reached == rules.steps
+    windows = ledger.windows
+    for w in range(len(windows.widths)):
+        pane = pane_of(windows, w, start)
+        if pane < 0:
+            continue
+        for d in range(-1, len(split.base)):
+            field = group_of(split, d, attempt["dims"]) * (STEPS + rules.steps)
+            for counts in (windows.panes[w, pane], windows.totals[w]):
+                counts[field + STEPS + reached - 1] += 1
+                if converts:
+                    counts[field + CONVERTED] += 1
+                    counts[field + IN_PROGRESS] -= 1
+                    counts[field + CONVERT_MS] += ts - start
+                    if bucket < len(BOUNDS_S):
+                        counts[field + BUCKETS + bucket] += 1
+    if converts:
+        for d in range(-1, len(split.base)):
+            group = group_of(split, d, attempt["dims"])
             add(ledger.by_age, start, group * (1 + PANES) + 1 + min(age, PANES - 1), 1)
 
 
@@ -432,9 +452,15 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
 def _drop(attempt: Any, drops_at: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book the end of an attempt that ran out of time."""
     start = drops_at - rules.window
+    windows = ledger.windows
+    for w in range(len(windows.widths)):
+        pane = pane_of(windows, w, start)
+        if pane < 0:
+            continue
+        for d in range(-1, len(split.base)):
+            field = group_of(split, d, attempt["dims"]) * (STEPS + rules.steps)
+            for counts in (windows.panes[w, pane], windows.totals[w]):
+                counts[field + IN_PROGRESS] -= 1
+                counts[field + DROPPED] += 1
     for d in range(-1, len(split.base)):
-        group = group_of(split, d, attempt["dims"])
-        field = group * (STEPS + rules.steps)
-        add(ledger.windows, start, field + IN_PROGRESS, -1)
-        add(ledger.windows, start, field + DROPPED, 1)
-        add(ledger.matured, start, group * 2 + ENTERED, 1)
+        add(ledger.matured, start, group_of(split, d, attempt["dims"]) * 2 + ENTERED, 1)

@@ -25,6 +25,7 @@ from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, add, move
 from schemas.compiled import inlined, steady
+from schemas.prefetch import prefetch, upcoming
 
 UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)
@@ -144,7 +145,10 @@ class Lifecycle:
 @steady
 def _advance(rows: NDArray[Any], now: int, churn_after: int, ledger: Ledger) -> None:
     move(ledger.windows, now)
-    for row in rows:
+    for i in range(len(rows)):
+        prefetch(ledger.churns_at.at, upcoming(rows, i))
+        prefetch(ledger.stage, upcoming(rows, i))
+        row = rows[i]
         ts = row["ts"]
         slot = row["slot"]
         if ledger.stage[slot] == ALIVE and ts > ledger.churns_at.at[slot]:

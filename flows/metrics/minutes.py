@@ -20,6 +20,7 @@ from flows.metrics.family import events_that_count
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
 from schemas.compiled import inlined, steady
+from schemas.prefetch import prefetch, upcoming
 
 MINUTE_MS: Final = 60_000
 EVENTS, ACTIVE_USERS, NEW_USERS, SESSIONS_STARTED, SESSIONS_CLOSED, SESSIONS_BOUNCED, FUNNELS = range(7)
@@ -124,7 +125,9 @@ class Minutes:
 
 @steady
 def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], page: Page) -> None:
-    for row in rows:
+    for i in range(len(rows)):
+        prefetch(last, upcoming(rows, i))
+        row = rows[i]
         note(page, row["ts"], EVENTS, 1)
         minute = row["ts"] // MINUTE_MS
         if counts[row["code"]] and minute > last[row["slot"]]:

@@ -31,6 +31,7 @@ from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import PANES, Ring, Windows, add, move, pane_of
 from schemas.compiled import compiled, inlined, steady
+from schemas.prefetch import prefetch, upcoming
 
 SESSION: Final = np.dtype(
     [
@@ -313,7 +314,10 @@ _QUANTILES = {
 def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.settling, now)
-    for row in rows:
+    for i in range(len(rows)):
+        prefetch(ledger.closes_at.at, upcoming(rows, i))
+        prefetch(ledger.users, upcoming(rows, i))
+        row = rows[i]
         kind = row["kind"]
         if kind != TRACK and kind != PAGE and kind != SCREEN:
             continue
