@@ -108,7 +108,7 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
         run.topic.grow(options.events)
         rows += measures.stages(lab, run.topic)
     if "users" in options.only:
-        rows += more_users(lab, options, run if "catch-up" in options.only else None)
+        rows += more_users(lab, options)
     if "paced" in options.only:
         for load in loads(options, base_ns):
             rows += steady(lab, stream, load)
@@ -128,7 +128,7 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def more_users(lab: Laboratory, options: argparse.Namespace, base: measures.CatchUp | None) -> list[Row]:
+def more_users(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
     """The job with other numbers of users, as many of them as there is time for."""
     rows: list[Row] = []
     began = time.monotonic()
@@ -141,7 +141,8 @@ def more_users(lab: Laboratory, options: argparse.Namespace, base: measures.Catc
         repeats = 1 if users > measures.MANY else max(1, options.repeats - 1)
         sizes = (options.smaller + introduced, options.events + introduced)
         run = measures.CatchUp(lab, Stream(users, options.seed, options.rate), *sizes, repeats)
-        rows += measures.users(lab, run, base)
+        few = Stream(options.users, options.seed, options.rate)
+        rows += measures.users(lab, run, measures.CatchUp(lab, few, options.smaller, options.events, repeats))
     return rows
 
 

@@ -50,27 +50,31 @@ class CatchUp:
         self._repeats = repeats
         self._costs: dict[tuple[str, int], list[Cost]] = {}
 
-    def run(self, modes: Sequence[str]) -> None:
-        """All modes in turn at each size, so that whatever else the machine does meets all of them."""
-        for size in self._sizes:
-            self.topic.grow(size)
+    def run(self, modes: Sequence[str], beside: CatchUp | None = None) -> None:
+        """All modes in turn at each size, so that whatever else the machine does meets all of them.
+
+        Every run of the job is followed by one of the job `beside` it.
+        """
+        runs = [self] if beside is None else [self, beside]
+        for step in range(len(self._sizes)):
+            for run in runs:
+                run.topic.grow(run._sizes[step])
             for repeat in range(self._repeats):
                 for mode in modes:
-                    if mode == "job":
-                        cost = self._laboratory.catch_up(self.topic)
-                    else:
-                        cost = self._laboratory.loop(mode, self.topic)
-                    self._costs.setdefault((mode, size), []).append(cost)
-                    say(f"{mode:<6} {size:>9,} events  {cost.cpu_s:6.2f} s CPU  {cost.wall_s:6.2f} s  ({repeat + 1})")
+                    for run in runs:
+                        run._once(mode, step, repeat)
+
+    def _once(self, mode: str, step: int, repeat: int) -> None:
+        size = self._sizes[step]
+        cost = self._laboratory.catch_up(self.topic) if mode == "job" else self._laboratory.loop(mode, self.topic)
+        self._costs.setdefault((mode, size), []).append(cost)
+        who = f"{mode:<6} {self.topic.stream.users:>9,} users {size:>9,} events"
+        say(f"{who}  {cost.cpu_s:6.2f} s CPU  {cost.wall_s:6.2f} s  ({repeat + 1})")
 
     def slope(self, mode: str) -> Slope:
         """The price of one more event in a mode that was run."""
         small, large = (self._costs[mode, size] for size in self._sizes)
         return slope(small, large, self._events)
-
-    def to_the_bare_loop(self) -> float:
-        """The job's price as a multiple of the bare loop's."""
-        return self.slope("job").cpu_ns / self.slope("bare").cpu_ns
 
     def size(self) -> str:
         """What was read, in words."""
@@ -93,7 +97,7 @@ def catch_up(run: CatchUp) -> list[Row]:
         Row(section, "tidegauge: events per second and core", 1e9 / job.cpu_ns, "events/s", bars.SPEED),
         Row(section, "tidegauge: events per second by the clock", 1e9 / job.wall_ns, "events/s"),
         Row(section, "bare consume loop: events per second and core", 1e9 / bare.cpu_ns, "events/s"),
-        Row(section, "ratio to the bare consume loop", run.to_the_bare_loop(), "x", bars.BARE),
+        Row(section, "ratio to the bare consume loop", job.cpu_ns / bare.cpu_ns, "x", bars.BARE),
         Row(section, "ratio to consume and typed decode", job.cpu_ns / decode.cpu_ns, "x", bars.DECODED),
     ]
 
@@ -171,22 +175,20 @@ def _start_up(laboratory: Laboratory, topic: Topic, state: Path) -> list[Row]:
     return [Row(section, "start from it to the first value in Redis", took, "s", bars.START_UP)]
 
 
-def users(laboratory: Laboratory, run: CatchUp, base: CatchUp | None) -> list[Row]:
-    """The job with another number of users: CPU, also beside that of `base`, memory, checkpoints.
+def users(laboratory: Laboratory, run: CatchUp, beside: CatchUp) -> list[Row]:
+    """The job with another number of users: CPU, as a ratio to the one `beside` it too, memory, checkpoints.
 
-    The two were measured minutes apart, and the machine may have become another. So each is taken as a multiple of the
-    bare loop that ran in turn with it.
+    Both are measured in turn: minutes later a machine may be another.
     """
-    modes = ("job",) if base is None else ("bare", "job")
-    run.run(modes)
-    rows = [Row(run.size(), f"{TITLES[mode]}: CPU", run.slope(mode).cpu_ns, "ns/event") for mode in modes]
-    if base is not None:
-        fewer = base.topic.stream.users
-        asked = bars.MORE_USERS if run.topic.stream.users <= 10 * fewer else NOTHING
-        ratio = run.to_the_bare_loop() / base.to_the_bare_loop()
-        rows.append(
-            Row(run.size(), f"CPU ratio to {fewer:,} users, each as a multiple of the bare loop", ratio, "x", asked)
-        )
+    run.run(("job",), beside)
+    many, few = run.slope("job").cpu_ns, beside.slope("job").cpu_ns
+    fewer = beside.topic.stream.users
+    asked = bars.MORE_USERS if run.topic.stream.users <= 10 * fewer else NOTHING
+    rows = [
+        Row(run.size(), f"{TITLES['job']}: CPU", many, "ns/event"),
+        Row(run.size(), f"{TITLES['job']} in turn with it, {fewer:,} users: CPU", few, "ns/event"),
+        Row(run.size(), f"CPU ratio to {fewer:,} users", many / few, "x", asked),
+    ]
     measured = stages(laboratory, run.topic)
     return rows + memory(run) + [row for row in measured if row.section != STAGES]
 
