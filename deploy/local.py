@@ -30,9 +30,10 @@ def free_port() -> int:
 
     It lies below the range from which outgoing connections take theirs, so it is still free for a restart.
     """
+    chance = random.SystemRandom()  # others must not come to the same, whatever has seeded `random`
     for _ in range(1000):
         with socket.socket() as probe, contextlib.suppress(OSError):
-            port = random.randint(20_000, 32_000)
+            port = chance.randint(20_000, 32_000)
             probe.bind(("127.0.0.1", port))
             return port
     raise OSError("found no free port between 20000 and 32000")
