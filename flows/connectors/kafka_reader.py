@@ -338,6 +338,8 @@ class Reader:
             while self._to_commit and not self._commit_failed and time.monotonic() < deadline:
                 self._consumer.poll(0)
                 time.sleep(_CLOSE_LOOK_SECONDS)  # librdkafka would wait by the system clock, and a step back prolong it
+            if self._to_commit and not self._commit_failed:
+                _logger.warning("the last offsets may not be known to lag tools: no answer for %g s", _CLOSE_SECONDS)
         for part in self._parts.values():
             part.queue.close()
         # With a commit under way and no broker, librdkafka would wait in here for ever.

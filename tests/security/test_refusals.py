@@ -116,12 +116,13 @@ def test_a_protocol_that_does_not_fit_the_listener_is_said_when_patience_ends(
 def test_without_the_right_to_the_group_the_numbers_are_the_same_and_lag_tools_see_nothing(
     secure_kafka: SecureKafka, tmp_path: Path
 ) -> None:
-    environment = secure_kafka.environment() | {
-        "TIDEGAUGE_GROUP_ID": "somebody-elses",
-        "TIDEGAUGE_STATE": str(tmp_path / "s"),
-    }
-    ended = run(environment, "run", "--until-end", folder=tmp_path)
-    assert (ended.code, ended.errors) == (0, []), ended.text
+    environment = secure_kafka.environment() | {"TIDEGAUGE_GROUP_ID": "somebody-elses"}
+    for attempt in range(5):  # on a busy machine the broker's answer may come after the end
+        state = {"TIDEGAUGE_STATE": str(tmp_path / f"state-{attempt}")}
+        ended = run(environment | state, "run", "--until-end", folder=tmp_path)
+        assert (ended.code, ended.errors) == (0, []), ended.text
+        if "no answer" not in ended.err:
+            break
     (warning,) = [line.partition(" WARNING ")[2].strip() for line in ended.err.splitlines() if " WARNING " in line]
     assert warning.startswith("offsets cannot be committed for lag tools (nothing else needs them): ")
     assert "Group authorization failed" in warning
