@@ -45,13 +45,15 @@ class StreamClock(Container):
         self._read_at: int | None = (
             None  # monotonic ms of the newest record or the end of the last lag; None: not known
         )
+        self._stands_at: int | None = NO_TIME  # monotonic ms of the last poll, when it was taken note of
 
     def read(self, poll: Columns) -> Reading:
         """Take note of a poll; the reading is from before it."""
         while len(self._clocks) < poll.partitions:
             self._lagging.add(len(self._clocks))  # until its end has been seen
             self._clocks.append(NO_TIME)
-        self.advance(poll.monotonic_ms)
+        if poll.monotonic_ms != self._stands_at:  # else it stands there since the poll before
+            self.advance(poll.monotonic_ms)
         partition = poll.partition
         reading = Reading(self._clocks[partition], self.now_ms)
         if poll.clock_ms > self._clocks[partition]:
@@ -65,6 +67,7 @@ class StreamClock(Container):
         if poll.consumed or lagged:
             self._read_at = poll.monotonic_ms
         self.advance(poll.monotonic_ms)
+        self._stands_at = poll.monotonic_ms
         return reading
 
     def advance(self, monotonic_ms: int | None, as_of_ms: int | None = None) -> int:

@@ -69,9 +69,10 @@ class Recent(Container):
         """Which of `rows` (dtype EVENT, in the order read) have been seen; `clocks` is the clock at each (ms)."""
         seen = np.zeros(len(rows), np.bool_)
         keys = np.empty(len(rows), np.uint64)
-        _hash(rows, keys)
-        numbers = clocks // self._horizon_ms
-        ends = [*(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
+        numbers = np.empty(len(rows), np.int64)
+        ends = [len(rows)]
+        if _identify(rows, clocks, self._horizon_ms, keys, numbers):
+            ends[:0] = (np.flatnonzero(np.diff(numbers)) + 1).tolist()
         start = 0
         for end in ends:
             if start < end:
@@ -113,9 +114,20 @@ class Recent(Container):
 
 
 @compiled
-def _hash(rows: NDArray[Any], keys: NDArray[np.uint64]) -> None:
-    """The key of each row; 0 for an event without messageId."""
+def _identify(
+    rows: NDArray[Any],
+    clocks: NDArray[np.int64],
+    horizon: int,
+    keys: NDArray[np.uint64],
+    numbers: NDArray[np.int64],
+) -> bool:
+    """The key of each row, 0 for an event without messageId, and the number of its generation; returns whether these
+    differ.
+    """
+    differ = False
     for i in range(len(rows)):
+        numbers[i] = clocks[i] // horizon
+        differ |= numbers[i] != numbers[0]
         message = rows[i]["message"]
         key = np.uint64(0)
         if message != 0:
@@ -123,6 +135,7 @@ def _hash(rows: NDArray[Any], keys: NDArray[np.uint64]) -> None:
             key ^= key >> np.uint64(32)
             key = max(key, np.uint64(1))
         keys[i] = key
+    return differ
 
 
 @inlined
@@ -133,6 +146,12 @@ def _place(table: NDArray[np.uint64], key: np.uint64) -> np.uint64:
     while table[i] != 0 and table[i] != key:
         i = (i + np.uint64(1)) & mask
     return i
+
+
+@inlined
+def _prepare(table: NDArray[np.uint64], keys: NDArray[np.uint64], i: int) -> None:
+    """Fetch where a key further on is looked for first."""
+    prefetch(table, keys[min(i + AHEAD, len(keys) - 1)] & np.uint64(len(table) - 1))
 
 
 @compiled
@@ -154,6 +173,7 @@ def _insert(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
 def _find(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> None:
     """Mark the keys that `table` holds."""
     for i in range(len(keys)):
+        _prepare(table, keys, i)
         if keys[i] != 0 and table[_place(table, keys[i])] == keys[i]:
             seen[i] = True
 
@@ -163,7 +183,7 @@ def _find_or_insert(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: N
     """Mark the keys that `table` holds and add those not seen at all; returns how many were added."""
     added = 0
     for i in range(len(keys)):
-        prefetch(table, keys[min(i + AHEAD, len(keys) - 1)] & np.uint64(len(table) - 1))
+        _prepare(table, keys, i)
         if keys[i] != 0 and not seen[i]:
             place = _place(table, keys[i])
             if table[place] == keys[i]:

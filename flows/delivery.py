@@ -7,8 +7,8 @@ as long over it as over the bytes; so a delivery is taken apart into numbers and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from flows.columns import EVENT, NO_STATES, NO_TIME, STATE, Columns
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One shard's part of a poll. Every shard hears of every poll, for the clock."""
 
     poll: Columns  # without its rows and states

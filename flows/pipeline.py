@@ -196,8 +196,11 @@ class Measure(StatefulBatchLogic[Sent, Partial, str]):
 
     def on_batch(self, values: list[Sent]) -> tuple[Iterable[Partial], bool]:
         """Feed the shard; ticks yield partials."""
-        with _noted(self._watch):
+        try:
             return self._measured(values), StatefulBatchLogic.RETAIN
+        except Exception as failure:  # as `_noted`, which would be most of a small batch's time
+            self._watch.on_failure(failure)
+            raise
 
     def _measured(self, values: list[Sent]) -> list[Partial]:
         partials = []

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from flows.metrics.family import HELD
 from flows.state.container import Arrays, Container
-from schemas.compiled import compiled
+from schemas.compiled import compiled, steady
 
 POSITION_BITS: Final = 22
 """So many bits of a sort key say where the row stands, the others when it was."""
+FEW: Final = 32
+"""So many rows are put in order by one small loop; calling all that sorts many would take longer."""
 
 
 class Released(NamedTuple):
@@ -127,6 +129,10 @@ def in_order(rows: NDArray[Any]) -> NDArray[Any]:
     """
     if len(rows) < 2:
         return rows
+    ordered = np.empty_like(rows)
+    if len(rows) <= FEW:
+        _insert(rows, ordered)
+        return ordered
     order = np.argsort(rows["partition"].astype(np.uint16), kind="stable")  # 16 bits: numpy counts instead of comparing
     times = rows["ts"]
     first = times.min()
@@ -134,7 +140,6 @@ def in_order(rows: NDArray[Any]) -> NDArray[Any]:
         dated: NDArray[Any] = rows[order[np.argsort(times[order], kind="stable")]]
         return dated
     keys = np.empty(len(rows), np.int64)
-    ordered = np.empty_like(rows)
     _date(rows, order, first, keys)
     keys.sort()
     _gather(rows, order, keys, ordered)
@@ -186,6 +191,20 @@ def _release(
     counts[1] = h
     counts[2] = a
     counts[3] = p
+
+
+@steady
+def _insert(rows: NDArray[Any], ordered: NDArray[Any]) -> None:
+    """Write `rows` to `ordered` one by one, each behind those that come no later."""
+    for i in range(len(rows)):
+        place = i
+        while place > 0 and (
+            ordered[place - 1]["ts"] > rows[i]["ts"]
+            or (ordered[place - 1]["ts"] == rows[i]["ts"] and ordered[place - 1]["partition"] > rows[i]["partition"])
+        ):
+            ordered[place] = ordered[place - 1]
+            place -= 1
+        ordered[place] = rows[i]
 
 
 @compiled

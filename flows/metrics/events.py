@@ -40,11 +40,12 @@ class Events:
         _advance(rows, now_ms, self.windows.ring, self.lifetime.values, self._groups.split)
 
     def read(self) -> NDArray[np.int64]:
-        totals = self.windows.totals.reshape(-1, len(self._names))
-        counts = np.empty((len(totals), 1 + len(self._names)), np.int64)
-        totals.sum(axis=1, out=counts[:, 0])
-        counts[:, 1:] = totals
-        return np.concatenate([counts.ravel(), self.lifetime.values])
+        names, totals = len(self._names), self.windows.totals.reshape(-1)
+        windowed = totals.size // names * (1 + names)
+        values = np.empty(windowed + names, np.int64)
+        _read_windows(totals, names, values)
+        values[windowed:] = self.lifetime.values
+        return values
 
     def cells(self) -> list[Cell]:
         cells = []
@@ -68,3 +69,17 @@ def _advance(rows: NDArray[Any], now: int, ring: Ring, lifetime: NDArray[np.int6
         lifetime[row["code"]] += 1
         for d in range(-1, len(split.base)):
             add(ring, row["ts"], group_of(split, d, row["dims"]) * names + row["code"], 1)
+
+
+@steady
+def _read_windows(totals: NDArray[np.int64], names: int, values: NDArray[np.int64]) -> None:
+    """By window and group: the count of all events, then that of each name."""
+    place = 0
+    for first in range(0, len(totals), names):
+        whole = place
+        values[whole] = 0
+        for name in range(names):
+            place += 1
+            values[place] = totals[first + name]
+            values[whole] += values[place]
+        place += 1

@@ -106,7 +106,10 @@ class Lifecycle:
     def read(self) -> NDArray[np.int64]:
         new, resurrected, churned = self.since_start.values
         known, alive = self.evicted.values
-        return np.append([new + resurrected - churned - alive, new - known, known], self.windows.totals.ravel())
+        values = np.empty(3 + self.windows.totals.size, np.int64)
+        values[:3] = (new + resurrected - churned - alive, new - known, known)
+        values[3:] = self.windows.totals.ravel()
+        return values
 
     def cells(self) -> list[Cell]:
         return [

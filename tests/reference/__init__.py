@@ -13,7 +13,7 @@ Choices where the contract leaves room (parse.py and states.py have those about 
 * `active_users.day` and `stickiness` are broken down like the other active users.
 * `active_users` of a minute counts the events that `active_users.events` names, like `active_users.<window>`.
 * A breakdown value that is not listed is `other`, even when its text is "unknown".
-* Subscriptions, where METRICS.md 3.6 leaves room: as flows/metrics/subscriptions.py promises; no state is ever
+* Subscriptions, where METRICS.md 3.6 leaves room: as flows/metrics/subscriptions promises; no state is ever
   refused, `subscriptions.refused` is 0. What becomes of single properties is said in states.py.
 * Minutes: those that start at or after `W - minute_history`; minutes in which every number is 0 are left out.
 * Ratios, quantiles and Kaplan-Meier are computed in exact fractions and rounded once, to the nearest float.

@@ -92,223 +92,53 @@ A shard keeps at most `users_per_shard` subscriptions. A state of one more is re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any, ClassVar, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived, Metric
+from flows.cells import Cell, Derived
 from flows.columns import NO_STATES
-from flows.config import Config, format_duration
-from flows.config import Subscriptions as Section
-from flows.formulas import (
-    arpa,
-    arr,
-    customer_churn_rate,
-    mrr_churn_rate,
-    mrr_difference,
-    net_mrr_churn_rate,
+from flows.config import Config
+from flows.metrics.subscriptions.books import (
+    CUSTOMER,
+    ON_PLAN,
+    PENDING,
+    SUBSCRIPTION,
+    Books,
+    Places,
+    pass_time,
+    use_states,
 )
-from flows.metrics.family import cell_name
-from flows.state.agenda import Agenda, Plan, falls_due, put, take
+from flows.metrics.subscriptions.cells import KINDS, cells_of, derived_of
+from flows.state.agenda import Agenda
 from flows.state.container import Arrays, Container
+from flows.state.deadlines import NEVER
 from flows.state.rows import Counters
-from flows.state.table import Entries, Table, known_row, row_of
-from flows.state.windows import Ring, Windows, add, move
-from schemas.compiled import Number, compiled, inlined
-from schemas.subscription import STATUSES
-
-NEW, EXPANSION, CONTRACTION, CHURNED, REACTIVATED = range(5)
-MOVEMENTS: Final = ("new", "expansion", "contraction", "churned", "reactivated")
-COUNTED: Final = ("new", "churned", "reactivated")
-KINDS: Final = len(MOVEMENTS) + len(COUNTED)
-"""Counters of movements by plan: the amounts, then the customers."""
-NOT_COUNTED: Final = -1
-COUNTER_OF: Final = np.array([5, NOT_COUNTED, NOT_COUNTED, 6, 7], np.int64)
-"""By movement: the counter of its customers."""
-
-ACTIVE_STATUS, PAST_DUE = STATUSES.index("active"), STATUSES.index("past_due")
-ENDED: Final = STATUSES.index("cancelled")
-"""This status and those after it have ended."""
-
-CUSTOMER: Final = np.dtype([("mrr", "i8"), ("paid", "u1")])
-"""One customer: minor units a month, and whether that has ever been above 0."""
-
-ON_PLAN: Final = np.dtype([("paying", "i4")])
-"""One customer on one plan: its subscriptions with MRR > 0."""
-
-SUBSCRIPTION: Final = np.dtype(
-    [
-        ("customer", "i4"),  # row
-        ("applied", "u1"),  # a state has applied; the next five fields and its four are of that state
-        ("plan", "u1"),
-        ("status", "u1"),
-        ("cancelling", "u1"),
-        ("mrr", "i8"),
-        ("effective", "i8"),
-        ("ts", "i8"),
-        ("partition", "i8"),
-        ("offset", "i8"),
-        ("pending", "u1"),  # a state is pending, and the fields below are its own
-        ("next_plan", "u1"),
-        ("next_status", "u1"),
-        ("next_cancelling", "u1"),
-        ("next_mrr", "i8"),
-        ("next_effective", "i8"),
-        ("next_ts", "i8"),
-        ("next_partition", "i8"),
-        ("next_offset", "i8"),
-    ]
-)
-
-ACTIVE, PENDING, STALE, REFUSED = range(4)
-"""What is counted without a window: subscriptions active and pending, states stale and refused."""
+from flows.state.table import Table
+from flows.state.windows import Windows
 
 REPLACED_KEPT: Final = 1024
 """With so many more entries on the agenda than pending states, those of replaced ones are swept out."""
-
-PLAN_BITS: Final = np.uint64(8)
-PANEL: Final = "Subscriptions"
-
-
-MINOR_UNITS: Final = "minor units"
-
-METRICS: Final = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            "subscriptions.active",
-            "Subscriptions that are active or past due, whatever they pay.",
-            "subscriptions",
-            PANEL,
-            "subscriptions_active",
-        ),
-        Metric(
-            "subscriptions.pending",
-            "Subscriptions with a change that is still ahead.",
-            "subscriptions",
-            PANEL,
-            "subscriptions_pending",
-        ),
-        Metric(
-            "subscriptions.stale",
-            "States older than the one known, since the beginning: they change nothing.",
-            "states",
-            PANEL,
-            "subscription_states_stale",
-        ),
-        Metric(
-            "subscriptions.refused",
-            "States of subscriptions beyond the limit users_per_shard, since the beginning.",
-            "states",
-            PANEL,
-            "subscription_states_refused",
-        ),
-        Metric("customers.active", "Customers with MRR above 0.", "customers", PANEL, "customers_active"),
-        Metric("mrr", "Monthly recurring revenue.", MINOR_UNITS, PANEL, "mrr"),
-        Metric("mrr.new", "MRR of customers who had never paid before.", MINOR_UNITS, PANEL, "window_mrr_movement"),
-        Metric(
-            "mrr.expansion", "MRR gained from customers who paid already.", MINOR_UNITS, PANEL, "window_mrr_movement"
-        ),
-        Metric(
-            "mrr.contraction", "MRR lost from customers who go on paying.", MINOR_UNITS, PANEL, "window_mrr_movement"
-        ),
-        Metric("mrr.churned", "MRR of customers who stopped paying.", MINOR_UNITS, PANEL, "window_mrr_movement"),
-        Metric("mrr.reactivated", "MRR of customers who came back.", MINOR_UNITS, PANEL, "window_mrr_movement"),
-        Metric("customers.new", "Customers who pay for the first time.", "customers", PANEL, "window_customers"),
-        Metric("customers.churned", "Customers who stopped paying.", "customers", PANEL, "window_customers"),
-        Metric("customers.reactivated", "Customers who pay again.", "customers", PANEL, "window_customers"),
-        Metric("mrr.moved_in", "MRR moved into the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"),
-        Metric(
-            "mrr.moved_out", "MRR moved out of the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"
-        ),
-        Metric("mrr.moved", "MRR moved from one plan to another.", MINOR_UNITS, PANEL, "window_mrr_moved_between"),
-        Metric(
-            "subscriptions.cancel_requested",
-            "Subscriptions whose cancellation was requested: the early sign of churn.",
-            "subscriptions",
-            PANEL,
-            "window_cancellations_requested",
-        ),
-        Metric("arr", "Annual recurring revenue, 12 MRR.", MINOR_UNITS, PANEL, "arr"),
-        Metric("arpa", "MRR per active customer.", MINOR_UNITS, PANEL, "arpa"),
-        Metric(
-            "mrr.difference",
-            "MRR less the sum of all its movements: anything but 0 is a defect.",
-            MINOR_UNITS,
-            PANEL,
-            "mrr_difference",
-        ),
-        Metric(
-            "customer_churn_rate",
-            "Customers who stopped paying over customers at the window's start.",
-            "ratio",
-            PANEL,
-            "customer_churn_ratio",
-        ),
-        Metric(
-            "mrr_churn_rate",
-            "MRR churned and contracted over MRR at the window's start.",
-            "ratio",
-            PANEL,
-            "mrr_churn_ratio",
-        ),
-        Metric(
-            "net_mrr_churn_rate",
-            "The same less expansion and reactivation; below 0 the customers of before pay more than then.",
-            "ratio",
-            PANEL,
-            "net_mrr_churn_ratio",
-        ),
-    )
-}
-
-
-def metrics_in(section: Section) -> dict[str, Metric]:
-    """The definitions by name, with money as Prometheus shows it: in major units of the reporting currency."""
-    scale = 10.0**-section.decimals
-    return {
-        name: replace(metric, scale=scale) if metric.unit == MINOR_UNITS else metric for name, metric in METRICS.items()
-    }
-
-
-class Places(NamedTuple):
-    """Where the counters of a window stand: movements of everybody, of each plan, what moved, what was requested."""
-
-    plans: int
-    moved_in: int  # of plan 0
-    moved_out: int
-    requested: int
-    pairs: NDArray[np.int64]  # (plans, plans): the counter of a pair, -1 when it is not told apart
-
-
-class Books(NamedTuple):
-    """What the kernel reads and writes."""
-
-    customers: Entries
-    on_plan: Entries
-    subscriptions: Entries
-    agenda: Plan
-    windows: Ring
-    since_start: NDArray[np.int64]
-    now: NDArray[np.int64]  # ACTIVE, PENDING, STALE, REFUSED
-    by_plan: NDArray[np.int64]  # (plans, 2): customers paying for it, and what they pay
-    places: Places
 
 
 class Waiting(Container):
     """States whose turn has not come, in the order read."""
 
     def __init__(self) -> None:
-        self.states: NDArray[Any] = NO_STATES
+        self.hold(NO_STATES)
+
+    def hold(self, states: NDArray[Any]) -> None:
+        """Let these wait, and no others."""
+        self.states = states
+        self.soonest = int(states["used"].min()) if len(states) else NEVER  # ms
 
     def save(self, users: int) -> Arrays:
         return {"states": self.states}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        self.states = arrays["states"]
+        self.hold(arrays["states"])
 
 
 class Subscriptions:
@@ -332,7 +162,7 @@ class Subscriptions:
         self._counters = moved_in + 2 * plans + 1 + len(self._pairs)
         self.windows = Windows(config.windows, self._counters)
         self.since_start = Counters(self._counters)
-        self.now = Counters(4)
+        self.present = Counters(6)
         self.by_plan = Counters(plans, 2)
         self.customers = Table(CUSTOMER)
         self.on_plan = Table(ON_PLAN)
@@ -342,21 +172,22 @@ class Subscriptions:
 
     def receive(self, states: NDArray[Any]) -> None:
         """Take `states` (dtype STATE, with `used`), in the order read; they take their turn when time has come."""
-        self.waiting.states = np.concatenate([self.waiting.states, states])
+        if len(states):
+            self.waiting.hold(np.concatenate([self.waiting.states, states]))
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        if self.waiting.soonest >= now_ms and not self._falls_due(now_ms):
+            pass_time(self.windows.ring, now_ms)
+            return
         waiting = self.waiting.states
         passed = waiting["used"] < now_ms
-        if not (len(waiting) and passed.any()) and not self._falls_due(now_ms):
-            move(self.windows.ring, now_ms)
-            return
         due = waiting[passed]
-        self.waiting.states = waiting[~passed]
+        self.waiting.hold(waiting[~passed])
         due = due[np.lexsort((due["offset"], due["partition"], due["used"]))]
         self.customers.reserve(len(due))
-        self.on_plan.reserve(2 * len(due) + int(self.now.values[PENDING]))
+        self.on_plan.reserve(2 * len(due) + int(self.present.values[PENDING]))
         self.subscriptions.reserve(len(due))
-        if int(self.agenda.plan.size[0]) > 2 * int(self.now.values[PENDING]) + REPLACED_KEPT:
+        if int(self.agenda.plan.size[0]) > 2 * int(self.present.values[PENDING]) + REPLACED_KEPT:
             self._forget_replaced()
         self.agenda.reserve(len(due))
         books = Books(
@@ -366,11 +197,11 @@ class Subscriptions:
             self.agenda.plan,
             self.windows.ring,
             self.since_start.values,
-            self.now.values,
+            self.present.values,
             self.by_plan.values,
             self._places,
         )
-        _advance(due, now_ms, self.most, books)
+        use_states(due, now_ms, self.most, books)
 
     def _falls_due(self, now_ms: int) -> bool:
         """Whether a pending state may apply before `now_ms`."""
@@ -387,11 +218,9 @@ class Subscriptions:
         self.agenda.load({"rows": entries[np.lexsort(columns[::-1])]}, 0)  # what is sorted is a heap
 
     def read(self) -> NDArray[np.int64]:
-        customers = self.customers.known["mrr"]
         return np.concatenate(
             [
-                self.now.values,
-                [np.count_nonzero(customers), customers.sum()],
+                self.present.values,
                 self.by_plan.values.ravel(),
                 self.windows.totals.ravel(),
                 self.since_start.values,
@@ -399,294 +228,7 @@ class Subscriptions:
         )
 
     def cells(self) -> list[Cell]:
-        metrics = metrics_in(self._section)
-        money = {"currency": self._section.currency}
-        return [
-            Cell("subscriptions.active", metrics["subscriptions.active"]),
-            Cell("subscriptions.pending", metrics["subscriptions.pending"]),
-            Cell("subscriptions.stale", metrics["subscriptions.stale"]),
-            Cell("subscriptions.refused", metrics["subscriptions.refused"]),
-            *(
-                cell
-                for plan in self._groups()
-                for cell in (
-                    Cell(cell_name("customers.active", group=plan), metrics["customers.active"], plan),
-                    Cell(cell_name("mrr", group=plan), metrics["mrr"], money | plan),
-                )
-            ),
-            *(cell for window in self._periods() for cell in self._movements(metrics, window)),
-        ]
-
-    def _groups(self) -> list[dict[str, str]]:
-        return [{}, *({"plan": plan} for plan in self._labels)]
-
-    def _periods(self) -> list[str]:
-        return [*(format_duration(window) for window in self._config.windows), "total"]
-
-    def _movements(self, metrics: dict[str, Metric], window: str) -> Iterator[Cell]:
-        """The cells of one window, in the order of its counters."""
-        period = {"window": window}
-        for plan in self._groups():
-            for movement in MOVEMENTS:
-                name = cell_name(f"mrr.{movement}.{window}", group=plan)
-                yield Cell(name, metrics[f"mrr.{movement}"], {"movement": movement} | period | plan)
-            for movement in COUNTED:
-                name = cell_name(f"customers.{movement}.{window}", group=plan)
-                yield Cell(name, metrics[f"customers.{movement}"], {"movement": movement} | period | plan)
-        for way in ("in", "out"):
-            for plan in self._groups()[1:]:
-                name = cell_name(f"mrr.moved_{way}.{window}", group=plan)
-                yield Cell(name, metrics[f"mrr.moved_{way}"], {"way": way} | period | plan)
-        yield Cell(f"subscriptions.cancel_requested.{window}", metrics["subscriptions.cancel_requested"], period)
-        for one, other in self._pairs:
-            yield Cell(f"mrr.moved.{one}.{other}.{window}", metrics["mrr.moved"], {"from": one, "to": other} | period)
+        return cells_of(self._config, self._section)
 
     def derived(self) -> list[Derived]:
-        metrics = metrics_in(self._section)
-        money = {"currency": self._section.currency}
-        found = []
-        for plan in self._groups():
-            mrr, active = cell_name("mrr", group=plan), cell_name("customers.active", group=plan)
-            totals = [cell_name(f"mrr.{movement}.total", group=plan) for movement in MOVEMENTS]
-            moved = [cell_name(f"mrr.moved_{way}.total", group=plan) for way in ("in", "out") if plan]
-            found += [
-                Derived(cell_name("arr", group=plan), metrics["arr"], (mrr,), arr, money | plan),
-                Derived(cell_name("arpa", group=plan), metrics["arpa"], (mrr, active), arpa, money | plan),
-                Derived(
-                    cell_name("mrr.difference", group=plan),
-                    metrics["mrr.difference"],
-                    (mrr, *totals, *moved),
-                    mrr_difference,
-                    plan,
-                ),
-            ]
-        for window in map(format_duration, self._config.ratio_windows):
-            period = {"window": window}
-            amounts = [f"mrr.{movement}.{window}" for movement in MOVEMENTS]
-            counts = [f"customers.{movement}.{window}" for movement in COUNTED]
-            found += [
-                Derived(
-                    f"customer_churn_rate.{window}",
-                    metrics["customer_churn_rate"],
-                    ("customers.active", *counts),
-                    customer_churn_rate,
-                    period,
-                ),
-                Derived(
-                    f"mrr_churn_rate.{window}", metrics["mrr_churn_rate"], ("mrr", *amounts), mrr_churn_rate, period
-                ),
-                Derived(
-                    f"net_mrr_churn_rate.{window}",
-                    metrics["net_mrr_churn_rate"],
-                    ("mrr", *amounts),
-                    net_mrr_churn_rate,
-                    period,
-                ),
-            ]
-        return found
-
-
-@compiled
-def _advance(states: NDArray[Any], now: int, most: int, books: Books) -> None:
-    move(books.windows, now)
-    for state in states:
-        _apply_pending(books, state["used"])
-        key = state["subscription"]
-        slot = known_row(books.subscriptions, key)
-        if slot < 0:
-            if books.subscriptions.used[0] >= most:
-                books.now[REFUSED] += 1
-                continue
-            slot = row_of(books.subscriptions, key)
-            books.subscriptions.rows[slot]["customer"] = row_of(books.customers, state["customer"])
-        subscription = books.subscriptions.rows[slot]
-        if state["effective"] > state["used"]:
-            _schedule(books, subscription, slot, state)
-        elif subscription["applied"] and _not_newer(state, subscription):
-            books.now[STALE] += 1
-        else:
-            if (
-                subscription["pending"]
-                and state["status"] >= ENDED
-                and _issued_before(
-                    subscription["next_ts"], subscription["next_partition"], subscription["next_offset"], state
-                )
-            ):
-                subscription["pending"] = 0
-                books.now[PENDING] -= 1
-            _apply(
-                books,
-                subscription,
-                state["plan"],
-                state["status"],
-                state["cancelling"],
-                state["mrr"],
-                state["effective"],
-            )
-            subscription["ts"] = state["ts"]
-            subscription["partition"] = state["partition"]
-            subscription["offset"] = state["offset"]
-    _apply_pending(books, now - 1)
-
-
-@inlined
-def _issued_before(ts: Number, partition: Number, offset: Number, state: Any) -> bool:
-    """Whether (ts, partition, offset) is earlier than the issue of `state`."""
-    if ts != state["ts"]:
-        return bool(ts < state["ts"])
-    if partition != state["partition"]:
-        return bool(partition < state["partition"])
-    return bool(offset < state["offset"])
-
-
-@inlined
-def _not_newer(state: Any, subscription: Any) -> bool:
-    """Whether the state last applied is as new as `state`, or newer."""
-    if subscription["effective"] != state["effective"]:
-        return bool(subscription["effective"] > state["effective"])
-    return not _issued_before(subscription["ts"], subscription["partition"], subscription["offset"], state)
-
-
-@inlined
-def _schedule(books: Books, subscription: Any, slot: Number, state: Any) -> None:
-    """Make `state` the pending one of its subscription, unless it is stale."""
-    if subscription["pending"]:
-        stale = not _issued_before(
-            subscription["next_ts"], subscription["next_partition"], subscription["next_offset"], state
-        )
-    else:
-        stale = False
-    if subscription["applied"] and subscription["status"] >= ENDED:
-        stale |= not _issued_before(subscription["ts"], subscription["partition"], subscription["offset"], state)
-    if stale:
-        books.now[STALE] += 1
-        return
-    if not subscription["pending"]:
-        books.now[PENDING] += 1
-    subscription["pending"] = 1
-    subscription["next_plan"] = state["plan"]
-    subscription["next_status"] = state["status"]
-    subscription["next_cancelling"] = state["cancelling"]
-    subscription["next_mrr"] = state["mrr"]
-    subscription["next_effective"] = state["effective"]
-    subscription["next_ts"] = state["ts"]
-    subscription["next_partition"] = state["partition"]
-    subscription["next_offset"] = state["offset"]
-    books.agenda.top[0] = state["effective"]
-    books.agenda.top[1] = state["ts"]
-    books.agenda.top[2] = state["partition"]
-    books.agenda.top[3] = state["offset"]
-    books.agenda.top[4] = slot
-    put(books.agenda)
-
-
-@inlined
-def _apply_pending(books: Books, until: Number) -> None:
-    """Apply the pending states that fall due at `until` (ms) or before; entries of replaced ones are passed over."""
-    while falls_due(books.agenda, until):
-        take(books.agenda)
-        subscription = books.subscriptions.rows[books.agenda.top[4]]
-        if not (
-            subscription["pending"]
-            and subscription["next_effective"] == books.agenda.top[0]
-            and subscription["next_ts"] == books.agenda.top[1]
-            and subscription["next_partition"] == books.agenda.top[2]
-            and subscription["next_offset"] == books.agenda.top[3]
-        ):
-            continue
-        subscription["pending"] = 0
-        books.now[PENDING] -= 1
-        _apply(
-            books,
-            subscription,
-            subscription["next_plan"],
-            subscription["next_status"],
-            subscription["next_cancelling"],
-            subscription["next_mrr"],
-            subscription["next_effective"],
-        )
-        subscription["ts"] = subscription["next_ts"]
-        subscription["partition"] = subscription["next_partition"]
-        subscription["offset"] = subscription["next_offset"]
-
-
-@inlined
-def _book(books: Books, at: Number, counter: Number, amount: Number) -> None:
-    books.since_start[counter] += amount
-    add(books.windows, at, counter, amount)
-
-
-@inlined
-def _pays(books: Books, customer: Number, plan: Number, change: Number, amount: Number) -> None:
-    """The customer has `change` more paying subscriptions on `plan`, which pay `amount` more."""
-    books.by_plan[plan, 1] += amount
-    if change != 0:
-        row = row_of(books.on_plan, (np.uint64(customer) << PLAN_BITS) | np.uint64(plan))
-        before = books.on_plan.rows[row]["paying"]
-        books.on_plan.rows[row]["paying"] = before + change
-        books.by_plan[plan, 0] += np.int64(before + change > 0) - np.int64(before > 0)
-
-
-@compiled
-def _apply(
-    books: Books,
-    subscription: Any,
-    plan: Number,
-    status: Number,
-    cancelling: Number,
-    mrr: Number,
-    effective: Number,
-) -> None:
-    """Let the subscription be as given from `effective` (ms) on, and book what comes of it."""
-    places = books.places
-    applied = subscription["applied"] != 0
-    old_plan = np.int64(subscription["plan"]) if applied else np.int64(plan)
-    old_mrr = subscription["mrr"]
-    requested = cancelling != 0 and status < ENDED and not (applied and subscription["cancelling"] != 0)
-    if requested:
-        _book(books, effective, places.requested, 1)
-    was_active = applied and subscription["status"] in (ACTIVE_STATUS, PAST_DUE)
-    active = status in (ACTIVE_STATUS, PAST_DUE)
-    books.now[ACTIVE] += np.int64(active) - np.int64(was_active)
-
-    number = np.int64(subscription["customer"])
-    customer = books.customers.rows[number]
-    before = customer["mrr"]
-    after = before - old_mrr + mrr
-    customer["mrr"] = after
-    if old_mrr > 0 and mrr > 0 and old_plan != plan:
-        _book(books, effective, places.moved_out + old_plan, old_mrr)
-        _book(books, effective, places.moved_in + plan, old_mrr)
-        pair = places.pairs[old_plan, plan]
-        if pair >= 0:
-            _book(books, effective, pair, old_mrr)
-    if after != before:
-        if before == 0:
-            movement = REACTIVATED if customer["paid"] != 0 else NEW
-        elif after == 0:
-            movement = CHURNED
-        elif after > before:
-            movement = EXPANSION
-        else:
-            movement = CONTRACTION
-        owner = old_plan if mrr == 0 else np.int64(plan)
-        counted = COUNTER_OF[movement]
-        for group in range(2):
-            base = KINDS * (1 + owner) * group
-            _book(books, effective, base + movement, abs(after - before))
-            if counted >= 0:
-                _book(books, effective, base + counted, 1)
-    if after > 0:
-        customer["paid"] = 1
-    if old_plan == plan:
-        _pays(books, number, np.int64(plan), np.int64(mrr > 0) - np.int64(old_mrr > 0), mrr - old_mrr)
-    else:
-        _pays(books, number, old_plan, -np.int64(old_mrr > 0), -old_mrr)
-        _pays(books, number, np.int64(plan), np.int64(mrr > 0), mrr)
-
-    subscription["applied"] = 1
-    subscription["plan"] = plan
-    subscription["status"] = status
-    subscription["cancelling"] = cancelling
-    subscription["mrr"] = mrr
-    subscription["effective"] = effective
+        return derived_of(self._config, self._section)

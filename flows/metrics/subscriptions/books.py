@@ -1,0 +1,300 @@
+"""What a state of a subscription does to the books: the loops of `Subscriptions`; the rules are at its head."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, EXPANSION, KINDS, NEW, REACTIVATED
+from flows.state.agenda import Plan, falls_due, put, take
+from flows.state.table import Entries, known_row, row_of
+from flows.state.windows import Ring, add, move
+from schemas.compiled import Number, compiled, inlined, steady
+from schemas.subscription import STATUSES
+
+NOT_COUNTED: Final = -1
+COUNTER_OF: Final = np.array([5, NOT_COUNTED, NOT_COUNTED, 6, 7], np.int64)
+"""By movement: the counter of its customers."""
+
+ACTIVE_STATUS, PAST_DUE = STATUSES.index("active"), STATUSES.index("past_due")
+ENDED: Final = STATUSES.index("cancelled")
+"""This status and those after it have ended."""
+
+CUSTOMER: Final = np.dtype([("mrr", "i8"), ("paid", "u1")])
+"""One customer: minor units a month, and whether that has ever been above 0."""
+
+ON_PLAN: Final = np.dtype([("paying", "i4")])
+"""One customer on one plan: its subscriptions with MRR > 0."""
+
+SUBSCRIPTION: Final = np.dtype(
+    [
+        ("customer", "i4"),  # row
+        ("applied", "u1"),  # a state has applied; the next five fields and its four are of that state
+        ("plan", "u1"),
+        ("status", "u1"),
+        ("cancelling", "u1"),
+        ("mrr", "i8"),
+        ("effective", "i8"),
+        ("ts", "i8"),
+        ("partition", "i8"),
+        ("offset", "i8"),
+        ("pending", "u1"),  # a state is pending, and the fields below are its own
+        ("next_plan", "u1"),
+        ("next_status", "u1"),
+        ("next_cancelling", "u1"),
+        ("next_mrr", "i8"),
+        ("next_effective", "i8"),
+        ("next_ts", "i8"),
+        ("next_partition", "i8"),
+        ("next_offset", "i8"),
+    ]
+)
+
+ACTIVE, PENDING, STALE, REFUSED, CUSTOMERS, MRR = range(6)
+"""What is counted without a window: subscriptions active and pending, states stale and refused, customers who pay and
+what they pay (minor units a month)."""
+
+PLAN_BITS: Final = np.uint64(8)
+
+
+class Places(NamedTuple):
+    """Where the counters of a window stand: movements of everybody, of each plan, what moved, what was requested."""
+
+    plans: int
+    moved_in: int  # of plan 0
+    moved_out: int
+    requested: int
+    pairs: NDArray[np.int64]  # (plans, plans): the counter of a pair, -1 when it is not told apart
+
+
+class Books(NamedTuple):
+    """What the kernel reads and writes."""
+
+    customers: Entries
+    on_plan: Entries
+    subscriptions: Entries
+    agenda: Plan
+    windows: Ring
+    since_start: NDArray[np.int64]
+    present: NDArray[np.int64]  # ACTIVE, PENDING, STALE, REFUSED, CUSTOMERS, MRR
+    by_plan: NDArray[np.int64]  # (plans, 2): customers paying for it, and what they pay
+    places: Places
+
+
+@steady
+def pass_time(ring: Ring, now: int) -> None:
+    """No state takes its turn."""
+    move(ring, now)
+
+
+@compiled
+def use_states(states: NDArray[Any], now: int, most: int, books: Books) -> None:
+    """Let `states` (dtype STATE, in order of their turn) and the pending ones take their turn, and stand at `now` (ms);
+    at most `most` subscriptions are known.
+    """
+    move(books.windows, now)
+    for state in states:
+        _apply_pending(books, state["used"])
+        key = state["subscription"]
+        slot = known_row(books.subscriptions, key)
+        if slot < 0:
+            if books.subscriptions.used[0] >= most:
+                books.present[REFUSED] += 1
+                continue
+            slot = row_of(books.subscriptions, key)
+            books.subscriptions.rows[slot]["customer"] = row_of(books.customers, state["customer"])
+        subscription = books.subscriptions.rows[slot]
+        if state["effective"] > state["used"]:
+            _schedule(books, subscription, slot, state)
+        elif subscription["applied"] and _not_newer(state, subscription):
+            books.present[STALE] += 1
+        else:
+            if (
+                subscription["pending"]
+                and state["status"] >= ENDED
+                and _issued_before(
+                    subscription["next_ts"], subscription["next_partition"], subscription["next_offset"], state
+                )
+            ):
+                subscription["pending"] = 0
+                books.present[PENDING] -= 1
+            _apply(
+                books,
+                subscription,
+                state["plan"],
+                state["status"],
+                state["cancelling"],
+                state["mrr"],
+                state["effective"],
+            )
+            subscription["ts"] = state["ts"]
+            subscription["partition"] = state["partition"]
+            subscription["offset"] = state["offset"]
+    _apply_pending(books, now - 1)
+
+
+@inlined
+def _issued_before(ts: Number, partition: Number, offset: Number, state: Any) -> bool:
+    """Whether (ts, partition, offset) is earlier than the issue of `state`."""
+    if ts != state["ts"]:
+        return bool(ts < state["ts"])
+    if partition != state["partition"]:
+        return bool(partition < state["partition"])
+    return bool(offset < state["offset"])
+
+
+@inlined
+def _not_newer(state: Any, subscription: Any) -> bool:
+    """Whether the state last applied is as new as `state`, or newer."""
+    if subscription["effective"] != state["effective"]:
+        return bool(subscription["effective"] > state["effective"])
+    return not _issued_before(subscription["ts"], subscription["partition"], subscription["offset"], state)
+
+
+@inlined
+def _schedule(books: Books, subscription: Any, slot: Number, state: Any) -> None:
+    """Make `state` the pending one of its subscription, unless it is stale."""
+    if subscription["pending"]:
+        stale = not _issued_before(
+            subscription["next_ts"], subscription["next_partition"], subscription["next_offset"], state
+        )
+    else:
+        stale = False
+    if subscription["applied"] and subscription["status"] >= ENDED:
+        stale |= not _issued_before(subscription["ts"], subscription["partition"], subscription["offset"], state)
+    if stale:
+        books.present[STALE] += 1
+        return
+    if not subscription["pending"]:
+        books.present[PENDING] += 1
+    subscription["pending"] = 1
+    subscription["next_plan"] = state["plan"]
+    subscription["next_status"] = state["status"]
+    subscription["next_cancelling"] = state["cancelling"]
+    subscription["next_mrr"] = state["mrr"]
+    subscription["next_effective"] = state["effective"]
+    subscription["next_ts"] = state["ts"]
+    subscription["next_partition"] = state["partition"]
+    subscription["next_offset"] = state["offset"]
+    books.agenda.top[0] = state["effective"]
+    books.agenda.top[1] = state["ts"]
+    books.agenda.top[2] = state["partition"]
+    books.agenda.top[3] = state["offset"]
+    books.agenda.top[4] = slot
+    put(books.agenda)
+
+
+@inlined
+def _apply_pending(books: Books, until: Number) -> None:
+    """Apply the pending states that fall due at `until` (ms) or before; entries of replaced ones are passed over."""
+    while falls_due(books.agenda, until):
+        take(books.agenda)
+        subscription = books.subscriptions.rows[books.agenda.top[4]]
+        if not (
+            subscription["pending"]
+            and subscription["next_effective"] == books.agenda.top[0]
+            and subscription["next_ts"] == books.agenda.top[1]
+            and subscription["next_partition"] == books.agenda.top[2]
+            and subscription["next_offset"] == books.agenda.top[3]
+        ):
+            continue
+        subscription["pending"] = 0
+        books.present[PENDING] -= 1
+        _apply(
+            books,
+            subscription,
+            subscription["next_plan"],
+            subscription["next_status"],
+            subscription["next_cancelling"],
+            subscription["next_mrr"],
+            subscription["next_effective"],
+        )
+        subscription["ts"] = subscription["next_ts"]
+        subscription["partition"] = subscription["next_partition"]
+        subscription["offset"] = subscription["next_offset"]
+
+
+@inlined
+def _book(books: Books, at: Number, counter: Number, amount: Number) -> None:
+    books.since_start[counter] += amount
+    add(books.windows, at, counter, amount)
+
+
+@inlined
+def _pays(books: Books, customer: Number, plan: Number, change: Number, amount: Number) -> None:
+    """The customer has `change` more paying subscriptions on `plan`, which pay `amount` more."""
+    books.by_plan[plan, 1] += amount
+    if change != 0:
+        row = row_of(books.on_plan, (np.uint64(customer) << PLAN_BITS) | np.uint64(plan))
+        before = books.on_plan.rows[row]["paying"]
+        books.on_plan.rows[row]["paying"] = before + change
+        books.by_plan[plan, 0] += np.int64(before + change > 0) - np.int64(before > 0)
+
+
+@compiled
+def _apply(
+    books: Books,
+    subscription: Any,
+    plan: Number,
+    status: Number,
+    cancelling: Number,
+    mrr: Number,
+    effective: Number,
+) -> None:
+    """Let the subscription be as given from `effective` (ms) on, and book what comes of it."""
+    places = books.places
+    applied = subscription["applied"] != 0
+    old_plan = np.int64(subscription["plan"]) if applied else np.int64(plan)
+    old_mrr = subscription["mrr"]
+    requested = cancelling != 0 and status < ENDED and not (applied and subscription["cancelling"] != 0)
+    if requested:
+        _book(books, effective, places.requested, 1)
+    was_active = applied and subscription["status"] in (ACTIVE_STATUS, PAST_DUE)
+    active = status in (ACTIVE_STATUS, PAST_DUE)
+    books.present[ACTIVE] += np.int64(active) - np.int64(was_active)
+
+    number = np.int64(subscription["customer"])
+    customer = books.customers.rows[number]
+    before = customer["mrr"]
+    after = before - old_mrr + mrr
+    customer["mrr"] = after
+    books.present[MRR] += after - before
+    books.present[CUSTOMERS] += np.int64(after > 0) - np.int64(before > 0)
+    if old_mrr > 0 and mrr > 0 and old_plan != plan:
+        _book(books, effective, places.moved_out + old_plan, old_mrr)
+        _book(books, effective, places.moved_in + plan, old_mrr)
+        pair = places.pairs[old_plan, plan]
+        if pair >= 0:
+            _book(books, effective, pair, old_mrr)
+    if after != before:
+        if before == 0:
+            movement = REACTIVATED if customer["paid"] != 0 else NEW
+        elif after == 0:
+            movement = CHURNED
+        elif after > before:
+            movement = EXPANSION
+        else:
+            movement = CONTRACTION
+        owner = old_plan if mrr == 0 else np.int64(plan)
+        counted = COUNTER_OF[movement]
+        for group in range(2):
+            base = KINDS * (1 + owner) * group
+            _book(books, effective, base + movement, abs(after - before))
+            if counted >= 0:
+                _book(books, effective, base + counted, 1)
+    if after > 0:
+        customer["paid"] = 1
+    if old_plan == plan:
+        _pays(books, number, np.int64(plan), np.int64(mrr > 0) - np.int64(old_mrr > 0), mrr - old_mrr)
+    else:
+        _pays(books, number, old_plan, -np.int64(old_mrr > 0), -old_mrr)
+        _pays(books, number, np.int64(plan), np.int64(mrr > 0), mrr)
+
+    subscription["applied"] = 1
+    subscription["plan"] = plan
+    subscription["status"] = status
+    subscription["cancelling"] = cancelling
+    subscription["mrr"] = mrr
+    subscription["effective"] = effective
