@@ -7,7 +7,7 @@ Counted cells are additive over shards. Derived cells are computed from publishe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from flows.columns import REASONS
@@ -64,10 +64,11 @@ class Snapshot:
     number: int
     as_of_ms: int | None  # the stream clock T; None before the first event
     watermark_ms: int | None
-    cells: Mapping[str, int | float]  # counted and derived, by cell name
+    cells: Mapping[str, int | float]  # counted and derived, by cell name; finite
     minutes: Mapping[int, Mapping[str, int]]  # minutes closed since the last tick: epoch ms -> field -> value
     accounting: Mapping[int, Mapping[str, int]]  # partition -> one of ACCOUNTS -> records since the beginning
     session_seconds: Sequence[int]  # closed sessions by duration bucket since the beginning, non-cumulative
     session_seconds_sum_ms: int
     final: bool = False
     events: Mapping[str, int] = field(default_factory=dict)  # accepted events by name since the beginning
+    changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

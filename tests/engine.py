@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -30,6 +30,7 @@ class Engine:
         self._shards = self._fresh_shards()
         self._totals = Totals(self.config)
         self._ticks = 0
+        self._told: Mapping[str, int | float] = {}  # by the last snapshot
         self._at_end: dict[int, Raw] = {}  # partitions read to their end
 
     def _fresh_shards(self) -> list[Shard]:
@@ -55,6 +56,10 @@ class Engine:
         snapshot = snapshots[-1]
         assert snapshot is not None
         self.minutes |= snapshot.minutes
+        before, now = self._told, snapshot.cells
+        assert snapshot.changed is not None
+        assert {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)} <= snapshot.changed
+        self._told = now
         return snapshot
 
     def restart(self) -> None:

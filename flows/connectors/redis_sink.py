@@ -23,7 +23,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha1
@@ -165,13 +165,13 @@ def format_value(value: int | float) -> str:
 
 
 def live_fields(snapshot: Snapshot) -> dict[str, int | float]:
-    """Cells, accounts and those reserved fields that the snapshot determines, by field name.
+    """Everything that the live hash holds of a snapshot, by field name."""
+    return dict(snapshot.cells) | _own_fields(snapshot)
 
-    A cell that is no finite number has no value, like one whose denominator is 0, and is left out.
-    """
-    fields = {
-        name: value for name, value in snapshot.cells.items() if not isinstance(value, float) or math.isfinite(value)
-    }
+
+def _own_fields(snapshot: Snapshot) -> dict[str, int | float]:
+    """Accounts, and those reserved fields that the snapshot determines."""
+    fields: dict[str, int | float] = {}
     totals: Counter[str] = Counter()
     for partition, accounts in snapshot.accounting.items():
         totals.update(accounts)
@@ -226,6 +226,7 @@ class RedisPublisher:
         # Shared with the thread, under the condition's lock:
         self._changed = threading.Condition()
         self._newest: Snapshot | None = None  # not yet acknowledged
+        self._touched: set[str] | None = None  # cells that may differ from those last taken to be written; None: any
         self._minutes: Minutes = {}
         self._closing = False
         self._abandoned = False
@@ -262,6 +263,8 @@ class RedisPublisher:
         """Have `snapshot` written as soon as possible, unless a newer one comes first. Returns at once."""
         with self._changed:
             self._newest = snapshot
+            if self._touched is not None:
+                self._touched = None if snapshot.changed is None else self._touched | snapshot.changed
             self._minutes = self._kept_minutes(snapshot)
             self._changed.notify_all()
 
@@ -304,7 +307,8 @@ class RedisPublisher:
                     if self._newest is None or self._abandoned:
                         return
                     snapshot, minutes, closing = self._newest, self._minutes, self._closing
-                if self._deliver(snapshot, minutes):
+                    touched, self._touched = self._touched, set()
+                if self._deliver(snapshot, minutes, touched):
                     pause = first_pause
                 else:
                     self._pause(pause * random.uniform(0.5, 1), closing)
@@ -312,12 +316,14 @@ class RedisPublisher:
         except Exception as error:  # FencedOut, or a mistake of ours: the flow must hear of it
             self._outcome = error
 
-    def _deliver(self, snapshot: Snapshot, minutes: Minutes) -> bool:
+    def _deliver(self, snapshot: Snapshot, minutes: Minutes, touched: set[str] | None) -> bool:
         """Write a snapshot, once; False when that failed and is to be tried again with the newest one."""
         try:
-            self._write(snapshot, minutes)
+            self._write(snapshot, minutes, touched)
         except (redis.RedisError, OSError) as error:
             self._written = None  # it may have been carried out all the same
+            with self._changed:
+                self._touched = None
             self._failed(error)
             return False
         with self._changed:
@@ -330,19 +336,20 @@ class RedisPublisher:
         with self._changed:
             self._changed.wait_for(lambda: self._abandoned or (self._closing and not already_closing), timeout=seconds)
 
-    def _write(self, snapshot: Snapshot, minutes: Minutes) -> None:
+    def _write(self, snapshot: Snapshot, minutes: Minutes, touched: set[str] | None) -> None:
         began = time.perf_counter()
-        fields = live_fields(snapshot)
+        own = _own_fields(snapshot)
         # Strictly growing, whatever the wall clock does, for it tells one publish from the next.
         self._published_at_ms = max(int(self._wall() * 1000), self._published_at_ms + 1)
-        fields["_published_at"] = self._published_at_ms
-        fields["_run"] = self.token
+        own["_published_at"] = self._published_at_ms
+        own["_run"] = self.token
+        fields = dict(snapshot.cells) | own
         self._give_time(len(fields))
-        reply = self._send(snapshot, fields, minutes)
+        reply = self._send(snapshot, fields, minutes, None if touched is None else touched.union(own))
         if reply[0] == "differs":
             logger.warning("The numbers in Redis at %s are not those last written; writing all again.", self._where)
             self._written = None
-            reply = self._send(snapshot, fields, minutes)
+            reply = self._send(snapshot, fields, minutes, None)
         if reply[0] == "fenced":
             raise FencedOut(
                 f"A newer run publishes product {self.keys.product} to Redis at {self._where}: its fencing "
@@ -368,14 +375,25 @@ class RedisPublisher:
             pool.disconnect()
             pool.reset()  # a connection object keeps its timeout, even when it connects anew
 
-    def _send(self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes) -> list[str]:
-        """Call the script: with all fields when it is unknown what the hash holds, else with the changes."""
+    def _send(
+        self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes, touched: set[str] | None
+    ) -> list[str]:
+        """Call the script: with all fields when it is unknown what the hash holds, else with the changes, which are
+        looked for in the `touched` fields only (None: in all).
+        """
         before = self._written or {}
+        looked_at: Iterable[str] = before.keys() | fields.keys()
+        if self._written is not None and touched is not None:
+            looked_at = touched
         changed: list[str] = []
-        for name, value in fields.items():
-            if before.get(name) != value:
+        vanished: list[str] = []
+        for name in looked_at:
+            value = fields.get(name)
+            if value is None:
+                if name in before:
+                    vanished.append(name)
+            elif before.get(name) != value:
                 changed += (name, format_value(value))
-        vanished = [name for name in before if name not in fields]
         keys, histories = self._minute_changes(snapshot.as_of_ms or 0, minutes)
         arguments = [
             self.token,

@@ -38,7 +38,6 @@ ATTEMPT: Final = np.dtype(
 CONVERTED, IN_PROGRESS, DROPPED, CONVERT_MS, BUCKETS = range(5)
 STEPS: Final = BUCKETS + len(BOUNDS_S)  # the steps' counters follow
 ENTERED, COMPLETED = range(2)  # counters of matured attempts
-ENTRIES: Final = 0  # counter of entries by age; those converted at age j are 1 + j
 
 STEP = Metric(
     "funnel.<name>.<nn_step>",
@@ -155,7 +154,8 @@ class Ledger(NamedTuple):
     converted: Heap  # converted attempts whose time is not up
     windows: Ring
     matured: Ring  # stands a funnel window behind
-    by_age: Ring  # the funnel window itself: entries, conversions by age
+    under_way: Ring  # over the funnel window: attempts in progress
+    by_age: Ring  # over the funnel window: conversions by age
     page: Page
 
 
@@ -188,7 +188,8 @@ class Funnel:
         self.converted = Queue(2)  # start + window, dims
         self.windows = Windows(config.windows, len(self._groups) * self._fields)
         self.matured = Windows(config.ratio_windows, len(self._groups) * 2)
-        self.by_age = Windows([funnel.window], len(self._groups) * (1 + PANES))
+        self.under_way = Windows([funnel.window], len(self._groups))
+        self.by_age = Windows([funnel.window], len(self._groups) * PANES)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         self.converted.reserve(len(rows))
@@ -198,6 +199,7 @@ class Funnel:
             self.converted.heap,
             self.windows.ring,
             self.matured.ring,
+            self.under_way.ring,
             self.by_age.ring,
             self._book.page,
         )
@@ -217,7 +219,7 @@ class Funnel:
         values = np.zeros(windowed + matured + 2 * PANES * len(self._groups), np.int64)
         _read_windows(self.windows.totals, self._fields, values)
         values[windowed : windowed + matured] = self.matured.totals.ravel()
-        _read_ages(self.by_age.ring, len(self._groups), values[windowed + matured :])
+        _read_ages(self.under_way.ring, self.by_age.totals, values[windowed + matured :])
         return values
 
     def _cell(self, metric: str, window: int | None, group: dict[str, str]) -> str:
@@ -315,6 +317,7 @@ _QUANTILES = {
 def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     move(ledger.matured, now - rules.window)
+    move(ledger.under_way, now)
     move(ledger.by_age, now)
     for i in range(len(rows)):
         prefetch(ledger.drops_at.at, upcoming(rows, i))
@@ -384,21 +387,13 @@ def _read_windows(totals: NDArray[np.int64], fields: int, values: NDArray[np.int
 
 
 @steady
-def _read_ages(by_age: Ring, groups: int, ages: NDArray[np.int64]) -> None:
-    """By group, 60 counts of attempts converted by age, then 60 of those in progress (censored), by theirs; `ages`
-    are 0.
-    """
-    for age in range(PANES):
-        pane = (by_age.heads[0] - age) % PANES
-        for group in range(groups):
-            first = group * (1 + PANES)
-            left = by_age.panes[0, pane, first + ENTRIES]
-            if left:
-                for at in range(PANES):
-                    converted = by_age.panes[0, pane, first + 1 + at]
-                    ages[2 * PANES * group + at] += converted
-                    left -= converted
-                ages[2 * PANES * group + PANES + age] = left
+def _read_ages(under_way: Ring, converted: NDArray[np.int64], ages: NDArray[np.int64]) -> None:
+    """By group, 60 counts of attempts converted by age, then 60 of those in progress (censored), by theirs."""
+    for group in range(under_way.totals.shape[1]):
+        first = 2 * PANES * group
+        for age in range(PANES):
+            ages[first + age] = converted[0, group * PANES + age]
+            ages[first + PANES + age] = under_way.panes[0, (under_way.heads[0] - age) % PANES, group]
 
 
 @inlined
@@ -415,7 +410,7 @@ def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, spl
                 counts[field + STEPS] += amount
                 counts[field + IN_PROGRESS] += amount
     for d in range(-1, len(split.base)):
-        add(ledger.by_age, start, group_of(split, d, dims) * (1 + PANES) + ENTRIES, amount)
+        add(ledger.under_way, start, group_of(split, d, dims), amount)
 
 
 @inlined
@@ -445,7 +440,8 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
     if converts:
         for d in range(-1, len(split.base)):
             group = group_of(split, d, attempt["dims"])
-            add(ledger.by_age, start, group * (1 + PANES) + 1 + min(age, PANES - 1), 1)
+            add(ledger.under_way, start, group, -1)
+            add(ledger.by_age, start, group * PANES + min(age, PANES - 1), 1)
 
 
 @inlined
