@@ -306,9 +306,8 @@ class RedisPublisher:
                     self._changed.wait_for(lambda: self._newest is not None or self._closing)
                     if self._newest is None or self._abandoned:
                         return
-                    snapshot, minutes, closing = self._newest, self._minutes, self._closing
-                    touched, self._touched = self._touched, set()
-                if self._deliver(snapshot, minutes, touched):
+                    closing = self._closing
+                if self._deliver():
                     pause = first_pause
                 else:
                     self._pause(pause * random.uniform(0.5, 1), closing)
@@ -316,8 +315,12 @@ class RedisPublisher:
         except Exception as error:  # FencedOut, or a mistake of ours: the flow must hear of it
             self._outcome = error
 
-    def _deliver(self, snapshot: Snapshot, minutes: Minutes, touched: set[str] | None) -> bool:
-        """Write a snapshot, once; False when that failed and is to be tried again with the newest one."""
+    def _deliver(self) -> bool:
+        """Write the newest snapshot, once; False when that failed, and the then newest one is to be tried."""
+        with self._changed:
+            snapshot, minutes = self._newest, self._minutes
+            touched, self._touched = self._touched, set()
+        assert snapshot is not None
         try:
             self._write(snapshot, minutes, touched)
         except (redis.RedisError, OSError) as error:

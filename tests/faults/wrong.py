@@ -13,7 +13,7 @@ def increments() -> None:
     """The sink adds what has changed since its last publish, instead of writing what is so."""
     from flows.connectors import redis_sink
 
-    def send(self: Any, snapshot: Any, fields: Mapping[str, int | float], minutes: Any) -> list[str]:
+    def send(self: Any, snapshot: Any, fields: Mapping[str, int | float], minutes: Any, touched: Any) -> list[str]:
         before = self._written or {}
         totals: Any = self._client
         for name, value in fields.items():

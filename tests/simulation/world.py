@@ -69,7 +69,6 @@ BROKEN = (
     b'{"type":"track","event":"x","userId":1}',
 )
 INTAKE = Intake(CONFIG, Limits())
-TOTALS = Totals(CONFIG)  # keeps nothing from one tick to the next
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ class Run:
         self.partitions = world.partitions
         self.offsets = dict.fromkeys(range(self.partitions), 0)
         self.shards = [Shard(CONFIG) for _ in range(CONFIG.shards)]
+        self.totals = Totals(CONFIG)
         self.ticker = Ticker(TICK_MS, timed=True, monotonic=lambda: world.now_ms / 1000)
         self.health = Health(redis_configured=True)
         self.publisher = world.sink(world, self.health)
@@ -151,7 +151,7 @@ class Run:
 
     def tick(self, tick: Tick) -> None:
         """A snapshot for the publisher, which keeps only the newest."""
-        snapshot = [TOTALS.add(shard.tick(tick)) for shard in self.shards][-1]
+        snapshot = [self.totals.add(shard.tick(tick)) for shard in self.shards][-1]
         assert snapshot is not None
         assert_closes(snapshot)
         self.publisher.publish(snapshot)
@@ -159,11 +159,10 @@ class Run:
 
     def deliver(self) -> None:
         """One attempt of the publisher's thread."""
-        snapshot = self.publisher._newest
-        if snapshot is None or not self.alive:
+        if self.publisher._newest is None or not self.alive:
             return
         try:
-            self.publisher._deliver(snapshot, self.publisher._minutes)
+            self.publisher._deliver()
         except FencedOut:
             self.alive, self.fenced = False, True
         self.world.note_publisher()
