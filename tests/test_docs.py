@@ -34,6 +34,7 @@ from flows.config_file import load, read
 from flows.connectors.prometheus import health_families, product_families
 from flows.health import Health
 from flows.metrics.minutes import MinuteBook
+from flows.settings import Settings
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.reference import Record, activity, recompute
@@ -453,6 +454,15 @@ def reference_of(
     view_cells = names["view_cells"]
     assert callable(view_cells)
     return expected | view_cells(judgement.accepted, config, as_of_ms, expected)
+
+
+def test_pages_that_name_the_time_of_a_tick_name_the_default() -> None:
+    named = {
+        page.name: set(re.findall(r"tick`? \((\d+) ms", page.read_text(encoding="utf-8")))
+        for page in (ROOT / "schemas/redis.v1.md", ROOT / "flows/GUARANTEES.md")
+    }
+    assert all(times == {str(Settings().tick_ms)} for times in named.values()), named
+    assert 1000 / Settings().tick_ms == 4  # "Four a second are usual", on the dashboard of the pipeline
 
 
 def test_the_steps_of_the_readme_name_what_is_there() -> None:

@@ -26,6 +26,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for_topic
 from flows.connectors.kafka_contact import STATISTICS_MS, Contact
+from flows.connectors.lag_commits import LagCommits
 from flows.connectors.librdkafka import LibraryError
 from flows.connectors.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
 from flows.connectors.source import SourceError
@@ -38,9 +39,7 @@ IDLE_SECONDS: Final = 0.020
 """Polls are this far apart at the live edge, so that a trickle is not handled one by one."""
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
-_COMMIT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
-_CLOSE_LOOK_SECONDS: Final = 0.010
 _LEAST_QUEUED_KBYTES: Final = 256
 _logger = logging.getLogger(__name__)
 
@@ -134,9 +133,7 @@ class Reader:
         self._last_poll = 0.0
         self._full = False  # records were left behind since then
         self._trouble: int | None = None
-        self._to_commit: dict[int, int] = {}
-        self._last_commit = 0.0
-        self._commit_failed = False
+        self.commits = LagCommits(settings.topic)
         self._group_id = group_id
         self._consumer, self._queues = self._connect()
 
@@ -153,7 +150,7 @@ class Reader:
                 "error_cb": self._link.on_error,
                 "statistics.interval.ms": STATISTICS_MS,
                 "stats_cb": self._contact.on_statistics,
-                "on_commit": self._on_commit,
+                "on_commit": self.commits.on_answer,
             },
         )
         try:
@@ -313,12 +310,8 @@ class Reader:
         return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Tell the consumer group, for lag tools, that a checkpoint holds these next offsets; at most
-        every 5 s.
-        """
-        self._to_commit.update(offsets)
-        if self._to_commit and time.monotonic() - self._last_commit >= _COMMIT_SECONDS:
-            self._send_commit()
+        """Tell lag tools that a checkpoint holds these next offsets."""
+        self.commits.commit(self._consumer, offsets)
 
     def count_partitions(self) -> int | None:
         """How many partitions the topic has now; None: the cluster does not say within half a second."""
@@ -332,14 +325,8 @@ class Reader:
 
     def close(self) -> None:
         """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
-        if self._to_commit and not self._link.down:
-            self._send_commit()
-            deadline = time.monotonic() + _CLOSE_SECONDS
-            while self._to_commit and not self._commit_failed and time.monotonic() < deadline:
-                self._consumer.poll(0)
-                time.sleep(_CLOSE_LOOK_SECONDS)  # librdkafka would wait by the system clock, and a step back prolong it
-            if self._to_commit and not self._commit_failed:
-                _logger.warning("the last offsets may not be known to lag tools: no answer for %g s", _CLOSE_SECONDS)
+        if not self._link.down:
+            self.commits.settle(self._consumer)
         for part in self._parts.values():
             part.queue.close()
         # With a commit under way and no broker, librdkafka would wait in here for ever.
@@ -402,7 +389,7 @@ class Reader:
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
             self._on_lost(part)
         elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            self._on_commit(error, [])  # the group is for lag tools; reading needs no right to it
+            self.commits.on_answer(error, [])  # the group is for lag tools; reading needs no right to it
         elif code in _PASSING or (error.retriable() and not error.fatal()):
             if self._trouble != code:  # codes, since a KafkaError cannot be compared with None
                 self._trouble = code
@@ -498,25 +485,6 @@ class Reader:
                 part.held = False
 
     # Committing, for lag tools
-
-    def _send_commit(self) -> None:
-        self._last_commit = time.monotonic()
-        offsets = [TopicPartition(self.topic, number, offset) for number, offset in self._to_commit.items()]
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            self._on_commit(error.args[0], [])
-
-    def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
-        problem = error or next((one.error for one in offsets if one.error), None)
-        if problem is None:
-            self._commit_failed = False
-            for one in offsets:
-                if self._to_commit.get(one.partition) == one.offset:
-                    del self._to_commit[one.partition]
-        elif not self._commit_failed:
-            self._commit_failed = True
-            _logger.warning("offsets cannot be committed for lag tools (nothing else needs them): %s", problem.str())
 
 
 def _text(error: Exception) -> str:

@@ -83,7 +83,7 @@ def _verdict() -> Iterator[Sized]:
     )
     yield now(
         "Since the last publish",
-        "Seconds since Redis last took the numbers; half a second is usual.",
+        "Seconds since Redis last took the numbers; a quarter of one is usual.",
         "s",
         age("last_publish_timestamp_seconds"),
         bounds=Bounds(10),
@@ -169,7 +169,7 @@ def _outputs() -> Iterator[Sized]:
     )
     yield course(
         "Publishes and failures per second",
-        "Two a second are usual. During an outage of Redis nothing is lost: the newest numbers are written on return.",
+        "Four a second are usual. During an outage of Redis nothing is lost: the newest numbers are written on return.",
         "short",
         Query(count, "published"),
         Query(rate("redis_publish_failures_total"), "failed"),

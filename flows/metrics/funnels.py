@@ -397,18 +397,26 @@ def _read_ages(under_way: Ring, converted: NDArray[np.int64], ages: NDArray[np.i
 
 
 @inlined
-def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
-    """Book an attempt that begins at `start` (amount 1), or take it back (-1)."""
+def _count(
+    dims: int, start: int, field: int, amount: int, in_progress: int, rules: Rules, ledger: Ledger, split: Split
+) -> None:
+    """Count `amount` in `field` of all windows that hold `start`, and so many in progress."""
     windows = ledger.windows
     for w in range(len(windows.widths)):
         pane = pane_of(windows, w, start)
         if pane < 0:
             continue
         for d in range(-1, len(split.base)):
-            field = group_of(split, d, dims) * (STEPS + rules.steps)
+            first = group_of(split, d, dims) * (STEPS + rules.steps)
             for counts in (windows.panes[w, pane], windows.totals[w]):
-                counts[field + STEPS] += amount
-                counts[field + IN_PROGRESS] += amount
+                counts[first + field] += amount
+                counts[first + IN_PROGRESS] += in_progress
+
+
+@inlined
+def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
+    """Book an attempt that begins at `start` (amount 1), or take it back (-1)."""
+    _count(dims, start, STEPS, amount, amount, rules, ledger, split)
     for d in range(-1, len(split.base)):
         add(ledger.under_way, start, group_of(split, d, dims), amount)
 
@@ -448,15 +456,6 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
 def _drop(attempt: Any, drops_at: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book the end of an attempt that ran out of time."""
     start = drops_at - rules.window
-    windows = ledger.windows
-    for w in range(len(windows.widths)):
-        pane = pane_of(windows, w, start)
-        if pane < 0:
-            continue
-        for d in range(-1, len(split.base)):
-            field = group_of(split, d, attempt["dims"]) * (STEPS + rules.steps)
-            for counts in (windows.panes[w, pane], windows.totals[w]):
-                counts[field + IN_PROGRESS] -= 1
-                counts[field + DROPPED] += 1
+    _count(attempt["dims"], start, DROPPED, 1, -1, rules, ledger, split)
     for d in range(-1, len(split.base)):
         add(ledger.matured, start, group_of(split, d, attempt["dims"]) * 2 + ENTERED, 1)

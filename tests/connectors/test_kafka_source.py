@@ -619,7 +619,7 @@ def test_only_what_a_checkpoint_holds_is_committed_to_the_group(bench: Bench) ->
         rounds.play()
     assert bench.committed(0) < 0  # read, but in no checkpoint
     rounds.states()
-    rounds.until(lambda rounds: not source._reader._to_commit and not source._snapped)  # type: ignore[union-attr]
+    rounds.until(lambda rounds: not source._reader.commits.open and not source._snapped)  # type: ignore[union-attr]
     assert bench.committed(0) == 10
     bench.produce(0, numbered(2, 10))
     rounds.until(lambda rounds: rounds.records() == 12)
@@ -990,16 +990,16 @@ def test_leaving_waits_for_no_broker_that_has_gone_even_with_a_commit_under_way(
 
     def acknowledged() -> bool:
         reader.poll()
-        if reader._commit_failed:  # a new broker's coordinator may still be loading
-            reader._last_commit = 0.0
+        if reader.commits.refused:  # a new broker's coordinator may still be loading
+            reader.commits.sent_at = 0.0
             reader.commit({0: 0})
-        return not reader._to_commit
+        return not reader.commits.open
 
     reader.commit({0: 0})
     wait_until(acknowledged, "the first commit")
     own_kafka.kill()
     wait_until(lambda: reader.poll() or reader._link.down, "the loss of the broker")
-    reader._last_commit = 0.0
+    reader.commits.sent_at = 0.0
     reader.commit({0: 0})
     leaving = threading.Thread(target=reader.close, daemon=True)
     leaving.start()
