@@ -138,7 +138,7 @@ def more_users(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
             rows.append(Row(f"{users:,} users", "left out: no time", float("nan")))
             continue
         introduced = max(0, users - options.smaller)
-        repeats = 1 if users > measures.MANY else max(1, options.repeats - 1)
+        repeats = 1 if users > measures.MANY else options.repeats + 2  # the difference that is asked for is small
         sizes = (options.smaller + introduced, options.events + introduced)
         run = measures.CatchUp(lab, Stream(users, options.seed, options.rate), *sizes, repeats)
         few = Stream(options.users, options.seed, options.rate)
