@@ -37,6 +37,7 @@ from flows.connectors.redis_sink import (
 )
 from flows.connectors.redis_trouble import TROUBLES, explain
 from flows.health import Health
+from tests.lacking import lacking
 from tests.services import RedisServer, ServerUnavailable, free_port, redis_program, running_redis, wait_until
 
 HOUR_MS = 3_600_000
@@ -63,7 +64,7 @@ def system_redis() -> str:
     try:
         return redis_program()
     except ServerUnavailable as missing:
-        pytest.skip(str(missing))
+        lacking(str(missing))
 
 
 PROGRAMS: Mapping[str, Callable[[], str]] = {
@@ -863,7 +864,7 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
     """A Redis that speaks only TLS with a certificate of its own making, and that certificate."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("there is no openssl to make a certificate with")
+        lacking("there is no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(key), "-out", str(certificate)]
@@ -876,7 +877,7 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
             server.tls_port = tls_port  # type: ignore[attr-defined]
             yield server, certificate
     except (RuntimeError, ServerUnavailable) as missing:
-        pytest.skip(f"no Redis with TLS here: {missing}")
+        lacking(f"no Redis with TLS here: {missing}")
 
 
 def test_tls_works_with_the_right_authority_and_is_one_sentence_with_the_wrong_one(
