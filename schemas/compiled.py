@@ -5,14 +5,14 @@ remove them: the scanner took 125 ns for an empty record instead of 5 with it, a
 Functions compiled here therefore must not create, slice, return or keep arrays; they write into those that they are
 given. With NUMBA_DISABLE_JIT=1 they are plain Python, and `function.py_func` always is.
 
-Compiled code is kept on disk, where only this user can write, in a folder named after the sources it was made from:
-numba itself looks only at the file of the outermost function, so that a changed helper would leave stale callers.
+Compiled code is kept on disk, where only this user can write. Each module's loops lie in a folder named after all the
+sources that can reach them (`sources.py`): numba itself looks only at the file of the outermost function, so that a
+changed helper or constant elsewhere would leave stale callers.
 """
 
 from __future__ import annotations
 
 import atexit
-import hashlib
 import logging
 import os
 import shutil
@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import numba
 
+from schemas import sources
 from schemas.trusted_path import OTHERS, doubts
 
 logger = logging.getLogger(__name__)
@@ -32,23 +33,13 @@ Number: TypeAlias = Any
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-CONSTANTS: Final = ("columns.py", "formulas.py")
-"""Files without compiled functions whose constants are compiled in."""
-
 
 def _cache_folder() -> str:
-    """A folder per version of the sources that compiled code is made from, below the user's cache."""
-    project = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for package in ("flows", "schemas"):
-        for source in sorted((project / package).rglob("*.py")):
-            text = source.read_bytes()
-            if b"compiled" in text or source.name in CONSTANTS:
-                digest.update(str(source.relative_to(project)).encode() + b"\0" + text)
+    """Where compiled loops are kept: below the user's cache, unless the environment says otherwise."""
     home = os.environ.get("TIDEGAUGE_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "tidegauge"
     )
-    return os.path.join(home, "kernels", digest.hexdigest()[:16])
+    return os.path.join(home, "kernels")
 
 
 def _is_private(folder: Path) -> bool:
@@ -87,25 +78,33 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _keeps() -> bool:
-    """Choose where compiled loops are kept; False: nowhere, since others could write there."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return True
+def _kept_in() -> str | None:
+    """The folder in which compiled loops are kept; None: nowhere, since others could write there."""
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return chosen
     wanted = Path(_cache_folder())
     folder = _writable(wanted)
-    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     # A copy is this process's own, mode 0700, made a moment ago of what is private. The folder above it is the system's
     # for such things; in a Kubernetes pod it is open to all without the sticky bit, and to nobody but this user.
-    return folder != wanted or _is_private(folder)
+    return str(folder) if folder != wanted or _is_private(folder) else None
 
 
-_OPTIONS: Final[dict[str, Any]] = {"cache": _keeps(), "error_model": "numpy", "_nrt": False}
+_KEPT_IN: Final = _kept_in()
+_OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
 """No loop divides by a number that can be 0, so that none needs to be ready to raise."""
+
+
+def _jit(function: Callable[..., object], **options: Any) -> Any:
+    digest = sources.digest(function.__module__)
+    kept = _KEPT_IN and digest and os.path.join(_KEPT_IN, digest)
+    if kept:
+        numba.config.CACHE_DIR = kept  # type: ignore[attr-defined] # asked for at once, by the next line
+    return numba.njit(**_OPTIONS, cache=bool(kept), **options)(function)
 
 
 def compiled(function: Function) -> Function:
     """A compiled loop that Python calls."""
-    return cast(Function, numba.njit(**_OPTIONS)(function))
+    return cast(Function, _jit(function))
 
 
 class _Steady:
@@ -144,4 +143,4 @@ def steady(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """A part of compiled loops, copied into each: handing over arrays costs more than most parts do."""
-    return cast(Function, numba.njit(**_OPTIONS, forceinline=True)(function))
+    return cast(Function, _jit(function, forceinline=True))
