@@ -1,4 +1,4 @@
-"""What both readers of a poll share: texts in a scanned batch that are ids or times, and what becomes of a record."""
+"""What both readers of a poll share: texts in a scanned batch that are ids, and what becomes of a record."""
 
 from __future__ import annotations
 
@@ -12,26 +12,19 @@ from schemas import event as rules
 from schemas import scan
 from schemas.compiled import Number, inlined
 from schemas.event import Problem
-from schemas.timestamps import NOT_READ, number_ms_at, text_ms_at
 
-FIRST_MS: Final = 946_684_800_000
-"""2000-01-01T00:00:00Z: older times are taken for mistakes."""
-
-END_MS: Final = 4_102_444_800_000
-"""2100-01-01T00:00:00Z: this and later times are mistakes whatever the reference clock says."""
-
-# What has become of a record so far (`states`).
+# What has become of a record so far: its fate, once it is known.
 ROW: Final = 0
-EXCLUDED: Final = 1
-REJECTED: Final = 2
-UNSURE: Final = 3  # the slow path decides
-UNREAD: Final = 4  # scanned, but not read yet, or with a spelling that has not been learnt
+REJECTED: Final = 1
+EXCLUDED: Final = 2  # and on from there, by the position in EXCLUSIONS
+UNSURE: Final = 254  # the slow path decides
+UNREAD: Final = 255  # scanned, but not read yet, or with a spelling that has not been learnt
 
 SPELLINGS: Final = 8192
-"""Slots of the table of spellings, a power of two."""
+"""Slots of a table of spellings, a power of two."""
 
 SPELLINGS_KEPT: Final = 4096
-"""With more spellings the table is emptied before the next batch, and fills again with those in use."""
+"""With more spellings a table is emptied before the next batch, and fills again with those in use."""
 
 _PLACEHOLDER_WORDS: Final = np.array(
     [
@@ -76,16 +69,6 @@ def may_be_placeholder(buffer: NDArray[np.uint8], begin: Number, end: Number, ki
     for index in range(len(_PLACEHOLDER_WORDS)):
         found |= _PLACEHOLDER_WORDS[index] == head
     return found
-
-
-@inlined
-def time_at(buffer: NDArray[np.uint8], kind: Number, begin: Number, end: Number) -> Number:
-    """Milliseconds of a timestamp field; NOT_READ when the slow path has to look at it."""
-    if kind == scan.STRING:
-        return text_ms_at(buffer, begin + 1, end - 1)
-    if kind == scan.NUMBER:
-        return number_ms_at(buffer, begin, end)
-    return NOT_READ
 
 
 def rejection(raw: Raw, index: int, problem: Problem, limit_bytes: int) -> Rejected:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from flows.columns import REASONS
+from schemas.event import EXCLUSIONS
 
 ACCOUNTS = (
     "consumed",
@@ -21,6 +22,7 @@ ACCOUNTS = (
     "excluded",
     "clamped",  # accepted, but its timestamp lay ahead and was replaced
     *(f"rejected.{reason}" for reason in REASONS),
+    *(f"excluded.{kind}" for kind in EXCLUSIONS),
 )
 """What becomes of records: consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late."""
 

@@ -50,11 +50,11 @@ EVENT: Final = np.dtype(
         ("user", "u8"),  # stable hash of the user, never 0
         ("message", "u8"),  # stable hash of the messageId; 0: it has none
         ("ts", "i8"),  # event time, ms UTC
-        ("clock", "i8"),  # the largest ts of this poll up to and including this row, ms
+        ("clock", "i8"),  # the largest reading of this poll up to and including this row, ms (event_times.py)
         ("offset", "i8"),  # Kafka offset: the tie-break within a partition
         ("dims", "u8"),  # one code per breakdown of the config, the first in the lowest byte
         ("partition", "i4"),
-        ("code", "u2"),  # event code of the config's vocabulary (0: other)
+        ("code", "u2"),  # of its name and the conditions it meets (event_codes.py)
         ("kind", "u1"),  # index into KINDS
         ("clamped", "u1"),  # 1: its timestamp lay ahead and was replaced by the reference time
     ]
@@ -94,16 +94,16 @@ NO_STATES: Final = np.zeros(0, STATE)
 class Columns:
     """All records of one poll of one partition, decoded.
 
-    `consumed == len(rows) + rejected.sum() + excluded` holds for every instance.
+    `consumed == len(rows) + rejected.sum() + excluded.sum()` holds for every instance.
     """
 
     partition: int
     partitions: int  # how many partitions the topic has
     rows: NDArray[np.void]  # dtype EVENT, in offset order
-    clock_ms: int  # the largest ts among rows; NO_TIME when there is none
+    clock_ms: int  # the largest reading among rows; NO_TIME when there is none
     consumed: int  # records read from Kafka in this poll
     rejected: NDArray[np.int64]  # by reason, shape (len(REASONS),)
-    excluded: int  # valid events that the config leaves out
+    excluded: NDArray[np.int64]  # records left out that are no errors, by kind, shape (len(EXCLUSIONS),)
     caught_up: bool  # the partition was read to its end with this poll
     monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
     states: NDArray[np.void] = field(default_factory=lambda: NO_STATES)  # dtype STATE, in offset order

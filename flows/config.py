@@ -12,6 +12,8 @@ import types
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,8 +28,17 @@ from pydantic import (
 
 from flows.columns import MAX_BREAKDOWNS
 from flows.config_rules import broken_rules, check_time_zone, check_windows
-from flows.mistakes import Finding
-from flows.notation import DURATION_PATTERN, UNITS_MS, format_duration, parse_duration, slug
+from flows.event_codes import FROM_SERVERS, Codes, Condition, Selection
+from flows.mistakes import Finding, closest
+from flows.notation import (
+    DURATION_PATTERN,
+    FIELD_PATTERN,
+    UNITS_MS,
+    format_duration,
+    keys_of,
+    parse_duration,
+    slug,
+)
 
 __all__ = [
     "OTHER",
@@ -53,7 +64,12 @@ UNKNOWN: Final = "unknown"
 
 SLUG_PATTERN: Final = r"^[a-z0-9_]*[a-z0-9][a-z0-9_]*$"
 LABEL_PATTERN: Final = r"^[a-z][a-z0-9_]*$"  # a Prometheus label
-FIELD_PATTERN: Final = r"^(context|properties|traits)(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+
+A_FIELD: Final = 'a field such as context.device.type, properties."Plan Type" or channel'
+OBJECTS: Final = ("context", "properties", "traits")
+"""Where most fields are."""
+IDS: Final = ("userId", "anonymousId", "messageId")
+"""Fields that are different in every event or user, so that nothing can be broken down by them."""
 
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 
@@ -86,12 +102,33 @@ def written(value: Any) -> Any:
     """Text as it would be written in JSON: an unquoted `7` or `true` in a list of names is a name."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else value
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _alternatives(step: Any) -> Any:
     """A step is a list of alternatives; one name is a list of one."""
-    return (step,) if isinstance(step, str | int) else step
+    return (step,) if isinstance(step, str | int | float) else step
+
+
+def _selector(value: Any) -> Any:
+    """A name alone selects all events of that name."""
+    return {"event": value} if isinstance(value, str | int | float) else value
+
+
+def _selectors(value: Any) -> Any:
+    """One selector is a list of one."""
+    return (value,) if isinstance(value, str | int | float | dict) else value
+
+
+def _is_a_field(text: str) -> str:
+    keys = keys_of(text)
+    if keys is None or keys[0] == "$" or (len(keys) > 1 and keys[0] not in OBJECTS and closest(keys[0], OBJECTS)):
+        raise ValueError(f"expected {A_FIELD}")
+    if keys[0] in IDS:
+        raise ValueError(f"expected another field: {keys[0]} says who it was, and is not published")
+    if len(keys) == 1 and keys[0] in OBJECTS:
+        raise ValueError(f"expected a field within {text}, such as {text}.plan")
+    return text
 
 
 DurationMs = Annotated[
@@ -128,6 +165,27 @@ Step = Annotated[
     ),
 ]
 """One event name, or a list of alternatives; the step is named after the first."""
+FieldPath = Annotated[
+    str,
+    Field(max_length=200),
+    AfterValidator(_is_a_field),
+    WithJsonSchema({"type": "string", "pattern": FIELD_PATTERN, "maxLength": 200}),
+]
+"""Where something stands in an event: keys between dots, in double quotes where they hold more than letters."""
+Values = Annotated[
+    tuple[Value, ...],
+    BeforeValidator(_alternatives),
+    Field(min_length=1, max_length=100),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1, "maxItems": 100},
+            ]
+        }
+    ),
+]
+"""One value, or a list of alternatives; compared as slugs of their JSON texts."""
 
 
 def _durations(*texts: str) -> tuple[int, ...]:
@@ -137,7 +195,7 @@ def _durations(*texts: str) -> tuple[int, ...]:
 class Section(BaseModel):
     """Strict and frozen: an unknown key is a mistake, not a wish; one without a value is as if absent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -154,6 +212,65 @@ class Section(BaseModel):
 
 def _admits_none(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(annotation)
+
+
+class Selector(Section):
+    """Some events: those of a name, or of one of several, or only those of them that carry certain values."""
+
+    event: Step
+    """The event's name, or a list of alternatives. `identify`, `group` and `alias` are named by their type."""
+    where: dict[FieldPath, Values] = Field({}, max_length=10)
+    """The values that fields must have, all of them; a list in place of a value: any of these."""
+
+    @field_validator("where")
+    @classmethod
+    def _alphabetical(cls, fields: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return dict(sorted(fields.items()))
+
+    def selection(self) -> Selection:
+        """The slugs of its names, and what an event of such a name must carry besides."""
+        conditions = tuple(Condition.of(field, values) for field, values in self.where.items())
+        return frozenset(map(slug, self.event)), conditions
+
+
+_SELECTOR_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": 200},
+        {
+            "type": "object",
+            "required": ["event"],
+            "additionalProperties": False,
+            "properties": {
+                "event": {"type": ["string", "array"], "items": {"type": "string"}},
+                "where": {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": ["string", "number", "boolean", "array"],
+                        "items": {"type": ["string", "number", "boolean"]},
+                    },
+                },
+            },
+        },
+    ]
+}
+Selectors = Annotated[
+    tuple[Annotated[Selector, BeforeValidator(_selector)], ...],
+    BeforeValidator(_selectors),
+    Field(max_length=1000),
+    WithJsonSchema({"anyOf": [*_SELECTOR_SCHEMA["anyOf"], {"type": "array", "items": _SELECTOR_SCHEMA}]}),
+]
+"""Names of events, or `{event: name, where: {field: value}}`, alone or in a list."""
+
+
+class Presence(Section):
+    """Which events show that a person is there: for active users, sessions, and who is new, alive or churned."""
+
+    except_: Selectors = Field(default=(), alias="except")
+    """Events that show nobody: heartbeats, mails that a server has sent."""
+    only: Annotated[Selectors, Field(min_length=1)] | None = None
+    """Only these show somebody; without this key all do but facts from servers, such as `Subscription Changed`."""
+    server: bool = True
+    """Whether an event whose `channel` or `context.channel` is `server` shows somebody."""
 
 
 class Engaged(Section):
@@ -197,8 +314,8 @@ class Funnel(Section):
 class Breakdown(Section):
     """One dimension: where its value is found in an event, and the closed list of values told apart."""
 
-    field: str = Field(pattern=FIELD_PATTERN, max_length=200)
-    """Where the value stands: `context.device.type`, `properties.plan`, `traits.country`."""
+    field: FieldPath
+    """Where the value stands: `context.device.type`, `properties."Plan Type"`, `channel`."""
     values: tuple[Value, ...] = Field(min_length=1, max_length=MAX_VALUES)
     """The values told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
     of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = Field(
@@ -220,10 +337,11 @@ class ActiveUsers(Section):
 class Exclude(Section):
     """Events that are valid but not wanted."""
 
-    events: Names = ()
-    """Names of events that are left out of everything."""
-    bots: bool = True
-    """Leave out events with `context.bot == true`."""
+    events: Selectors = ()
+    """Events that are left out of everything."""
+    bots: bool | Literal["user_agent"] = True
+    """Leave out events that a collector has marked as a bot's: `context.bot` or `context.isBot` is true, or
+    `context.bot` an object; `user_agent`: also those whose `context.userAgent` is a known crawler's."""
 
 
 def _upper(value: Any) -> Any:
@@ -294,6 +412,7 @@ class Config(Section):
     events: Names = ()
     """Event names counted by name, besides those named elsewhere."""
     exclude: Exclude = Exclude()
+    presence: Presence = Field(default_factory=lambda: Presence.model_validate({}))
     active_users: ActiveUsers = ActiveUsers()
     sessions: Sessions = Sessions()
     key_actions: Names = ()
@@ -327,15 +446,55 @@ class Config(Section):
         return self
 
     def vocabulary(self) -> list[str]:
-        """Slugs of the event names told apart, `other` first, then sorted; the index is the event code."""
+        """Slugs of the event names told apart, `other` first, then sorted; the index is the name's code."""
         named = [
             *self.events,
             *self.key_actions,
             *(self.active_users.events or ()),
             *(name for funnel in self.funnels.values() for step in funnel.steps for name in step),
             *(self.subscriptions.events if self.subscriptions else ()),
+            *(name for selector in self._selectors() for name in selector.event),
         ]
         return [OTHER, *sorted({slug(name) for name in named} - {OTHER})]
+
+    def _selectors(self) -> list[Selector]:
+        """Those that speak of events which count for something."""
+        presence = [*self.presence.except_, *(self.presence.only or ())]
+        return [*presence, *(selector for selector in self.exclude.events if selector.where)]
+
+    def _selections(self) -> list[Selection]:
+        """What will be asked of events besides their names."""
+        asked: list[Selection] = [selector.selection() for selector in self._selectors() if selector.where]
+        return asked if self.presence.server else [*asked, (None, FROM_SERVERS)]
+
+    def asked_of_names(self) -> dict[str, set[Condition]]:
+        """Which conditions are asked of the events of each name."""
+        asked: dict[str, set[Condition]] = {name: set() for name in self.vocabulary()}
+        for names, conditions in self._selections():
+            for name in asked if names is None else names:
+                asked[name].update(conditions)
+        return asked
+
+    def codes(self) -> Codes:
+        """The event codes: a code says an event's name, and which conditions of selectors on that name it meets."""
+        return Codes(self.asked_of_names())
+
+    def excluded(self, codes: Codes) -> NDArray[np.bool_]:
+        """By code: whether such events are left out of everything. (Names without a code of their own are not here.)"""
+        return codes.matching(selector.selection() for selector in self.exclude.events)
+
+    def shows_presence(self, codes: Codes) -> NDArray[np.bool_]:
+        """By code: whether such an event shows that somebody was there."""
+        rules = self.presence
+        if rules.only is None:
+            facts = frozenset(map(slug, self.subscriptions.events)) if self.subscriptions else frozenset()
+            shows = ~codes.matching([(facts, ())])
+        else:
+            shows = codes.matching(selector.selection() for selector in rules.only)
+        hides: list[Selection] = [selector.selection() for selector in rules.except_]
+        if not rules.server:
+            hides += [(None, (condition,)) for condition in FROM_SERVERS]
+        return shows & ~codes.matching(hides)
 
 
 def section_of(annotation: Any) -> type[Section] | None:

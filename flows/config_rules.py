@@ -6,15 +6,18 @@ Each rule names the places it speaks of, so that the file's line can be shown; a
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 import zoneinfo
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from flows.event_codes import MAX_CODES, MAX_CONDITIONS
 from flows.mistakes import Finding, Path, closest, shown
-from flows.notation import format_duration, says_something, slug
+from flows.notation import field_text, format_duration, keys_of, says_something, slug
 
 if TYPE_CHECKING:
-    from flows.config import Config
+    from flows.config import Config, Selector
 
 MAX_NAMES: Final = 1000
 """Event names told apart: each costs a ring of counters per window and breakdown value."""
@@ -69,6 +72,7 @@ def _likely_zone(zone: str, known: set[str]) -> str | None:
 def broken_rules(config: Config) -> Iterator[Finding]:
     """Every rule of the whole that `config` breaks."""
     yield from _names_that_say_nothing(config)
+    yield from _names_that_are_one(config)
     yield from _too_many_names(config)
     yield from _excluded_but_wanted(config)
     yield from _ratios_without_counts(config)
@@ -117,6 +121,14 @@ def _lists_of_names(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
             yield ("funnels", name, "steps", index), step
     if config.subscriptions:
         yield ("subscriptions", "events"), tuple(config.subscriptions.events)
+    for path, selectors in _lists_of_selectors(config):
+        for index, selector in enumerate(selectors):
+            yield (*path, index, "event"), selector.event
+
+
+def _lists_of_selectors(config: Config) -> Iterator[tuple[Path, tuple[Selector, ...]]]:
+    yield ("presence", "except"), config.presence.except_
+    yield ("presence", "only"), config.presence.only or ()
     yield ("exclude", "events"), config.exclude.events
 
 
@@ -124,7 +136,7 @@ def _names_that_say_nothing(config: Config) -> Iterator[Finding]:
     for path, names in _lists_of_names(config):
         for index, name in enumerate(names):
             if not says_something(name):
-                yield Finding((*path, index), f"found {shown(name)}, expected a name with a letter or digit")
+                yield Finding((*path, index), f"found {shown(name)}, expected a name with a letter, digit or symbol")
             elif slug(name) == "other":
                 yield Finding((*path, index), f"found {shown(name)}, but `other` stands for all events not named")
     for name, breakdown in config.breakdowns.items():
@@ -132,29 +144,54 @@ def _names_that_say_nothing(config: Config) -> Iterator[Finding]:
             if not says_something(value):
                 yield Finding(
                     ("breakdowns", name, "values", index),
-                    f"found {shown(value)}, expected a value with a letter or digit",
+                    f"found {shown(value)}, expected a value with a letter, digit or symbol",
                 )
+
+
+def _names_that_are_one(config: Config) -> Iterator[Finding]:
+    """Unlike names with one slug would be counted as one; `Order Completed` and `order_completed` are meant to be."""
+    first: dict[str, str] = {}
+    for path, names in _lists_of_names(config):
+        for index, name in enumerate(names):
+            other = first.setdefault(slug(name), name)
+            if _plainly(name) != _plainly(other) and says_something(name):
+                yield Finding(
+                    (*path, index), f"{shown(name)} cannot be told from {shown(other)}: both are `{slug(name)}`"
+                )
+
+
+def _plainly(name: str) -> str:
+    """`name` without what nobody tells names apart by: case, and how words are set apart."""
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _too_many_names(config: Config) -> Iterator[Finding]:
     named = len(config.vocabulary()) - 1
     if named > MAX_NAMES:
         yield Finding((), f"{named} event names are told apart, at most {MAX_NAMES} can be")
+        return
+    asked = config.asked_of_names()
+    conditions = {condition for some in asked.values() for condition in some}
+    if len(conditions) > MAX_CONDITIONS:
+        yield Finding((), f"{len(conditions)} conditions (`where`) are told apart, at most {MAX_CONDITIONS} can be")
+    elif sum(1 << len(some) for some in asked.values()) > MAX_CODES:
+        most = max(asked, key=lambda name: len(asked[name]))
+        yield Finding((), f"too many conditions (`where`) are asked of the same events: {len(asked[most])} of {most}")
 
 
 def _excluded_but_wanted(config: Config) -> Iterator[Finding]:
-    excluded = {slug(name): index for index, name in reversed(list(enumerate(config.exclude.events)))}
     wanted: dict[str, str] = {}
     for path, names in _lists_of_names(config):
-        if path[0] != "exclude":
+        if path[0] not in ("exclude", "presence"):
             for name in names:
                 wanted.setdefault(slug(name), ".".join(str(part) for part in path))
-    for name, index in excluded.items():
-        if name in wanted:
-            yield Finding(
-                ("exclude", "events", index),
-                f"{shown(config.exclude.events[index])} is left out here but wanted in {wanted[name]}",
-            )
+    for index, selector in enumerate(config.exclude.events):
+        for name in selector.event:
+            if not selector.where and slug(name) in wanted:
+                yield Finding(
+                    ("exclude", "events", index),
+                    f"{shown(name)} is left out here but wanted in {wanted[slug(name)]}",
+                )
 
 
 def _ratios_without_counts(config: Config) -> Iterator[Finding]:
@@ -169,7 +206,7 @@ def _ratios_without_counts(config: Config) -> Iterator[Finding]:
 
 
 def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
-    fields = {breakdown.field: name for name, breakdown in config.breakdowns.items()}
+    fields = {keys_of(breakdown.field) or (): name for name, breakdown in config.breakdowns.items()}
     for name, breakdown in config.breakdowns.items():
         place: Path = ("breakdowns", name)
         if name in RESERVED_LABELS:
@@ -188,11 +225,12 @@ def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
         for index, family in enumerate(breakdown.of):
             if family in breakdown.of[:index]:
                 yield Finding((*place, "of", index), f"{family} is listed twice")
-        for other, owner in (fields | {"context.bot": "exclude.bots"}).items():
-            if breakdown.field.startswith(f"{other}."):
+        keys = keys_of(breakdown.field) or ()
+        for other, owner in fields.items():
+            if len(keys) > len(other) and keys[: len(other)] == other:
                 yield Finding(
                     (*place, "field"),
-                    f"{breakdown.field} lies inside {other}, which {owner} reads as a plain value",
+                    f"{breakdown.field} lies inside {field_text(other)}, which {owner} reads as a plain value",
                 )
 
 
@@ -207,7 +245,7 @@ def _plans_that_clash(config: Config) -> Iterator[Finding]:
         if code in TAKEN_SLUGS:
             yield Finding(place, f"`{code}` is added by itself and cannot be listed")
         elif not says_something(plan):
-            yield Finding(place, f"found {shown(plan)}, expected a plan with a letter or digit")
+            yield Finding(place, f"found {shown(plan)}, expected a plan with a letter, digit or symbol")
         elif code in seen:
             yield Finding(place, f"{shown(plan)} cannot be told from {shown(seen[code])}: both are `{code}`")
         seen.setdefault(code, plan)

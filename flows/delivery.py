@@ -32,7 +32,7 @@ class Delivery(NamedTuple):
             poll.clock_ms,
             poll.consumed,
             poll.rejected.tobytes() if self.accounts else b"",  # nobody else reads it
-            poll.excluded,
+            poll.excluded.tobytes() if self.accounts else b"",
             poll.caught_up,
             poll.monotonic_ms,
         )
@@ -44,11 +44,11 @@ def lag_notice(delivery: Delivery) -> tuple[int, Delivery] | None:
     poll = delivery.poll
     if poll.caught_up:
         return None
-    bare = replace(poll, clock_ms=NO_TIME, consumed=0, rejected=_NONE_REJECTED, excluded=0)
+    bare = replace(poll, clock_ms=NO_TIME, consumed=0, rejected=_NO_COUNTS, excluded=_NO_COUNTS)
     return poll.partition, Delivery(bare, np.zeros(0, EVENT), NO_STATES, False)
 
 
-_NONE_REJECTED = np.zeros(0, np.int64)
+_NO_COUNTS = np.zeros(0, np.int64)
 
 
 def _memory(rows: NDArray[Any]) -> bytearray | None:
@@ -57,7 +57,7 @@ def _memory(rows: NDArray[Any]) -> bytearray | None:
 
 
 def _put_together(
-    header: tuple[int, int, int, int, bytes, int, bool, int | None],
+    header: tuple[int, int, int, int, bytes, bytes, bool, int | None],
     rows: bytearray | None,
     states: bytearray | None,
     accounts: bool,
@@ -69,8 +69,8 @@ def _put_together(
         rows=np.zeros(0, EVENT),
         clock_ms=clock_ms,
         consumed=consumed,
-        rejected=np.frombuffer(rejected, np.int64) if rejected else _NONE_REJECTED,
-        excluded=excluded,
+        rejected=np.frombuffer(rejected, np.int64) if rejected else _NO_COUNTS,
+        excluded=np.frombuffer(excluded, np.int64) if excluded else _NO_COUNTS,
         caught_up=caught_up,
         monotonic_ms=monotonic_ms,
     )

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.config import CURRENCY_PATTERN, FIELD_PATTERN, LABEL_PATTERN, SLUG_PATTERN, Section, section_of
+from flows.config import A_FIELD, CURRENCY_PATTERN, IDS, LABEL_PATTERN, OBJECTS, SLUG_PATTERN, Section, section_of
 from flows.kafka_options import is_secret
 from flows.mistakes import RULES, Finding, Path, closest, shown
-from flows.notation import A_DURATION, likely_duration, slug
+from flows.notation import A_DURATION, field_text, keys_of, likely_duration, slug
 from flows.settings import TOPIC_PATTERN
 
 PATTERNS = {
@@ -20,7 +20,6 @@ PATTERNS = {
     LABEL_PATTERN: "a lower-case letter, then lower-case letters, digits and _ only",
     CURRENCY_PATTERN: "the three letters of a currency, such as USD",
     TOPIC_PATTERN: "at most 249 of the letters a-z and A-Z, digits, `.`, `_` and `-`",
-    FIELD_PATTERN: "a field such as context.device.type, under context, properties or traits",
 }
 
 PLAIN = {
@@ -49,8 +48,11 @@ def findings(error: ValidationError, model: type[Section]) -> Iterator[Finding]:
 def _finding(detail: ErrorDetails, path: Path, model: type[Section]) -> Finding:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if path and path[-1] == "[key]":
-        expected = PATTERNS.get(context.get("pattern", ""), "a shorter one")
-        likely = slug(str(value)).strip("_")[:64] or None
+        if kind == "value_error":
+            expected, likely = _expected(detail, context), _likely_value(kind, value, context)
+        else:
+            expected = PATTERNS.get(context.get("pattern", ""), "a shorter one")
+            likely = slug(str(value)).strip("_")[:64] or None
         return Finding(path[:-1], f"found the name {shown(value)}, expected {expected}", likely, at_key=True)
     if kind == "extra_forbidden":
         return Finding(path, "there is no such key", _likely_key(path, model), at_key=True)
@@ -102,16 +104,18 @@ def _likely_value(kind: str, value: object, context: Mapping[str, Any]) -> str |
         return closest(value, re.findall(r"'([^']*)'", context["expected"]))
     if kind == "string_pattern_mismatch" and context["pattern"] in (SLUG_PATTERN, LABEL_PATTERN):
         return slug(value).strip("_")[:64] or None
-    if kind == "string_pattern_mismatch" and context["pattern"] == FIELD_PATTERN:
+    if kind == "value_error" and A_FIELD in str(context["error"]):
         return _likely_field(value)
     return None
 
 
 def _likely_field(value: str) -> str | None:
-    parts = value.strip().lstrip("$.").split(".")
-    root = closest(parts[0], ("context", "properties", "traits"))
-    fixed = ".".join([root or parts[0], *parts[1:]])
-    return fixed if fixed != value and re.match(FIELD_PATTERN, fixed) else None
+    """The field whose keys the author has not put in quotes: `properties.Plan Type`."""
+    keys = [key for key in value.strip().removeprefix("$.").strip(".").split(".") if key]
+    if len(keys) > 1:
+        keys[0] = closest(keys[0], OBJECTS) or keys[0]
+    fixed = field_text(keys)
+    return fixed if keys and fixed != value and keys[0] not in IDS and keys_of(fixed) else None
 
 
 def _likely_key(path: Path, model: type[Section]) -> str | None:

@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from flows.config import Config, Subscriptions
-from flows.notation import slug
+from flows.config import Config, Selector, Subscriptions
+from flows.event_codes import Condition
+from flows.notation import field_text, keys_of, slug
 
-STATE_LAYOUT: Final = 2
+STATE_LAYOUT: Final = 3
 """Rises when state is stored under other names: the engine would find none under the new ones."""
 
 
@@ -45,12 +46,18 @@ def definitions(config: Config) -> str:
     if not config.funnels:
         del found["ratio_windows"]
     found["key_actions"] = _names(config.key_actions)
-    found["exclude"]["events"] = _names(config.exclude.events)
+    found["exclude"]["events"] = _selectors(config.exclude.events)
+    found["presence"] = {
+        "except": _selectors(config.presence.except_),
+        "only": None if config.presence.only is None else _selectors(config.presence.only),
+        "server": config.presence.server,
+    }
     if config.active_users.events is not None:
         found["active_users"]["events"] = _names(config.active_users.events)
     for name, funnel in config.funnels.items():
         found["funnels"][name]["steps"] = [_step(step) for step in funnel.steps]
     for name, breakdown in config.breakdowns.items():
+        found["breakdowns"][name]["field"] = field_text(keys_of(breakdown.field) or ())
         found["breakdowns"][name]["values"] = [slug(value) for value in breakdown.values]
         found["breakdowns"][name]["of"] = sorted(breakdown.of)
     return json.dumps(found, sort_keys=True, separators=(",", ":"))
@@ -75,6 +82,16 @@ def describe_difference(old_json: str, new_json: str) -> list[str]:
 
 def _names(names: Sequence[str]) -> list[str]:
     return sorted({slug(name) for name in names})
+
+
+def _selectors(selectors: Sequence[Selector]) -> list[str]:
+    """Each as one text, so that a difference can name it: `page_viewed where context.page.path is _healthz`."""
+    return sorted({_selector(*selector.selection()) for selector in selectors})
+
+
+def _selector(names: frozenset[str] | None, conditions: Sequence[Condition]) -> str:
+    fields = sorted(f"{condition.field} is {' or '.join(sorted(condition.values))}" for condition in conditions)
+    return " or ".join(sorted(names or ())) + (f" where {' and '.join(fields)}" if fields else "")
 
 
 def _subscriptions(section: Subscriptions) -> dict[str, Any]:

@@ -7,20 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.batch_texts import (
-    END_MS,
-    FIRST_MS,
-    REJECTED,
-    ROW,
-    SALT,
-    SPELLINGS,
-    SPELLINGS_KEPT,
-    may_be_placeholder,
-    rejection,
-    time_at,
-)
+from flows.batch_texts import REJECTED, ROW, SALT, SPELLINGS, SPELLINGS_KEPT, may_be_placeholder, rejection
 from flows.columns import STATE, TRACK
 from flows.config import Config, Subscriptions, slug
+from flows.event_times import END_MS, FIRST_MS, time_at
 from flows.hashing import id_hash, id_hash_of, xxh64
 from flows.limits import Limits
 from flows.records import Raw, Rejected
@@ -175,9 +165,9 @@ class States:
 
     def __init__(self, config: Config, section: Subscriptions, limits: Limits) -> None:
         names = {slug(name): status for name, status in section.events.items()}
-        vocabulary = config.vocabulary()
-        self._carries = np.array([name in names for name in vocabulary], np.bool_)
-        self._default_statuses = [names.get(name) for name in vocabulary]
+        codes = config.codes()
+        self._carries = codes.matching([(frozenset(names), ())])
+        self._default_statuses = [names.get(codes.names[name]) for name in codes.name_of]
         self._reading = Terms(
             section.currency,
             section.decimals,
@@ -185,7 +175,7 @@ class States:
         )
         self._plans = {plan: code for code, plan in enumerate(section.labels()[:-2])}
         self._other = len(section.plans)
-        self._decoder = Decoder([f"properties.{name}" for name in _STATE_FIELDS], limits.record_bytes)
+        self._decoder = Decoder([("properties", name) for name in _STATE_FIELDS], limits.record_bytes)
         self._limit_bytes = limits.record_bytes
         self._found = np.zeros(0, np.int64)
         self._keys = np.zeros(SPELLINGS, np.uint64)

@@ -274,7 +274,7 @@ class Job:
         flow = build(
             self._config,
             source=source,
-            decode=Intake(self._config, self._settings.limits).read,
+            decode=Intake(self._config, self._settings.limits, live=True).read,
             dead_letters=dead_letters,
             publish=publish,
             watch=pacemaker,

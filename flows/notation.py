@@ -1,16 +1,27 @@
 """How the user's file writes durations and names: `10s`, `30d`; `Order Completed` is `order_completed`.
 
-Durations are held in integer milliseconds. Names of events, steps and breakdown values are compared as slugs.
+Durations are held in integer milliseconds. Names of events, steps and breakdown values are compared as slugs. Fields of
+events are written as paths: `context.device.type`, `properties."Plan Type"`, `channel`.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
+from collections.abc import Sequence
 from typing import Any, Final
 
 UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 DURATION_PATTERN: Final = r"^\s*(\d{1,9})\s*(ms|s|m|h|d)\s*$"
+
+_PLAIN_KEY: Final = r"[\w$-]+"
+_KEY: Final = r'(?:"(?:[^"\\]|\\.)+"|(?:[\w$-]|\\\.)+)'
+FIELD_PATTERN: Final = rf"^{_KEY}(\.{_KEY})*$"
+
+_PUNCTUATION: Final = re.compile(r"[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+")
+"""ASCII without letters and digits."""
 
 A_DURATION: Final = "a duration such as 10s, 30m, 1h or 30d"
 
@@ -25,13 +36,53 @@ _SPOKEN_UNITS_MS: Final = UNITS_MS | {
 
 
 def slug(name: str) -> str:
-    """`name` in lower case with every run of characters outside `[a-z0-9_]` as one `_`."""
-    return re.sub(r"[^a-z0-9_]+", "_", name.lower())
+    """`name` as names are compared and published: `Order Completed`, `order-completed` are `order_completed`.
+
+    Case is folded, and so are forms of a character that Unicode calls compatible (NFKC). Letters, digits and their
+    marks stay, of any script; each run of spaces, punctuation and controls becomes one `_`; any other symbol is told by
+    its code point, so that names which differ in a symbol alone stay two: `Liked 👍` is `liked_u1f44d`. ASCII has
+    only letters, digits and punctuation here: `$` and `+` are punctuation, as in `$pageview`.
+    """
+    if name.isascii():
+        return _PUNCTUATION.sub("_", name.lower())
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return _PUNCTUATION.sub("_", "".join(map(_spelled, folded)))
+
+
+def _spelled(character: str) -> str:
+    """What a character adds to a slug; a space where it only separates."""
+    if "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef":
+        return ""  # a variation selector: how the character before it is drawn, a red heart or a black one
+    category = unicodedata.category(character)
+    if character.isascii() or category[0] in "LNM":
+        return character
+    return f"u{ord(character):x}" if category[0] == "S" or category in ("Co", "Cn") else " "
 
 
 def says_something(name: str) -> bool:
-    """Whether the slug of `name` has a letter or a digit; without one, unlike names would share a cell."""
-    return re.search(r"[a-z0-9]", slug(name)) is not None
+    """Whether the slug of `name` has more than `_`; without more, unlike names would share a cell."""
+    return slug(name).strip("_") != ""
+
+
+def keys_of(field: str) -> tuple[str, ...] | None:
+    """The keys that lead to a field: `properties."utm.source"` -> (`properties`, `utm.source`); None: it is no field.
+
+    Keys stand between dots. One of letters, digits, `_`, `$` and `-` is written as it is, any other in double quotes
+    with the escapes of JSON; a single dot may also be written `\\.`.
+    """
+    if re.fullmatch(FIELD_PATTERN, field) is None:
+        return None
+    try:
+        return tuple(
+            str(json.loads(key)) if key.startswith('"') else key.replace("\\.", ".") for key in re.findall(_KEY, field)
+        )
+    except ValueError:
+        return None
+
+
+def field_text(keys: Sequence[str]) -> str:
+    """The field to which `keys` lead, in one way only of those in which it can be written."""
+    return ".".join(key if re.fullmatch(_PLAIN_KEY, key) else json.dumps(key, ensure_ascii=False) for key in keys)
 
 
 def parse_duration(value: Any) -> Any:

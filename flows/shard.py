@@ -36,6 +36,7 @@ from flows.reorder import ReorderBuffer
 from flows.state.container import Arrays, Container, containers
 from flows.users import Users
 from schemas.compiled import compiled
+from schemas.event import EXCLUSIONS
 
 ADVANCE_ROWS: Final = 8_192
 """Rows that wait before a shard advances between ticks: large enough for the compiled loops to pay."""
@@ -43,6 +44,8 @@ EVICTED_AT_ONCE: Final = 0.05
 """Share of the users evicted when the limit is reached, so that it is rare."""
 CONSUMED, ACCEPTED, ON_TIME, LATE, DUPLICATE, EXCLUDED, CLAMPED, REJECTED = range(8)
 """Columns of the accounting, as in cells.ACCOUNTS; one per reason follows from REJECTED on."""
+EXCLUDED_AS: Final = REJECTED + len(REASONS)
+"""And from here on one per kind of exclusion."""
 
 
 NO_ROWS: Final = np.zeros(0, HELD)
@@ -111,8 +114,9 @@ class Shard:
         if accounts:
             account = self._accounting[poll.partition]
             account[CONSUMED] += poll.consumed
-            account[EXCLUDED] += poll.excluded
-            account[REJECTED:] += poll.rejected
+            account[EXCLUDED] += poll.excluded.sum()
+            account[REJECTED:EXCLUDED_AS] += poll.rejected
+            account[EXCLUDED_AS:] += poll.excluded
         reading = self.clock.read(poll)
         if len(states):
             self._waiting_states.append((states, reading))
@@ -336,4 +340,5 @@ def _deal(rows: NDArray[Any], dealt: NDArray[Any], ends: NDArray[np.int64], plac
         ends[shard] = place[shard]
 
 
-assert ACCOUNTS[REJECTED:] == tuple(f"rejected.{reason}" for reason in REASONS)
+assert ACCOUNTS[REJECTED:EXCLUDED_AS] == tuple(f"rejected.{reason}" for reason in REASONS)
+assert ACCOUNTS[EXCLUDED_AS:] == tuple(f"excluded.{kind}" for kind in EXCLUSIONS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from schemas import event as rules
 from schemas import scan
-from schemas.event import Container, Event, Problem
+from schemas.event import Container, Event, Exclusion, Problem
 from schemas.timestamps import number_ms, text_ms
 
 MAX_NESTING: Final = 500
@@ -50,17 +50,16 @@ class Scanned:
 
 
 class Decoder:
-    """Reads the envelope and the fields at `paths` (`context.device.type`, ...) of records up to
+    """Reads the envelope and the fields at `paths` (`("context", "device", "type")`, ...) of records up to
     `limit_bytes`.
     """
 
-    def __init__(self, paths: Sequence[str], limit_bytes: int) -> None:
+    def __init__(self, paths: Sequence[tuple[str, ...]], limit_bytes: int) -> None:
         self.paths = tuple(paths)
         self.limit_bytes = limit_bytes
         self.batch_records = 2048  # small enough for the cache
-        self._tree, numbers = scan.tree_of((*rules.ENVELOPE, *self.paths))
+        self._tree, numbers = scan.tree_of((*(tuple(name.split(".")) for name in rules.ENVELOPE), *self.paths))
         self.fields = np.array([numbers[path] for path in self.paths], np.int32)  # the number of each path
-        self._parts = [path.split(".") for path in self.paths]
         shape = (self.batch_records, self._tree.fields)
         self._kinds = np.zeros(shape, np.uint8)
         self._begins = np.zeros(shape, np.int32)
@@ -94,10 +93,12 @@ class Decoder:
         )
         return Scanned(buffer, plain, self._kinds, self._begins, self._ends)
 
-    def explain(self, value: bytes | None) -> Event | Problem:
+    def explain(self, value: bytes | None) -> Event | Exclusion | Problem:
         """The event, or why the record is none; total for any bytes."""
-        if not value or not value.strip(_WHITESPACE):
-            return Problem("empty", "the record has no value")
+        if not value:
+            return Exclusion("tombstone")
+        if not value.strip(_WHITESPACE):
+            return Problem("empty", "nothing but white space")
         if len(value) > self.limit_bytes:
             return Problem("too_large", f"{len(value)} bytes, the limit is {self.limit_bytes}")
         try:
@@ -113,33 +114,34 @@ class Decoder:
         except Exception as error:  # malformed, or anything else that hostile bytes may provoke
             return Problem("not_json", f"$: {error}")
 
-    def _event(self, members: dict[str, msgspec.Raw], marker: bytes) -> Event:
+    def _event(self, members: dict[str, msgspec.Raw], marker: bytes) -> Event | Exclusion:
         if marker:
             self._refuse_marked(members, marker)
         type_, name = _type_and_name(members)
-        user_id = _text(members, "userId")
+        if type_ in rules.OTHER_USES:
+            return Exclusion(type_)
+        user_id, anonymous_id = _id(members, "userId"), _id(members, "anonymousId")
         if user_id is not None:
             _check_id("userId", user_id)
-        anonymous_id = _text(members, "anonymousId")
-        if user_id is None:
-            if anonymous_id is None:
-                raise Wrong("missing_field", "$: neither userId nor anonymousId")
+        elif anonymous_id is not None:
             _check_id("anonymousId", anonymous_id)
-        message_id = _text(members, "messageId")
+        else:
+            raise Wrong("missing_field", "$: neither userId nor anonymousId")
+        message_id = _text(members, "messageId") or None
         if message_id is not None:
             _check_text("messageId", message_id, rules.MESSAGE_ID_CHARACTERS)
-        inner = {name: _object(members, name) for name in ("context", "properties", "traits")}
-        timestamp_ms = _timestamp(members)
+        context = _object(members, "context")
+        for inner in ("properties", "traits"):
+            _object(members, inner)
         return Event(
             type=type_,
             name=name,
             user_id=user_id,
             anonymous_id=anonymous_id,
             message_id=message_id,
-            timestamp_ms=timestamp_ms,
-            received_at_ms=_received_at(members),
-            bot=bytes(inner["context"].get("bot", b"")) == b"true",
-            values=tuple(_at(inner, parts) for parts in self._parts),
+            **_times(members),
+            bot=_is_bot(context),
+            values=tuple(_value(members, path) for path in self.paths),
         )
 
     def _refuse_marked(self, members: dict[str, msgspec.Raw], marker: bytes) -> None:
@@ -147,8 +149,8 @@ class Decoder:
         for text in (members.get(name) for name in rules.ENVELOPE[: rules.TIMESTAMP_FIELD]):
             if text is not None and bytes(text).startswith(b'"') and marker in bytes(text):
                 raise Wrong("not_json", "$: a lone surrogate in a needed field")
-        for parts in self._parts:
-            found = _walk(members, parts)
+        for path in self.paths:
+            found = _walk(members, path)
             if found is not None and found.startswith(b'"') and marker in found:
                 raise Wrong("not_json", "$: a lone surrogate in a needed field")
 
@@ -279,6 +281,19 @@ def _text(members: dict[str, msgspec.Raw], name: str) -> str | None:
     return _string.decode(text)
 
 
+def _id(members: dict[str, msgspec.Raw], name: str) -> str | None:
+    """An id: a string, or the digits of an integer; None when it is missing, null or empty."""
+    text = _present(members, name)
+    if text is None:
+        return None
+    kind = kind_of(text)
+    if kind == "int":
+        return text.decode()
+    if kind != "str":
+        raise Wrong("bad_type", f"$.{name}: expected str or int, got {kind}")
+    return _string.decode(text) or None
+
+
 def _check_text(name: str, text: str, most: int) -> None:
     if not 1 <= len(text) <= most:
         raise Wrong("bad_type", f"$.{name}: expected 1 to {most} characters, got {len(text)}")
@@ -303,7 +318,7 @@ def _type_and_name(members: dict[str, msgspec.Raw]) -> tuple[str, str | None]:
     if kind_of(text) != "str":
         raise Wrong("bad_type", f"$.type: {expected}, got {kind_of(text)}")
     type_ = _string.decode(text)
-    if type_ not in rules.TYPES:
+    if type_ not in rules.TYPES and type_ not in rules.OTHER_USES:
         raise Wrong("bad_type", f"$.type: {expected}, got another str")
     if type_ != "track":
         return type_, None
@@ -333,32 +348,54 @@ def _walk(members: dict[str, msgspec.Raw], parts: Sequence[str]) -> bytes | None
     return _present(members, parts[-1])
 
 
-def _at(inner: dict[str, dict[str, msgspec.Raw]], parts: list[str]) -> str | Container | None:
-    text = _walk(inner[parts[0]], parts[1:])
+def _value(members: dict[str, msgspec.Raw], path: Sequence[str]) -> str | Container | None:
+    text = _walk(members, path)
     return None if text is None else scalar_text(text)
 
 
-def _timestamp(members: dict[str, msgspec.Raw]) -> int | None:
-    text = _present(members, "timestamp")
+def _is_bot(context: dict[str, msgspec.Raw]) -> bool:
+    bot = bytes(context.get("bot", b""))
+    return bot == b"true" or bot.startswith(b"{") or bytes(context.get("isBot", b"")) == b"true"
+
+
+class Times(TypedDict):
+    """The times that an event tells, ms UTC; see `Event`."""
+
+    timestamp_ms: int | None
+    original_timestamp_ms: int | None
+    sent_at_ms: int | None
+    received_at_ms: int | None
+
+
+def _times(members: dict[str, msgspec.Raw]) -> Times:
+    timestamp_ms = _event_time(members, "timestamp")
+    read = _event_time if timestamp_ms is None else _time
+    return Times(
+        timestamp_ms=timestamp_ms,
+        original_timestamp_ms=read(members, "originalTimestamp"),
+        sent_at_ms=_time(members, "sentAt"),
+        received_at_ms=_time(members, "receivedAt"),
+    )
+
+
+def _event_time(members: dict[str, msgspec.Raw], name: str) -> int | None:
+    """The time that an event is to have; None when it is missing."""
+    text = _present(members, name)
     if text is None:
         return None
     kind = kind_of(text)
-    if kind == "str":
-        result = text_ms(_string.decode(text))
-        if result is None:
-            raise Wrong("bad_timestamp", "$.timestamp: not an RFC 3339 time with an offset")
-    elif kind in ("int", "float"):
-        result = number_ms(text.decode())
-        if result is None:
-            raise Wrong("bad_timestamp", "$.timestamp: not a number of seconds or milliseconds since 2000")
-    else:
-        raise Wrong("bad_type", f"$.timestamp: expected str or number, got {kind}")
+    if kind not in ("str", "int", "float"):
+        raise Wrong("bad_type", f"$.{name}: expected str or number, got {kind}")
+    result = _time(members, name)
+    if result is None:
+        expected = "an RFC 3339 time with an offset" if kind == "str" else "s, ms, us or ns since 1970, from 1973 on"
+        raise Wrong("bad_timestamp", f"$.{name}: expected {expected}")
     return result
 
 
-def _received_at(members: dict[str, msgspec.Raw]) -> int | None:
-    """Only a fallback for the reference clock: one that cannot be read is as good as none."""
-    text = _present(members, "receivedAt")
+def _time(members: dict[str, msgspec.Raw], name: str) -> int | None:
+    """A time that is of use where it can be read; None where it cannot."""
+    text = _present(members, name)
     if text is None:
         return None
     kind = kind_of(text)

@@ -13,6 +13,12 @@ import msgspec
 TYPES: Final = ("track", "identify", "page", "screen", "group", "alias")
 """The values of `type`."""
 
+OTHER_USES: Final = ("record", "extract", "merge", "audiencelist", "reset")
+"""Types of records that share a pipe with events without being any: of warehouses and audiences."""
+
+EXCLUSIONS: Final = ("event", "bot", "tombstone", *OTHER_USES)
+"""Why a record that is no error can be left out: by the config, as a bot's, without a value, or of another use."""
+
 ENVELOPE: Final = (
     "type",
     "event",
@@ -25,6 +31,9 @@ ENVELOPE: Final = (
     "properties",
     "traits",
     "context.bot",
+    "context.isBot",
+    "originalTimestamp",
+    "sentAt",
 )
 """The fields that are always read."""
 
@@ -39,6 +48,9 @@ CONTEXT_FIELD: Final = 8
 PROPERTIES_FIELD: Final = 9
 TRAITS_FIELD: Final = 10
 BOT_FIELD: Final = 11
+IS_BOT_FIELD: Final = 12
+ORIGINAL_TIMESTAMP_FIELD: Final = 13
+SENT_AT_FIELD: Final = 14
 """Their numbers in the scanner's output; 0 is the event itself."""
 
 EVENT_NAME_CHARACTERS: Final = 200
@@ -70,12 +82,20 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     anonymous_id: str | None  # when user_id is None: a valid id; else whatever text was there
     message_id: str | None
     timestamp_ms: int | None  # None: the event has none
-    received_at_ms: int | None  # None: it has none, or none that can be read
-    bot: bool  # context.bot is true
+    original_timestamp_ms: int | None  # these three None: it has none, or none that can be read
+    sent_at_ms: int | None
+    received_at_ms: int | None
+    bot: bool  # its collector says that it is a bot's
     values: tuple[str | Container | None, ...]
     """By the decoder's paths: strings as they are, other scalars as their JSON text; None: missing, null or
     empty.
     """
+
+
+class Exclusion(msgspec.Struct, frozen=True, gc=False):
+    """A record that is no event and no error."""
+
+    kind: str  # one of EXCLUSIONS
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):

@@ -28,19 +28,24 @@ def event_schema() -> dict[str, Any]:
     """The schema as a JSON value."""
     placeholders = "|".join(_any_case(text) for text in sorted(rules.PLACEHOLDERS))
     identity = {
-        "type": "string",
+        "type": ["string", "integer"],
         "maxLength": rules.ID_CHARACTERS,
         "pattern": f"^(?!({placeholders})$)[^\\u0000]+$",
+        "not": {"enum": [0, -1]},
     }
     time = {
         "anyOf": [
             {
                 "type": "string",
                 "pattern": r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]"
-                r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+                r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
+                r"([Zz]| UTC|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)$",
             },
-            {"type": "number", "minimum": 946_684_800, "exclusiveMaximum": 4_102_444_800},
-            {"type": "number", "minimum": 946_684_800_000, "exclusiveMaximum": 4_102_444_800_000},
+            {"type": "string", "pattern": r"^[1-9][0-9]{8,18}(\.[0-9]+)?$"},
+            *(
+                {"type": "number", "minimum": 946_684_800 * unit, "exclusiveMaximum": 4_102_444_800 * unit}
+                for unit in (1, 10**3, 10**6, 10**9)
+            ),
             {"type": "null"},
         ]
     }
@@ -54,21 +59,25 @@ def event_schema() -> dict[str, Any]:
         "properties": {
             "type": {"enum": list(rules.TYPES), "description": "What kind of event it is."},
             "event": {"description": "The name of a track event; not looked at in events of another type."},
-            "userId": {"type": ["string", "null"], "description": "The user, when known."},
+            "userId": {"type": ["string", "integer", "null"], "description": "The user, when known; may be empty."},
             "anonymousId": {
-                "type": ["string", "null"],
+                "type": ["string", "integer", "null"],
                 "description": "The visitor; counts without a userId.",
             },
             "messageId": {
                 "type": ["string", "null"],
-                "minLength": 1,
                 "maxLength": rules.MESSAGE_ID_CHARACTERS,
                 "pattern": _NO_NUL,
                 "description": "Tells copies of the same event; without it an event is never a duplicate.",
             },
             "timestamp": time
-            | {"description": "RFC 3339, or epoch seconds or milliseconds; else the record's is used."},
-            "receivedAt": {"description": "As timestamp; the reference clock where records have no timestamp."},
+            | {"description": "RFC 3339, or epoch s, ms, us or ns; without it originalTimestamp, else the record's."},
+            "originalTimestamp": {"description": "As timestamp: when it was by the device's clock."},
+            "sentAt": {"description": "As timestamp: when it was sent, by the device's clock."},
+            "receivedAt": {
+                "description": "As timestamp: when it was collected. Puts the device's clock right; the reference "
+                "clock where records have no timestamp."
+            },
             "context": {"type": ["object", "null"]},
             "properties": {"type": ["object", "null"]},
             "traits": {"type": ["object", "null"]},
@@ -77,7 +86,7 @@ def event_schema() -> dict[str, Any]:
             {"required": ["userId"], "properties": {"userId": identity}},
             {
                 "required": ["anonymousId"],
-                "properties": {"userId": {"type": "null"}, "anonymousId": identity},
+                "properties": {"userId": {"enum": [None, ""]}, "anonymousId": identity},
             },
         ],
         "if": {"properties": {"type": {"const": "track"}}},

@@ -90,20 +90,18 @@ class Tree:
     containers: NDArray[np.bool_]  # by field: it has needed fields inside
 
 
-def tree_of(paths: Sequence[str]) -> tuple[Tree, dict[str, int]]:
-    """The tree for dotted paths (ASCII keys), and the number of every path and of every object on the way."""
-    numbers: dict[str, int] = {"": 0}
+def tree_of(paths: Sequence[tuple[str, ...]]) -> tuple[Tree, dict[tuple[str, ...], int]]:
+    """The tree for paths of keys, and the number of every path and of every object on the way."""
+    numbers: dict[tuple[str, ...], int] = {(): 0}
     edges: list[tuple[int, bytes, int]] = []
     inner = {0}
     for path in paths:
-        parent = ""
-        for key in path.split("."):
-            child = f"{parent}.{key}" if parent else key
+        for depth in range(1, len(path) + 1):
+            parent, child = path[: depth - 1], path[:depth]
             if child not in numbers:
                 numbers[child] = len(numbers)
-                edges.append((numbers[parent], key.encode("ascii"), numbers[child]))
+                edges.append((numbers[parent], child[-1].encode(), numbers[child]))
                 inner.add(numbers[parent])
-            parent = child
     capacity = 64
     while capacity < 8 * len(edges):  # sparse, so that most unneeded keys meet an empty slot
         capacity *= 2

@@ -1,4 +1,4 @@
-"""Event times as integer milliseconds: RFC 3339 texts, and numbers that are seconds or milliseconds.
+"""Event times as integer milliseconds: RFC 3339 texts and their common kin, and numbers in any unit from s to ns.
 
 Each is read by two functions that must agree: a compiled one over the bytes of a batch, and a plain one with
 which the first is checked and which reads what the first leaves alone. Fractions of a millisecond are cut off
@@ -20,25 +20,33 @@ from schemas.compiled import Number, inlined
 NOT_READ: Final = -(2**62)
 """What the compiled functions return for a text that they do not read."""
 
+FIRST_NUMBER: Final = 10**8
 MILLISECONDS_FROM: Final = 10**11
-"""Numbers from here on are milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
+MICROSECONDS_FROM: Final = 10**14
+NANOSECONDS_FROM: Final = 10**17
+NUMBERS_END: Final = 9 * 10**18
+"""Numbers are seconds below 1e11, then milliseconds, microseconds and nanoseconds: each unit begins in 1973 and ends no
+sooner than 2255, so no time of this century can be read in two ways, and all of them fit an int64.
+"""
 
 _CUT: Final = Context(prec=40, rounding=ROUND_FLOOR)
 
 _RFC_3339: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
-    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+    r"(?:[Zz]| UTC|([+-])([0-9]{2})(?::?([0-9]{2}))?)"
 )
+_DIGITS: Final = re.compile(r"[1-9][0-9]*(?:\.[0-9]+)?")
 
 
 def text_ms(text: str) -> int | None:
-    """Milliseconds UTC of an RFC 3339 text (`T`, `t` or space in the middle); None when it is not one.
+    """Milliseconds UTC of a text; None when it is no time.
 
-    A leap second (`:60`) is none, for there is no such millisecond in epoch time.
+    An RFC 3339 text, also with a space in the middle and with the offset as `+hhmm`, `+hh` or ` UTC`; or the digits of
+    a number, as `number_ms` reads it. A leap second (`:60`) is none, for there is no such millisecond in epoch time.
     """
     match = _RFC_3339.fullmatch(text)
     if match is None:
-        return None
+        return number_ms(text) if _DIGITS.fullmatch(text) else None
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     fraction, sign, offset_hour, offset_minute = match.groups()[6:]
     try:
@@ -47,9 +55,9 @@ def text_ms(text: str) -> int | None:
         return None
     result = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1000 + int(f"{fraction or ''}000"[:3])
     if sign is not None:
-        if int(offset_hour) > 23 or int(offset_minute) > 59:
+        if int(offset_hour) > 23 or int(offset_minute or 0) > 59:
             return None
-        offset_ms = (int(offset_hour) * 60 + int(offset_minute)) * 60_000
+        offset_ms = (int(offset_hour) * 60 + int(offset_minute or 0)) * 60_000
         result += offset_ms if sign == "-" else -offset_ms
     return result
 
@@ -57,15 +65,18 @@ def text_ms(text: str) -> int | None:
 def number_ms(text: str) -> int | None:
     """Milliseconds of a JSON number, by its decimal digits (never through a binary float).
 
-    None for what cannot be a time between 1973 and the year 33658, so that no exponent costs memory.
+    Its size says its unit. None for what cannot be a time from 1973 on, so that no exponent costs memory.
     """
     try:
         number = Decimal(text)  # exact for any length
     except ArithmeticError:  # an exponent of more than 18 digits
         return None
-    if not 10**8 <= number < 10**15:
+    if not FIRST_NUMBER <= number < NUMBERS_END:
         return None
-    return int(number if number >= MILLISECONDS_FROM else _CUT.multiply(number, Decimal(1000)))
+    if number < MILLISECONDS_FROM:
+        return int(_CUT.multiply(number, Decimal(1000)))
+    whole = int(number)
+    return whole if number < MICROSECONDS_FROM else whole // (1000 if number < NANOSECONDS_FROM else 1_000_000)
 
 
 @inlined
@@ -79,9 +90,44 @@ def _two_digits(buffer: NDArray[np.uint8], at: Number) -> Number:
 
 
 @inlined
+def number_ms_at(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
+    """As `number_ms`, of a JSON number without sign or exponent; NOT_READ for any other."""
+    whole: Number = np.int64(0)
+    at = begin
+    while at < end and at < begin + 20 and buffer[at] >= 48 and buffer[at] <= 57:
+        whole = whole * 10 + (np.int64(buffer[at]) - 48)
+        at += 1
+    digits = at - begin
+    if digits > 19 or (digits == 19 and buffer[begin] == 57):  # from NUMBERS_END on
+        return NOT_READ
+    milliseconds: Number = np.int64(0)
+    if at < end and buffer[at] == 46:  # .
+        at += 1
+        first = at
+        weight = np.int64(100)
+        while at < end and buffer[at] >= 48 and buffer[at] <= 57:
+            milliseconds += (np.int64(buffer[at]) - 48) * weight
+            weight //= 10
+            at += 1
+        if at == first:
+            return NOT_READ
+    if at != end or whole < FIRST_NUMBER:
+        return NOT_READ
+    if whole < MILLISECONDS_FROM:
+        return whole * 1000 + milliseconds
+    if whole < MICROSECONDS_FROM:
+        return whole
+    return whole // (1000 if whole < NANOSECONDS_FROM else 1_000_000)
+
+
+@inlined
 def text_ms_at(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
     """As `text_ms`, of the ASCII text `buffer[begin:end]`; NOT_READ when it is none."""
-    if end - begin < 20 or end - begin > 1000:
+    if end - begin > 1000:
+        return NOT_READ
+    if 49 <= buffer[begin] <= 57 and buffer[begin + 4] != 45:  # 1 to 9, and no date
+        return number_ms_at(buffer, begin, end)
+    if end - begin < 20:
         return NOT_READ
     century = _two_digits(buffer, begin)
     year = century * 100 + _two_digits(buffer, begin + 2)
@@ -124,15 +170,25 @@ def text_ms_at(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
     offset_minutes = 0
     if at < end and (buffer[at] == 90 or buffer[at] == 122):  # Z z
         at += 1
-    elif at + 6 == end and (buffer[at] == 43 or buffer[at] == 45) and buffer[at + 3] == 58:  # +hh:mm -hh:mm
+    elif at + 4 == end and (
+        buffer[at] == 32 and buffer[at + 1] == 85 and buffer[at + 2] == 84 and buffer[at + 3] == 67
+    ):
+        at += 4  # " UTC"
+    elif at < end and (buffer[at] == 43 or buffer[at] == 45):  # +hh:mm, +hhmm, +hh
         offset_hour = _two_digits(buffer, at + 1)
-        offset_minute = _two_digits(buffer, at + 4)
-        if offset_hour < 0 or offset_minute < 0 or offset_hour > 23 or offset_minute > 59:
+        offset_minute: Number = 0
+        minutes_at = at + 3
+        if minutes_at < end:
+            if buffer[minutes_at] == 58:
+                minutes_at += 1
+            offset_minute = _two_digits(buffer, minutes_at)
+            minutes_at += 2
+        if minutes_at != end or offset_hour < 0 or offset_minute < 0 or offset_hour > 23 or offset_minute > 59:
             return NOT_READ
         offset_minutes = offset_hour * 60 + offset_minute
         if buffer[at] == 45:
             offset_minutes = -offset_minutes
-        at += 6
+        at = end
     else:
         return NOT_READ
     if at != end:
@@ -145,26 +201,3 @@ def text_ms_at(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
     day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     days = era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
     return (((days * 24 + hour) * 60 + minute - offset_minutes) * 60 + second) * 1000 + milliseconds
-
-
-@inlined
-def number_ms_at(buffer: NDArray[np.uint8], begin: Number, end: Number) -> Number:
-    """As `number_ms`, of a non-negative JSON number without exponent; NOT_READ for any other."""
-    whole: Number = np.int64(0)
-    at = begin
-    while at < end and at < begin + 16 and buffer[at] >= 48 and buffer[at] <= 57:
-        whole = whole * 10 + (np.int64(buffer[at]) - 48)
-        at += 1
-    if at == begin or at - begin > 15:
-        return NOT_READ
-    milliseconds: Number = np.int64(0)
-    if at < end and buffer[at] == 46:  # .
-        at += 1
-        weight = np.int64(100)
-        while at < end and buffer[at] >= 48 and buffer[at] <= 57:
-            milliseconds += (np.int64(buffer[at]) - 48) * weight
-            weight //= 10
-            at += 1
-    if at != end:
-        return NOT_READ
-    return whole if whole >= MILLISECONDS_FROM else whole * 1000 + milliseconds

@@ -85,8 +85,57 @@ def test_an_empty_configuration_is_all_defaults() -> None:
 
 
 def test_a_configuration_survives_being_written_and_read() -> None:
-    config = Config.model_validate({"funnels": {"checkout": FUNNEL}, "breakdowns": {"platform": PLATFORM}})
+    config = Config.model_validate(
+        {
+            "funnels": {"checkout": FUNNEL},
+            "breakdowns": {"platform": PLATFORM},
+            "presence": {"except": ["A", {"event": ["B", "C"], "where": {'properties."x y"': [1, True, "z"]}}]},
+        }
+    )
     assert Config.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["Heartbeat", ["Heartbeat"], {"event": "Heartbeat"}, [{"event": ["Heartbeat"]}]],
+)
+def test_a_selector_is_a_name_a_list_or_a_section(written: Any) -> None:
+    config = Config.model_validate({"presence": {"except": written}, "exclude": {"events": [5, True]}})
+    (selector,) = config.presence.except_
+    assert selector.selection() == (frozenset({"heartbeat"}), ())
+    assert [one.event for one in config.exclude.events] == [("5",), ("true",)]
+    assert "heartbeat" in config.vocabulary()
+    assert "true" not in config.vocabulary()  # left out of everything, so nothing of it is counted
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("properties.$os", "properties.plan-type", "properties.Größe", 'context."utm.source"', "channel", "$key"),
+        *(r"properties.utm\.source", 'properties."a \\" quote"', "integrations.All"),
+    ],
+)
+def test_a_field_is_named_by_its_keys_whatever_they_are(field: str) -> None:
+    assert Config.model_validate({"breakdowns": {"b": PLATFORM | {"field": field}}}).breakdowns["b"].field == field
+
+
+def test_names_of_any_script_are_told_apart() -> None:
+    names = ["会員登録", "注文完了", "Стъпка 1", "ステップ1", "Liked 👍", "Liked 👎", "Commande passée", "हिन्दी"]
+    config = Config.model_validate({"events": names})
+    assert len(config.vocabulary()) == 1 + len(names)
+
+
+@given(st.text(max_size=40))
+def test_a_slug_is_its_own_slug(name: str) -> None:
+    assert slug(slug(name)) == slug(name)
+
+
+def test_more_conditions_than_a_code_can_hold_are_refused() -> None:
+    wheres = [{"event": "A", "where": {"properties.x": str(number)}} for number in range(31)]
+    message = "31 conditions (`where`) are told apart, at most 30 can be"
+    assert found({"exclude": {"events": wheres}}) == [("", message, None)]
+    message = "too many conditions (`where`) are asked of the same events: 17 of a"
+    assert found({"exclude": {"events": wheres[:17]}}) == [("", message, None)]
 
 
 def test_the_order_of_the_file_does_not_reach_codes_or_cells() -> None:
@@ -178,7 +227,7 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
         (
             {"breakdowns": {"b": PLATFORM | {"values": ["?!"]}}},
             "breakdowns.b.values.0",
-            "found '?!', expected a value with a letter or digit",
+            "found '?!', expected a value with a letter, digit or symbol",
         ),
         (
             {"breakdowns": {"b": PLATFORM | {"of": ["events", "events"]}}},
@@ -191,11 +240,31 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             "context.device.type lies inside context.device, which a reads as a plain value",
         ),
         (
-            {"breakdowns": {"b": PLATFORM | {"field": "context.bot.name"}}},
+            {"breakdowns": {"b": PLATFORM | {"field": "userId"}}},
             "breakdowns.b.field",
-            "context.bot.name lies inside context.bot, which exclude.bots reads as a plain value",
+            "found 'userId', expected another field: userId says who it was, and is not published",
         ),
-        ({"key_actions": ["注文"]}, "key_actions.0", "found '注文', expected a name with a letter or digit"),
+        (
+            {"breakdowns": {"b": PLATFORM | {"field": "traits"}}},
+            "breakdowns.b.field",
+            "found 'traits', expected a field within traits, such as traits.plan",
+        ),
+        ({"key_actions": ["..."]}, "key_actions.0", "found '...', expected a name with a letter, digit or symbol"),
+        (
+            {"events": ["A/B Test", "a-b test"], "key_actions": ["A+B Test"]},
+            "key_actions.0",
+            "'A+B Test' cannot be told from 'A/B Test': both are `a_b_test`",
+        ),
+        (
+            {"exclude": {"events": [{"event": "A", "where": {"userId": "x"}}]}},
+            "exclude.events.0.where.userId",
+            "found the name 'userId', expected another field: userId says who it was, and is not published",
+        ),
+        (
+            {"presence": {"only": []}},
+            "presence.only",
+            "found an empty list, expected at least 1",
+        ),
         ({"events": ["OTHER"]}, "events.0", "found 'OTHER', but `other` stands for all events not named"),
         ({"active_users": {"events": []}}, "active_users.events", "found an empty list, expected at least 1"),
         (
@@ -244,6 +313,8 @@ def test_more_event_names_than_are_told_apart_are_refused() -> None:
         ({"lateness": "1:30"}, "90m"),
         ({"lateness": 10}, "10s or 10m"),
         ({"breakdowns": {"b": PLATFORM | {"field": "$.contxt.device.type"}}}, "context.device.type"),
+        ({"breakdowns": {"b": PLATFORM | {"field": "properties.Plan Type"}}}, 'properties."Plan Type"'),
+        ({"presence": {"excpt": ["A"]}}, "except"),
         ({"breakdowns": {"window": PLATFORM}}, "window_name"),
     ],
 )
@@ -359,7 +430,7 @@ def test_all_pairs_of_plans_are_told_apart_unless_some_are_chosen() -> None:
         ({"currency": "dollars"}, "currency"),
         ({"plans": ["Pro", "pro"]}, "cannot be told from"),
         ({"plans": ["Other"]}, "is added by itself"),
-        ({"plans": ["!"]}, "letter or digit"),
+        ({"plans": ["!"]}, "letter, digit or symbol"),
         ({"plans": ["pro"], "moves": [["pro", "basic"]]}, "expected one of the plans"),
         ({"plans": ["pro"], "moves": [["pro", "Pro"]]}, "is no move"),
         ({"events": {"Plan Changed": "happy"}}, "events"),

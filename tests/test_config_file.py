@@ -58,7 +58,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line_and_column(file: Path)
         "shop.yaml:5:12: sessions.timeout: found '1:30', expected a duration such as 10s, 30m, 1h or 30d;"
         " did you mean 90m?",
         "shop.yaml:6:20: sessions.engaged.views: found 'two', expected a whole number",
-        "shop.yaml:7:32: key_actions[1]: found '!!!', expected a name with a letter or digit",
+        "shop.yaml:7:32: key_actions[1]: found '!!!', expected a name with a letter, digit or symbol",
         "shop.yaml:12:14: funnels.checkout.reentry: found 'lates', expected first or latest; did you mean latest?",
         "shop.yaml:13:3: funnels.signup.window: this is missing",
         "shop.yaml:14:24: funnels.signup.steps[1]: found 'Other', but `other` stands for all events not named",

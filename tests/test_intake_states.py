@@ -94,7 +94,7 @@ def test_the_fast_way_gives_the_states_of_the_slow_one(values: list[bytes | None
         assert columns.states.tolist() == rows
         assert [one.message for one in rejected] == reasons
         assert [one.offset for one in rejected] == sorted(one.offset for one in rejected)
-        assert columns.consumed == len(columns.rows) + columns.rejected.sum() + columns.excluded
+        assert columns.consumed == len(columns.rows) + columns.rejected.sum() + columns.excluded.sum()
 
 
 def test_a_state_goes_along_with_the_row_of_its_event() -> None:

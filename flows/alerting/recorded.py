@@ -199,7 +199,7 @@ def _cut(poll: Columns, rows: int) -> tuple[Columns, Columns]:
             clock_ms=int(tail["clock"].max()),
             consumed=len(tail),
             rejected=np.zeros_like(poll.rejected),
-            excluded=0,
+            excluded=np.zeros_like(poll.excluded),
             states=poll.states[~ahead],
         ),
     )

@@ -39,6 +39,7 @@ from flows.cells import Cell, Derived, Snapshot
 from flows.columns import REASONS
 from flows.connectors.http_endpoint import HttpEndpoint, Page
 from flows.health import PUBLISH_BOUNDS_SECONDS, Health, Reading
+from schemas.event import EXCLUSIONS
 
 PREFIX: Final = "tidegauge_"
 
@@ -252,7 +253,6 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
         ("on_time", "Accepted events not older than the watermark, which the ordered numbers use."),
         ("late", "Accepted events older than the watermark, which only the arrival numbers use."),
         ("duplicate", "Events dropped because their messageId was seen before."),
-        ("excluded", "Valid events that the config leaves out."),
         ("clamped", "Accepted events whose time lay ahead and was replaced."),
     ):
         yield _counter(f"events_{account}", text, accounts[account])
@@ -260,6 +260,10 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
     for reason in REASONS:
         rejected.add_metric([reason], accounts[f"rejected.{reason}"])
     yield rejected
+    excluded = CounterMetricFamily(f"{PREFIX}events_excluded", "Records left out that are no errors.", labels=["kind"])
+    for kind in EXCLUSIONS:
+        excluded.add_metric([kind], accounts[f"excluded.{kind}"])
+    yield excluded
     events = CounterMetricFamily(f"{PREFIX}events", "Events counted, by name.", labels=["event"])
     for event, count in (snapshot.events if snapshot else {}).items():
         events.add_metric([event], count - (base.events.get(event, 0) if base else 0))

@@ -350,14 +350,14 @@ def _oversized(limit_bytes: int) -> Breakage:
 
 
 BREAKAGES: tuple[Breakage, ...] = (
-    ("empty", lambda now_ms: None),
+    ("empty", lambda now_ms: b" "),
     ("not_json", lambda now_ms: b'{"type": "track", "event": "Product Vie'),
     ("not_json", lambda now_ms: b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV*\xa9"),
     ("not_an_object", lambda now_ms: b'[{"type": "page"}]'),
     ("missing_field", lambda now_ms: _written(type="track", userId="u-1", timestamp=now_ms)),
     ("missing_field", lambda now_ms: _written(type="page", timestamp=now_ms)),
     ("bad_id", lambda now_ms: _written(type="page", userId="undefined", timestamp=now_ms)),
-    ("bad_type", lambda now_ms: _written(type="page", userId=4711, timestamp=now_ms)),
+    ("bad_type", lambda now_ms: _written(type="page", userId=[4711], timestamp=now_ms)),
     (
         "bad_timestamp",
         lambda now_ms: _written(type="page", userId="u-1", timestamp="two days ago"),

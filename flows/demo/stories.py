@@ -29,6 +29,7 @@ class Happened(NamedTuple):
     kind: str
     name: str  # slug of what it counts as
     labels: tuple[str, ...]  # "{platform=ios}": one for each breakdown of the config
+    shows: bool = True  # that somebody was there
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ def sessions(story: Sequence[Happened], config: Config) -> list[Session]:
     key_actions = {slug(name) for name in config.key_actions}
     told: list[Session] = []
     for event in story:
-        if event.kind not in SESSION_KINDS:
+        if event.kind not in SESSION_KINDS or not event.shows:
             continue
         current = told[-1] if told else None
         if (

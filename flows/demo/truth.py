@@ -19,10 +19,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from flows.config import OTHER, UNKNOWN, Breakdown, Config, Funnel, format_duration
+from flows.config import OTHER, UNKNOWN, Breakdown, Config, Funnel, Selector, format_duration
 from flows.demo.ledger import Ledger, Told
 from flows.demo.simulator import Record
 from flows.demo.stories import Attempt, Happened, Session, attempts, sessions, slug, transitions
+from flows.notation import keys_of
 
 BOUNDS_S = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
 DAY_MS = 86_400_000
@@ -51,7 +52,6 @@ class Truth:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._excluded = {slug(name) for name in config.exclude.events}
         self._clocks: dict[int, int] = {}
         self._accounting: Counter[str] = Counter()
         self._users: dict[str, int] = {}
@@ -60,7 +60,7 @@ class Truth:
         self._user = array("l")
         self._sort = array("L")  # index into _sorts
         self._late = array("b")
-        self._sorts: dict[tuple[str, str, tuple[str, ...]], int] = {}  # (kind, name, labels)
+        self._sorts: dict[tuple[str, str, tuple[str, ...], bool], int] = {}  # (kind, name, labels, shows presence)
         section = config.subscriptions
         self._states_in = set() if section is None else {slug(name) for name in section.events}
         self._told: list[Told] = []
@@ -80,23 +80,25 @@ class Truth:
         kind = str(body["type"])
         names = {"page": "page_viewed", "screen": "screen_viewed", "track": slug(str(body.get("event")))}
         name = names.get(kind, kind)
-        context = body.get("context")
-        bot = isinstance(context, Mapping) and context.get("bot") is True
-        if name in self._excluded or (bot and self._config.exclude.bots):
-            return "consumed", "excluded"
+        if _selects(self._config.exclude.events, name, body):
+            return "consumed", "excluded", "excluded.event"
+        if self._config.exclude.bots and _found(body, "context.bot") is True:
+            return "consumed", "excluded", "excluded.bot"
         ts_ms = record.event.ts_ms
-        clock_ms = self._clocks.get(record.partition, ts_ms)
-        self._clocks[record.partition] = max(clock_ms, ts_ms)
+        reading_ms = min(ts_ms, record.arrival_ms)
+        clock_ms = self._clocks.get(record.partition, reading_ms)
+        self._clocks[record.partition] = max(clock_ms, reading_ms)
         if record.resent:
             return "consumed", "duplicate"
         late = ts_ms < clock_ms - self._config.lateness
         labels = tuple(
             f"{{{dimension}={_label(body, breakdown)}}}" for dimension, breakdown in self._config.breakdowns.items()
         )
+        sort = (kind, name, labels, self._shows(kind, name, body))
         if len(self._ts_ms) < MOST_EVENTS:
             self._ts_ms.append(ts_ms)
             self._user.append(self._users.setdefault(record.event.user, len(self._users)))
-            self._sort.append(self._sorts.setdefault((kind, name, labels), len(self._sorts)))
+            self._sort.append(self._sorts.setdefault(sort, len(self._sorts)))
             self._late.append(late)
             if kind == "track" and name in self._states_in:
                 assert not late, "the simulated billing system is never late"
@@ -107,6 +109,13 @@ class Truth:
             self.complete = False
         clamped = ("clamped",) if record.clamped else ()
         return "consumed", "accepted", "late" if late else "on_time", *clamped
+
+    def _shows(self, kind: str, name: str, body: Mapping[str, object]) -> bool:
+        """Whether such an event shows that somebody was there."""
+        rules = self._config.presence
+        shows = name not in self._states_in if rules.only is None else _selects(rules.only, name, body)
+        from_server = "server" in (_found(body, "channel"), _found(body, "context.channel"))
+        return shows and not _selects(rules.except_, name, body) and (rules.server or not from_server)
 
     def accounting(self) -> Counter[str]:
         """Records by what has to become of them (`late`, `rejected.empty`), in total and `{partition=0}`."""
@@ -146,7 +155,7 @@ class Truth:
                 sort for ts_ms, sort in zip(self._ts_ms, self._sort, strict=True) if from_ms <= ts_ms <= as_of_ms
             )
             for sort, events in arrived.items():
-                _, name, labels = sorts[sort]
+                _, name, labels, _ = sorts[sort]
                 of_events = self._of("events", labels)
                 tally.count(f"events.{w}", of_events, events)
                 tally.count(f"events.{name if name in names else OTHER}.{w}", of_events, events)
@@ -165,8 +174,8 @@ class Truth:
         active = None if listed is None else {slug(name) for name in listed}
         groups: list[list[dict[int, int]]] = []  # by sort: where its events leave a trace
         seen: dict[str, dict[int, int]] = {"": {}}
-        for _, name, labels in self._sorts:
-            makes_active = active is None or name in active
+        for _, name, labels, shows in self._sorts:
+            makes_active = shows and (active is None or name in active)
             of_users = ("", *self._of("active_users", labels)) if makes_active else ()
             groups.append([seen.setdefault(label, {}) for label in of_users])
         for ts_ms, user, sort in zip(self._ts_ms, self._user, self._sort, strict=True):
@@ -264,6 +273,9 @@ class _Book:
             (censored if attempt.converted_ms is None else converted)[age] += 1
 
     def _count_transitions(self, story: Sequence[Happened]) -> None:
+        story = [event for event in story if event.shows]
+        if not story:
+            return
         told = transitions(story, self._config.churn_after, self._now_ms)
         for transition in told:
             for w in self._windows_of(transition.at_ms):
@@ -291,15 +303,34 @@ class _Book:
 
 def _label(body: Mapping[str, object], breakdown: Breakdown) -> str:
     """The breakdown value that an event counts under."""
-    found: object = body
-    for part in breakdown.field.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
+    found = _found(body, breakdown.field)
     if found is None or found == "":
         return UNKNOWN
-    if isinstance(found, Mapping | list):
-        return OTHER
-    text = found if isinstance(found, str) else msgspec.json.encode(found).decode()
-    return slug(text) if slug(text) in map(slug, breakdown.values) else OTHER
+    code = _slug_of(found)
+    return OTHER if code is None or code not in {slug(value) for value in breakdown.values} else code
+
+
+def _selects(selectors: Iterable[Selector], name: str, body: Mapping[str, object]) -> bool:
+    """Whether an event is one of those."""
+    return any(
+        name in {slug(event) for event in selector.event}
+        and all(_slug_of(_found(body, field)) in {slug(v) for v in values} for field, values in selector.where.items())
+        for selector in selectors
+    )
+
+
+def _found(body: Mapping[str, object], field: str) -> object:
+    found: object = body
+    for key in keys_of(field) or ():
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _slug_of(found: object) -> str | None:
+    """A single value as it is compared; None for nothing, and for objects and arrays."""
+    if found is None or found == "" or isinstance(found, Mapping | list):
+        return None
+    return slug(found if isinstance(found, str) else msgspec.json.encode(found).decode())
 
 
 def _labels_of(config: Config, family: str, labels: Sequence[str]) -> tuple[str, ...]:

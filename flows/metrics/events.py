@@ -32,12 +32,14 @@ class Events:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._groups = Groups(config, "events")
-        self._names = config.vocabulary()
+        codes = config.codes()
+        self._names = codes.names
+        self._name_of = codes.name_of
         self.windows = Windows(config.windows, len(self._groups) * len(self._names))
         self.lifetime = Counters(len(self._names))  # by name, since the beginning
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        _advance(rows, now_ms, self.windows.ring, self.lifetime.values, self._groups.split)
+        _advance(rows, now_ms, self._name_of, self.windows.ring, self.lifetime.values, self._groups.split)
 
     def read(self) -> NDArray[np.int64]:
         names, totals = len(self._names), self.windows.totals.reshape(-1)
@@ -62,13 +64,21 @@ class Events:
 
 
 @steady
-def _advance(rows: NDArray[Any], now: int, ring: Ring, lifetime: NDArray[np.int64], split: Split) -> None:
+def _advance(
+    rows: NDArray[Any],
+    now: int,
+    name_of: NDArray[np.int64],
+    ring: Ring,
+    lifetime: NDArray[np.int64],
+    split: Split,
+) -> None:
     move(ring, now)
     names = len(lifetime)
     for row in rows:
-        lifetime[row["code"]] += 1
+        name = name_of[row["code"]]
+        lifetime[name] += 1
         for d in range(-1, len(split.base)):
-            add(ring, row["ts"], group_of(split, d, row["dims"]) * names + row["code"], 1)
+            add(ring, row["ts"], group_of(split, d, row["dims"]) * names + name, 1)
 
 
 @steady

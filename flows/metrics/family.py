@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ HELD: Final = np.dtype(
         ("dims", "u8"),  # one code per breakdown, the first in the lowest byte
         ("slot", "i4"),  # the user's row in this shard
         ("partition", "i4"),
-        ("code", "u2"),  # event code of the config's vocabulary
+        ("code", "u2"),  # of its name and the conditions it meets (event_codes.py)
         ("kind", "u1"),  # index into columns.KINDS
         ("late", "u1"),  # 1: not for ordered metrics
     ]
@@ -81,11 +81,16 @@ def group_of(split: Split, d: int, dims: int) -> Any:
     return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & np.uint64(255))
 
 
+def named(config: Config, names: Iterable[str]) -> NDArray[np.bool_]:
+    """By event code: whether such an event has one of these names."""
+    return config.codes().matching([(frozenset(map(slug, names)), ())])
+
+
 def events_that_count(config: Config) -> NDArray[np.bool_]:
-    """By event code: whether such an event makes its user active (option `active_users.events`)."""
+    """By event code: whether it makes its user active: it shows presence, and `active_users.events` lists it if set."""
+    shows = config.shows_presence(config.codes())
     listed = config.active_users.events
-    names = None if listed is None else {slug(name) for name in listed}
-    return np.array([names is None or name in names for name in config.vocabulary()], np.bool_)
+    return shows if listed is None else shows & named(config, listed)
 
 
 def cell_name(metric: str, window_ms: int | None = None, group: dict[str, str] | None = None) -> str:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.cells import Cell, Derived, Metric
-from flows.config import Config, slug
+from flows.config import Config
 from flows.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
-from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
 from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
@@ -171,15 +171,12 @@ class Funnel:
         self._book = book
         self._step_names = funnel.step_names()
         self._groups = Groups(config, "funnels")
-        matches = [
-            sum(1 << k for k, step in enumerate(funnel.steps) if event in {slug(alternative) for alternative in step})
-            for event in config.vocabulary()
-        ]
+        matches = sum(named(config, step).astype(np.uint32) << np.uint32(k) for k, step in enumerate(funnel.steps))
         self._rules = Rules(
             funnel.window,
             len(funnel.steps),
             funnel.reentry == "latest",
-            np.array(matches, np.uint32),
+            np.asarray(matches, np.uint32),
             FUNNELS + 2 * list(config.funnels).index(name),
         )
         self._fields = STEPS + len(funnel.steps)

@@ -1,8 +1,9 @@
 """Who joins, who is lost and who comes back, by use alone (METRICS.md 3.5, ordered).
 
-A user with no event for longer than `churn_after` has churned, at `last event + churn_after`, once the watermark is
-beyond that. `users.alive` are the known users who have not; in each window `users.new` (first event ever known),
-`users.resurrected` (an event after having churned) and `users.churned`, by the time of the transition. At all times
+Only events that show presence count. A user with none for longer than `churn_after` has churned, at
+`last event + churn_after`, once the watermark is beyond that. `users.alive` are the known users who have not; in each
+window `users.new` (first event ever known), `users.resurrected` (an event after having churned) and `users.churned`, by
+the time of the transition. At all times
 
     alive = new + resurrected - churned - evicted-while-alive        (since the beginning)
 
@@ -82,6 +83,7 @@ class Lifecycle:
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
+        self._shows_presence = config.shows_presence(config.codes())  # by event code
         self.windows = Windows(config.windows, len(TRANSITIONS))
         self.churns_at = Deadlines()
         self.stage = UserRows(np.uint8)
@@ -96,7 +98,7 @@ class Lifecycle:
             self.windows.ring,
             self._book.page,
         )
-        _advance(rows, now_ms, self._config.churn_after, ledger)
+        _advance(rows, now_ms, self._config.churn_after, self._shows_presence, ledger)
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Take the users of `slots` out of the present counts: they are about to be evicted."""
@@ -146,12 +148,14 @@ class Lifecycle:
 
 
 @steady
-def _advance(rows: NDArray[Any], now: int, churn_after: int, ledger: Ledger) -> None:
+def _advance(rows: NDArray[Any], now: int, churn_after: int, shows_presence: NDArray[np.bool_], ledger: Ledger) -> None:
     move(ledger.windows, now)
     for i in range(len(rows)):
         prefetch(ledger.churns_at.at, upcoming(rows, i))
         prefetch(ledger.stage, upcoming(rows, i))
         row = rows[i]
+        if not shows_presence[row["code"]]:
+            continue
         ts = row["ts"]
         slot = row["slot"]
         if ledger.stage[slot] == ALIVE and ts > ledger.churns_at.at[slot]:

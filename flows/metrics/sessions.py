@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from flows.cells import Cell, Derived, Metric
 from flows.columns import PAGE, SCREEN, TRACK
-from flows.config import Config, slug
+from flows.config import Config
 from flows.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
-from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
 from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
@@ -136,6 +136,7 @@ class Rules(NamedTuple):
     key_actions: int
     single_event: bool  # bounced: exactly one event
     is_key_action: NDArray[np.bool_]  # by event code
+    shows_presence: NDArray[np.bool_]  # by event code; no other event opens a session or goes on with it
 
 
 class Ledger(NamedTuple):
@@ -160,7 +161,6 @@ class Sessions:
         self._config = config
         self._book = book
         self._groups = Groups(config, "sessions")
-        key_actions = {slug(name) for name in config.key_actions}
         engaged = config.sessions.engaged
         self._rules = Rules(
             config.sessions.timeout,
@@ -169,7 +169,8 @@ class Sessions:
             NEVER if engaged.views is None else engaged.views,
             NEVER if engaged.key_actions is None else engaged.key_actions,
             config.sessions.bounce == "single_event",
-            np.array([name in key_actions for name in config.vocabulary()], np.bool_),
+            named(config, config.key_actions),
+            config.shows_presence(config.codes()),
         )
         self.users = UserRows(SESSION)
         self.closes_at = Deadlines()
@@ -319,7 +320,7 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
         prefetch(ledger.users, upcoming(rows, i))
         row = rows[i]
         kind = row["kind"]
-        if kind != TRACK and kind != PAGE and kind != SCREEN:
+        if (kind != TRACK and kind != PAGE and kind != SCREEN) or not rules.shows_presence[row["code"]]:
             continue
         ts = row["ts"]
         slot = row["slot"]

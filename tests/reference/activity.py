@@ -33,10 +33,10 @@ def event_cells(accepted: list[Event], config: Config, as_of_ms: int) -> Cells:
 
 def counts_as_active(event: Event, config: Config) -> bool:
     """METRICS.md 3.2: "Which events count: all (default), or the list
-    `active_users.events`."
+    `active_users.events`", of those that show presence: "`active_users.events` narrows active users further".
     """
     listed = config.active_users.events
-    return listed is None or event.name in {slug(name) for name in listed}
+    return event.shows_presence and (listed is None or event.name in {slug(name) for name in listed})
 
 
 def active_user_cells(accepted: list[Event], config: Config, as_of_ms: int) -> Cells:
@@ -47,8 +47,7 @@ def active_user_cells(accepted: list[Event], config: Config, as_of_ms: int) -> C
     A breakdown counts a user under "every value the user showed in the window".
     """
     cells: Cells = {}
-    if config.active_users.events is not None:
-        accepted = [event for event in accepted if counts_as_active(event, config)]
+    accepted = [event for event in accepted if counts_as_active(event, config)]
     today = local_date(as_of_ms, config.time_zone)
     for suffix, events in groups(accepted, lambda event: event.values, config, "active_users"):
         for window_name, window in windows(config):

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from flows.cells import ACCOUNTS
 from flows.config import Config
-from tests.reference.records import Event, Record, Rejection
+from tests.reference.records import Event, Exclusion, Record, Rejection
+
+Read = Event | Exclusion | Rejection
 
 
 @dataclass
@@ -30,9 +32,7 @@ class Judgement:
     turns: list[Turn]
 
 
-def judge(
-    records: Sequence[Record], readings: Sequence[Event | Rejection], config: Config, as_of_ms: int | None
-) -> Judgement:
+def judge(records: Sequence[Record], readings: Sequence[Read], config: Config, as_of_ms: int | None) -> Judgement:
     """METRICS.md 3.8: "`consumed = accepted + rejected(reason) + duplicate + excluded`, and
     `accepted = on_time + late`, per partition".
     """
@@ -48,8 +48,9 @@ def judge(
         account["consumed"] += 1
         if isinstance(reading, Rejection):
             account[f"rejected.{reading.reason}"] += 1
-        elif reading.excluded:
+        elif isinstance(reading, Exclusion):
             account["excluded"] += 1
+            account[f"excluded.{reading.kind}"] += 1
         elif copies[position]:
             account["duplicate"] += 1
         else:
@@ -71,10 +72,10 @@ def judge(
     )
 
 
-def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Event | Rejection]) -> list[int | None]:
+def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Read]) -> list[int | None]:
     """T after each record; None while a lagging partition has no clock yet.
 
-    "Each Kafka partition has a clock: the largest accepted event time read from it. ... `T` = the smallest
+    "Each Kafka partition has a clock: the largest *reading* of its accepted events ... `T` = the smallest
     clock among the lagging partitions, or, when none lags, the largest clock of all ... `T` never moves back
     ... In `replay` ... `T` moves with the events only". A partition lags until its last record was read.
     """
@@ -84,8 +85,9 @@ def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Event 
     clocks: list[int | None] = []
     for record, reading in zip(records, readings, strict=True):
         unread[record.partition] -= 1
-        if isinstance(reading, Event) and not reading.excluded:
-            partition_clocks[record.partition] = max(reading.ts, partition_clocks.get(record.partition, reading.ts))
+        if isinstance(reading, Event):
+            clock = partition_clocks.get(record.partition, reading.reading)
+            partition_clocks[record.partition] = max(reading.reading, clock)
         lagging = [partition for partition, left in unread.items() if left > 0]
         if all(partition in partition_clocks for partition in lagging) and partition_clocks:
             if lagging:
@@ -98,7 +100,7 @@ def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Event 
 
 
 def all_turns(
-    readings: Sequence[Event | Rejection],
+    readings: Sequence[Read],
     clocks: Sequence[int | None],
     limits: Sequence[int | None],
     horizon_ms: int,
@@ -110,12 +112,12 @@ def all_turns(
     return [
         Turn(reading, reading.ts if limit is None else max(reading.ts, limit))
         for reading, limit, is_copy in zip(readings, limits, copies, strict=True)
-        if isinstance(reading, Event) and not reading.excluded and reading.state is not None and not is_copy
+        if isinstance(reading, Event) and reading.state is not None and not is_copy
     ]
 
 
 def which_are_copies(
-    readings: Sequence[Event | Rejection],
+    readings: Sequence[Read],
     clocks: Sequence[int | None],
     horizon_ms: int,
     of_states: bool = False,
@@ -132,8 +134,8 @@ def which_are_copies(
     copies = []
     for reading, clock_after in zip(readings, clocks, strict=True):
         is_copy = False
-        if isinstance(reading, Event) and not reading.excluded:
-            own_clock = max(reading.ts, partition_clocks.get(reading.partition, reading.ts))
+        if isinstance(reading, Event):
+            own_clock = max(reading.reading, partition_clocks.get(reading.partition, reading.reading))
             partition_clocks[reading.partition] = own_clock
             if reading.message is not None and (reading.state is not None or not of_states):
                 now = own_clock if stream_clock is None else max(own_clock, stream_clock)
@@ -150,7 +152,7 @@ def which_are_copies(
     return copies
 
 
-def which_are_late(readings: Sequence[Event | Rejection], limits: Sequence[int | None]) -> list[bool]:
+def which_are_late(readings: Sequence[Read], limits: Sequence[int | None]) -> list[bool]:
     """D3: "an event is late iff ts <" its limit."""
     return [
         isinstance(reading, Event) and limit is not None and reading.ts < limit
@@ -158,9 +160,7 @@ def which_are_late(readings: Sequence[Event | Rejection], limits: Sequence[int |
     ]
 
 
-def lateness_limits(
-    readings: Sequence[Event | Rejection], clocks: Sequence[int | None], lateness_ms: int
-) -> list[int | None]:
+def lateness_limits(readings: Sequence[Read], clocks: Sequence[int | None], lateness_ms: int) -> list[int | None]:
     """D3: "max(W when its poll is read, its own partition's running clock - lateness), the running clock taken
     over the accepted, not excluded events before it in that partition (duplicates move it too)". None: nothing
     that is not excluded can be late.
@@ -170,11 +170,13 @@ def lateness_limits(
     stream_clock: int | None = None  # before the record at hand
     for reading, clock_after in zip(readings, clocks, strict=True):
         limit = None
-        if isinstance(reading, Event) and not reading.excluded:
+        if isinstance(reading, Event):
             own_clock = partition_clocks.get(reading.partition)
             read = [clock for clock in (stream_clock, own_clock) if clock is not None]
             limit = max(read) - lateness_ms if read else None
-            partition_clocks[reading.partition] = max(reading.ts, reading.ts if own_clock is None else own_clock)
+            partition_clocks[reading.partition] = max(
+                reading.reading, reading.reading if own_clock is None else own_clock
+            )
         limits.append(limit)
         stream_clock = clock_after
     return limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
 from fractions import Fraction
@@ -19,8 +20,10 @@ YEAR_2000_MS = 946_684_800_000
 YEAR_2100_MS = 4_102_444_800_000
 EPOCH = datetime(1970, 1, 1)
 RFC3339 = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
+    r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]| UTC|([+-])(\d{2}):?(\d{2})?)(?<!:)",
+    re.ASCII,
 )
+DIGITS = re.compile(r"[1-9]\d*(\.\d+)?", re.ASCII)
 cached_slug = lru_cache(100_000)(slug)
 
 
@@ -45,20 +48,25 @@ def instant(written: str | Number) -> int | None:
     """Epoch milliseconds; None when it cannot be read."""
     if isinstance(written, Number):
         # The rough value bounds the size of the exact one: 1e-99999999 as a fraction would fill the memory.
-        if not 1e8 < float(written.text) < 1e14:
+        if not 1e7 < float(written.text) < 1e19:
             return None
         exact = Fraction(written.text)
-        return int(exact // 1 if exact >= 10**11 else exact * 1000 // 1)
+        if not 10**8 <= exact < 9 * 10**18:
+            return None
+        for below, units_per_second in ((10**11, 1), (10**14, 10**3), (10**17, 10**6)):
+            if exact < below:
+                return int(exact * 1000 // units_per_second)
+        return int(exact * 1000 // 10**9)
     match = RFC3339.fullmatch(written)
     if match is None:
-        return None
+        return instant(Number(written)) if DIGITS.fullmatch(written) else None
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     fraction, sign, offset_hours, offset_minutes = match.groups()[6:]
     offset_ms = 0
     if sign is not None:
-        if int(offset_hours) > 23 or int(offset_minutes) > 59:
+        if int(offset_hours) > 23 or int(offset_minutes or 0) > 59:
             return None
-        offset_ms = (int(offset_hours) * 60 + int(offset_minutes)) * 60_000 * (-1 if sign == "-" else 1)
+        offset_ms = (int(offset_hours) * 60 + int(offset_minutes or 0)) * 60_000 * (-1 if sign == "-" else 1)
     try:
         local = datetime(year, month, day, hour, minute, second) - EPOCH
     except ValueError:  # no such day or time
@@ -67,19 +75,37 @@ def instant(written: str | Number) -> int | None:
     return local.days * 86_400_000 + local.seconds * 1000 + ms - offset_ms
 
 
+def lookup(document: dict[str, Any], path: str) -> Any:
+    """The value at a path; None where there is none."""
+    found: Any = document
+    for part in keys_of(path):
+        if not isinstance(found, dict):
+            return None
+        found = found.get(part)
+    return found
+
+
+def keys_of(path: str) -> list[str]:
+    """`properties."utm.source"` and `properties.utm\\.source` are two keys, `properties` and `utm.source`."""
+    keys = re.findall(r'(?:^|\.)("(?:[^"\\]|\\.)*"|(?:[^".\\]|\\.)+)', path)
+    return [json.loads(key) if key.startswith('"') else key.replace("\\.", ".") for key in keys]
+
+
+def text_of(found: Any) -> str | None:
+    """A single value as the text by which it is compared; None for nothing, and for objects and arrays."""
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    if isinstance(found, Number):
+        return found.text
+    return found if isinstance(found, str) and found else None
+
+
 def label(found: Any, listed: tuple[str, ...]) -> str:
     """METRICS.md 3: "a closed list from the config plus `other`; absent counts as `unknown`"."""
     if found is None or found == "":
         return UNKNOWN
-    if isinstance(found, bool):
-        text = "true" if found else "false"
-    elif isinstance(found, Number):
-        text = found.text
-    elif isinstance(found, str):
-        text = found
-    else:
-        return OTHER
-    return cached_slug(text) if cached_slug(text) in slugs(listed) else OTHER
+    text = text_of(found)
+    return OTHER if text is None or cached_slug(text) not in slugs(listed) else cached_slug(text)
 
 
 @lru_cache(1000)

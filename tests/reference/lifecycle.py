@@ -24,11 +24,11 @@ class Lifecycle:
 def lifecycle_of(ordered: list[Event], config: Config, watermark_ms: int) -> Lifecycle:
     """METRICS.md 3.5: "a user with no event for longer is churned, at `last event + churn_after`, once `W` is
     beyond that. `users.alive`; in the window: `users.new.<w>` (first event ever known),
-    `users.resurrected.<w>` (an event after having churned), `users.churned.<w>`." D12: "Every on-time event
-    of any kind is activity."
+    `users.resurrected.<w>` (an event after having churned), `users.churned.<w>`." Every event on time that
+    shows presence is activity, of any kind.
     """
     lifecycle = Lifecycle()
-    for events in by_user(ordered).values():
+    for events in by_user(event for event in ordered if event.shows_presence).values():
         times = [event.ts for event in events]
         lifecycle.new.append(times[0])
         for last, following in pairwise(times):

@@ -38,12 +38,20 @@ class Event:
     user: str
     message: str | None  # messageId
     ts: int  # event time, ms UTC
+    reading: int  # the smaller of event time and reference clock: what moves the stream clock, ms UTC
     clamped: bool  # its timestamp lay ahead and was replaced by the reference time
-    excluded: bool  # the config leaves it out
+    shows_presence: bool  # somebody was there
     values: Mapping[str, str]  # breakdown -> label
     partition: int
     offset: int
     state: State | None = None  # of a subscription, when it carries one
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A record that is left out and no error: `event` or `bot` by the config, `tombstone`, or a type of another use."""
+
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,11 @@ def all_sessions(ordered: list[Event], config: Config) -> list[Session]:
     timeout`, so exactly 30 m still belongs) after the last, or when that event would make it longer than
     `max_duration`."
 
-    "Session events are `track`, `page` and `screen`".
+    "Session events are `track`, `page` and `screen`", where they show presence.
     """
     rules = config.sessions
     sessions = []
-    for events in by_user(event for event in ordered if event.kind in SESSION_KINDS).values():
+    for events in by_user(event for event in ordered if event.kind in SESSION_KINDS and event.shows_presence).values():
         current: list[Event] = []
         for event in events:
             if current and (event.ts - current[-1].ts > rules.timeout or event.ts - current[0].ts > rules.max_duration):

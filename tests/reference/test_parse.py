@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from flows.columns import REASONS
 from flows.config import Config
+from schemas.event import EXCLUSIONS
 from tests.reference import Event, Record, Rejection
 from tests.reference.parse import parse
+from tests.reference.records import Exclusion
 
 CONFIG = Config.model_validate(
     {
@@ -26,8 +28,8 @@ HOUR = 3_600_000
 RAW = b'{"type":"page","userId":"ana","timestamp":"2026-03-02T09:00:00Z"'  # to be continued
 
 
-def read(value: bytes | None, timestamp_ms: int = -1) -> Event | Rejection:
-    return parse(Record(value, 3, 14, timestamp_ms), CONFIG)
+def read(value: bytes | None, timestamp_ms: int = -1) -> Event | Exclusion | Rejection:
+    return parse(Record(value, 3, 14, timestamp_ms), CONFIG, NINE + 30 * 24 * HOUR)
 
 
 def event(timestamp_ms: int = -1, **fields: Any) -> Event:
@@ -39,6 +41,11 @@ def event(timestamp_ms: int = -1, **fields: Any) -> Event:
 def reason(value: bytes | None, timestamp_ms: int = -1) -> str | None:
     found = read(value, timestamp_ms)
     return found.reason if isinstance(found, Rejection) else None
+
+
+def exclusion(**fields: Any) -> str | None:
+    found = read(json.dumps(GOOD | fields).encode())
+    return found.kind if isinstance(found, Exclusion) else None
 
 
 def reason_with(timestamp_ms: int = -1, **fields: Any) -> str | None:
@@ -57,8 +64,9 @@ def test_a_good_event_is_read_whole() -> None:
         user="ana",
         message="m1",
         ts=NINE,
+        reading=NINE,
         clamped=False,
-        excluded=False,
+        shows_presence=True,
         values={"platform": "web"},
         partition=3,
         offset=14,
@@ -68,8 +76,6 @@ def test_a_good_event_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (None, "empty"),
-        (b"", "empty"),
         (b" \r\n\t", "empty"),
         (b" " * 40_000, "empty"),
         (RAW + b"}" + b" " * (32 * 1024 - len(RAW) - 1), None),
@@ -95,7 +101,7 @@ def test_a_good_event_is_read_whole() -> None:
         (RAW + b',"context":{"device":{"type":"\\ud800"}}}', "not_json"),
         (RAW + b',"properties":{"x":"\\ud800"}}', None),
         (RAW + b',"userId":5,"userId":"ben"}', None),
-        (RAW + b',"userId":5}', "bad_type"),
+        (RAW + b',"userId":5.5}', "bad_type"),
         (b"5", "not_an_object"),
         (b"null", "not_an_object"),
         (b'"text"', "not_an_object"),
@@ -125,8 +131,8 @@ def test_an_event_is_named_by_its_slug_or_its_type() -> None:
     assert reason_with(type="track", event=None) == "missing_field"
     for bad in (5, "", "x" * 201, "a\0b", ["x"]):
         assert reason_with(type="track", event=bad) == "bad_type", bad
-        assert reason_with(type="page", event=bad) == "bad_type", bad
-    assert event(type="track", event="é" * 200).name == "_"
+        assert reason_with(type="page", event=bad) is None, bad  # nobody looks at it
+    assert event(type="track", event="É" * 200).name == "é" * 200
 
 
 def test_the_user_is_the_user_id_else_the_anonymous_id() -> None:
@@ -136,9 +142,16 @@ def test_the_user_is_the_user_id_else_the_anonymous_id() -> None:
     assert reason_with(userId=None, anonymousId=None) == "missing_field"
 
 
-@pytest.mark.parametrize(
-    "bad", ["", "NULL", "n/a", "-1", "{}", "00000000-0000-0000-0000-000000000000", "x" * 256, "a\0"]
-)
+def test_an_empty_id_is_as_if_absent_and_an_integer_is_its_digits() -> None:
+    assert event(userId="", anonymousId="a1").user == "a1"
+    assert reason_with(userId="", anonymousId="") == "missing_field"
+    assert event(userId=4711).user == event(userId="4711").user == event(userId="", anonymousId=4711).user == "4711"
+    assert event(userId="ana", anonymousId=5).user == "ana"
+    assert event(userId=10**254).user == str(10**254)
+    assert reason_with(userId=0) == reason_with(userId=-1) == reason_with(userId=10**255) == "bad_id"
+
+
+@pytest.mark.parametrize("bad", ["NULL", "n/a", "-1", "{}", "00000000-0000-0000-0000-000000000000", "x" * 256, "a\0"])
 def test_a_bad_id_is_refused(bad: str) -> None:
     assert reason_with(userId=bad) == "bad_id"
     assert reason_with(userId=bad, anonymousId="a1") == "bad_id"
@@ -146,7 +159,7 @@ def test_a_bad_id_is_refused(bad: str) -> None:
     assert reason_with(anonymousId=bad) is None  # beside a good userId nobody asks
 
 
-@pytest.mark.parametrize("bad", [7, 1.5, True, {}, ["ana"]])
+@pytest.mark.parametrize("bad", [1.5, 1e3, True, {}, ["ana"]])
 def test_an_id_of_another_type_is_refused_wherever_it_stands(bad: Any) -> None:
     assert reason_with(userId=bad) == "bad_type"
     assert reason_with(userId=None, anonymousId=bad) == "bad_type"
@@ -156,7 +169,8 @@ def test_an_id_of_another_type_is_refused_wherever_it_stands(bad: Any) -> None:
 def test_optional_fields_have_their_types() -> None:
     assert event(messageId=None).message is None
     assert event(messageId="m" * 100).message == "m" * 100
-    for bad in ("", "m" * 101, "\0", 5):
+    assert event(messageId="").message is None
+    for bad in ("m" * 101, "\0", 5):
         assert reason_with(messageId=bad) == "bad_type", bad
     for part in ("context", "properties", "traits"):
         for value, expected in ((None, None), ({}, None), ([], "bad_type"), ("{}", "bad_type")):
@@ -177,6 +191,14 @@ def test_optional_fields_have_their_types() -> None:
         (NINE + 0.9, NINE),
         ("2000-01-01T00:00:00Z", 946_684_800_000),
         (946_684_800, 946_684_800_000),
+        ("2026-03-02T10:00:00+0100", NINE),
+        ("2026-03-02T10:00:00+01", NINE),
+        ("2026-03-02 09:00:00 UTC", NINE),
+        ("1772442000", NINE),
+        ("1772442000.5", NINE + 500),
+        (NINE * 1000 + 999, NINE),
+        (NINE * 10**6 + 999_999, NINE),
+        (str(NINE * 10**6), NINE),
     ],
 )
 def test_times_that_are_read(written: Any, ms: int) -> None:
@@ -191,7 +213,7 @@ def test_times_that_are_read(written: Any, ms: int) -> None:
             "2026-03-02T24:00:00Z",
             "2016-12-31T23:59:60Z",
             "2026-03-02T09:00:00.Z",
-            "2026-03-02T09:00:00+0100",
+            "2026-03-02T09:00:00+010",
         ),
         *(
             "2026-03-02T09:00:00+24:00",
@@ -205,7 +227,7 @@ def test_times_that_are_read(written: Any, ms: int) -> None:
             "9999-12-31T23:59:59-23:59",
             "2100-01-01T00:00:00Z",
         ),
-        *("1772442000", -5, 0, 946_684_799.999, 4_102_444_800_000, 2**64, 99_999_999_999, 1e300),
+        *("01772442000", -5, 0, 946_684_799.999, 4_102_444_800_000, 2**64, 99_999_999_999, 1e300),
     ],
 )
 def test_times_that_are_refused(written: Any) -> None:
@@ -226,9 +248,65 @@ def test_without_a_timestamp_the_reference_clock_is_taken() -> None:
     assert event(NINE + 5, timestamp=None).ts == NINE + 5
     assert event(timestamp=None, receivedAt="2026-03-02T10:00:00Z").ts == NINE + HOUR
     assert event(NINE, timestamp=None, receivedAt="2026-03-02T10:00:00Z").ts == NINE
-    assert reason_with(timestamp=None) == "missing_field"
-    assert reason_with(timestamp=None, receivedAt="soon") == "missing_field"
-    assert reason_with(0, timestamp=None) == "bad_timestamp"
+    assert reason_with(timestamp=None) == "bad_timestamp"
+    assert reason_with(timestamp=None, receivedAt="soon") == "bad_timestamp"
+
+
+# The device is 3 h slow: it was 06:00 there when it was 09:00.
+#
+#   on the device   originalTimestamp 05:59:50     sentAt 06:00
+#   in truth                          08:59:50            09:00 = receivedAt
+
+
+def test_a_devices_clock_is_put_right_by_when_it_sent_and_when_that_came_in() -> None:
+    slow: dict[str, Any] = {"sentAt": NINE - 3 * HOUR, "receivedAt": NINE}
+    early = NINE - 3 * HOUR - 10_000
+    assert event(timestamp=None, originalTimestamp=early, **slow).ts == NINE - 10_000
+    assert event(timestamp=early, **slow).ts == NINE - 10_000
+    assert event(timestamp=early, originalTimestamp=early, **slow).ts == NINE - 10_000
+    assert event(timestamp=NINE - 9_000, originalTimestamp=early, **slow).ts == NINE - 9_000  # a server has done it
+    assert event(timestamp=early, originalTimestamp="long ago", **slow).ts == NINE - 10_000
+    assert event(timestamp=early, sentAt=NINE - 3 * HOUR).ts == early  # nobody knows when it came in
+    assert event(NINE, timestamp=early, sentAt=NINE - 3 * HOUR).ts == early
+    assert event(NINE, timestamp=None, originalTimestamp=early, sentAt=NINE - 3 * HOUR).ts == NINE - 10_000
+    assert event(NINE + 999, timestamp=None, originalTimestamp=early, **slow).ts == NINE - 10_000
+    assert event(timestamp=NINE + 20 * 24 * HOUR, sentAt=NINE + 20 * 24 * HOUR + 5, receivedAt=NINE).ts == NINE - 5
+
+
+@pytest.mark.parametrize(("apart_ms", "shift_ms"), [(60_000, 0), (60_001, 60_001), (-60_000, 0), (-60_001, -60_001)])
+def test_a_clock_that_is_off_by_a_minute_or_less_is_left_alone(apart_ms: int, shift_ms: int) -> None:
+    found = event(timestamp=None, originalTimestamp=NINE, sentAt=NINE, receivedAt=NINE + apart_ms)
+    assert found.ts == NINE + shift_ms
+
+
+def test_without_a_timestamp_the_original_one_is_the_time_by_the_same_rules() -> None:
+    assert event(timestamp=None, originalTimestamp="2026-03-02T09:00:00Z").ts == NINE
+    assert reason_with(timestamp=None, originalTimestamp="soon") == "bad_timestamp"
+    assert reason_with(timestamp=None, originalTimestamp=True) == "bad_type"
+    assert event(timestamp=NINE, originalTimestamp=True).ts == NINE
+
+
+@pytest.mark.parametrize("no_clock", [-1, 0, 946_684_799_999, 4_102_444_800_000, NINE // 1000, NINE * 1000])
+def test_a_record_timestamp_in_other_units_is_none(no_clock: int) -> None:
+    assert event(no_clock, timestamp=NINE + 200 * 24 * HOUR).ts == NINE + 200 * 24 * HOUR
+    assert event(no_clock, timestamp=None, receivedAt=NINE + 5).ts == NINE + 5
+    assert reason_with(no_clock, timestamp=None) == "bad_timestamp"
+
+
+def test_no_clock_is_more_than_a_day_ahead_of_the_machines() -> None:
+    machine = NINE + 30 * 24 * HOUR  # as `read` has it
+    assert event(machine + 24 * HOUR, timestamp=None).ts == machine + 24 * HOUR
+    assert reason_with(machine + 24 * HOUR + 1, timestamp=None) == "bad_timestamp"
+    assert event(machine + 24 * HOUR + 1, timestamp=None, receivedAt=NINE).ts == NINE
+    assert reason_with(timestamp=None, receivedAt=machine + 24 * HOUR + 1) == "bad_timestamp"
+
+
+def test_the_reading_is_the_smaller_of_time_and_reference_clock() -> None:
+    assert event(NINE, timestamp=NINE + 60_000).reading == NINE
+    assert event(NINE, timestamp=NINE - 60_000).reading == NINE - 60_000
+    assert event(timestamp=NINE + 60_000, receivedAt=NINE).reading == NINE
+    assert event(timestamp=NINE).reading == NINE
+    assert event(NINE, timestamp=NINE + HOUR).reading == NINE
 
 
 @pytest.mark.parametrize(
@@ -255,7 +333,7 @@ def test_a_time_more_than_a_day_ahead_is_refused() -> None:
 
 
 def test_the_first_mistake_in_order_gives_the_reason() -> None:
-    wrong = {"type": "x", "event": 5, "userId": "null", "messageId": "", "context": [], "timestamp": "?"}
+    wrong = {"type": "x", "event": 5, "userId": "null", "messageId": 5, "context": [], "timestamp": "?"}
     expected = ["bad_type", "bad_type", "bad_id", "bad_type", "bad_type", "bad_timestamp"]
     good = {
         "type": "track",
@@ -301,13 +379,89 @@ def test_a_number_as_a_breakdown_value_is_its_text() -> None:
 
 
 def test_excluded_are_listed_names_and_bots() -> None:
-    assert event(type="track", event="HEARTBEAT").excluded
-    assert event(type="screen").excluded
-    assert event(context={"bot": True}).excluded
-    assert not event(context={"bot": "true"}).excluded
-    assert not event(context={"bot": 1}).excluded
-    assert not event(type="page", event="Heartbeat").excluded
+    assert exclusion(type="track", event="HEARTBEAT") == exclusion(type="screen") == "event"
+    assert exclusion(type="page", event="Heartbeat") is None
+    for context in ({"bot": True}, {"isBot": True}, {"bot": {}}, {"bot": {"name": "x"}, "isBot": False}):
+        assert exclusion(context=context) == "bot", context
+    for context in ({"bot": "true"}, {"bot": 1}, {"bot": []}, {"isBot": "true"}, {"isBot": {}}):
+        assert exclusion(context=context) is None, context
     assert reason_with(type="track", event="Heartbeat", timestamp="?") == "bad_timestamp"
+
+
+def test_tombstones_and_records_of_other_uses_are_excluded_whatever_else_they_are() -> None:
+    for value in (None, b""):
+        assert read(value) == Exclusion("tombstone")
+    for kind in ("record", "extract", "merge", "audiencelist", "reset"):
+        assert exclusion(type=kind, userId="null", timestamp="?") == kind
+
+
+SELECTIVE = Config.model_validate(
+    {
+        "exclude": {
+            "events": [{"event": ["Opened", "page_viewed"], "where": {"context.path": ["/healthz", 5], "ok": True}}],
+            "bots": "user_agent",
+        },
+        "presence": {
+            "except": ["Heartbeat", {"event": "Synced", "where": {'properties."by.what"': "Timer"}}],
+            "server": False,
+        },
+        "subscriptions": {"currency": "EUR"},
+    }
+)
+
+
+def selective(**fields: Any) -> Event | Exclusion | Rejection:
+    return parse(Record(json.dumps(GOOD | {"type": "track"} | fields).encode()), SELECTIVE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "excluded"),
+    [
+        ({"event": "Opened", "context": {"path": "/healthz"}, "ok": True}, True),
+        ({"event": "opened", "context": {"path": "HEALTHZ/"}, "ok": "TRUE"}, False),
+        ({"event": "opened", "context": {"path": "/HealthZ"}, "ok": "TRUE"}, True),
+        ({"event": "Opened", "context": {"path": 5}, "ok": True}, True),
+        ({"event": "Opened", "context": {"path": "5"}, "ok": True}, True),
+        ({"event": "Opened", "context": {"path": "/healthz"}}, False),
+        ({"event": "Opened", "context": {"path": ["/healthz"]}, "ok": True}, False),
+        ({"event": "Closed", "context": {"path": "/healthz"}, "ok": True}, False),
+        ({"type": "page", "context": {"path": "/healthz"}, "ok": True}, True),
+        ({"event": "x", "context": {"userAgent": "Googlebot/2.1 (+http://www.google.com/bot.html)"}}, True),
+        ({"event": "x", "context": {"userAgent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0"}}, False),
+    ],
+)
+def test_a_selector_asks_for_a_name_and_all_its_values(fields: dict[str, Any], excluded: bool) -> None:
+    assert isinstance(selective(**fields), Exclusion) == excluded
+
+
+@pytest.mark.parametrize(
+    ("fields", "shows"),
+    [
+        ({"event": "x"}, True),
+        ({"event": "Heartbeat"}, False),
+        ({"event": "Synced", "properties": {"by.what": "timer"}}, False),
+        ({"event": "Synced", "properties": {"by": {"what": "timer"}}}, True),
+        ({"event": "Synced"}, True),
+        ({"event": "x", "channel": "server"}, False),
+        ({"event": "x", "context": {"channel": "Server"}}, False),
+        ({"event": "x", "channel": "web", "context": {"channel": 1}}, True),
+        ({"type": "identify", "channel": "server"}, False),
+    ],
+)
+def test_presence_is_shown_by_all_but_what_the_config_leaves_out(fields: dict[str, Any], shows: bool) -> None:
+    found = selective(**fields)
+    assert isinstance(found, Event)
+    assert found.shows_presence == shows
+
+
+def test_facts_from_servers_show_nobody_unless_only_says_so() -> None:
+    state = {"subscription_id": "s", "status": "expired"}
+    record = Record(json.dumps(GOOD | {"type": "track", "event": "Subscription Changed", "properties": state}).encode())
+    other = Record(json.dumps(GOOD).encode())
+    for presence, expected in (({}, (False, True)), ({"only": ["subscription changed"]}, (True, False))):
+        config = Config.model_validate({"subscriptions": {"currency": "EUR"}, "presence": presence})
+        found = [parse(one, config) for one in (record, other)]
+        assert tuple(isinstance(one, Event) and one.shows_presence for one in found) == expected
 
 
 JSON = st.recursive(
@@ -322,6 +476,8 @@ FIELDS = (
     "anonymousId",
     "messageId",
     "timestamp",
+    "originalTimestamp",
+    "sentAt",
     "receivedAt",
     "context",
     "properties",
@@ -338,6 +494,9 @@ def test_any_bytes_give_an_event_or_a_reason(value: bytes, timestamp_ms: int) ->
     found = read(value, timestamp_ms)
     if isinstance(found, Rejection):
         assert found.reason in REASONS
+    elif isinstance(found, Exclusion):
+        assert found.kind in EXCLUSIONS
     else:
+        assert found.reading <= found.ts
         assert 946_684_800_000 <= found.ts < 4_102_444_800_000
         assert found.user

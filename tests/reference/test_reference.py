@@ -114,7 +114,7 @@ def test_a_copy_and_an_excluded_event_move_no_clock_further_and_are_never_late()
     ]
     result = recompute(records, options)
     account = {name: count for name, count in result.accounting[0].items() if count}
-    assert account == {"consumed": 5, "accepted": 2, "on_time": 2, "duplicate": 1, "excluded": 2}
+    assert account == {"consumed": 5, "accepted": 2, "on_time": 2, "duplicate": 1, "excluded": 2, "excluded.event": 2}
     assert result.as_of_ms == START + 60_000
 
 

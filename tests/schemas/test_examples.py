@@ -11,17 +11,18 @@ import jsonschema
 import pytest
 
 import schemas
-from flows.columns import KINDS, REASONS
+from flows.columns import KINDS, REASONS, Columns
 from flows.config import Config
 from flows.intake import Intake
 from flows.limits import Limits
-from flows.records import Raw
-from schemas.event import TYPES
+from flows.records import Raw, Rejected
+from schemas.event import EXCLUSIONS, TYPES
 from schemas.json_schema import event_schema, event_schema_text
 
 FOLDER = Path(schemas.__file__).parent
 VALID = sorted((FOLDER / "examples/valid").iterdir())
 INVALID = sorted((FOLDER / "examples/invalid").glob("*/*"))
+EXCLUDED = sorted((FOLDER / "examples/excluded").glob("*/*"))
 RECORD_MS = 1_772_442_060_000  # 2026-03-02T09:01:00Z
 
 # What the schema of one JSON object cannot say.
@@ -29,6 +30,7 @@ BEYOND_A_SCHEMA = {
     *(path for path in INVALID if path.parent.name in ("empty", "too_large", "not_json", "unsupported_currency")),
     FOLDER / "examples/invalid/bad_timestamp/no_such_day.json",
     FOLDER / "examples/invalid/bad_timestamp/two_days_ahead.json",
+    FOLDER / "examples/invalid/bad_timestamp/original_timestamp_in_words.json",
 }
 CONFIG = Config.model_validate(
     {
@@ -36,14 +38,19 @@ CONFIG = Config.model_validate(
             "platform": {"field": "context.device.type", "values": ["web", "ios", "android"]},
             "plan": {"field": "properties.plan", "values": ["free", "pro"]},
         },
+        "exclude": {"events": [{"event": "Page Viewed", "where": {"properties.path": "/healthz"}}]},
         "subscriptions": {"currency": "USD", "plans": ["team"]},
     }
 )
 
 
-def refusals(path: Path) -> list[str]:
+def read(path: Path) -> tuple[Columns, list[Rejected]]:
     raw = Raw.of("events", 0, 1, [path.read_bytes()], [7], [RECORD_MS], True, None)
-    columns, rejected = Intake(CONFIG, Limits()).read(raw)
+    return Intake(CONFIG, Limits()).read(raw)
+
+
+def refusals(path: Path) -> list[str]:
+    columns, rejected = read(path)
     assert len(columns.rows) + len(rejected) == 1
     return [one.reason for one in rejected]
 
@@ -58,12 +65,20 @@ def test_an_invalid_example_is_refused_for_the_reason_of_its_folder(path: Path) 
     assert refusals(path) == [path.parent.name]
 
 
+@pytest.mark.parametrize("path", EXCLUDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_an_excluded_example_is_left_out_and_counted_under_its_folders_kind(path: Path) -> None:
+    columns, rejected = read(path)
+    assert (len(columns.rows), rejected) == (0, [])
+    assert columns.excluded.tolist() == [int(kind == path.parent.name) for kind in EXCLUSIONS]
+
+
 def test_rows_know_the_types_in_the_same_order() -> None:
     assert KINDS == TYPES
 
 
 def test_every_reason_has_an_example() -> None:
     assert {path.parent.name for path in INVALID} == set(REASONS)
+    assert {path.parent.name for path in EXCLUDED} == set(EXCLUSIONS)
 
 
 def test_the_schema_on_disk_is_the_one_that_the_rules_give() -> None:

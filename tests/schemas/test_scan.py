@@ -21,8 +21,9 @@ PATHS = (
     "traits.a_key_of_more_than_eight_bytes",
     "properties.planet.name",
 )
-DECODER = Decoder(PATHS, 2000)
-_, NUMBERS = scan.tree_of((*ENVELOPE, *PATHS))
+DECODER = Decoder([tuple(path.split(".")) for path in PATHS], 2000)
+_, _numbers = scan.tree_of([tuple(path.split(".")) for path in (*ENVELOPE, *PATHS)])
+NUMBERS = {".".join(keys): number for keys, number in _numbers.items()}
 KEY_WITH_ESCAPE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)+"\s*:')
 KINDS = {type(None): scan.NULL, int: scan.NUMBER, float: scan.NUMBER, list: scan.ARRAY, dict: scan.OBJECT}
 
