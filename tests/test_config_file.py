@@ -63,7 +63,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line_and_column(file: Path)
         "shop.yaml:13:3: funnels.signup.window: this is missing",
         "shop.yaml:14:24: funnels.signup.steps[1]: found 'Other', but `other` stands for all events not named",
         "shop.yaml:17:12: breakdowns.platform.field: found 'contxt.device.type', expected a field such as"
-        " context.device.type, under context, properties or traits; did you mean context.device.type?",
+        ' context.device.type, properties."Plan Type" or channel; did you mean context.device.type?',
         "shop.yaml:18:24: breakdowns.platform.values[2]: 'ios' cannot be told from 'iOS': both are `ios`",
         "shop.yaml:20:12: exclude.events[0]: 'order-completed' is left out here but wanted in key_actions",
         "shop.yaml:21:1: product: this key is given twice, first in line 2",
