@@ -37,7 +37,7 @@ from flows.connectors.redis_sink import (
 )
 from flows.connectors.redis_trouble import TROUBLES, explain
 from flows.health import Health
-from tests.lacking import lacking
+from tests.lacking import lacking, program
 from tests.services import RedisServer, ServerUnavailable, free_port, redis_program, running_redis, wait_until
 
 HOUR_MS = 3_600_000
@@ -862,9 +862,7 @@ def test_every_trouble_can_be_said_and_every_error_is_one() -> None:
 @pytest.fixture
 def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
     """A Redis that speaks only TLS with a certificate of its own making, and that certificate."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        lacking("there is no openssl to make a certificate with")
+    openssl = program("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(key), "-out", str(certificate)]

@@ -33,6 +33,13 @@ def test_ci_runs_the_very_tests_that_make_test_runs() -> None:
     assert last_of_ci == ["exec", *last_of_make]
 
 
+def test_only_the_whole_of_make_test_begins_with_installing() -> None:
+    whole, some = (run("make", "--just-print", "test", *given).stdout for given in ((), ("TESTS=tests/deploy",)))
+    assert whole.startswith("deploy/install-needs || ")
+    assert "install-needs" not in some
+    assert "\ndeploy/install-needs\n" in (ROOT / ".ci" / "run").read_text()
+
+
 def test_make_without_a_target_lists_every_target() -> None:
     shown = run("make", "--no-print-directory")
     listed = re.findall(r"(?m)^  make ([a-z-]+) +\S", shown.stdout)
