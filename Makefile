@@ -75,7 +75,8 @@ bench-page: $(VENV)/installed  ## write the tables of deploy/bench/PERFORMANCE.m
 	@$(PYTHON_IN_VENV) -m deploy.bench.page
 
 .PHONY: bench-scale
-bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and the cost of the exchange
+bench-scale: $(VENV)/installed  ## several processes beside one: speed-up, the cost of the exchange, and how old numbers get
+	@$(PYTHON_IN_VENV) -m pytest -q tests/job/lopsided.py
 	@$(PYTHON_IN_VENV) -m deploy.bench.scale $(BENCH)
 
 .PHONY: alerts

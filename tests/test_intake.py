@@ -23,6 +23,7 @@ from flows.intake import Intake, user_of
 from flows.limits import Limits
 from flows.records import Raw, Rejected
 from schemas.decode import Decoder
+from tests.services import DEADLINE_SECONDS
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 MINUTE = 60_000
@@ -593,7 +594,7 @@ def test_without_the_compiler_the_rows_are_the_same() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=DEADLINE_SECONDS,
     )
     columns, rejected = read([*NEIGHBOURS, *HARMLESS.values(), *(value for value, _ in BAD.values())])
     assert plain.stdout.strip() == f"{columns.rows.tolist()} {[one.message for one in rejected]}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.config import Config
-from tests.job.running import Deployment, cells_of, disagreements, end
+from tests.job.running import SECONDS, Deployment, cells_of, disagreements, end
 from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer, wait_until
 
@@ -85,7 +85,7 @@ def test_three_kills_end_in_the_same_redis_content_as_a_straight_run(
         wait_until(
             lambda covered=covered, run=run: killed.consumed() > covered or run.poll() is not None,  # type: ignore[misc]
             f"kill {kill} has something to break",
-            120,
+            SECONDS,
         )
         if run.poll() is None:
             kills += end(run, signal.SIGKILL) == -signal.SIGKILL
@@ -134,7 +134,7 @@ def test_a_newer_run_of_a_product_takes_over_and_the_older_one_ends_with_exit_co
     older = job.start(state="older")
     job.wait_until_consumed(len(records), older)
     newer = job.start(state="newer")
-    assert older.wait(60) == 3, job.log()
+    assert older.wait(SECONDS) == 3, job.log()
     assert "newer" in job.log()
     job.wait_until_consumed(len(records), newer)
     assert end(newer, signal.SIGTERM) == 0
@@ -147,5 +147,5 @@ def test_a_checkpoint_of_another_config_is_refused_with_what_differs(
     job.produce(stream(3, 1)[:100])
     job.finish()
     job.config = job.config.model_copy(update={"lateness": 99_000})
-    assert job.start("--until-end").wait(60) == 1
+    assert job.start("--until-end").wait(SECONDS) == 1
     assert "lateness was 30s, is 99s" in job.log()
