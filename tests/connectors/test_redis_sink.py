@@ -619,7 +619,10 @@ def test_a_token_that_is_taken_late_takes_nothing(redis_server: RedisServer) -> 
 
 def test_a_lost_reply_does_no_harm(redis_server: RedisServer) -> None:
     """The script runs, its answer never arrives: the next publish must not trust what it believes to know."""
-    with DroppingProxy(redis_server.port) as proxy, running(f"redis://127.0.0.1:{proxy.port}/0", socket_seconds=0.5) as run:
+    with (
+        DroppingProxy(redis_server.port) as proxy,
+        running(f"redis://127.0.0.1:{proxy.port}/0", socket_seconds=0.5) as run,
+    ):
         run.publish(snapshot({"a": 1, "b": 1}))
         proxy.drop_replies.set()
         failures = run.failures
