@@ -15,6 +15,23 @@ from schemas import compiled
 from tests import services
 from tests.lacking import IN_CI, need, told
 
+LONGEST = (
+    "deploy/alerts/test_end_to_end.py",
+    "job/test_cluster.py",
+    "job/test_recorded_data.py",
+    "bench/test_bench.py",
+    "test_laws.py",
+    "faults/test_faults.py",
+    "deploy/alerts/test_pager.py",
+    "job/test_restarts.py",
+    "connectors/test_kafka_source.py",
+    "test_subscriptions_laws.py",
+    "bench/test_peers.py",
+    "deploy/test_kafka.py",
+    "security/test_refusals.py",
+)
+"""The files that take half a minute and more. They are begun first, or at the end one would run alone for minutes."""
+
 MARK_OF_FIXTURE = {
     "kafka_jars": "kafka",
     "kafka": "kafka",
@@ -37,6 +54,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if mark := MARK_OF_FIXTURE.get(fixture):
