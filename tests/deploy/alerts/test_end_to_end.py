@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -169,26 +169,14 @@ def _seen(stack: Stack, product: Product) -> str:
     return f"scrapes lost in five minutes: {lost}; seconds that its numbers are old: {age}"
 
 
-def clock_of(stack: Stack, product: Product, seconds: float) -> Callable[[], bool]:
-    """Whether so much time of the product's own has passed since this was asked first."""
-    clock = f'tidegauge:stream:watermark_seconds{{product="{product.name}"}}'
-    times: list[float] = []
-
-    def passed() -> bool:
-        times.extend(stack.query(clock))
-        return times != [] and times[-1] >= times[0] + seconds
-
-    return passed
-
-
 def passes(stack: Stack, product: Product, seconds: float) -> None:
     """Wait until so much time of the product's own has passed."""
-    until(stack, product, clock_of(stack, product, seconds), f"{seconds:.0f} s")
+    until(stack, product, stack.passed(product, seconds), f"{seconds:.0f} s")
 
 
 def told_within(stack: Stack, product: Product, expected: set[tuple[str, str]], seconds: float) -> bool:
     """Whether these alerts are told before so much time of the product's own has passed."""
-    over = clock_of(stack, product, seconds)
+    over = stack.passed(product, seconds)
 
     def told() -> bool:
         return stack.webhook.of(product.name, "firing") >= expected
