@@ -29,8 +29,13 @@ EVENTS = 60_000
 RUN_OF_ITS_OWN = ("_published_at", "_run")
 
 
-def stream(seed: int, partitions: int, events: int = EVENTS) -> list[Record]:
-    """A product of 2,000 users, with disorder within and beyond the lateness, copies, and broken records."""
+def stream(
+    seed: int, partitions: int, events: int = EVENTS, *, in_time_ms: int = 29_000, late_ms: int = 60_000
+) -> list[Record]:
+    """A product of 2,000 users, with disorder within and beyond the lateness, copies, and broken records.
+
+    What is in time is `in_time_ms` old at most, what is late `late_ms` at least.
+    """
     chance = random.Random(seed)
     offsets = dict.fromkeys(range(partitions), 0)
     sent: list[Record] = []
@@ -42,7 +47,7 @@ def stream(seed: int, partitions: int, events: int = EVENTS) -> list[Record]:
 
     for number in range(events):
         user = int(2_000 * chance.random() ** 2)
-        delay = chance.choice([0] * 6 + [chance.randint(0, 29_000)] * 3 + [chance.randint(60_000, 600_000)])
+        delay = chance.choice([0] * 6 + [chance.randint(0, in_time_ms)] * 3 + [chance.randint(late_ms, 600_000)])
         event = {
             "messageId": f"m{number}",
             "type": "track",
