@@ -7,8 +7,9 @@ SHELL := /bin/bash
 VENV := .venv
 AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
-# Half of the tests' time is waiting for servers. A file stays together, and with it what its tests share.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+# Half of the tests' time is waiting for servers. A file stays together, and with it what its tests share; the longest
+# come first (tests/conftest.py).
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 CODE := flows schemas tests deploy
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
@@ -22,7 +23,9 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 	@$(VENV)/bin/tidegauge demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 .PHONY: test
-test: $(VENV)/installed  ## all tests, two files at a time; TESTS="tests/metrics -k sessions" for some, one by one
+test:  ## all tests, three files at a time, and the servers they need; TESTS="tests/metrics -k sessions": some, as it is
+	@$(if $(TESTS),,deploy/install-needs || echo "make: going on without; their tests are skipped" >&2)
+	@$(MAKE) --silent $(VENV)/installed
 	@$(PYTHON_IN_VENV) -m pytest $(or $(TESTS),$(SIDE_BY_SIDE))
 
 .PHONY: faults
@@ -73,7 +76,8 @@ bench-page: $(VENV)/installed  ## write the tables of deploy/bench/PERFORMANCE.m
 	@$(PYTHON_IN_VENV) -m deploy.bench.page
 
 .PHONY: bench-scale
-bench-scale: $(VENV)/installed  ## several processes beside one: speed-up and the cost of the exchange
+bench-scale: $(VENV)/installed  ## several processes beside one: speed-up, the cost of the exchange, and how old numbers get
+	@$(PYTHON_IN_VENV) -m pytest -q tests/job/lopsided.py
 	@$(PYTHON_IN_VENV) -m deploy.bench.scale $(BENCH)
 
 .PHONY: alerts

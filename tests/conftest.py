@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -13,8 +13,25 @@ import pytest
 from deploy.local import ROOT
 from schemas import compiled
 from tests import services
+from tests.lacking import IN_CI, need, told
 
-IN_CI = os.environ.get("CI") == "true"
+LONGEST = (
+    "deploy/alerts/test_end_to_end.py",
+    "job/test_cluster.py",
+    "job/test_recorded_data.py",
+    "bench/test_bench.py",
+    "test_laws.py",
+    "faults/test_faults.py",
+    "deploy/alerts/test_pager.py",
+    "job/test_restarts.py",
+    "connectors/test_kafka_source.py",
+    "test_subscriptions_laws.py",
+    "bench/test_peers.py",
+    "deploy/test_kafka.py",
+    "security/test_refusals.py",
+)
+"""The files that take half a minute and more. They are begun first, or at the end one would run alone for minutes."""
+
 MARK_OF_FIXTURE = {
     "kafka_jars": "kafka",
     "kafka": "kafka",
@@ -22,7 +39,6 @@ MARK_OF_FIXTURE = {
     "redis_server": "redis",
     "data_dir": "data",
 }
-MISSING = pytest.StashKey[dict[str, str]]()
 
 compiled.checks_types = True  # here; the processes that tests start run as anybody's do
 
@@ -31,51 +47,32 @@ hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "local"))
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[MISSING] = {}
+def pytest_configure() -> None:
+    # A shell without job control starts what is in the background deaf to Ctrl-C, and so would be all that tests start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if mark := MARK_OF_FIXTURE.get(fixture):
                 item.add_marker(mark)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workeroutput"):  # one of several processes; what it found missing is told by the first
-        session.config.workeroutput["missing"] = session.config.stash[MISSING]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    node.config.stash[MISSING].update(getattr(node, "workeroutput", {}).get("missing", {}))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for server, reason in config.stash[MISSING].items():
-        line = f"!!! ALL TESTS WITH A REAL {server.upper()} WERE SKIPPED: {' '.join(reason.split())}"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if lines := told(terminalreporter.stats.get("skipped", [])):
+        lines.append("!!! To install what is missing (Debian, as root): deploy/install-needs")
+    for line in lines:
         terminalreporter.write_line(line, red=True, bold=True)
 
 
-def need(request: pytest.FixtureRequest, server: str, get: Callable[[], object]) -> None:
-    """Skip where `get` finds no server to be had, and say so loudly at the end; in CI that is a failure."""
-    missing = ""
-    try:
-        get()
-    except services.ServerUnavailable as unavailable:
-        missing = str(unavailable)
-    if missing and IN_CI:
-        pytest.fail(f"with CI=true a real {server} must be there: {missing}", pytrace=False)
-    if missing:
-        request.config.stash[MISSING][server] = missing
-        pytest.skip(f"no real {server} here")
-
-
 @pytest.fixture(scope="session")
-def kafka_jars(request: pytest.FixtureRequest) -> None:
+def kafka_jars() -> None:
     """Whatever a broker of one's own needs is on this machine."""
-    need(request, "Kafka", services.install_kafka)
+    need("Kafka", services.install_kafka)
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +94,9 @@ def own_kafka(kafka_jars: None) -> Iterator[services.KafkaServer]:
 
 
 @pytest.fixture
-def redis_server(request: pytest.FixtureRequest) -> Iterator[services.RedisServer]:
+def redis_server() -> Iterator[services.RedisServer]:
     """A real, empty Redis of the test's own, which it may pause, kill and start again."""
-    need(request, "Redis", services.redis_program)
+    need("Redis", services.redis_program)
     with services.running_redis() as server:
         yield server
 

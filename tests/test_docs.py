@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +36,7 @@ from flows.metrics.minutes import MinuteBook
 from flows.settings import Settings
 from tests.comparison import differences
 from tests.engine import Engine, polls
+from tests.lacking import program
 from tests.reference import Record, activity, recompute
 from tests.reference import cells as reference_cells
 from tests.reference.clock import judge
@@ -354,11 +354,7 @@ def test_every_selector_selects_something(block: Block) -> None:
 
 def promtool(*arguments: str) -> None:
     """Run promtool, which must be content; without it the test is skipped, and fails in CI."""
-    program = shutil.which("promtool")
-    if program is None:
-        message = "promtool is not on PATH (Debian: apt-get install prometheus)"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flows.hashing import id_hash, id_hash_of, id_hashes
 from schemas.scan import PADDING
+from tests.services import DEADLINE_SECONDS
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
@@ -53,6 +54,6 @@ def test_without_the_compiler_the_hashes_are_the_same() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
     )
     assert plain.stdout.strip() == str(id_hashes(["", "a", "ab" * 40, "é" * 17]).tolist())

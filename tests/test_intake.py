@@ -24,6 +24,7 @@ from flows.limits import Limits
 from flows.records import Raw, Rejected
 from schemas.decode import Decoder
 from schemas.event import EXCLUSIONS, Exclusion
+from tests.services import DEADLINE_SECONDS
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 MINUTE = 60_000
@@ -708,7 +709,7 @@ def test_without_the_compiler_the_rows_are_the_same() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=DEADLINE_SECONDS,
     )
     columns, rejected = read([*NEIGHBOURS, *HARMLESS.values(), *(value for value, _ in BAD.values())])
     assert plain.stdout.strip() == f"{columns.rows.tolist()} {[one.message for one in rejected]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -154,21 +155,26 @@ def test_a_reader_hears_of_silence(run: Run, numbers: LiveNumbers, redis_server:
 
 def test_readings_are_never_of_two_publishes(run: Run, numbers: LiveNumbers) -> None:
     run.publish(snapshot({"a": 0, "b": 0}))
-    done = threading.Event()
+    enough = threading.Event()
 
     def publish() -> None:
-        for value in range(1, 200):
+        for value in itertools.takewhile(lambda value: not enough.is_set(), itertools.count(1)):
             run.publish(snapshot({"a": value, "b": value}))
-        done.set()
 
     publishing = threading.Thread(target=publish)
     publishing.start()
     seen = set()
-    while not done.is_set():
+
+    def look() -> bool:
         now = numbers.read()
         seen.add((now.count("a"), now.count("b")))
-    publishing.join()
-    assert len(seen) > 2
+        return len(seen) >= 50
+
+    try:
+        wait_until(look, "50 publishes", pause=0)
+    finally:
+        enough.set()
+        publishing.join()
     assert [pair for pair in seen if pair[0] != pair[1]] == []
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -234,6 +234,17 @@ class Stack:
         except OSError:
             return []
         return [float(series["value"][1]) for series in body["data"]["result"]]
+
+    def passed(self, product: Product, seconds: float) -> Callable[[], bool]:
+        """Whether so much of the product's own time has passed since this was asked first."""
+        clock = f'tidegauge:stream:watermark_seconds{{product="{product.name}"}}'
+        times: list[float] = []
+
+        def passed() -> bool:
+            times.extend(self.query(clock))
+            return times != [] and times[-1] >= times[0] + seconds
+
+        return passed
 
     def _answers(self) -> bool:
         self.check()

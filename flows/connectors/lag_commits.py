@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -21,7 +22,7 @@ class LagCommits:
     def __init__(self, topic: str) -> None:
         self.open: dict[int, int] = {}  # by partition, the next offset that Kafka has not acknowledged
         self.refused = False  # the last answer was an error
-        self.sent_at = 0.0
+        self.sent_at = -math.inf  # monotonic s
         self._topic = topic
 
     def commit(self, consumer: Consumer, offsets: Mapping[int, int]) -> None:

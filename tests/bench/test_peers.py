@@ -21,7 +21,7 @@ from deploy.bench.peers.result import CatchUp, Failed, Result, Steady, Verdict
 from deploy.bench.peers.runs import ages_ms
 from deploy.bench.peers.task import CELLS, Faulty, Truth, errors, truth
 from tests.reference import Record, parse, recompute
-from tests.services import ROOT, KafkaBroker, RedisServer, wait_until
+from tests.services import DEADLINE_SECONDS, ROOT, KafkaBroker, RedisServer, wait_until
 from tests.test_architecture import tracked
 
 EVENTS = 3_000
@@ -221,16 +221,16 @@ def test_the_hand_written_loop_is_right_whatever_comes_and_after_a_kill(
     topic = kafka.create_topic(of.partitions, RETENTION)
     to = (kafka.bootstrap_servers, topic, redis_server.url, tmp_path / "state")
     stream.send(kafka.bootstrap_servers, topic, of, 0, EVENTS // 2)
-    assert start(*to, "end").wait(60) == 0
+    assert start(*to, "end").wait(DEADLINE_SECONDS) == 0
     stream.send(kafka.bootstrap_servers, topic, of, EVENTS // 2, EVENTS)
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
         run = start(*to, "on")
         wait_until(lambda: bool(client.exists("peers")), "numbers of the second half")
         run.kill()
-        assert run.wait(60) == -signal.SIGKILL
+        assert run.wait(DEADLINE_SECONDS) == -signal.SIGKILL
         client.flushall()
-        assert start(*to, "end").wait(60) == 0
+        assert start(*to, "end").wait(DEADLINE_SECONDS) == 0
         fields = {name.decode(): value.decode() for name, value in client.hgetall("peers").items()}
     right = truth(task.records_of(kafka.bootstrap_servers, topic))  # of halves: a copy may be in the other one
     assert errors(fields, CELLS, right) == []

@@ -18,8 +18,7 @@ from bytewax.recovery import RecoveryConfig
 from flows.columns import Tick
 from flows.connectors.kafka_source import KafkaSource
 from flows.records import Raw
-
-DEADLINE_SECONDS = 60.0
+from tests.services import DEADLINE_SECONDS
 
 
 class Rounds:

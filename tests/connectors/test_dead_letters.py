@@ -234,8 +234,6 @@ def test_a_passing_failure_is_tried_again(embedded: EmbeddedKafka) -> None:
 def test_a_lasting_failure_ends_with_one_sentence(embedded: EmbeddedKafka) -> None:
     embedded.create_topic("events.dead", 1)
     kept = letters(settings(embedded), delivery_seconds=0.5)
-    kept.write([rejected()])
-    kept.settle()
     embedded.go_down()
     kept.write([rejected()])
     with pytest.raises(DeadLetterError, match=r"could not be written to topic events\.dead within 0\.5 s: "):

@@ -495,7 +495,7 @@ def test_a_missing_topic_is_named_after_the_limit(bench: Bench, caplog: pytest.L
     source = bench.source(replace(bench.settings, topic="evnets"), start_seconds=0.5)
     with pytest.raises(SourceError, match=r"topic evnets cannot be read .*; gave up after 0\.5 s"):
         source.list_parts()
-    assert len(caplog.records) == 1
+    assert len(caplog.records) <= 1  # none, where the first answer comes after the limit
 
 
 def test_a_topic_that_appears_in_time_is_waited_for(bench: Bench) -> None:

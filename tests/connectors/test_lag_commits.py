@@ -38,7 +38,8 @@ class Consumer:
 def test_the_end_waits_for_the_answer_and_says_what_lag_tools_do_not_know(
     answer: str, said: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lag_commits, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(lag_commits, "COMMIT_SECONDS", 1e9)
+    monkeypatch.setattr(lag_commits, "ANSWER_SECONDS", 0.05 if answer == "none" else 1e9)
     commits = LagCommits("events")
     consumer: Any = Consumer(commits, answer)
     with caplog.at_level(logging.WARNING):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -26,7 +25,7 @@ from flows.connectors.http_endpoint import HttpEndpoint, Page, parse_address
 from flows.connectors.prometheus import SESSION_BOUNDS_SECONDS, Exporter, product_families, product_page
 from flows.formulas import BOUNDS_S
 from flows.health import Health
-from tests.lacking import lacking
+from tests.lacking import program
 from tests.services import wait_until
 
 T = 1_700_000_000_000
@@ -391,10 +390,7 @@ def test_a_page_can_be_compressed() -> None:
 
 @pytest.mark.parametrize("cells", ["small", "whole catalogue"])
 def test_promtool_finds_nothing_to_complain_about(cells: str) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        message = "promtool is not on PATH (Debian: apt-get install prometheus)"
-        lacking(message)
+    promtool = program("promtool")
     config = rich_config()
     health = Health(redis_configured=True)
     health.lags("events", 0, 1)

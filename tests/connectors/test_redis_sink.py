@@ -37,7 +37,7 @@ from flows.connectors.redis_sink import (
 )
 from flows.connectors.redis_trouble import TROUBLES, explain
 from flows.health import Health
-from tests.lacking import lacking
+from tests.lacking import lacking, program
 from tests.services import RedisServer, ServerUnavailable, free_port, redis_program, running_redis, wait_until
 
 HOUR_MS = 3_600_000
@@ -114,7 +114,7 @@ class Run:
     def __init__(self, url: str, product: str = "shop", **options: Any) -> None:
         self.health = Health(redis_configured=True)
         self.publisher = RedisPublisher(
-            url, product, self.health, backoff_seconds=(0.01, 0.05), **({"socket_seconds": 0.5} | options)
+            url, product, self.health, backoff_seconds=(0.01, 0.05), **({"socket_seconds": 5.0} | options)
         )
 
     def start(self) -> Run:
@@ -549,7 +549,7 @@ def test_a_redis_restarted_empty_is_whole_after_the_next_publish(any_server: Red
 def test_during_an_outage_publish_returns_at_once_and_afterwards_only_the_newest_is_written(
     redis_server: RedisServer,
 ) -> None:
-    with running(redis_server) as run:
+    with running(redis_server, socket_seconds=0.5) as run:
         run.publish(snapshot({"a": 0}))
 
         def outage() -> None:
@@ -619,7 +619,10 @@ def test_a_token_that_is_taken_late_takes_nothing(redis_server: RedisServer) -> 
 
 def test_a_lost_reply_does_no_harm(redis_server: RedisServer) -> None:
     """The script runs, its answer never arrives: the next publish must not trust what it believes to know."""
-    with DroppingProxy(redis_server.port) as proxy, running(f"redis://127.0.0.1:{proxy.port}/0") as run:
+    with (
+        DroppingProxy(redis_server.port) as proxy,
+        running(f"redis://127.0.0.1:{proxy.port}/0", socket_seconds=0.5) as run,
+    ):
         run.publish(snapshot({"a": 1, "b": 1}))
         proxy.drop_replies.set()
         failures = run.failures
@@ -780,6 +783,7 @@ def test_a_key_of_another_type_is_left_alone_and_named(
         assert client.get(run.publisher.keys.live) == "precious"
         (message,) = errors_of(caplog)
         assert message.startswith("A key of product shop in Redis at 127.0.0.1:")
+        client.delete(run.publisher.keys.live)  # or the end would wait for the last numbers
 
 
 def test_a_replica_says_that_it_is_one(any_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -862,9 +866,7 @@ def test_every_trouble_can_be_said_and_every_error_is_one() -> None:
 @pytest.fixture
 def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
     """A Redis that speaks only TLS with a certificate of its own making, and that certificate."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        lacking("there is no openssl to make a certificate with")
+    openssl = program("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(key), "-out", str(certificate)]

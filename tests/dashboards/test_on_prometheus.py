@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from deploy.grafana.panels import (
@@ -15,15 +14,14 @@ from deploy.grafana.panels import (
     report,
     until_all_answer,
 )
-from tests.lacking import lacking
+from tests.lacking import program
 from tests.services import free_port
 
 
 def need_prometheus() -> None:
     """Skip without Prometheus; in CI that is a failure."""
-    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
-        message = "prometheus and promtool are not on PATH (Debian: apt-get install prometheus)"
-        lacking(message)
+    for name in ("prometheus", "promtool"):
+        program(name)
 
 
 def test_every_panel_has_data_while_the_demo_runs(tmp_path: Path) -> None:

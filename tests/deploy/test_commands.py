@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.conftest import LONGEST
 from tests.services import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -31,6 +32,17 @@ def test_ci_runs_the_very_tests_that_make_test_runs() -> None:
     last_of_make = shown.stdout.splitlines()[-1].split()
     last_of_ci = (ROOT / ".ci" / "run").read_text().splitlines()[-1].split()
     assert last_of_ci == ["exec", *last_of_make]
+
+
+def test_only_the_whole_of_make_test_begins_with_installing() -> None:
+    whole, some = (run("make", "--just-print", "test", *given).stdout for given in ((), ("TESTS=tests/deploy",)))
+    assert whole.startswith("deploy/install-needs || ")
+    assert "install-needs" not in some
+    assert "\ndeploy/install-needs\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_files_that_are_begun_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
 
 
 def test_make_without_a_target_lists_every_target() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import uuid
@@ -18,6 +17,7 @@ from compose_spec import PyCompose
 from confluent_kafka import Consumer, TopicPartition
 
 from flows.reader import LiveNumbers
+from tests.lacking import program
 from tests.services import ROOT, KafkaBroker, RedisServer, tied, wait_until
 from tests.test_docs import promtool
 
@@ -119,11 +119,7 @@ def test_grafana_finds_the_data_source_and_the_dashboards() -> None:
 def test_the_configs_that_are_mounted_are_understood() -> None:
     mounted = {name: SERVICES[name]["command"][0].rpartition("/")[2] for name in ("prometheus", "alertmanager")}
     promtool("check", "config", str(ROOT / "deploy" / "prometheus" / mounted["prometheus"]))
-    amtool = shutil.which("amtool")
-    if amtool is None:
-        message = "amtool is not on PATH (Debian: apt-get install prometheus-alertmanager)"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    checked = [amtool, "check-config", str(ROOT / "deploy" / "alertmanager" / mounted["alertmanager"])]
+    checked = [program("amtool"), "check-config", str(ROOT / "deploy" / "alertmanager" / mounted["alertmanager"])]
     done = subprocess.run(checked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.admin import AdminClient
 
 from tests import services
+from tests.lacking import program
 
 
 def script(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -158,9 +159,9 @@ def test_without_java_or_maven_the_script_says_what_to_install(tmp_path: Path) -
     for missing, programs in (("java", ()), ("mvn", ("java",))):
         path = tmp_path / missing
         path.mkdir()
-        for program in programs:
-            (path / program).write_text("#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n")
-            (path / program).chmod(0o755)
+        for name in programs:
+            (path / name).write_text("#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n")
+            (path / name).chmod(0o755)
         done = script("install", "--cache", str(tmp_path / "cache"), PATH=str(path), JAVA_HOME="")
         assert done.returncode == services.KAFKA_UNAVAILABLE
         assert f"no {missing} on PATH" in done.stderr
@@ -201,7 +202,8 @@ def secure_folder(folder: Path, users: str) -> Path:
     folder.mkdir()
     (folder / "users").write_text(users)
     key, certificate = folder / "key", folder / "certificate"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
     (folder / "broker.pem").write_text(key.read_text() + certificate.read_text())

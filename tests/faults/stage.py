@@ -38,7 +38,7 @@ from tests.reference.parse import parse
 from tests.reference.records import Rejection
 from tests.services import ROOT, KafkaServer, RedisServer, free_port, redis_program, tied, wait_until
 
-SECONDS = 120.0
+SECONDS = 300.0
 """Deadline of everything that is waited for; a busy machine is no failure."""
 STOP_SECONDS = 5.0  # what an ordered end may take; on a machine that does something else besides, four times as much
 FAST_STEPS = 50
@@ -247,7 +247,7 @@ class History:
     def ended(self, run: subprocess.Popen[bytes], *codes: int) -> int:
         """Wait for the end of a run; another exit code than these is wrong."""
         try:
-            code = run.wait(SECONDS / 2)
+            code = run.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self.wrong.append(f"a run does not end, {codes} was expected")
             run.kill()

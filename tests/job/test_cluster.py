@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
@@ -90,12 +89,15 @@ def test_one_two_and_three_processes_give_identical_cells(
 def test_kills_of_any_process_and_restarts_with_other_numbers_of_them_change_no_number(
     tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer
 ) -> None:
-    records = stream(12, 3, EVENTS)
+    # While all that was sent is read, the clock goes on with the time: here for two minutes, before anything in time
+    # could become late, and before the clock could pass the last event.
+    records = stream(12, 3, EVENTS, in_time_ms=5_000, late_ms=300_000)
     job = deployment(tmp_path, kafka, redis_server, "rescaled", kafka.create_topic(3))
+    job.config = config = job.config.model_copy(update={"lateness": 120_000})
     chance = random.Random(12)
     sent = 0
     for processes in (2, 3, 1):
-        more = records[sent : sent + EVENTS // 4]
+        more = records[sent : sent + EVENTS // 8]
         job.produce(more)
         sent += len(more)
         run = job.start("--processes", str(processes), *OFTEN)
@@ -104,7 +106,7 @@ def test_kills_of_any_process_and_restarts_with_other_numbers_of_them_change_no_
             before = children(job)
             os.kill(chance.choice(before), signal.SIGKILL)
             wait_until(lambda before=before: children(job) != before, "a restart", SECONDS)  # type: ignore[misc]
-            more = records[sent : sent + EVENTS // 8]
+            more = records[sent : sent + EVENTS // 16]
             job.produce(more)
             sent += len(more)
             job.wait_until_consumed(sent, run)
@@ -114,7 +116,7 @@ def test_kills_of_any_process_and_restarts_with_other_numbers_of_them_change_no_
     job.produce(records[sent:])
     job.finish("--processes", "2")
     live, _ = content(job)
-    assert disagreements(recompute(records, CONFIG), cells_of(live)) == {}
+    assert disagreements(recompute(records, config), cells_of(live)) == {}
     assert int(live["_consumed"]) == len(records)
 
 
@@ -254,48 +256,3 @@ def test_a_grown_topic_starts_all_processes_again_with_the_new_partitions(
     job.wait_until_consumed(150, run)
     assert end(run, signal.SIGTERM) == 0, job.log()
     assert "reading on" in job.log() or "start again with the new partitions" in job.log()
-
-
-def test_on_a_lopsided_topic_numbers_stay_less_than_two_seconds_old(
-    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer
-) -> None:
-    """Nearly all records are in partition 0; how long until one of partition 1, and one of 0, is in Redis?"""
-    job = deployment(tmp_path, kafka, redis_server, "lopsided", kafka.create_topic(2))
-    job.config = Config(product="lopsided", key_actions=["Bought", "Sold"])
-    job.produce(named("Bought", 0, 1, 0) + named("Sold", 1, 1, 1))
-    run = job.start("--processes", "2", "--checkpoint", "1s")
-    job.wait_until_consumed(2, run)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "linger.ms": 5})
-    sent_at: dict[str, list[float]] = {"bought": [], "sold": []}
-    seen_at: dict[str, list[float]] = {"bought": [], "sold": []}
-    began = time.monotonic()
-    number = 2
-
-    def look() -> None:
-        live = job.live()
-        now = time.monotonic()
-        for name, times in seen_at.items():
-            times += [now] * (int(live.get(f"events.{name}.1h", 0)) - 1 - len(times))
-
-    while (now := time.monotonic()) - began < 15:
-        burst = (
-            named("Viewed", number, 200, 0) + named("Bought", number + 200, 1, 0) + named("Sold", number + 201, 1, 1)
-        )
-        number += 202
-        for record in burst:
-            producer.produce(job.topic, record.value, partition=record.partition)
-        producer.poll(0)
-        for times in sent_at.values():
-            times.append(now)
-        while time.monotonic() < now + 0.1:
-            look()
-            time.sleep(0.02)
-    assert producer.flush(60) == 0
-    expected = len(sent_at["sold"])
-    deadline = time.monotonic() + SECONDS
-    while min(map(len, seen_at.values())) < expected and time.monotonic() < deadline:
-        look()
-    assert end(run, signal.SIGTERM) == 0, job.log()
-    for name, times in seen_at.items():
-        ages = sorted(seen - sent for seen, sent in zip(times, sent_at[name], strict=True))
-        assert ages[len(ages) * 9 // 10] < 2.0, (name, ages)

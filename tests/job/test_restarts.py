@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.config import Config
-from tests.job.running import Deployment, cells_of, disagreements, end
+from tests.job.running import SECONDS, Deployment, cells_of, disagreements, end
 from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer, wait_until
 
@@ -29,8 +29,13 @@ EVENTS = 60_000
 RUN_OF_ITS_OWN = ("_published_at", "_run")
 
 
-def stream(seed: int, partitions: int, events: int = EVENTS) -> list[Record]:
-    """A product of 2,000 users, with disorder within and beyond the lateness, copies, and broken records."""
+def stream(
+    seed: int, partitions: int, events: int = EVENTS, *, in_time_ms: int = 29_000, late_ms: int = 60_000
+) -> list[Record]:
+    """A product of 2,000 users, with disorder within and beyond the lateness, copies, and broken records.
+
+    What is in time is `in_time_ms` old at most, what is late `late_ms` at least.
+    """
     chance = random.Random(seed)
     offsets = dict.fromkeys(range(partitions), 0)
     sent: list[Record] = []
@@ -42,7 +47,7 @@ def stream(seed: int, partitions: int, events: int = EVENTS) -> list[Record]:
 
     for number in range(events):
         user = int(2_000 * chance.random() ** 2)
-        delay = chance.choice([0] * 6 + [chance.randint(0, 29_000)] * 3 + [chance.randint(60_000, 600_000)])
+        delay = chance.choice([0] * 6 + [chance.randint(0, in_time_ms)] * 3 + [chance.randint(late_ms, 600_000)])
         event = {
             "messageId": f"m{number}",
             "type": "track",
@@ -85,7 +90,7 @@ def test_three_kills_end_in_the_same_redis_content_as_a_straight_run(
         wait_until(
             lambda covered=covered, run=run: killed.consumed() > covered or run.poll() is not None,  # type: ignore[misc]
             f"kill {kill} has something to break",
-            120,
+            SECONDS,
         )
         if run.poll() is None:
             kills += end(run, signal.SIGKILL) == -signal.SIGKILL
@@ -134,7 +139,7 @@ def test_a_newer_run_of_a_product_takes_over_and_the_older_one_ends_with_exit_co
     older = job.start(state="older")
     job.wait_until_consumed(len(records), older)
     newer = job.start(state="newer")
-    assert older.wait(60) == 3, job.log()
+    assert older.wait(SECONDS) == 3, job.log()
     assert "newer" in job.log()
     job.wait_until_consumed(len(records), newer)
     assert end(newer, signal.SIGTERM) == 0
@@ -147,5 +152,5 @@ def test_a_checkpoint_of_another_config_is_refused_with_what_differs(
     job.produce(stream(3, 1)[:100])
     job.finish()
     job.config = job.config.model_copy(update={"lateness": 99_000})
-    assert job.start("--until-end").wait(60) == 1
+    assert job.start("--until-end").wait(SECONDS) == 1
     assert "lateness was 30s, is 99s" in job.log()

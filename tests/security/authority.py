@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.services import ServerUnavailable
+from tests.lacking import program
 
 FROM, UNTIL, PAST = "20200101000000Z", "20991231000000Z", "20200102000000Z"
 
@@ -64,8 +63,6 @@ class Authority:
         return made
 
     def _openssl(self, *arguments: str) -> None:
-        program = shutil.which("openssl")
-        if program is None:
-            raise ServerUnavailable("there is no openssl on PATH to make certificates with")
-        done = subprocess.run([program, *arguments], cwd=self._folder, capture_output=True, text=True, check=False)
+        command = [program("openssl"), *arguments]
+        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

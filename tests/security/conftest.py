@@ -15,7 +15,7 @@ import pytest
 import redis
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from tests.conftest import need
+from tests.lacking import need
 from tests.security.authority import PAST, Authority, Certificate
 from tests.services import KAFKA_SCRIPT, ROOT, KafkaServer, RedisServer, free_port, redis_program, running_kafka
 from tests.services import running_redis as running_redis_server
@@ -99,11 +99,9 @@ def apply_kafka_rights(broker: KafkaServer, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def authority(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Whom all clients of these tests trust."""
-    made: list[Authority] = []
-    need(request, "openssl", lambda: made.append(Authority(tmp_path_factory.mktemp("authority"))))
-    return made[0]
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="session")
@@ -180,19 +178,15 @@ def redis_showing(certificate: Certificate, authority: Authority) -> Iterator[Se
 
 
 @pytest.fixture
-def secure_redis(
-    request: pytest.FixtureRequest, certificates: dict[str, Certificate], authority: Authority
-) -> Iterator[SecureRedis]:
+def secure_redis(certificates: dict[str, Certificate], authority: Authority) -> Iterator[SecureRedis]:
     """A Redis with a good certificate."""
-    need(request, "Redis", redis_program)
+    need("Redis", redis_program)
     with redis_showing(certificates["good"], authority) as server:
         yield server
 
 
 @pytest.fixture
-def showing(
-    request: pytest.FixtureRequest, certificates: dict[str, Certificate], authority: Authority
-) -> Callable[[str], object]:
+def showing(certificates: dict[str, Certificate], authority: Authority) -> Callable[[str], object]:
     """From the name of a certificate to a context manager: a Redis that shows it."""
-    need(request, "Redis", redis_program)
+    need("Redis", redis_program)
     return lambda name: redis_showing(certificates[name], authority)

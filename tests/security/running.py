@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,12 @@ class Ended:
             for line in self.err.splitlines()
             if " ERROR " in line or line.startswith("tidegauge top: ")
         ]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was logged as a warning, without the time; but for waiting on a server that is slow to answer."""
+        told = [line.partition(" WARNING ")[2].strip() for line in self.err.splitlines() if " WARNING " in line]
+        return [line for line in told if not re.search(r"cannot be reached .*; waiting up to \d+ s$", line)]
 
 
 def begin(environment: Mapping[str, str], *arguments: str, folder: Path) -> subprocess.Popen[str]:

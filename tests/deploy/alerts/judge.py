@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from tests.deploy.alerts.timeline import STEP_S, Timeline, at, clock, notation
-from tests.lacking import lacking
+from tests.lacking import program
 
 
 class Firing(NamedTuple):
@@ -28,11 +27,7 @@ class Firing(NamedTuple):
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run promtool; without it the test is skipped, and fails in CI."""
-    program = shutil.which("promtool")
-    if program is None:
-        message = "promtool is not on PATH (Debian: apt-get install prometheus)"
-        lacking(message)
-    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, check=False)
 
 
 def unit_test(rules: Path, timeline: Timeline, expected: Sequence[Firing]) -> dict[str, object]:
