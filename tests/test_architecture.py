@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "flows.dedup",
         "flows.users",
         "flows.checkpoint",
+        "flows.rejections",
     ),
     ("flows.metrics",),
     ("flows.catalogue",),
