@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "flows.users",
         "flows.checkpoint",
         "flows.rejections",
+        "flows.census",
     ),
     ("flows.metrics",),
     ("flows.catalogue",),
