@@ -12,7 +12,7 @@ from typing import Final
 
 from flows.columns import REASONS, Columns
 from flows.records import Rejected
-from schemas.formats import Guess, guess
+from schemas.guess import Guess, guess
 from schemas.signs import LOOKED_AT
 
 Place = Callable[[Rejected], str]
@@ -84,10 +84,12 @@ class Rejections:
         return sorted(self._reasons.values(), key=lambda reason: -reason.count)
 
     def guess(self) -> Guess | None:
-        """What format most of the rejected records have; None where none is known."""
-        reasons = list(self._reasons.values())  # in the order in which they came first
-        samples = [record for reason in reasons for record in (*reason.first, *reason.latest)]
-        return guess(samples, from_beginning=self.nothing_accepted)
+        """What format most records of the most frequent reason have; None where none is known."""
+        if not self._reasons:
+            return None
+        most = self.reasons()[0]
+        earliest = next(iter(self._reasons.values())).first[0]
+        return guess([*most.first, *most.latest], begins=earliest if self.nothing_accepted else None)
 
     def lines(self) -> Iterator[str]:
         """A line for each reason, with the place and message of its first record, then what the records look like."""

@@ -1,18 +1,15 @@
-"""Guesses what format a rejected record has, from a table of what other tools write.
+"""The formats in which other tools write, as a table of signs: what each is called, and what to do about it.
 
-A guess decides nothing: it is for the one who reads that nothing was accepted. `FORMATS` is the table, in the order in
-which it is tried; add a row to teach it another format.
+The first row of which a record shows a sign is its format. Add a row to teach the guess another one.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.event import TYPES
-from schemas.signs import Sample, Sign, bytes_like, columns, fields, follows, holds_json, opens, text_like
+from schemas.signs import Sign, bytes_like, columns, fields, follows, holds_json, opens, text_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,42 +22,6 @@ class Format:
     signs: tuple[Sign, ...]  # a record with any of them is of this format
     whole: bool = False  # of a file as a whole: how it begins says what all its lines are
     read: bool = False  # Tidegauge reads it, so something else is wrong with the record
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """What most of some records look like."""
-
-    format: Format
-    alike: int  # records that look like it
-    of: int  # records that were looked at
-
-    def __str__(self) -> str:
-        """One sentence."""
-        which = "They look" if self.alike == self.of else f"{self.alike} of {self.of} of them look"
-        return f"{which if self.of > 1 else 'It looks'} like {self.format.title}: {self.format.advice}."
-
-
-def guess(records: Iterable[bytes], *, from_beginning: bool = False) -> Guess | None:
-    """What at least half of the records look like; None: nothing that is known.
-
-    `from_beginning`: the first one begins a file, and so may say what all are. Total for any bytes. Records without a
-    value are not looked at.
-    """
-    found = [format_of(record) for record in records if record.strip()]
-    if from_beginning and found and found[0] is not None and found[0].whole:
-        return Guess(found[0], len(found), len(found))
-    known = Counter(one for one in found if one is not None)
-    if not known:
-        return None
-    likely, alike = known.most_common(1)[0]
-    return Guess(likely, alike, len(found)) if alike * 2 >= len(found) else None
-
-
-def format_of(record: bytes) -> Format | None:
-    """The first format of the table of which a record shows a sign; total for any bytes."""
-    sample = Sample(record)
-    return next((one for one in FORMATS if any(sign(sample) for sign in one.signs)), None)
 
 
 _COMPRESSED: Final = "decompress it first"

@@ -41,6 +41,24 @@ def test_a_format_that_is_read_is_named_only_where_nothing_was_accepted() -> Non
     assert "They look like Segment's events" in str(none)
 
 
+def test_the_most_frequent_reason_says_what_the_records_look_like() -> None:
+    rejections = Rejections()
+    for number, reason in enumerate(("bad_id", "bad_type", "bad_timestamp")):
+        rejections.take(*poll(4, 4, reason=reason, message=f"{number}", payload=b"5"))
+    rejections.take(*poll(1000, 900))
+    assert "They look like Amplitude's events" in str(rejections)
+
+
+def test_how_a_file_begins_tells_only_where_nothing_else_was_accepted() -> None:
+    some, none = Rejections(), Rejections()
+    for rejections in (some, none):
+        rejections.take(*poll(1, 1, reason="not_json", message="", payload=b"["))
+        rejections.take(*poll(9, 9, payload=b"5"))
+    some.take(*poll(1, 0))
+    assert "They look like a JSON array" in str(none)
+    assert "JSON array" not in str(some)
+
+
 def test_excluded_records_alone_are_no_rejection() -> None:
     rejections = Rejections()
     rejections.take(*poll(3, 0, excluded=3))

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 import schemas
 from flows.config import Config
 from flows.demo.simulator import Simulator
-from schemas.formats import FORMATS, format_of, guess
+from schemas.formats import FORMATS
+from schemas.guess import format_of, guess
 from schemas.signs import LOOKED_AT
 
 CAPTURES = Path(__file__).parent / "other_tools"
@@ -215,10 +216,10 @@ def test_a_text_that_is_cut_within_a_character_is_still_text() -> None:
 
 def test_how_a_file_begins_says_what_it_is_whatever_follows() -> None:
     pretty = json.dumps([EVENT] * 3, indent=2).encode().split(b"\n")
-    found = guess(pretty, from_beginning=True)
+    found = guess(pretty, begins=pretty[0])
     assert found is not None
     assert found.format.name == "json-array"
-    broken = guess([b"PAR1\x15\x04", b"\xff\xfe\xfd", b"a,b,c"], from_beginning=True)
+    broken = guess([b"\xff\xfe\xfd", b"a,b,c"], begins=b"PAR1\x15\x04")
     assert broken is not None
     assert broken.format.name == "parquet"
     assert guess([b"{", b"one thing", b"another"]) is None
