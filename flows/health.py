@@ -271,22 +271,25 @@ class Health:
         others = (report.assigned for _, _, report in self._others.values())
         return tuple(sorted(partition for assigned in (self._assigned, *others) for partition in assigned))
 
-    def _rejected_share(self) -> float:
-        """Of the latest records of all processes."""
+    def _latest(self) -> tuple[int, int]:
+        """The latest records of all processes, and how many of them were rejected."""
         others = [report for _, _, report in self._others.values()]
         polled = self._polled + sum(report.polled for report in others)
-        rejected = self._rejected + sum(report.rejected for report in others)
+        return polled, self._rejected + sum(report.rejected for report in others)
+
+    def _rejected_share(self) -> float:
+        polled, rejected = self._latest()
         return rejected / max(polled, REJECTED_AT_LEAST)
 
     def _judge_rejections(self) -> None:
         """Say so when most records are rejected, and when they no longer are.
 
-        Of several processes those speak that have read such records.
+        Of several processes those speak that have read such records, and where there are none but such, the first.
         """
         with self._lock:
             shedding = self._rejected_whole or self._rejected_share() > SHEDDING_SHARE
             changed, self._shedding = shedding != self._shedding, shedding
-            if not changed or (shedding and not self._rejected_whole and not self._rejections.rejected):
+            if not changed or not (self._rejected_whole or self._rejections.rejected):
                 return
             said = self._rejected_sentence() if shedding else ""
         if said:
@@ -314,7 +317,7 @@ class Health:
         if self._rejected_whole:
             yield "none of the records read so far was accepted"
         elif self._shedding:
-            yield f"{self._rejected_share():.0%} of the last {self._polled} records were rejected"
+            yield f"{self._rejected_share():.0%} of the last {self._latest()[0]} records were rejected"
 
     def _silence(self, process: int) -> Iterable[str]:
         heard = self._others.get(process)

@@ -156,6 +156,23 @@ def test_a_short_topic_that_is_rejected_whole_is_told_once_when_it_has_been_read
     assert health.read().ready
 
 
+def test_of_several_processes_those_speak_that_have_read_what_is_rejected(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    one, other = Health(redis_configured=False, processes=2), Health(redis_configured=False, processes=2)
+    one.assign([("events", 0)])
+    one.snapshot_taken()
+    other.polled(*poll(REJECTED_OVER, REJECTED_OVER))
+    caplog.clear()
+    one.hear(1, other.report())
+    one.polled(*poll(1, 0))
+    assert one.read().problems == ("100% of the last 10001 records were rejected",)
+    other.polled(*poll(REJECTED_OVER, 0))
+    one.hear(1, other.report())
+    one.polled(*poll(1, 0))
+    assert one.read().ready
+    assert caplog.messages == ["Most records are accepted again."]  # by the other
+
+
 def test_at_the_last_snapshot_nothing_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     health, _ = healthy()
     health.polled(*poll(12, 12))
