@@ -16,12 +16,16 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+
+from flows.columns import Columns
+from flows.records import Rejected
+from flows.rejections import Rejections, nothing_accepted
 
 REJECTED_OVER: Final = 10_000
 """The share of rejected records is taken over this many latest ones."""
@@ -119,6 +123,10 @@ class Health:
         self._polls: deque[tuple[int, int]] = deque()  # (records, rejected) of the latest polls
         self._polled = 0
         self._rejected = 0
+        self._accepted_any = False
+        self._rejections = Rejections()  # of the latest records; of all, while most are rejected from the start
+        self._read_whole = False  # when the last snapshot was taken
+        self._rejected_whole = False
         self._shedding = False
         self._snapshot_age_from: float | None = None
         self._redis_reachable: bool | None = None
@@ -148,32 +156,34 @@ class Health:
         with self._lock:
             self._caught_up = True
 
-    def polled(self, records: int, rejected: int) -> None:
-        """A poll of `records` was decoded and `rejected` of them refused; says so loudly when most are."""
+    def polled(self, poll: Columns, rejected: Sequence[Rejected]) -> None:
+        """A poll was decoded, and some of its records `rejected`; says so loudly when most are."""
         with self._lock:
-            self._polls.append((records, rejected))
-            self._polled += records
-            self._rejected += rejected
+            if self._rejections.consumed >= REJECTED_OVER and not self._shedding:
+                self._rejections = Rejections()
+            self._rejections.take(poll, rejected)
+            self._accepted_any |= len(poll.rows) > 0
+            self._polls.append((poll.consumed, len(rejected)))
+            self._polled += poll.consumed
+            self._rejected += len(rejected)
             while self._polled - self._polls[0][0] >= REJECTED_OVER:
                 old_records, old_rejected = self._polls.popleft()
                 self._polled -= old_records
                 self._rejected -= old_rejected
-            share = self._rejected_share()
-            shedding = share > SHEDDING_SHARE
-            changed, self._shedding = shedding != self._shedding, shedding
-        if changed and shedding:
-            logger.error(
-                "%.0f %% of the last records were rejected; the numbers describe only the rest. "
-                "The dead-letter topic says why each was refused.",
-                100 * share,
-            )
-        elif changed:
-            logger.info("Most records are accepted again.")
+        self._judge_rejections()
 
-    def snapshot_taken(self) -> None:
-        """A new snapshot has reached the outputs."""
+    def snapshot_taken(self, accounting: Mapping[int, Mapping[str, int]] | None = None, *, final: bool = False) -> None:
+        """A new snapshot has reached the outputs; says so loudly when all that there is was read and nothing accepted.
+
+        `accounting` is that of the snapshot, and so covers all processes and what earlier runs have read; `final`:
+        nothing follows.
+        """
         with self._lock:
             self._snapshot_age_from = self._monotonic()
+            # The snapshot that is on its way while the end is reached does not cover the last polls.
+            self._rejected_whole = (final or self._read_whole) and nothing_accepted(accounting or {})
+            self._read_whole = self._caught_up
+        self._judge_rejections()
 
     def published(self, seconds: float) -> None:
         """A snapshot was written to Redis, which took so long."""
@@ -261,12 +271,38 @@ class Health:
         others = (report.assigned for _, _, report in self._others.values())
         return tuple(sorted(partition for assigned in (self._assigned, *others) for partition in assigned))
 
-    def _rejected_share(self) -> float:
-        """Of the latest records of all processes."""
+    def _latest(self) -> tuple[int, int]:
+        """The latest records of all processes, and how many of them were rejected."""
         others = [report for _, _, report in self._others.values()]
         polled = self._polled + sum(report.polled for report in others)
-        rejected = self._rejected + sum(report.rejected for report in others)
+        return polled, self._rejected + sum(report.rejected for report in others)
+
+    def _rejected_share(self) -> float:
+        polled, rejected = self._latest()
         return rejected / max(polled, REJECTED_AT_LEAST)
+
+    def _judge_rejections(self) -> None:
+        """Say so when most records are rejected, and when they no longer are.
+
+        Of several processes those speak that have read such records, and where there are none but such, the first.
+        """
+        with self._lock:
+            shedding = self._rejected_whole or self._rejected_share() > SHEDDING_SHARE
+            changed, self._shedding = shedding != self._shedding, shedding
+            if not changed or not (self._rejected_whole or self._rejections.rejected):
+                return
+            said = self._rejected_sentence() if shedding else ""
+        if said:
+            logger.error("%s", said)
+        else:
+            logger.info("Most records are accepted again.")
+
+    def _rejected_sentence(self) -> str:
+        """That most records are rejected, and for what."""
+        told = f"{self._rejected_share():.0%} of the last records were rejected; the numbers describe only the rest"
+        if self._rejected_whole or not self._accepted_any:
+            told = "none of the records read so far was accepted"
+        return "\n".join([told, *self._rejections.lines(), "The dead-letter topic has each of them, with its reason."])
 
     def _problems(self) -> Iterable[str]:
         if self._fatal is not None:
@@ -278,8 +314,10 @@ class Health:
         yield from self._staleness("snapshot has been taken", self._snapshot_age_from)
         if self._redis_configured:
             yield from self._staleness("publish to Redis has succeeded", self._publish_age_from)
-        if self._shedding:
-            yield f"{self._rejected_share():.0%} of the last {self._polled} records were rejected"
+        if self._rejected_whole:
+            yield "none of the records read so far was accepted"
+        elif self._shedding:
+            yield f"{self._rejected_share():.0%} of the last {self._latest()[0]} records were rejected"
 
     def _silence(self, process: int) -> Iterable[str]:
         heard = self._others.get(process)

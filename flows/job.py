@@ -8,7 +8,7 @@ import logging
 import re
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from types import FrameType
@@ -34,6 +34,8 @@ from flows.conversation import Conversation, definitions_of
 from flows.health import Health
 from flows.intake import Intake
 from flows.pipeline import ALONE, build
+from flows.records import Rejected
+from flows.rejections import nothing_accepted
 from flows.settings import Settings
 from flows.state_files import StateFiles
 from flows.warm_up import warm_up
@@ -75,11 +77,11 @@ class Pacemaker:
         """This process measures one more shard."""
         self._shards += 1
 
-    def on_poll(self, poll: Columns) -> None:
+    def on_poll(self, poll: Columns, rejected: list[Rejected]) -> None:
         """A poll was decoded."""
         if poll.clock_ms > self.clock_ms(poll.partition):
             self._clocks[poll.partition] = poll.clock_ms
-        self._health.polled(poll.consumed, int(poll.rejected.sum()))
+        self._health.polled(poll, rejected)
 
     def on_failure(self, failure: Exception) -> None:
         """A step has raised this."""
@@ -131,7 +133,7 @@ class Outputs:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Hand `snapshot` to both; never waits."""
-        self._health.snapshot_taken()
+        self._health.snapshot_taken(snapshot.accounting, final=snapshot.final)
         if self._exporter is not None:
             if self._starts_counting:
                 self._exporter.start_from(snapshot)
@@ -177,6 +179,15 @@ class Job:
         self._as_of_ms = as_of_ms
         self._source: KafkaSource | None = None
         self._stopping = False
+        self._accounting: Mapping[int, Mapping[str, int]] = {}
+
+    @property
+    def nothing_accepted(self) -> bool:
+        """Whether, of all that the published numbers cover, records were rejected and none accepted.
+
+        Process 0 of a cluster knows it.
+        """
+        return nothing_accepted(self._accounting)
 
     @property
     def reads(self) -> bool:
@@ -261,6 +272,7 @@ class Job:
             source.stop()
 
         def publish(snapshot: Snapshot) -> None:
+            self._accounting = snapshot.accounting
             outputs.publish(snapshot)
             try:
                 outputs.check()

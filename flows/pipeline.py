@@ -49,7 +49,7 @@ Item = TypeVar("Item")
 class Watch(Protocol):
     """What the pipeline tells about itself while it runs."""
 
-    def on_poll(self, poll: Columns) -> None:
+    def on_poll(self, poll: Columns, rejected: list[Rejected]) -> None:
         """A poll was decoded."""
 
     def on_shard(self) -> None:
@@ -146,7 +146,7 @@ def _decode(item: Raw | Tick, decode: Decode, watch: Watch) -> Read:
         return Read(item, [])
     with _noted(watch):
         columns, rejected = decode(item)
-    watch.on_poll(columns)
+    watch.on_poll(columns, rejected)
     return Read(columns, rejected)
 
 

@@ -24,6 +24,9 @@ FAILED: Final = 1
 START_AGAIN: Final = 4
 """Exit code of a process that wants all to be started again: the topic has grown."""
 
+NOTHING_ACCEPTED: Final = 5
+"""Exit code of a run that has read all and could use nothing of it; it is whole, and another would end alike."""
+
 _NO_RESTART: Final = (2, 3)
 """Exit codes after which starting again would not help: wrong usage, and a newer run that has taken over."""
 
@@ -109,7 +112,8 @@ class Supervisor:
             ended = {process: code for process, code in enumerate(codes) if code is not None}
             now = time.monotonic()
             grave = [(process, code) for process, code in ended.items() if code in _NO_RESTART]
-            bad = [(process, code) for process, code in ended.items() if code not in (0, START_AGAIN, *_NO_RESTART)]
+            good = (0, START_AGAIN, NOTHING_ACCEPTED, *_NO_RESTART)
+            bad = [(process, code) for process, code in ended.items() if code not in good]
             if self._stop_by is not None and (len(ended) == len(codes) or now >= self._stop_by):
                 return self._stopped(ended)
             if self._stop_by is None and (grave or bad or (first_end and now - first_end > self._stop_seconds)):
@@ -122,7 +126,7 @@ class Supervisor:
                 if START_AGAIN in codes:
                     self._restarts.clear()
                     return None
-                return 0
+                return NOTHING_ACCEPTED if NOTHING_ACCEPTED in codes else 0
             if ended and first_end is None:
                 first_end = now
             time.sleep(_LOOK_SECONDS)

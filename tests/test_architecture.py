@@ -39,6 +39,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "flows.dedup",
         "flows.users",
         "flows.checkpoint",
+        "flows.rejections",
+        "flows.census",
     ),
     ("flows.metrics",),
     ("flows.catalogue",),

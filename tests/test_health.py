@@ -5,7 +5,9 @@ import threading
 
 import pytest
 
+from flows.cells import ACCOUNTS
 from flows.health import REJECTED_OVER, Health
+from tests.rejecting import poll
 
 
 class Clock:
@@ -78,27 +80,27 @@ def test_a_fatal_reason_ends_both_and_the_first_one_stays() -> None:
 
 def test_exactly_half_rejected_is_still_ready_and_one_more_is_not() -> None:
     health, _ = healthy()
-    health.polled(5000, 0)
-    health.polled(5000, 5000)
+    health.polled(*poll(5000, 0))
+    health.polled(*poll(5000, 5000))
     assert health.read().ready
-    health.polled(1, 1)
+    health.polled(*poll(1, 1))
     assert health.read().problems == ("50% of the last 10001 records were rejected",)
 
 
 def test_a_few_bad_records_after_the_start_decide_nothing() -> None:
     health, _ = healthy()
-    health.polled(50, 50)
+    health.polled(*poll(50, 50))
     assert health.read().ready
-    health.polled(1, 1)
+    health.polled(*poll(1, 1))
     assert not health.read().ready
 
 
 def test_old_polls_leave_the_share_of_rejected() -> None:
     health, _ = healthy()
     for _ in range(20):
-        health.polled(REJECTED_OVER, REJECTED_OVER)
+        health.polled(*poll(REJECTED_OVER, REJECTED_OVER))
     assert health.read().rejected_share == 1.0
-    health.polled(REJECTED_OVER, 0)
+    health.polled(*poll(REJECTED_OVER, 0))
     assert health.read().rejected_share == 0.0
 
 
@@ -106,11 +108,86 @@ def test_shedding_is_said_once_when_it_begins_and_once_when_it_ends(caplog: pyte
     caplog.set_level(logging.INFO)
     health, _ = healthy()
     for _ in range(3):
-        health.polled(REJECTED_OVER, REJECTED_OVER)
+        health.polled(*poll(REJECTED_OVER, REJECTED_OVER))
     for _ in range(3):
-        health.polled(REJECTED_OVER, 0)
+        health.polled(*poll(REJECTED_OVER, 0))
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
-    assert caplog.messages[0].startswith("100 % of the last records were rejected")
+    begun = caplog.messages[0].splitlines()
+    assert begun[0] == "none of the records read so far was accepted"
+    assert begun[1] == "missing_field  10,000  first at partition 0, offset 0: $.type: missing"
+    assert begun[2].startswith("They look like Amplitude's events: ")
+    assert len(begun) == 4
+
+
+def test_shedding_that_begins_later_is_told_by_the_latest_records(caplog: pytest.LogCaptureFixture) -> None:
+    health, _ = healthy()
+    health.polled(*poll(REJECTED_OVER, 10, reason="bad_id", message="$.userId: a placeholder, not an id"))
+    for number in range(2, 5):
+        health.polled(*poll(REJECTED_OVER // 2, REJECTED_OVER // 2, offset=number * REJECTED_OVER))
+    (told,) = caplog.messages
+    assert told.splitlines()[:2] == [
+        "100% of the last records were rejected; the numbers describe only the rest",
+        "missing_field  10,000  first at partition 0, offset 20000: $.type: missing",
+    ]
+
+
+def accounts(**counts: int) -> dict[int, dict[str, int]]:
+    return {0: dict.fromkeys(ACCOUNTS, 0) | {name.replace("__", "."): count for name, count in counts.items()}}
+
+
+def test_a_short_topic_that_is_rejected_whole_is_told_once_when_it_has_been_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    health, _ = healthy()
+    health.polled(*poll(12, 12))
+    health.snapshot_taken(accounts(consumed=12, rejected__missing_field=12))
+    assert health.read().ready  # there may be more
+    health.caught_up()
+    health.snapshot_taken(accounts(consumed=12, rejected__missing_field=12))
+    assert health.read().ready  # the tick may have come before the last poll
+    for _ in range(3):
+        health.snapshot_taken(accounts(consumed=12, rejected__missing_field=12))
+    assert health.read().problems == ("none of the records read so far was accepted",)
+    (told,) = caplog.messages
+    assert "12  first at partition 0, offset 0: $.type: missing" in told
+    assert "They look like Amplitude's events" in told
+    health.polled(*poll(1, 0))
+    health.snapshot_taken(accounts(consumed=13, accepted=1, rejected__missing_field=12))
+    assert health.read().ready
+
+
+def test_of_several_processes_those_speak_that_have_read_what_is_rejected(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    one, other = Health(redis_configured=False, processes=2), Health(redis_configured=False, processes=2)
+    one.assign([("events", 0)])
+    one.snapshot_taken()
+    other.polled(*poll(REJECTED_OVER, REJECTED_OVER))
+    caplog.clear()
+    one.hear(1, other.report())
+    one.polled(*poll(1, 0))
+    assert one.read().problems == ("100% of the last 10001 records were rejected",)
+    other.polled(*poll(REJECTED_OVER, 0))
+    one.hear(1, other.report())
+    one.polled(*poll(1, 0))
+    assert one.read().ready
+    assert caplog.messages == ["Most records are accepted again."]  # by the other
+
+
+def test_at_the_last_snapshot_nothing_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    health, _ = healthy()
+    health.polled(*poll(12, 12))
+    health.snapshot_taken(accounts(consumed=12, rejected__missing_field=12), final=True)
+    assert len(caplog.messages) == 1
+
+
+def test_a_bad_record_after_a_restart_is_no_topic_that_is_rejected_whole(caplog: pytest.LogCaptureFixture) -> None:
+    health, _ = healthy()
+    health.caught_up()
+    health.polled(*poll(1, 1))
+    for _ in range(3):
+        health.snapshot_taken(accounts(consumed=501, accepted=500, rejected__missing_field=1))
+    assert health.read().ready
+    assert caplog.messages == []
 
 
 def test_a_partition_that_is_taken_away_takes_its_lag_along() -> None:

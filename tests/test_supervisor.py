@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.supervisor import START_AGAIN, Supervisor, told
+from flows.supervisor import NOTHING_ACCEPTED, START_AGAIN, Supervisor, told
 from tests.services import wait_until
 
 CHILD = """
@@ -93,6 +93,12 @@ def test_wrong_usage_and_a_newer_run_end_all_at_once_with_the_code_of_that(tmp_p
     assert story.supervisor.run() == code
     assert len(story.starts(0)) == 1
     assert not any(alive(pid) for pid, _ in story.starts(1))
+
+
+def test_a_run_that_could_use_nothing_is_whole_and_not_started_again(tmp_path: Path) -> None:
+    story = Story(tmp_path, f"sys.exit(0 if process else {NOTHING_ACCEPTED})")
+    assert story.supervisor.run() == NOTHING_ACCEPTED
+    assert [len(story.starts(process)) for process in (0, 1)] == [1, 1]
 
 
 def test_a_grown_topic_starts_all_again_without_counting_as_a_failure(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -23,7 +22,7 @@ from flows.connectors.prometheus import health_families, product_families
 from flows.health import Health
 from flows.intake import Intake
 from flows.limits import Limits
-from flows.records import Raw
+from flows.rejections import Rejections
 from flows.shard import Shard, route, route_states
 from flows.totals import Totals
 
@@ -61,32 +60,25 @@ class Selectors:
 
 
 def record(
-    file: Path | str, config: Config, limits: Limits, wanted: Selectors, step_ms: int, as_of_ms: int | None = None
+    source: FileSource,
+    config: Config,
+    limits: Limits,
+    wanted: Selectors,
+    step_ms: int,
+    rejections: Rejections,
+    as_of_ms: int | None = None,
 ) -> Recording | None:
-    """The wanted series of the events in `file`, up to the last one or to `as_of_ms`; None: it has no event.
+    """The wanted series of the events of `source`, up to the last one or to `as_of_ms`; None: it has no event.
 
-    Raises SourceError when the file cannot be read.
+    `rejections` takes what could not be used. Raises SourceError when the file cannot be read on.
     """
     scraper = Scraper(config, limits, wanted, step_ms)
-    for poll in _polls(file, config, limits):
+    intake = Intake(config, limits)
+    for raw in source.polls():
+        poll, rejected = intake.read(raw)
+        rejections.take(poll, rejected)
         scraper.read(poll)
     return scraper.finish(as_of_ms)
-
-
-def _polls(file: Path | str, config: Config, limits: Limits) -> Iterator[Columns]:
-    source = FileSource(file, limits=limits)
-    intake = Intake(config, limits)
-    part = source.build_part("source", source.list_parts()[0], None)
-    try:
-        while True:
-            try:
-                items = part.next_batch()
-            except StopIteration:
-                break
-            yield from (intake.read(item)[0] for item in items if isinstance(item, Raw))
-        source.check()
-    finally:
-        source.close()
 
 
 class Scraper:

@@ -8,6 +8,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from flows.alerting.backtest import BacktestError, Firing, firings, groups_of, r
 from flows.alerting.recorded import Recording, Selectors, record
 from flows.alerting.rules import rules_text
 from flows.commands.arguments import time_ms
+from flows.commands.verdict import told
 from flows.config import parse_duration
 from flows.config_file import load, load_alerts
+from flows.connectors.file_source import FileSource
 from flows.connectors.source import SourceError
 from flows.cost import check_size
+from flows.rejections import Rejections
 
 HELP = "list when each alert would have fired over a file of events (NDJSON)"
 DESCRIPTION = """\
@@ -53,7 +57,7 @@ def step(text: str) -> int:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0: listed, whatever fired; 1: the file or the rules cannot be read; 2: wrong usage or config."""
+    """0: listed, whatever fired; 1: the file or rules cannot be read, or no event be used; 2: wrong usage or config."""
     config, settings = load(args.config, {}, {})
     check_size(config, settings.limits)
     with tempfile.TemporaryDirectory(prefix="tidegauge-rules-") as folder:
@@ -65,16 +69,17 @@ def main(args: argparse.Namespace) -> int:
                 files = rule_files(args.rules)
             expressions = [str(rule["expr"]) for group in groups_of(files) for rule in group["rules"]]
             wanted = Selectors(expressions)
-            recording = record(args.file, config, settings.limits, wanted, args.step, args.as_of)
+            with closing(FileSource(args.file, limits=settings.limits)) as source:
+                rejections = Rejections(source.place)
+                recording = record(source, config, settings.limits, wanted, args.step, rejections, args.as_of)
             found = [] if recording is None else firings(recording, files)
         except (SourceError, BacktestError, OSError) as failure:
             logger.error("%s", failure)
             return 1
-    if recording is None:
-        logger.error("%s has no event that can be used", args.file)
-        return 1
-    sys.stdout.write(as_json(found) if args.json else as_table(found, recording))
-    return 0
+    if recording is not None:
+        sys.stdout.write(as_json(found) if args.json else as_table(found, recording))
+        sys.stdout.flush()  # before what is said of it
+    return told(rejections, source.name, needs_events=True)
 
 
 def as_json(found: Sequence[Firing]) -> str:

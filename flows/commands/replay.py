@@ -12,6 +12,7 @@ from typing import Any
 from flows.cells import Snapshot
 from flows.columns import Columns
 from flows.commands.arguments import positive, time_ms
+from flows.commands.verdict import told
 from flows.config_file import load
 from flows.connectors.dead_letters import DeadLetterError, FileLetters
 from flows.connectors.file_source import FileSource
@@ -20,12 +21,16 @@ from flows.cost import check_size
 from flows.intake import Intake
 from flows.job import run_flow
 from flows.pipeline import build
+from flows.records import Rejected
+from flows.rejections import Rejections
 
 HELP = "run the dataflow over a file of events (NDJSON) and print the final numbers as JSON"
 DESCRIPTION = """\
 Reads FILE (NDJSON, .gz or plain; - for standard input) through the same dataflow as `run` and prints
 {"as_of": ms, "watermark": ms, "cells": {name: value}, "minutes": {...}, "accounting": {...}}.
-Time moves with the events only, and is then advanced to --as-of."""
+Time moves with the events only, and is then advanced to --as-of.
+
+A summary of what was rejected goes to standard error. When nothing was accepted the exit code is 1."""
 EPOCH_MS = 10_000
 logger = logging.getLogger(__name__)
 
@@ -41,11 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dead-letters", type=Path, metavar="FILE", help="write rejected lines here (NDJSON)")
 
 
-class Silence:
-    """Nobody watches a replay."""
+class Audience:
+    """Watches a replay for what it rejects."""
 
-    def on_poll(self, poll: Columns) -> None:
-        """Nothing."""
+    def __init__(self, rejections: Rejections) -> None:
+        self._rejections = rejections
+
+    def on_poll(self, poll: Columns, rejected: list[Rejected]) -> None:
+        """Counted."""
+        self._rejections.take(poll, rejected)
 
     def on_shard(self) -> None:
         """Nothing."""
@@ -71,7 +80,7 @@ class Collected:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 with the numbers printed, 1 when the file cannot be read."""
+    """0 with the numbers printed, 1 when the file cannot be read, or nothing in it was accepted."""
     config, settings = load(args.config, {}, {})
     check_size(config, settings.limits)
     collected = Collected()
@@ -79,13 +88,14 @@ def main(args: argparse.Namespace) -> int:
     try:
         letters = FileLetters(args.dead_letters) if args.dead_letters else None
         source = FileSource(args.file, partitions=args.partitions, limits=settings.limits, as_of_ms=args.as_of)
+        rejections = Rejections(source.place)
         flow = build(
             config,
             source=source,
             decode=Intake(config, settings.limits).read,
             dead_letters=letters,
             publish=collected.publish,
-            watch=Silence(),
+            watch=Audience(rejections),
             files=None,
             limits=settings.limits,
         )
@@ -101,8 +111,8 @@ def main(args: argparse.Namespace) -> int:
             letters.close()
     assert collected.snapshot is not None  # a source always ends with a final tick
     json.dump(result(collected.snapshot, collected.minutes), sys.stdout, indent=2)
-    print()
-    return 0
+    print(flush=True)  # before what is said of them
+    return told(rejections, source.name)
 
 
 def result(snapshot: Snapshot, minutes: dict[int, dict[str, int]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from flows.connectors.source import SourceError
 from flows.cost import check_size
 from flows.health import installed_version
 from flows.job import Job, stopped_by_signals
-from flows.supervisor import START_AGAIN, Supervisor, obey_supervisor, stop_before_reading
+from flows.supervisor import NOTHING_ACCEPTED, START_AGAIN, Supervisor, obey_supervisor, stop_before_reading
 
 HELP = "read the events from Kafka and keep the numbers right, until stopped"
 DESCRIPTION = """\
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--until-end",
         action="store_true",
         help="stop, with everything published, once every partition has been read to its end as of the start; "
-        "time then moves with the events only",
+        "time then moves with the events only; exit code 5: records were rejected and none was accepted",
     )
     parser.add_argument(
         "--as-of",
@@ -88,7 +88,10 @@ def cluster_of(args: argparse.Namespace) -> Cluster:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when it ended well, 1 on a failure while running, 3 when a newer run has taken over, 4 to be started again."""
+    """0 when it ended well, 1 on a failure while running, 3 when a newer run has taken over, 4 to be started again.
+
+    5 when --until-end has found nothing to accept.
+    """
     try:
         cluster = cluster_of(args)
         if args.as_of is not None and not args.until_end:
@@ -145,4 +148,7 @@ def run_one(job: Job, args: argparse.Namespace) -> int:
     if job.outcome == "partitions_changed":
         logger.info("ending, so that all processes start again with the new partitions")
         return START_AGAIN
+    if args.until_end and job.outcome == "finished" and job.nothing_accepted:
+        logger.error("the topic was read to its end, and none of its records was accepted")
+        return NOTHING_ACCEPTED
     return 0

@@ -1,26 +1,60 @@
-"""`tidegauge validate`: all mistakes of a configuration at once, or what it will cost."""
+"""`tidegauge validate`: all mistakes of a configuration at once, or what it will cost; and what it makes of events."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 
 from flows.config_file import Loaded, Report, read
 from flows.mistakes import Mistake
 
-HELP = "check configuration files, and tell how many cells, series and bytes they cost"
+HELP = "check configuration files, what they cost, and what they make of a file of events"
+DESCRIPTION = """\
+Prints all mistakes of each CONFIG, or how many cells, series and bytes it costs.
+
+With --events it reads a file of events (NDJSON, .gz or plain; - for standard input) and tells, before anything runs,
+how many of them the config accepts and excludes, why others are rejected and where each reason is first, what format
+they look like, which names and values of the config never occur, and which frequent names it does not mention.
+
+Exit codes: 0: no mistakes, and some event is accepted; 1: none is, or the file cannot be read; 2: mistakes."""
+WRONG = 2
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("files", nargs="+", metavar="CONFIG", help="configuration files (YAML)")
+    parser.add_argument("files", nargs="*", metavar="CONFIG", help="configuration files (YAML); one with --events")
+    parser.add_argument("--events", metavar="FILE", help="events, one JSON object per line; - reads standard input")
+    parser.add_argument("--config", metavar="CONFIG", help="the same as CONFIG (default with --events: all defaults)")
 
 
 def main(args: argparse.Namespace) -> int:
-    """0: all files are right; 2: at least one is not, and every mistake has been printed."""
+    """0: all is right; 1: no event is accepted, or the file cannot be read; 2: a mistake, or wrong usage."""
+    files = [*args.files, *([args.config] if args.config is not None else [])]
+    if not files and args.events is None:
+        logger.error("give a CONFIG, or --events FILE")
+        return WRONG
+    if len(files) > 1 and args.events is not None:
+        logger.error("--events goes with one CONFIG, found %d", len(files))
+        return WRONG
+    if files and not _all_right(files):
+        return WRONG
+    if args.events is None:
+        return 0
+    from flows.commands.census_page import report  # here: numba takes a second to load
+
+    # The environment has no part in it, and what else there is to warn of has been said.
+    loaded = read(files[0] if files else None, environment={}).loaded
+    assert loaded is not None
+    return report(args.events, loaded)
+
+
+def _all_right(files: Sequence[str]) -> bool:
+    """Print what is wrong with each configuration, or what it costs."""
     wrong = False
     said: set[Mistake] = set()  # the environment is the same for every file, and is complained of once
-    for file in args.files:
+    for file in files:
         report = read(file)
         mistakes = [*report.mistakes]
         if report.loaded:
@@ -38,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
                 print(f"{file}: {_count(len(mistakes), 'mistake')}")
         else:
             print("\n".join(_summary(file, report)))
-    return 2 if wrong else 0
+    return not wrong
 
 
 def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:

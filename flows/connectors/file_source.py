@@ -21,7 +21,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.columns import Tick
 from flows.connectors.source import Outcome, Part, SourceError, Ticker
 from flows.limits import Limits
-from flows.records import Raw
+from flows.records import Raw, Rejected
 
 Item = Raw | Tick
 Progress = Callable[[int, int | None], None]
@@ -83,6 +83,21 @@ class FileSource(FixedPartitionedSource[Item, int]):
 
     def flow_finished(self) -> None:
         """Nothing to do; `KafkaSource` has it."""
+
+    def place(self, rejected: Rejected) -> str:
+        """Where a record is in the file: `line 3`."""
+        return f"line {rejected.offset * self._partitions + rejected.partition + 1:,}"
+
+    def polls(self) -> Iterator[Raw]:
+        """All records in their order, without a dataflow; raises `SourceError` where the file cannot be read on."""
+        parts = {number: self.build_part("source", name, None) for number, name in enumerate(self.list_parts())}
+        while parts:
+            for number, part in list(parts.items()):
+                try:
+                    yield from (item for item in part.next_batch() if isinstance(item, Raw))
+                except StopIteration:
+                    del parts[number]
+        self.check()
 
     def close(self) -> None:
         """Close the file."""

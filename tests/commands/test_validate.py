@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import argparse
+import gzip
+import io
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from flows.commands import validate
 from flows.config_file import load
 from flows.cost import cost
+from tests.rejecting import AMPLITUDE
 
 ROOT = Path(__file__).parents[2]
 SHOP = str(ROOT / "deploy" / "examples" / "shop.yaml")
@@ -19,10 +24,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def run(*files: str | Path) -> int:
+def run(*arguments: str | Path) -> int:
     parser = argparse.ArgumentParser()
     validate.add_arguments(parser)
-    return validate.main(parser.parse_args([str(file) for file in files]))
+    return validate.main(parser.parse_args([str(argument) for argument in arguments]))
 
 
 def test_a_right_file_gives_zero_and_its_cost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,3 +100,91 @@ def test_mistakes_in_the_environment_are_told_once(
     empty.write_text("")
     assert run(SHOP, empty) == 2
     assert capsys.readouterr().out.count("environment: REDIS_URL: found 'http://nowhere'") == 1
+
+
+EVENTS = [
+    {"type": "track", "event": "Product Viewed", "userId": "ana", "timestamp": "2026-11-29T09:00:00Z"},
+    {"type": "track", "event": "Product Bought", "userId": "ana", "timestamp": "2026-11-29T09:01:00Z"},
+    {"type": "track", "event": "Product\u001b[2JBought", "userId": "ana", "timestamp": "2026-11-29T09:01:00Z"},
+    {"type": "track", "event": "Heartbeat", "userId": "ana", "timestamp": "2026-11-29T09:02:00Z"},
+    {"type": "track", "event": "Product Viewed", "userId": "null", "timestamp": "2026-11-29T09:03:00Z"},
+]
+NAMING = """\
+exclude: {events: [Heartbeat]}
+funnels: {checkout: {window: 1h, steps: [Product Viewed, Products Bought]}}
+breakdowns: {platform: {field: context.device.type, values: [web]}}
+"""
+
+
+def written(folder: Path) -> tuple[Path, Path]:
+    """A file of events and a config."""
+    (folder / "events.ndjson.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, EVENTS)).encode()))
+    (folder / "c.yaml").write_text(NAMING)
+    return folder / "events.ndjson.gz", folder / "c.yaml"
+
+
+def test_events_are_held_against_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events, config = written(tmp_path)
+    assert run(config, "--events", events) == 0
+    told, noise = capsys.readouterr()
+    assert noise == ""  # no bar where there is no terminal
+    assert told.startswith(f"{config}: no mistakes\n")
+    assert told[told.index(f"{events}:") :].splitlines() == [
+        f"{events}: 3 of 5 records accepted",
+        "  times     2026-11-29T09:00:00Z to 2026-11-29T09:01:00Z",
+        "  excluded  1: Heartbeat 1",
+        "  rejected  1:",
+        "    bad_id  1  first at line 5: $.userId: a placeholder, not an id",
+        "  named in the config, but never found:",
+        "    Products Bought (funnels.checkout.steps[1]); did you mean Product Bought?",
+        "  most frequent names that the config does not mention:",
+        "    1  Product\\x1b[2JBought",
+        "    1  Product Bought",
+        "  breakdown platform (context.device.type): unknown 100.0%",
+        "    never found: web",
+        "    no event has this field",
+    ]
+    assert run("--events", events, "--config", config) == 0
+    assert capsys.readouterr().out == told
+
+
+def test_events_of_another_tool_are_none_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "theirs").write_bytes(AMPLITUDE)
+    assert run("--events", tmp_path / "theirs") == 1
+    heading, rejected, reason, likeness = capsys.readouterr().out.splitlines()
+    assert heading == f"{tmp_path / 'theirs'}: 0 of 1 records accepted"
+    assert rejected == "  rejected  1:"
+    assert reason == "    missing_field  1  first at line 1: $.type: missing"
+    assert likeness.startswith("    It looks like Amplitude's events: ")
+
+
+def test_a_file_without_events_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none").write_bytes(b"")
+    assert run("--events", tmp_path / "none") == 1
+    assert capsys.readouterr().out == f"{tmp_path / 'none'}: there are no records in it\n"
+
+
+def test_events_come_from_standard_input_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, _ = written(tmp_path)
+    with events.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        assert run("--events", "-") == 0
+    assert capsys.readouterr().out.startswith("standard input: 4 of 5 records accepted\n")
+
+
+def test_a_file_that_cannot_be_read_gives_one_and_a_wrong_config_two(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    events, config = written(tmp_path)
+    assert run("--events", tmp_path / "absent") == 1
+    assert caplog.messages == [f"{tmp_path / 'absent'} cannot be read: No such file or directory"]
+    config.write_text("latness: 10s")
+    assert run("--events", events, "--config", config) == 2
+
+
+def test_without_a_config_or_events_there_is_nothing_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert run() == 2
+    assert run(SHOP, SHOP, "--events", tmp_path / "events") == 2
+    assert caplog.messages == ["give a CONFIG, or --events FILE", "--events goes with one CONFIG, found 2"]

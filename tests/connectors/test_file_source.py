@@ -14,6 +14,7 @@ from flows.columns import Tick
 from flows.connectors.file_source import FileSource
 from flows.connectors.source import SourceError
 from flows.limits import Limits
+from flows.records import Rejected
 from tests.connectors.driving import Rounds
 
 
@@ -202,3 +203,22 @@ def test_broken_gzip_ends_the_flow_with_a_sentence_and_no_final_tick(tmp_path: P
     assert rounds.ticks == []
     with pytest.raises(SourceError, match=r"events\.gz is broken gzip after \d+ bytes"):
         source.check()
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_without_a_dataflow_the_polls_hold_every_line_once_and_know_its_number(tmp_path: Path, partitions: int) -> None:
+    path = written(tmp_path / "events", b"\n".join(lines(100)))
+    source = FileSource(path, partitions=partitions, limits=Limits(poll_records=7))
+    places = {}
+    for raw in source.polls():
+        for offset, value in zip(raw.offsets.tolist(), raw.values, strict=True):
+            places[source.place(Rejected("not_json", "", raw.topic, raw.partition, offset, -1, value))] = value
+    source.close()
+    assert places == {f"line {number}": line for number, line in enumerate(lines(100), 1)}
+
+
+def test_without_a_dataflow_a_broken_file_raises(tmp_path: Path) -> None:
+    path = tmp_path / "events.gz"
+    path.write_bytes(gzip.compress(b"\n".join(lines(100)))[:-20])
+    with pytest.raises(SourceError, match="broken gzip"):
+        list(FileSource(path).polls())

@@ -26,6 +26,7 @@ from flows.connectors.prometheus import SESSION_BOUNDS_SECONDS, Exporter, produc
 from flows.formulas import BOUNDS_S
 from flows.health import Health
 from tests.lacking import program
+from tests.rejecting import poll
 from tests.services import wait_until
 
 T = 1_700_000_000_000
@@ -243,7 +244,7 @@ def test_the_health_of_the_process_is_shown() -> None:
     health.assign([("events", 0), ("events", 1)])
     health.lags("events", 1, 42)
     health.caught_up()
-    health.polled(200, 50)
+    health.polled(*poll(200, 50))
     health.published(0.004)
     health.publish_failed(reachable=False)
     health.checkpointed(0.125)

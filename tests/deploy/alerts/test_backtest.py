@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,10 +16,13 @@ from flows.alerting.recorded import Selectors, record
 from flows.app import main
 from flows.catalogue import catalogue
 from flows.config_file import load
+from flows.connectors.file_source import FileSource
 from flows.connectors.prometheus import product_families
 from flows.limits import Limits
+from flows.rejections import Rejections
 from tests.deploy.alerts.judge import promtool
 from tests.reference import Record, recompute
+from tests.rejecting import AMPLITUDE
 from tests.services import ROOT
 
 MINUTE_MS = 60_000
@@ -147,7 +151,15 @@ def test_rules_that_cannot_be_used_are_told(
 def test_a_file_without_events_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "empty.ndjson").write_text("")
     assert main(["backtest", str(tmp_path / "empty.ndjson")]) == 1
-    assert "has no event that can be used" in caplog.text
+    assert "there are no records in it" in caplog.text
+
+
+def test_a_file_of_another_tool_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "theirs.ndjson").write_bytes(b"\n".join([AMPLITUDE] * 3))
+    assert main(["backtest", str(tmp_path / "theirs.ndjson")]) == 1
+    assert "0 of 3 records accepted" in caplog.text
+    assert "first at line 1: $.type: missing" in caplog.text
+    assert "They look like Amplitude's events" in caplog.text
 
 
 def test_series_are_those_of_the_reference_at_each_step(tmp_path: Path) -> None:
@@ -165,7 +177,11 @@ def test_series_are_those_of_the_reference_at_each_step(tmp_path: Path) -> None:
         lines[number] = lines[number][:-1]  # broken
     file = tmp_path / "events.ndjson"
     file.write_text("\n".join(lines))
-    recording = record(file, config, Limits(poll_records=100), Everything(), 10 * MINUTE_MS)
+    limits = Limits(poll_records=100)
+    rejections = Rejections()
+    with closing(FileSource(file, limits=limits)) as source:
+        recording = record(source, config, limits, Everything(), 10 * MINUTE_MS, rejections)
+    assert [reason.name for reason in rejections.reasons()] == ["not_json"]
     assert recording is not None
     assert recording.steps == 5  # the last event is 3 s after the half hour
     target = '{job="tidegauge",instance="backtest",'
