@@ -141,6 +141,15 @@ class Waiting(Container):
         self.hold(arrays["states"])
 
 
+def _by_sequence(states: NDArray[Any]) -> tuple[NDArray[np.int64], ...]:
+    """The keys by which states of one moment come before the order in which they were read, the last one first."""
+    sequence = states["sequence"]
+    without = sequence < 0
+    if without.all():
+        return ()
+    return -sequence, np.where(without, 0, states["effective"]), without.astype(np.int64)
+
+
 class Subscriptions:
     """States of subscriptions, waiting and applied, and the movements that came of them."""
 
@@ -183,10 +192,10 @@ class Subscriptions:
         passed = waiting["used"] < now_ms
         due = waiting[passed]
         self.waiting.hold(waiting[~passed])
-        due = due[np.lexsort((due["offset"], due["partition"], due["used"]))]
+        due = due[np.lexsort((due["offset"], due["partition"], *_by_sequence(due), due["used"]))]
         self.customers.reserve(len(due))
         self.on_plan.reserve(2 * len(due) + int(self.present.values[PENDING]))
-        self.subscriptions.reserve(len(due))
+        self.subscriptions.reserve(len(due) + np.count_nonzero(due["replaces"]))
         if int(self.agenda.plan.size[0]) > 2 * int(self.present.values[PENDING]) + REPLACED_KEPT:
             self._forget_replaced()
         self.agenda.reserve(len(due))
