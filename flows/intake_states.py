@@ -45,7 +45,8 @@ _RARE_FROM: Final = _TERMS_FROM + len(_TERM_FIELDS)
 
 _DIGITS: Final = 18
 """So many always fit 63 bits."""
-_ZERO, _NINE = ord("0"), ord("9")
+_ZERO, _NINE, _QUOTE, _BACKSLASH = ord("0"), ord("9"), ord('"'), ord("\\")
+_OPEN_ARRAY, _CLOSE_ARRAY, _OPEN_OBJECT, _CLOSE_OBJECT = ord("["), ord("]"), ord("{"), ord("}")
 
 _TERMS: Final = np.dtype([("mrr", "i8"), ("status", "u1"), ("plan", "u1")])
 """What the terms of a state come to."""
@@ -88,6 +89,30 @@ def _digits(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number)
     return number
 
 
+@inlined
+def _container_end(buffer: NDArray[np.uint8], begin: Number) -> Number:
+    """Where the array or object at `begin` of a valid JSON text ends; the scanner only says where it starts."""
+    depth = 0
+    at = begin
+    text = False
+    while True:
+        byte = buffer[at]
+        at += 1
+        if text:
+            if byte == _BACKSLASH:
+                at += 1
+            elif byte == _QUOTE:
+                text = False
+        elif byte == _QUOTE:
+            text = True
+        elif byte == _OPEN_ARRAY or byte == _OPEN_OBJECT:  # noqa: SIM109 - no tuples in compiled loops
+            depth += 1
+        elif byte == _CLOSE_ARRAY or byte == _CLOSE_OBJECT:  # noqa: SIM109
+            depth -= 1
+            if depth == 0:
+                return at
+
+
 @compiled
 def _read_states(
     buffer: NDArray[np.uint8],
@@ -123,9 +148,11 @@ def _read_states(
             key ^= key >> np.uint64(29)
         for place in range(_RARE_FROM, len(fields)):
             field = fields[place]
-            if kinds[i, field] > scan.NULL:
-                text = xxh64(buffer, np.int64(begins[i, field]), np.int64(ends[i, field]))
-                key = (key ^ text ^ np.uint64(place)) * SALT
+            kind = kinds[i, field]
+            if kind > scan.NULL:
+                begin = np.int64(begins[i, field])
+                end = np.int64(ends[i, field]) if kind < scan.ARRAY else _container_end(buffer, begin)
+                key = (key ^ xxh64(buffer, begin, end) ^ np.uint64(place)) * SALT
                 key ^= key >> np.uint64(29)
         if not simple:
             continue

@@ -9,8 +9,8 @@
     plan              compared as a slug; absent, null or empty: unknown; an object or array: other
     currency          the reporting currency, in any case; another: unsupported_currency
     NOT_UNDERSTOOD    nothing that changes the price, while the status is active or past_due
-    items             array of at most 20 objects, each with amount, interval, interval_count, quantity, plan as here; an
-                      empty one is none; with items none of the first four beside them
+    items             array of at most 20 objects, each with amount, interval, interval_count, quantity and plan as
+                      here, and then none of the first four beside them; an empty one is none
     amount, discount  decimal as str or number, 0 <= x < 10^15, at most 50 characters and 30 decimals; beside items of
                       several intervals no discount
     discount_percent  the same up to 100, or percent_off in its place, not both

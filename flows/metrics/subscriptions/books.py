@@ -23,8 +23,8 @@ ENDED: Final = STATUSES.index("cancelled")
 """This status and those after it have ended."""
 
 CUSTOMER: Final = np.dtype([("mrr", "i8"), ("paid", "u1"), ("moved_last", "i4")])
-"""One customer: minor units a month, whether that has ever been above 0, and 1 + the row of the subscription that changed
-it last (0: it cannot be taken back)."""
+"""One customer: minor units a month, whether that has ever been above 0, and 1 + the row of the subscription that
+changed it last (0: it cannot be taken back)."""
 
 ON_PLAN: Final = np.dtype([("paying", "i4")])
 """One customer on one plan: its subscriptions with MRR > 0."""
@@ -63,8 +63,7 @@ ACTIVE, PENDING, STALE, REFUSED, CUSTOMERS, MRR = range(6)
 what they pay (minor units a month)."""
 
 AFTER_ALL: Final = SEQUENCE + 1
-"""The sequence of the end that a successor brings: nothing of the same `effective` comes after it, as states have at most SEQUENCE.
-"""
+"""The sequence of the end that a successor brings: no state of the same `effective` comes after it."""
 
 PLAN_BITS: Final = np.uint64(8)
 
@@ -326,9 +325,11 @@ def _replace(
     offset: Number,
     most: Number,
 ) -> None:
-    """End the subscription `replaces` at `effective`, unless something newer is known of it, by the state of `slot` that
-    is given by its plan and issue. Where that state will apply (`newer`), and `slot` pays nothing, what the old one paid
-    is handed over to it. A row is made for an old one that is not known, if there are fewer than `most`.
+    """End the subscription `replaces` at `effective`, unless something newer is known of it.
+
+    It is the state of `slot` with this plan and issue that says so. If that will apply (`newer`) and `slot` pays
+    nothing, what the old one paid is handed over to it. An old one that is not known gets a row, if there are fewer
+    than `most`.
     """
     successor = books.subscriptions.rows[slot]
     old_slot = _slot_of(books, replaces, books.customers.keys[successor["customer"]], most)
