@@ -20,11 +20,11 @@
     effective_at      RFC 3339 or epoch number, 2000..2099, at most 400 days after the event; default: the event's time
     cancel_at         the same without a bound to the future; absent or null: not requested
 
-currency, and amount and interval (of each item), are needed where the status is active or past_due (nobody pays otherwise), and looked at
-where they are there. Null is as good as absent. Missing: missing_field; another JSON type: bad_type; ids: bad_id; the
-rest: bad_property. The first of the fields in this order that is wrong is named (discount after discount_percent). An
-MRR of 10^15 minor units or more is a bad_property of the amount or the items. A plan is that of the first item, else the
-state's own.
+currency, and amount and interval (of each item), are needed where the status is active or past_due (nobody pays
+otherwise), and looked at where they are there. Null is as good as absent. Missing: missing_field; another JSON type:
+bad_type; ids: bad_id; the rest: bad_property. The first of the fields in this order that is wrong is named (discount
+after discount_percent). An MRR of 10^15 minor units or more is a bad_property of the amount or the items. A plan is that
+of the first item, else the state's own.
 
 Events with a state are rare, so that each is read at leisure from its bytes. Money is read by its decimal digits,
 computed in exact fractions and rounded once, half to even: no binary float has any part in it.
@@ -192,7 +192,7 @@ def _state(found: Mapping[str, msgspec.Raw], ts_ms: int, default_status: str | N
         if discount and len({price.months for price in prices if price}) > 1:
             raise Wrong(
                 "bad_property",
-                "$.properties.discount: off items of several intervals; send discount_percent, or items of one interval",
+                "$.properties.discount: off items of several intervals; send discount_percent, or one interval",
             )
     else:
         amount = _money(found, "amount", paying)
