@@ -23,8 +23,8 @@
 currency, and amount and interval (of each item), are needed where the status is active or past_due (nobody pays
 otherwise), and looked at where they are there. Null is as good as absent. Missing: missing_field; another JSON type:
 bad_type; ids: bad_id; the rest: bad_property. The first of the fields in this order that is wrong is named (discount
-after discount_percent). An MRR of 10^15 minor units or more is a bad_property of the amount or the items. A plan is that
-of the first item, else the state's own.
+after discount_percent). An MRR of 10^15 minor units or more is a bad_property of the amount or the items. The plan is
+that of the first item, else the state's own.
 
 Events with a state are rare, so that each is read at leisure from its bytes. Money is read by its decimal digits,
 computed in exact fractions and rounded once, half to even: no binary float has any part in it.

@@ -1,11 +1,12 @@
 """Random but believable histories of subscriptions, as the events that a billing system would send.
 
 `history(seed)` is always the same for the same seed. Few customers with up to three subscriptions each lead full lives:
-trials that convert or lapse, upgrades and downgrades, seats, discounts, other intervals, pauses, failed payments,
+trials that convert or lapse, upgrades and downgrades, seats, discounts, items, intervals, pauses, failed payments,
 cancellations announced, withdrawn, partial and full, returns. The billing system itself is bad: it backdates, schedules
 ahead, repeats itself, sends old states again, sends them out of order, from several users, under several names, and
 some of it is not to be read at all. Half of them number their states, and all say now and then which subscription a
-state succeeds: chains, circles, itself, or one that nobody knows. Times like to fall on edges: the same instant, the lateness, panes, the limits.
+state succeeds: chains, circles, itself, or one that nobody knows. Times like to fall on edges: the same instant, the
+lateness, panes, the limits.
 """
 
 from __future__ import annotations

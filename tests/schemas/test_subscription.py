@@ -283,7 +283,8 @@ def test_a_percentage_is_taken_before_the_discount() -> None:
 
 def test_items_are_added_up_and_rounded_once() -> None:
     # 2 x 10.00 a month + 0.05 a year (0.41666... cents) + 0.05 a year: 2000.83, not 2000.
-    items = f'[{MONTHLY[:-1]}, "quantity": 2}}, {{"amount": 0.05, "interval": "year"}}, {{"amount": 0.05, "interval": "year"}}]'
+    tiny = '{"amount": 0.05, "interval": "year"}'
+    items = f'[{MONTHLY[:-1]}, "quantity": 2}}, {tiny}, {tiny}]'
     assert mrr(items=items, **WITHOUT) == 2001
     assert mrr(items=items, percent_off="50", **WITHOUT) == 1000  # 1000.42
     assert mrr(items=f"[{', '.join([MONTHLY] * 20)}]", **WITHOUT) == 20_000
@@ -319,7 +320,8 @@ def test_the_plan_is_that_of_the_first_item_else_of_the_state() -> None:
         ("null", "bad_type $.properties.items[1]: expected object, got null"),
         ("{}", "missing_field $.properties.items[1].amount: missing"),
         ('{"amount": 1}', "missing_field $.properties.items[1].interval: missing"),
-        ('{"amount": -1, "interval": "day"}', "bad_property $.properties.items[1].amount: expected an amount of 0 or more"),
+        ('{"amount": -1, "interval": "day"}',
+         "bad_property $.properties.items[1].amount: expected an amount of 0 or more"),
         ('{"amount": 1, "interval": "day", "quantity": 1.5}',
          "bad_property $.properties.items[1].quantity: expected a whole number from 0 to 1000000000"),
         ('{"amount": 1, "interval": "day", "currency": "EUR"}',
