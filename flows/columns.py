@@ -71,7 +71,9 @@ STATE: Final = np.dtype(
         ("partition", "i4"),
         ("customer", "u8"),  # stable hash of the customer, never 0
         ("subscription", "u8"),  # stable hash of customer and subscription
+        ("replaces", "u8"),  # the same of the subscription that it succeeds; 0: none
         ("effective", "i8"),  # when it takes effect, ms UTC
+        ("sequence", "i8"),  # its place among states with the same `effective`; -1: it has none
         ("used", "i8"),  # when it takes its turn, ms UTC; known to the shard only
         ("mrr", "i8"),  # minor units a month; 0 unless active or past due
         ("status", "u1"),  # index into schemas.subscription.STATUSES

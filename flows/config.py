@@ -369,6 +369,8 @@ class Subscriptions(Section):
     """Events that carry the state of a subscription, with the status that one without `status` stands for."""
     statuses: dict[Value, Status] = Field({}, max_length=50)
     """Other words for a status, as your billing system has them: {unpaid: past_due, in_trial: trialing}."""
+    amount_unit: Literal["major", "minor"] = "major"
+    """What `amount` and `discount` count: `major` units (19.99), or `minor` ones (1999), as Stripe and Chargebee do."""
 
     @property
     def decimals(self) -> int:

@@ -18,6 +18,9 @@ from flows.notation import field_text, keys_of, slug
 STATE_LAYOUT: Final = 3
 """Rises when state is stored under other names: the engine would find none under the new ones."""
 
+SUBSCRIPTIONS_LAYOUT: Final = 2
+"""Rises when the state of subscriptions is stored otherwise, or means something else; other products keep theirs."""
+
 
 def definitions(config: Config) -> str:
     """Canonical JSON of everything that stored state depends on; equal texts mean state can be taken over.
@@ -97,6 +100,8 @@ def _selector(names: frozenset[str] | None, conditions: Sequence[Condition]) -> 
 def _subscriptions(section: Subscriptions) -> dict[str, Any]:
     """Names and words as slugs; the order of plans matters, as they number the codes."""
     return {
+        "state_layout": SUBSCRIPTIONS_LAYOUT,
+        "amount_unit": section.amount_unit,
         "currency": section.currency,
         "plans": [slug(plan) for plan in section.plans],
         "moves": [list(pair) for pair in section.pairs()],

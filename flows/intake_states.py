@@ -20,15 +20,23 @@ from schemas.compiled import Number, compiled, inlined
 from schemas.decode import Decoder
 from schemas.event import Container, Problem
 from schemas.subscription import AHEAD_MS as AHEAD_OF_EVENT_MS
-from schemas.subscription import STATUSES, Terms, read_state
+from schemas.subscription import NOT_UNDERSTOOD, PERCENTS, STATUSES, Terms, read_state
 
-_STATE_FIELDS: Final = (
-    *("subscription_id", "customer_id", "effective_at", "cancel_at"),
-    *("status", "plan", "currency", "amount", "discount", "interval", "interval_count", "quantity"),
-)
-"""The properties that a state is read from; from _TERM_FIELDS on its terms."""
+_OWN_FIELDS: Final = ("subscription_id", "customer_id", "effective_at", "cancel_at", "sequence", "replaces")
+"""The properties that are read for every state anew."""
+_TERM_FIELDS: Final = ("status", "plan", "currency", "amount", "discount", "interval", "interval_count", "quantity")
+"""The properties that make up its terms."""
+_RARE_FIELDS: Final = ("items", *PERCENTS, *NOT_UNDERSTOOD)
+"""Those that do so where they are there, in any type."""
 
-_TERM_FIELDS: Final = 4
+_SUBSCRIPTION, _CUSTOMER, _EFFECTIVE, _CANCEL, _SEQUENCE, _REPLACES = range(len(_OWN_FIELDS))
+_TERMS_FROM: Final = len(_OWN_FIELDS)
+_RARE_FROM: Final = _TERMS_FROM + len(_TERM_FIELDS)
+
+_DIGITS: Final = 18
+"""So many always fit 63 bits."""
+_ZERO, _NINE, _QUOTE, _BACKSLASH = ord("0"), ord("9"), ord('"'), ord("\\")
+_OPEN_ARRAY, _CLOSE_ARRAY, _OPEN_OBJECT, _CLOSE_OBJECT = ord("["), ord("]"), ord("{"), ord("}")
 
 _TERMS: Final = np.dtype([("mrr", "i8"), ("status", "u1"), ("plan", "u1")])
 """What the terms of a state come to."""
@@ -57,6 +65,44 @@ def _an_id(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number) 
     return not may_be_placeholder(buffer, begin + 1, end - 1, kind)
 
 
+@inlined
+def _digits(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number) -> Number:
+    """The number that the JSON text is when it is nothing but a few digits, else -1."""
+    if kind != scan.NUMBER or end - begin > _DIGITS:
+        return -1
+    number = 0
+    for at in range(begin, end):
+        byte = buffer[at]
+        if byte < _ZERO or byte > _NINE:
+            return -1
+        number = number * 10 + np.int64(byte) - _ZERO
+    return number
+
+
+@inlined
+def _container_end(buffer: NDArray[np.uint8], begin: Number) -> Number:
+    """Where the array or object at `begin` of a valid JSON text ends; the scanner only says where it starts."""
+    depth = 0
+    at = begin
+    text = False
+    while True:
+        byte = buffer[at]
+        at += 1
+        if text:
+            if byte == _BACKSLASH:
+                at += 1
+            elif byte == _QUOTE:
+                text = False
+        elif byte == _QUOTE:
+            text = True
+        elif byte == _OPEN_ARRAY or byte == _OPEN_OBJECT:  # noqa: SIM109 - no tuples in compiled loops
+            depth += 1
+        elif byte == _CLOSE_ARRAY or byte == _CLOSE_OBJECT:  # noqa: SIM109
+            depth -= 1
+            if depth == 0:
+                return at
+
+
 @compiled
 def _read_states(
     buffer: NDArray[np.uint8],
@@ -80,7 +126,7 @@ def _read_states(
         row = rows[records[i]]
         key = np.uint64(row["code"]) + np.uint64(1)
         simple = True
-        for place in range(_TERM_FIELDS, len(fields)):
+        for place in range(_TERMS_FROM, _RARE_FROM):
             field = fields[place]
             kind = kinds[i, field]
             simple &= kind < scan.ARRAY
@@ -90,6 +136,14 @@ def _read_states(
                 text = np.uint64(0)
             key = (key ^ text) * SALT
             key ^= key >> np.uint64(29)
+        for place in range(_RARE_FROM, len(fields)):
+            field = fields[place]
+            kind = kinds[i, field]
+            if kind > scan.NULL:
+                begin = np.int64(begins[i, field])
+                end = np.int64(ends[i, field]) if kind < scan.ARRAY else _container_end(buffer, begin)
+                key = (key ^ xxh64(buffer, begin, end) ^ np.uint64(place)) * SALT
+                key ^= key >> np.uint64(29)
         if not simple:
             continue
         own_keys[i] = key
@@ -100,13 +154,13 @@ def _read_states(
             continue
         state = carried[i]
 
-        field = fields[0]
+        field = fields[_SUBSCRIPTION]
         begin = np.int64(begins[i, field])
         end = np.int64(ends[i, field])
         if not _an_id(buffer, begin, end, kinds[i, field]):
             continue
         state["subscription"] = id_hash_of(buffer, begin + 1, end - 1)
-        field = fields[1]
+        field = fields[_CUSTOMER]
         if kinds[i, field] <= scan.NULL:
             state["customer"] = row["user"]
         else:
@@ -116,20 +170,38 @@ def _read_states(
                 continue
             state["customer"] = id_hash_of(buffer, begin + 1, end - 1)
 
-        field = fields[2]
+        field = fields[_EFFECTIVE]
         effective = row["ts"]
         if kinds[i, field] > scan.NULL:
             effective = time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
             if effective < FIRST_MS or effective >= END_MS or effective > row["ts"] + AHEAD_OF_EVENT_MS:
                 continue
         state["effective"] = effective
-        field = fields[3]
+        field = fields[_CANCEL]
         cancelling = kinds[i, field] > scan.NULL
         if cancelling:
             at = time_at(buffer, kinds[i, field], begins[i, field], ends[i, field])
             if at < FIRST_MS or at >= END_MS:
                 continue
         state["cancelling"] = cancelling
+
+        field = fields[_SEQUENCE]
+        state["sequence"] = -1
+        if kinds[i, field] > scan.NULL:
+            number = _digits(buffer, np.int64(begins[i, field]), np.int64(ends[i, field]), kinds[i, field])
+            if number < 0:
+                continue
+            state["sequence"] = number
+        field = fields[_REPLACES]
+        state["replaces"] = 0
+        if kinds[i, field] > scan.NULL:
+            begin = np.int64(begins[i, field])
+            end = np.int64(ends[i, field])
+            if not _an_id(buffer, begin, end, kinds[i, field]):
+                continue
+            state["replaces"] = id_hash_of(buffer, begin + 1, end - 1)
+            if state["replaces"] == state["subscription"]:
+                continue
 
         state["mrr"] = terms[slot]["mrr"]
         state["status"] = terms[slot]["status"]
@@ -145,6 +217,8 @@ def complete(carried: NDArray[np.void], places: NDArray[np.int64], rows: NDArray
         row = rows[places[i]]
         salt = state["customer"] * SALT
         state["subscription"] ^= salt
+        if state["replaces"] != np.uint64(0):
+            state["replaces"] ^= salt
         state["user"] = row["user"]
         state["message"] = 0
         if row["message"] != np.uint64(0):
@@ -172,10 +246,13 @@ class States:
             section.currency,
             section.decimals,
             {word.lower(): status for word, status in section.statuses.items()},
+            section.amount_unit == "minor",
         )
         self._plans = {plan: code for code, plan in enumerate(section.labels()[:-2])}
         self._other = len(section.plans)
-        self._decoder = Decoder([("properties", name) for name in _STATE_FIELDS], limits.record_bytes)
+        self._decoder = Decoder(
+            [("properties", name) for name in (*_OWN_FIELDS, *_TERM_FIELDS, *_RARE_FIELDS)], limits.record_bytes
+        )
         self._limit_bytes = limits.record_bytes
         self._found = np.zeros(0, np.int64)
         self._keys = np.zeros(SPELLINGS, np.uint64)
@@ -240,6 +317,8 @@ class States:
         carried["status"] = STATUSES.index(outcome.status)
         carried["plan"] = self._plan(outcome.plan)
         carried["cancelling"] = outcome.cancelling
+        carried["sequence"] = -1 if outcome.sequence is None else outcome.sequence
+        carried["replaces"] = 0 if outcome.replaces is None else id_hash(outcome.replaces)
         if key:
             self._learn(key, carried)
         return None

@@ -125,6 +125,21 @@ def _subscription_schema(identity: dict[str, Any], time: dict[str, Any]) -> dict
             {"type": "null"},
         ]
     }
+    interval_count = {"type": ["integer", "null"], "minimum": 1, "maximum": subscription.INTERVAL_COUNT}
+    quantity = {"type": ["integer", "null"], "minimum": 0, "maximum": subscription.QUANTITY}
+    percent = {"anyOf": [money["anyOf"][0], {"type": "number", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+    item = {
+        "type": "object",
+        "required": ["amount", "interval"],
+        "properties": {
+            "plan": {},
+            "amount": money,
+            "interval": {"enum": list(subscription.MONTHS)},
+            "interval_count": interval_count,
+            "quantity": quantity,
+        },
+    }
+    own_price = ["amount", "interval"]
     return {
         "type": "object",
         "description": "The whole state of one subscription, where the config measures subscriptions.",
@@ -137,8 +152,26 @@ def _subscription_schema(identity: dict[str, Any], time: dict[str, Any]) -> dict
             "amount": money | {"description": "Major units per interval and seat; read by its decimal digits."},
             "discount": money | {"description": "Major units per interval, off the whole."},
             "interval": {"enum": [*subscription.MONTHS, None]},
-            "interval_count": {"type": ["integer", "null"], "minimum": 1, "maximum": subscription.INTERVAL_COUNT},
-            "quantity": {"type": ["integer", "null"], "minimum": 0, "maximum": subscription.QUANTITY},
+            "interval_count": interval_count,
+            "quantity": quantity,
+            "discount_percent": percent | {"description": "Off amount x quantity, or off the items, before discount."},
+            "percent_off": percent | {"description": "Another name for discount_percent; send one of them."},
+            "items": {
+                "type": ["array", "null"],
+                "maxItems": subscription.ITEMS,
+                "items": item,
+                "description": "Prices that are added up, in place of amount, interval, interval_count and quantity.",
+            },
+            "sequence": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "maximum": subscription.SEQUENCE,
+                "description": "Orders the states of one subscription that have the same effective_at.",
+            },
+            "replaces": {
+                "anyOf": [identity, {"type": "null"}],
+                "description": "The subscription_id of the same customer that this one succeeds.",
+            },
             "currency": {"type": ["string", "null"], "pattern": "^[A-Za-z]{3}$"},
             "effective_at": time
             | {"description": "From when on it is so; at most 400 days ahead. Default: timestamp."},
@@ -146,8 +179,21 @@ def _subscription_schema(identity: dict[str, Any], time: dict[str, Any]) -> dict
         },
         "if": {"properties": {"status": {"enum": list(subscription.PAYING)}}},
         "then": {
-            "required": ["amount", "interval", "currency"],
-            "properties": {name: {"not": {"type": "null"}} for name in ("amount", "interval", "currency")},
+            "required": ["currency"],
+            "properties": {
+                "currency": {"not": {"type": "null"}},
+                **{
+                    name: {
+                        "enum": [None, False, 0, "", [], {}, *subscription.PLAIN.get(name, ())],
+                        "description": advice,
+                    }
+                    for name, advice in subscription.NOT_UNDERSTOOD.items()
+                },
+            },
+            "anyOf": [
+                {"required": own_price, "properties": {name: {"not": {"type": "null"}} for name in own_price}},
+                {"required": ["items"], "properties": {"items": {"type": "array", "minItems": 1}}},
+            ],
         },
     }
 

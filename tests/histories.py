@@ -1,10 +1,12 @@
 """Random but believable histories of subscriptions, as the events that a billing system would send.
 
 `history(seed)` is always the same for the same seed. Few customers with up to three subscriptions each lead full lives:
-trials that convert or lapse, upgrades and downgrades, seats, discounts, other intervals, pauses, failed payments,
+trials that convert or lapse, upgrades and downgrades, seats, discounts, items, intervals, pauses, failed payments,
 cancellations announced, withdrawn, partial and full, returns. The billing system itself is bad: it backdates, schedules
 ahead, repeats itself, sends old states again, sends them out of order, from several users, under several names, and
-some of it is not to be read at all. Times like to fall on edges: the same instant, the lateness, panes, the limits.
+some of it is not to be read at all. Half of them number their states, and all say now and then which subscription a
+state succeeds: chains, circles, itself, or one that nobody knows. Times like to fall on edges: the same instant, the
+lateness, panes, the limits.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ class Life:
 def history(seed: int, most_events: int = 40) -> list[Document]:
     """The documents in the order in which they are read; `seed` tells all."""
     random = Random(seed)
+    numbered = random.random() < 0.5
     lives = [
         Life(customer, random.choice((customer, customer, "clerk")), f"s{number}")
         for customer in ("acme", "bolt", "core")[: random.randint(1, 3)]
@@ -59,6 +62,9 @@ def history(seed: int, most_events: int = 40) -> list[Document]:
     for number in range(random.randint(1, most_events)):
         clock = _later(random, clock)
         document = _event(random, random.choice(lives), clock)
+        if numbered and "properties" in document and random.random() < 0.9:
+            sequence = number if random.random() < 0.8 else random.randint(0, number)
+            document["properties"] = document["properties"] | {"sequence": sequence}
         # Now and then by mistake that of another event.
         document["messageId"] = f"m{number if random.random() < 0.96 else random.randint(0, number)}"
         if random.random() < 0.05:
@@ -112,6 +118,8 @@ def _event(random: Random, life: Life, now: int) -> Document:
     if not was or random.random() >= 0.06:  # else the same state once more
         life.state = _changed(random, was, now)
     properties = life.state | {"subscription_id": life.subscription}
+    if random.random() < 0.15:
+        properties["replaces"] = random.choice(("s0", "s0", "s1", "s2", "nobody"))
     if life.customer != life.user or random.random() < 0.5:
         properties["customer_id"] = life.customer
     chance = random.random()
@@ -167,6 +175,15 @@ def _changed(random: Random, state: Document, now: int) -> Document:
         state["quantity"] = random.choice((1, 2, 3, 10, 1000))
     elif change == "discount":
         state["discount"] = _money(random, random.choice(("0", "0.01", "5", "12.5", "20.00", "5000")))
+    elif change == "percent":
+        state[random.choice(("discount_percent", "percent_off"))] = random.choice((0, 10, "12.5", 33.333, 100, None))
+    elif change == "items":
+        for name in ("amount", "quantity", "interval", "interval_count"):
+            state.pop(name, None)
+        state["items"] = [_item(random) for _ in range(random.randint(1, 4))]
+    elif change == "price" or (change == "interval" and "items" in state):
+        state.pop("items", None)
+        state |= {"amount": _money(random, "30.00"), "interval": "month"}
     elif change == "interval":
         state["interval"] = random.choice(("day", "week", "month", "year"))
         state["interval_count"] = random.choice((1, 1, 2, 3, 6, 12))
@@ -180,10 +197,22 @@ def _changed(random: Random, state: Document, now: int) -> Document:
     return state
 
 
-CHANGES = {"plan": 6, "quantity": 2, "amount": 1, "discount": 1, "interval": 1, "cancel_at": 2, "withdraw": 2,
+CHANGES = {"plan": 6, "quantity": 2, "amount": 1, "discount": 1, "interval": 1,
+           "percent": 2, "items": 2, "price": 1, "cancel_at": 2, "withdraw": 2,
            "active": 4, "past_due": 2, "paused": 1, "trialing": 1, "cancelled": 2, "expired": 1}  # fmt: skip
 RETURNS = {"return": 4, "plan": 1, "withdraw": 1, "cancelled": 1, "expired": 1}
 """What happens to a subscription that goes on, and to one that is over: how often, one beside the other."""
+
+
+def _item(random: Random) -> Document:
+    item: Document = {"amount": _money(random, random.choice(("5", "0.05", "12.30", "120"))), "interval": "month"}
+    if random.random() < 0.3:
+        item |= {"interval": random.choice(("week", "year")), "interval_count": random.choice((1, 2))}
+    if random.random() < 0.4:
+        item["quantity"] = random.choice((0, 2, 25))
+    if random.random() < 0.6:
+        item["plan"] = random.choice(list(PRICES))
+    return item
 
 
 def _money(random: Random, text: str) -> str | int | float:
@@ -193,12 +222,37 @@ def _money(random: Random, text: str) -> str | int | float:
     return int(text) if text.isdigit() else float(text)
 
 
+UNUSABLE: tuple[Document, ...] = (
+    *({"coupon": "SPRING"}, {"discounts": []}, {"billing_scheme": "tiered"}, {"billing_scheme": "per_unit"}),
+    *({"discount_percent": 101}, {"percent_off": 5, "discount_percent": 5}, {"proration": False}, {"tax": "3.80"}),
+    *(
+        {"items": []},
+        {"items": [{}]},
+        {"items": [7]},
+        {"items": 7},
+        {"items": [_ITEM := {"amount": 1, "interval": "day"}]},
+    ),
+    *({"items": [_ITEM] * 21}, {"items": [_ITEM | {"discount": 1}]}, {"items": [_ITEM | {"currency": "EUR"}]}),
+    *(
+        {"sequence": "7"},
+        {"sequence": -1},
+        {"sequence": 2**63 - 2},
+        {"sequence": 1.0},
+        {"replaces": 7},
+        {"replaces": ""},
+    ),
+)
+"""Some of it is good after all."""
+
+
 def _spoilt(random: Random, document: Document) -> Document:
     """A state that must be refused, or one in another currency."""
     properties = dict(document["properties"])
-    wrong = random.choice(("currency", "status", "interval", "amount", "amount", "missing", "quantity", "id"))
+    wrong = random.choice(("currency", "status", "interval", "amount", "amount", "missing", "quantity", "id", "more"))
     if wrong == "missing":
-        del properties[random.choice(("status", "plan", "amount", "interval", "currency", "subscription_id"))]
+        properties.pop(random.choice(("status", "plan", "amount", "interval", "currency", "subscription_id")), None)
+    elif wrong == "more":
+        properties |= random.choice(UNUSABLE)
     elif wrong == "id":
         properties["subscription_id"] = random.choice(("", 7, None))
     elif wrong == "amount":

@@ -68,6 +68,9 @@ VALUES = st.sampled_from(
         *(None, ..., "", "s2", "null", "Ünï", "a\tb", 7, -1, 0, 1.5, 19.99, True, [], {"a": 1}, "19.990", "x" * 300),
         *("active", "cancelled", "unpaid", "EUR", "usd", "year", "Basic", "2026-03-09T00:00:00Z", NINE + 1),
         NINE + 500 * 86_400_000,
+        *(12.5, 100, "33.333", 101, 2**63 - 2, 2**63 - 1, 10**17, 10**18, "s1", "fixed", "per_unit", [[]]),
+        *([{"amount": 5, "interval": "year"}], [{"amount": 5, "interval": "week"}], [{"plan": ']\\"[ü'}], [{}]),
+        [{"amount": "0.5", "interval": "month", "plan": "Basic", "quantity": 3}, {"amount": 1, "interval": "month"}],
     ]
 )
 STATES = st.builds(
@@ -75,10 +78,19 @@ STATES = st.builds(
     st.sampled_from(["Subscription Changed", "subscription changed", "Subscription Stopped", "Subscription Churned"]),
     st.dictionaries(
         st.sampled_from(
-            [*GOOD, "customer_id", "quantity", "interval_count", "discount", "effective_at", "cancel_at", "note"]
+            [
+                *(*GOOD, "customer_id", "quantity", "interval_count", "discount", "effective_at", "cancel_at", "note"),
+                *("discount_percent", "percent_off", "sequence", "sequence", "replaces", "replaces"),
+                *("coupon", "discounts", "discount_type", "billing_scheme"),
+            ]
         ),
         VALUES,
         max_size=3,
+    )
+    | st.builds(
+        lambda items, more: {"amount": ..., "interval": ..., "items": items} | more,
+        VALUES,
+        st.dictionaries(st.sampled_from(["status", "plan", "percent_off", "discount", "items", "amount"]), VALUES),
     ),
 )
 
@@ -109,6 +121,33 @@ def test_a_state_goes_along_with_the_row_of_its_event() -> None:
     assert states["mrr"].tolist() == [1999, 1999]
     assert states["plan"].tolist() == [1, 1]
     assert columns.rejected[REASONS.index("bad_property")] == 1
+
+
+def test_a_sequence_and_a_successor_go_along() -> None:
+    intake = fresh()
+    for _ in range(2):
+        columns, _ = read(intake, [event(sequence=7, replaces="s0"), event(subscription_id="s0"), event(sequence=0)])
+        states = columns.states
+        assert states["sequence"].tolist() == [7, -1, 0]
+        assert states["replaces"].tolist() == [states["subscription"][1], 0, 0]
+
+
+def test_items_that_differ_in_their_last_byte_have_prices_of_their_own() -> None:
+    intake = fresh()
+    items = [[{"amount": cents, "interval": "month"}] for cents in range(20)]
+    for _ in range(2):
+        columns, rejected = read(intake, [event(amount=..., interval=..., items=item) for item in items])
+        assert rejected == []
+        assert columns.states["mrr"].tolist() == [100 * cents for cents in range(20)]
+
+
+def test_amounts_in_minor_units_are_what_the_config_says() -> None:
+    section = {"amount_unit": "minor"}
+    for currency, mrr in (("JPY", 1999), ("EUR", 1999), ("KWD", 1999)):
+        config = Config.model_validate({"subscriptions": section | {"currency": currency}})
+        columns, rejected = read(Intake(config, Limits()), [event(amount="1999", currency=currency)])
+        assert rejected == []
+        assert columns.states["mrr"].tolist() == [mrr]
 
 
 def test_a_rejected_state_does_not_move_the_clock() -> None:

@@ -39,12 +39,22 @@ def monthly_minor_units(
     interval: str,
     interval_count: int,
     decimals: int,
+    percent: Fraction = Fraction(0),
 ) -> int:
     """METRICS.md 3.6: "amount x quantity - discount, per month ... half-even to the minor unit"; rounded once.
 
     `amount` and `discount` are major units per `interval_count` intervals, of a currency with so many `decimals`. A
-    discount that is larger than the price makes it free, not negative.
+    discount that is larger than the price makes it free, not negative. EVENTS.md: `percent` is "of amount x quantity,
+    taken before `discount`".
     """
-    price = max(Fraction(0), amount * quantity - discount)
-    minor_units_of_one: int = 10**decimals
-    return round(price / (MONTHS[interval] * interval_count) * minor_units_of_one)  # a Fraction rounds half to even
+    every = MONTHS[interval] * interval_count
+    return monthly_minor_units_of([(amount, quantity, every)], percent, discount / every, decimals)
+
+
+def monthly_minor_units_of(
+    items: list[tuple[Fraction, int, Fraction]], percent: Fraction, discount_a_month: Fraction, decimals: int
+) -> int:
+    """The same of items, each an amount, a quantity and a number of months: EVENTS.md has "their sum"."""
+    price = sum((amount * quantity / months for amount, quantity, months in items), Fraction(0))
+    price = max(Fraction(0), price * (100 - percent) / 100 - discount_a_month)
+    return round(price * 10**decimals)  # a Fraction rounds half to even

@@ -27,6 +27,8 @@ class State:
     mrr: int  # minor units; 0 unless active or past due
     effective_at: int  # ms UTC
     cancels: bool  # `cancel_at` is set
+    sequence: int | None = None
+    replaces: str | None = None  # the subscription of the same customer that it succeeds
 
 
 @dataclass(slots=True)

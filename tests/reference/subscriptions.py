@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flows.config import Config, Subscriptions
 from tests.reference.cells import Cells, put_ratio, ratio_windows, windows
@@ -15,6 +15,8 @@ CUSTOMER_MOVEMENTS = ("new", "churned", "reactivated")
 MOVEMENTS = ("new", "expansion", "contraction", "churned", "reactivated")
 PAYING = ("active", "past_due")
 OVER = ("cancelled", "expired")
+AFTER_ALL = 2**63
+"""The place, among states of one `effective_at`, of the end that a successor brings: behind every `sequence`."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,10 @@ class Issued:
     issued: tuple[int, int, int]
 
     @property
-    def rank(self) -> tuple[int, tuple[int, int, int]]:
-        """Last writer wins by this."""
-        return self.state.effective_at, self.issued
+    def rank(self) -> tuple[int, int, tuple[int, int, int]]:
+        """Last writer wins by this; "of equal `effective_at` a state without `sequence` is the older"."""
+        sequence = -1 if self.state.sequence is None else self.state.sequence
+        return self.state.effective_at, sequence, self.issued
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Customer:
 
     applied: dict[str, Issued] = field(default_factory=dict)  # by subscription
     pending: dict[str, Issued] = field(default_factory=dict)
+    lost: dict[str, State] = field(default_factory=dict)  # what a subscription was when it last stopped paying
+    moved_last: str | None = None  # the subscription that changed last what the customer pays
+    inherited: State | None = None  # from the old subscription, by the state that applies next
     has_paid: bool = False
     stale: int = 0
     movements: list[Movement] = field(default_factory=list)
@@ -61,11 +67,13 @@ class Customer:
         subscription, last = told.state.subscription, self.applied.get(told.state.subscription)
         waiting = self.pending.get(subscription)
         if told.state.effective_at <= used:
-            if last is None or told.rank > last.rank:
+            newer = last is None or told.rank > last.rank
+            self.replace(told, newer)
+            if newer:
                 self.apply(told)
             else:
                 self.stale += 1
-        elif (waiting is not None and waiting.issued > told.issued) or (
+        elif (waiting is not None and not takes_over(told, waiting)) or (
             last is not None and last.state.status in OVER and last.issued > told.issued
         ):
             self.stale += 1
@@ -78,35 +86,103 @@ class Customer:
         """
         due = [waiting for waiting in self.pending.values() if waiting.state.effective_at <= until]
         for waiting in sorted(due, key=lambda waiting: waiting.rank):
-            del self.pending[waiting.state.subscription]
-            self.apply(waiting)
+            if self.pending.get(waiting.state.subscription) is waiting:  # else a successor has dropped it
+                del self.pending[waiting.state.subscription]
+                self.replace(waiting, True)
+                self.apply(waiting)
+
+    def replace(self, told: Issued, newer: bool) -> None:
+        """EVENTS.md: the successor "ends the old one at its own `effective_at` and drops its pending state; one that
+        ended before stays churned". That holds whether or not there is something newer of the successor itself.
+
+        What the old one paid is handed over to a successor that pays nothing yet, so that there is one change. Its
+        end in the same millisecond, if nothing has become of the customer since, is that change as well.
+        """
+        successor, name = told.state, told.state.replaces
+        if name is None:
+            return
+        last, waiting = self.applied.get(name), self.pending.get(name)
+        plan = successor.plan if last is None else last.state.plan
+        over = replace(successor, subscription=name, status="cancelled", mrr=0, plan=plan, cancels=False)
+        end = Issued(replace(over, sequence=AFTER_ALL, replaces=None), told.issued)
+        if last is not None and last.rank > end.rank:
+            return
+        if waiting is not None and (
+            waiting.issued < told.issued or waiting.state.effective_at <= successor.effective_at
+        ):
+            del self.pending[name]
+        self.take_back(name, successor.effective_at)
+        paid = self.applied.get(name)
+        heir = self.applied.get(successor.subscription)
+        if newer and paid is not None and paid.state.mrr and not (heir and heir.state.mrr):
+            self.applied[name] = replace(paid, state=replace(paid.state, mrr=0))
+            self.inherited = paid.state
+        self.apply(end)
+
+    def take_back(self, subscription: str, at: int) -> None:
+        """Undo the loss of this subscription at this time, if it is the last movement of the customer."""
+        last, lost = self.applied.get(subscription), self.lost.get(subscription)
+        if last is None or lost is None or last.state.effective_at != at or self.moved_last != subscription:
+            return
+        place = max(i for i, movement in enumerate(self.movements) if movement.kind is not None)
+        self.movements[place] = replace(self.movements[place], kind=None, amount=0)
+        self.applied[subscription] = replace(last, state=replace(last.state, mrr=lost.mrr, plan=lost.plan))
+        del self.lost[subscription]
+        self.moved_last = None
 
     def apply(self, told: Issued) -> None:
         """Book what becomes of the customer. "(Each state is a change of its own.)" """
         state, last = told.state, self.applied.get(told.state.subscription)
+        was = None if last is None else last.state
         before = self.mrr()
+        if state.replaces is not None and self.inherited is not None:
+            was, self.inherited = self.inherited, None
+            before += was.mrr
         self.applied[state.subscription] = told
         after = self.mrr()
-        paid = 0 if last is None else last.state.mrr
+        paid = 0 if was is None else was.mrr
         moved = None
-        if last is not None and last.state.plan != state.plan and paid > 0 and state.mrr > 0:
-            moved = (last.state.plan, state.plan, paid)
+        if was is not None and was.plan != state.plan and paid > 0 and state.mrr > 0:
+            moved = (was.plan, state.plan, paid)
+        if was is not None and paid and not state.mrr:
+            self.lost[state.subscription] = was
+        elif state.mrr or (last is not None and last.state.effective_at != state.effective_at):
+            self.lost.pop(state.subscription, None)
         self.movements.append(
             Movement(
                 at=state.effective_at,
                 kind=kind_of_movement(before, after, self.has_paid),
                 amount=abs(after - before),
-                plan=last.state.plan if last is not None and state.mrr == 0 else state.plan,
+                plan=was.plan if was is not None and state.mrr == 0 else state.plan,
                 moved=moved,
                 cancel_requested=state.cancels
                 and state.status not in OVER
                 and not (last is not None and last.state.cancels),
             )
         )
+        if before != after:
+            self.moved_last = state.subscription
         self.has_paid = self.has_paid or after > 0
         waiting = self.pending.get(state.subscription)
         if state.status in OVER and waiting is not None and waiting.issued < told.issued:
             del self.pending[state.subscription]
+
+
+def takes_over(told: Issued, waiting: Issued) -> bool:
+    """Whether a state ahead takes the place of the pending one: of equal `effective_at`, `sequence` comes first."""
+    if told.state.effective_at == waiting.state.effective_at:
+        return told.rank > waiting.rank
+    return told.issued > waiting.issued
+
+
+def turn_of(turn: Turn) -> tuple[int, int, int, int, int, int]:
+    """In the order of (used, partition, offset), but of one moment those with a `sequence` first: by `effective_at`,
+    then from the highest down, so that what has been superseded at the same moment changes nothing.
+    """
+    state, event = turn.event.state, turn.event
+    if state is None or state.sequence is None:
+        return turn.used, 1, 0, 0, event.partition, event.offset
+    return turn.used, 0, state.effective_at, -state.sequence, event.partition, event.offset
 
 
 def kind_of_movement(before: int, after: int, has_paid: bool) -> str | None:
@@ -123,11 +199,9 @@ def kind_of_movement(before: int, after: int, has_paid: bool) -> str | None:
 
 
 def all_customers(turns: Iterable[Turn], watermark_ms: int) -> list[Customer]:
-    """Every customer after the states with W > `used`, "one by one in the order of (used, partition,
-    offset)", and the pending ones with W > `effective`.
-    """
+    """Every customer after the states with W > `used`, one by one, and the pending ones with W > `effective`."""
     customers: dict[str, Customer] = {}
-    for turn in sorted(turns, key=lambda turn: (turn.used, turn.event.partition, turn.event.offset)):
+    for turn in sorted(turns, key=turn_of):
         event, state = turn.event, turn.event.state
         if state is not None and turn.used < watermark_ms:
             customer = customers.setdefault(state.customer, Customer())

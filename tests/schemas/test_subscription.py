@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.event import Container, Problem
-from schemas.subscription import AHEAD_MS, MONTHS, State, Terms, read_state
+from schemas.subscription import AHEAD_MS, MONTHS, NOT_UNDERSTOOD, PLAIN, State, Terms, read_state
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 DOLLARS = Terms("USD", 2, {"unpaid": "past_due", "in_trial": "trialing"})
@@ -258,3 +258,159 @@ def properties_of_any_kind() -> st.SearchStrategy[dict[str, Any]]:
 def test_no_properties_raise(properties: dict[str, Any]) -> None:
     texts = {name: json.dumps(value) for name, value in properties.items()}
     assert isinstance(read(**texts), State | Problem)
+
+
+# What changes the price
+
+
+def message(**properties: str | None) -> str:
+    outcome = read(**properties)
+    assert isinstance(outcome, Problem), outcome
+    return f"{outcome.reason} {outcome.message}"
+
+
+WITHOUT = {"amount": None, "interval": None}
+MONTHLY = '{"amount": "10.00", "interval": "month"}'
+
+
+def test_a_percentage_is_taken_before_the_discount() -> None:
+    # 3 x 19.99 = 59.97; less 10 % = 53.973; less 1.00 = 52.973
+    for name in ("discount_percent", "percent_off"):
+        assert mrr(quantity="3", discount='"1.00"', **{name: "10"}) == 5297
+        assert mrr(**{name: '"33.333"'}) == 1333  # 19.99 x 0.66667 = 13.3267...
+        assert (mrr(**{name: "100"}), mrr(**{name: "0"}), mrr(**{name: "null"})) == (0, 1999, 1999)
+
+
+def test_items_are_added_up_and_rounded_once() -> None:
+    # 2 x 10.00 a month + 0.05 a year (0.41666... cents) + 0.05 a year: 2000.83, not 2000.
+    tiny = '{"amount": 0.05, "interval": "year"}'
+    items = f'[{MONTHLY[:-1]}, "quantity": 2}}, {tiny}, {tiny}]'
+    assert mrr(items=items, **WITHOUT) == 2001
+    assert mrr(items=items, percent_off="50", **WITHOUT) == 1000  # 1000.42
+    assert mrr(items=f"[{', '.join([MONTHLY] * 20)}]", **WITHOUT) == 20_000
+    assert mrr(items=f'[{MONTHLY[:-1]}, "quantity": 0}}]', **WITHOUT) == 0
+    assert mrr(items="[]") == mrr(items="null") == 1999
+    assert reason(items="[]", **WITHOUT) == "missing_field $.properties.amount"
+
+
+def test_a_discount_beside_items_is_as_often_as_they_are() -> None:
+    year = '{"amount": "120.00", "interval": "year"}'
+    assert mrr(items=f"[{year}, {year}]", discount="60", **WITHOUT) == 1500  # (240 - 60) / 12
+    assert (
+        mrr(items=f'[{year}, {{"amount": 10, "interval": "month", "interval_count": 12}}]', discount="10", **WITHOUT)
+        == 1000
+    )
+    assert message(items=f"[{year}, {MONTHLY}]", discount="1", **WITHOUT) == (
+        "bad_property $.properties.discount: off items of several intervals; send discount_percent, or one interval"
+    )
+    assert mrr(items=f"[{year}, {MONTHLY}]", discount="0", **WITHOUT) == 2000
+
+
+def test_the_plan_is_that_of_the_first_item_else_of_the_state() -> None:
+    for first, plan in (('"Team"', "Team"), ("null", "Pro"), ('""', "Pro"), ("7", "7")):
+        outcome = read(items=f'[{MONTHLY[:-1]}, "plan": {first}}}, {MONTHLY[:-1]}, "plan": "Seat"}}]', **WITHOUT)
+        assert isinstance(outcome, State)
+        assert outcome.plan == plan
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("7", "bad_type $.properties.items[1]: expected object, got int"),
+        ("null", "bad_type $.properties.items[1]: expected object, got null"),
+        ("{}", "missing_field $.properties.items[1].amount: missing"),
+        ('{"amount": 1}', "missing_field $.properties.items[1].interval: missing"),
+        ('{"amount": -1, "interval": "day"}',
+         "bad_property $.properties.items[1].amount: expected an amount of 0 or more"),
+        ('{"amount": 1, "interval": "day", "quantity": 1.5}',
+         "bad_property $.properties.items[1].quantity: expected a whole number from 0 to 1000000000"),
+        ('{"amount": 1, "interval": "day", "currency": "EUR"}',
+         "unsupported_currency $.properties.items[1].currency: expected USD, got another"),
+        ('{"amount": 1, "interval": "day", "percent_off": 5}',
+         "bad_property $.properties.items[1].percent_off: off an item; send the item's amount less that"),
+        ('{"amount": 1, "interval": "day", "coupon": "X"}',
+         "bad_property $.properties.items[1].coupon: changes the price; "
+         "send what it takes off as discount or discount_percent"),
+    ],
+)  # fmt: skip
+def test_an_item_that_cannot_be_read_is_named(item: str, expected: str) -> None:
+    assert message(items=f"[{MONTHLY}, {item}]", **WITHOUT) == expected
+
+
+def test_items_are_an_array_of_at_most_20_and_all_of_the_price() -> None:
+    assert message(items="7") == "bad_type $.properties.items: expected array, got int"
+    assert (
+        message(items=f"[{', '.join([MONTHLY] * 21)}]")
+        == "bad_property $.properties.items: expected at most 20, got 21"
+    )
+    for name, value in (("amount", "1"), ("interval", '"day"'), ("interval_count", "1"), ("quantity", "1")):
+        assert message(items=f"[{MONTHLY}]", **(WITHOUT | {name: value})) == (
+            f"bad_property $.properties.{name}: beside items; send the price in the items, or no items"
+        )
+    huge = '{"amount": 9999999999999, "interval": "month", "quantity": 9}'
+    assert reason(items=f"[{huge}]", **WITHOUT) == "bad_property $.properties.items"
+
+
+@pytest.mark.parametrize("name", ["discount_percent", "percent_off"])
+@pytest.mark.parametrize("value", ["101", "100.001", "-1", '"10%"', '"NaN"', "1e400", '""'])
+def test_a_percentage_is_from_0_to_100(name: str, value: str) -> None:
+    assert reason(**{name: value}) == f"bad_property $.properties.{name}"
+    assert reason(**{name: "[]"}) == f"bad_type $.properties.{name}"
+
+
+def test_of_the_two_names_of_a_percentage_one_is_sent() -> None:
+    assert message(discount_percent="10", percent_off="10") == (
+        "bad_property $.properties.percent_off: beside discount_percent; send one of them"
+    )
+    assert mrr(discount_percent="10", percent_off="null") == 1799
+
+
+@pytest.mark.parametrize("name", NOT_UNDERSTOOD)
+def test_what_changes_the_price_otherwise_is_refused_with_what_to_send(name: str) -> None:
+    for value in ('"SPRING"', "5", "0.01", "true", "[1]", '{"id": "x"}', "1e400"):
+        assert message(**{name: value}) == (
+            f"bad_property $.properties.{name}: changes the price; {NOT_UNDERSTOOD[name]}"
+        )
+        assert mrr(status='"cancelled"', **{name: value}) == 0  # nobody pays: an end must not be lost
+    for value in ("null", "false", "0", "0.00", '"0.00"', '""', "[]", "{}", "[ ]"):
+        assert mrr(**{name: value}) == 1999
+    for word in PLAIN.get(name, ()):
+        assert mrr(**{name: json.dumps(word.upper())}) == 1999
+
+
+def test_taxes_are_no_revenue_and_not_looked_at() -> None:
+    assert mrr(tax='"3.80"', tax_percent="19", default_tax_rates='["txr_1"]') == 1999
+
+
+def test_minor_units_are_those_of_the_currency() -> None:
+    assert mrr(Terms("USD", 2, {}, minor=True), amount="1999", discount="99") == 1900
+    assert mrr(Terms("USD", 2, {}, minor=True), amount='"0.5"', quantity="3") == 2  # as unit_amount_decimal: 1.5 cents
+    assert mrr(Terms("JPY", 0, {}, minor=True), amount="500", currency='"JPY"') == 500
+    assert mrr(Terms("KWD", 3, {}, minor=True), amount="1999", currency='"KWD"') == 1999
+    items = '[{"amount": 1000, "interval": "month"}, {"amount": 250, "interval": "month", "quantity": 2}]'
+    assert mrr(Terms("USD", 2, {}, minor=True), items=items, percent_off="10", **WITHOUT) == 1350
+
+
+def test_a_sequence_is_an_integer_of_63_bits() -> None:
+    for text, sequence in (("0", 0), ("-0", 0), ("7", 7), (str(2**63 - 2), 2**63 - 2), ("null", None)):
+        outcome = read(sequence=text)
+        assert isinstance(outcome, State)
+        assert outcome.sequence == sequence
+    for text in ("-1", str(2**63 - 1), "1" * 4000):
+        assert (
+            message(sequence=text) == f"bad_property $.properties.sequence: expected an integer from 0 to {2**63 - 2}"
+        )
+    for text, kind in (('"7"', "str"), ("7.0", "float"), ("1e3", "float"), ("true", "bool"), ("[]", "array")):
+        assert message(sequence=text) == f"bad_type $.properties.sequence: expected int, got {kind}"
+
+
+def test_what_is_replaced_is_the_id_of_another_subscription() -> None:
+    outcome = read(replaces='"s0"')
+    assert isinstance(outcome, State)
+    assert outcome.replaces == "s0"
+    assert message(replaces='"s1"') == (
+        "bad_property $.properties.replaces: expected another subscription, got its own id"
+    )
+    assert reason(replaces='"null"') == "bad_id $.properties.replaces"
+    assert reason(replaces="7") == "bad_type $.properties.replaces"
+    assert reason(replaces=r'"\ud800"') == "not_json $"

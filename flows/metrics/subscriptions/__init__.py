@@ -11,17 +11,21 @@ When a state is used, and what it does
 Accepted events with a state are used, a copy (same user, messageId and customer) is not. Each has the times
 
     issued     (ts, partition, offset) of its event
+    sequence   `sequence`, else -1
     effective  `effective_at`, else ts; at most 400 days after ts
     used       max(ts, clock - lateness): the clock is the running clock of its partition, with the event, or T where
                that is ahead, as for lateness. So used = ts for an event on time; a late one takes its turn when it is
                read.
 
-States are used one by one in the order of (used, partition, offset), once W > used. A state is
+States are used one by one in the order of `used`, once W > used. Of the same `used` those with a sequence come first, by
+`effective` and then from the highest sequence down; then those without. All else being equal, the order is that of
+(partition, offset). A state is
 
-    due now    when effective <= used. It *applies* when the subscription is not known yet, or (effective, issued) is
-               later than that of the state last applied to it; otherwise it is stale and changes nothing.
+    due now    when effective <= used. It *applies* when the subscription is not known yet, or (effective, sequence,
+               issued) is later than that of the state last applied to it; otherwise it is stale and changes nothing.
     ahead      when effective > used. It becomes the pending state of its subscription, one each, in place of an older
-               pending one. It is stale when a pending state is there that was issued later, or when the state last
+               pending one. It is stale when a pending state is there with the same `effective` and a higher sequence,
+               or with another `effective` or the same sequence and issued later, or when the state last
                applied is `cancelled` or `expired` and was issued later. It applies at `effective`, once W >
                effective, before any state with the same `used`; pending states of the same moment in the order of
                their `issued`.
@@ -30,12 +34,25 @@ A state that applies with status `cancelled` or `expired` drops the pending stat
 issued before it. (Nothing else withdraws one; another state ahead replaces it.) A state that becomes pending makes
 its subscription known, with nothing to pay. Stale states are counted since the beginning, `subscriptions.stale`.
 
+A state that is due and `replaces` another subscription of its customer brings that one a state of its own, whether or
+not it applies itself: cancelled, with the same `effective` and `issued`, and a sequence above all others. If that applies
+it also drops a pending state with the same `effective`, whenever that was issued. Then
+
+* if the old one stopped paying at that very `effective`, and no movement of the customer came after that, the movement
+  is taken back from the books;
+* if the state that `replaces` applies, and its subscription pays nothing yet, it takes over what the old one pays, with
+  its plan: what is booked is one change, from there to the state. Otherwise the end of the old one is a change of its
+  own, before that of the state.
+
+An old one that is not known becomes so, as cancelled.
+
 Among states on time, what applies to each subscription therefore depends on what was said and not on the order in
 which it was read. A late state takes its turn when it is read: what it finds then may be another state than if it had
 come in time.
 
 What is booked
--------------- Everything that comes of a state is booked at its `effective`: in the panes of that time, which may
+--------------
+Everything that comes of a state is booked at its `effective`: in the panes of that time, which may
 have left a window, and in the totals since the beginning. Let a subscription of plan p and MRR a become one of plan q
 and MRR b, and its customer's MRR go from x to y = x - a + b. When x = y there is no movement. Otherwise it is one
 movement of |y - x|:
@@ -141,6 +158,15 @@ class Waiting(Container):
         self.hold(arrays["states"])
 
 
+def _by_sequence(states: NDArray[Any]) -> tuple[NDArray[np.int64], ...]:
+    """The keys by which states of one moment come before the order in which they were read, the last one first."""
+    sequence = states["sequence"]
+    without = sequence < 0
+    if without.all():
+        return ()
+    return -sequence, np.where(without, 0, states["effective"]), without.astype(np.int64)
+
+
 class Subscriptions:
     """States of subscriptions, waiting and applied, and the movements that came of them."""
 
@@ -183,10 +209,10 @@ class Subscriptions:
         passed = waiting["used"] < now_ms
         due = waiting[passed]
         self.waiting.hold(waiting[~passed])
-        due = due[np.lexsort((due["offset"], due["partition"], due["used"]))]
+        due = due[np.lexsort((due["offset"], due["partition"], *_by_sequence(due), due["used"]))]
         self.customers.reserve(len(due))
         self.on_plan.reserve(2 * len(due) + int(self.present.values[PENDING]))
-        self.subscriptions.reserve(len(due))
+        self.subscriptions.reserve(len(due) + np.count_nonzero(due["replaces"]))
         if int(self.agenda.plan.size[0]) > 2 * int(self.present.values[PENDING]) + REPLACED_KEPT:
             self._forget_replaced()
         self.agenda.reserve(len(due))
