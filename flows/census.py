@@ -95,8 +95,10 @@ class Census:
         self.last_ms: int | None = None
         self.clamped = 0
         self._config = config
-        self._vocabulary = config.vocabulary()
-        self._events = np.zeros(len(self._vocabulary), np.int64)
+        codes = config.codes()
+        self._names = codes.names
+        self._name_of = codes.name_of
+        self._events = np.zeros(len(self._names), np.int64)
         self._labels = [breakdown.labels() for breakdown in config.breakdowns.values()]
         self._values = [np.zeros(len(labels), np.int64) for labels in self._labels]
         self._plans = np.zeros(0 if config.subscriptions is None else len(config.subscriptions.labels()), np.int64)
@@ -110,18 +112,18 @@ class Census:
             self.first_ms = min(int(rows["ts"].min()), self.first_ms if self.first_ms is not None else -NO_TIME)
             self.last_ms = max(int(rows["ts"].max()), self.last_ms if self.last_ms is not None else NO_TIME)
         self.clamped += int(np.count_nonzero(rows["clamped"]))
-        self._events += np.bincount(rows["code"], minlength=len(self._events))
+        self._events += np.bincount(self._name_of[rows["code"]], minlength=len(self._events))
         for dim, counts in enumerate(self._values):
             codes = (rows["dims"] >> np.uint64(8 * dim)) & np.uint64(0xFF)
             counts += np.bincount(codes.astype(np.int64), minlength=len(counts))
         if len(poll.states):
             self._plans += np.bincount(poll.states["plan"], minlength=len(self._plans))
         self._take_unnamed(raw, rows)
-        if poll.excluded:
+        if poll.excluded.any():
             self._take_excluded(raw, rows, rejected)
 
     def _take_unnamed(self, raw: Raw, rows: NDArray[np.void]) -> None:
-        unnamed = rows[rows["code"] == 0]
+        unnamed = rows[self._name_of[rows["code"]] == 0]
         for kind in _NAMED_KINDS:
             of_kind = unnamed[unnamed["kind"] == kind]
             if kind != TRACK and len(of_kind):
@@ -153,14 +155,15 @@ class Census:
         places = places_of(self._config)
         near = [name for name, _ in self.unnamed.most(100)]
         absent = []
-        for name, count in zip(self._vocabulary[1:], self._events[1:].tolist(), strict=True):  # 0 is other
+        for name, count in zip(self._names[1:], self._events[1:].tolist(), strict=True):  # 0 is other
             if not count:
                 found = places.get(name, [("", name)])
                 absent.append(Absent(found[0][1], [path for path, _ in found if path], closest(found[0][1], near)))
         excluded = [
             Absent(name, [f"exclude.events[{index}]"])
-            for index, name in enumerate(self._config.exclude.events)
-            if name not in self.excluded
+            for index, selector in enumerate(self._config.exclude.events)
+            for name in selector.event
+            if not selector.where and name not in self.excluded
         ]
         return [*absent, *excluded]
 
@@ -206,3 +209,12 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
                 yield f"funnels.{funnel}.steps[{index}]", name
     for name in config.subscriptions.events if config.subscriptions else ():
         yield "subscriptions.events", name
+    for path, selectors in (
+        ("presence.except", config.presence.except_),
+        ("presence.only", config.presence.only or ()),
+        ("exclude.events", config.exclude.events),
+    ):
+        for index, selector in enumerate(selectors):
+            if selector.where or path != "exclude.events":  # what is left out altogether is told for itself
+                for name in selector.event:
+                    yield f"{path}[{index}]", name

@@ -62,7 +62,7 @@ class Rejections:
         """A poll, as `Intake.read` returns it."""
         self.consumed += poll.consumed
         self.accepted += len(poll.rows)
-        self.excluded += poll.excluded
+        self.excluded += int(poll.excluded.sum())
         for one in rejected:
             reason = self._reasons.get(one.reason)
             if reason is None:

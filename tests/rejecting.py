@@ -6,6 +6,7 @@ import numpy as np
 
 from flows.columns import EVENT, NO_TIME, REASONS, Columns
 from flows.records import Rejected
+from schemas.event import EXCLUSIONS
 
 AMPLITUDE = b'{"event_type": "Signed Up", "user_id": "ana", "device_id": "d", "insert_id": "i", "time": 1795942890250}'
 
@@ -30,7 +31,7 @@ def poll(
         clock_ms=NO_TIME,
         consumed=records,
         rejected=counts,
-        excluded=excluded,
+        excluded=np.array([excluded, *[0] * (len(EXCLUSIONS) - 1)]),
         caught_up=False,
         monotonic_ms=None,
     )
