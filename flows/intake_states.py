@@ -80,7 +80,7 @@ def _digits(buffer: NDArray[np.uint8], begin: Number, end: Number, kind: Number)
     """The number that the JSON text is when it is nothing but a few digits, else -1."""
     if kind != scan.NUMBER or end - begin > _DIGITS:
         return -1
-    number = 0
+    number: Number = 0
     for at in range(begin, end):
         byte = buffer[at]
         if byte < _ZERO or byte > _NINE:

@@ -29,6 +29,7 @@ BEYOND_A_SCHEMA = {
     *(path for path in INVALID if path.parent.name in ("empty", "too_large", "not_json", "unsupported_currency")),
     FOLDER / "examples/invalid/bad_timestamp/no_such_day.json",
     FOLDER / "examples/invalid/bad_timestamp/two_days_ahead.json",
+    FOLDER / "examples/invalid/bad_property/a_subscription_that_replaces_itself.json",
 }
 CONFIG = Config.model_validate(
     {
