@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from flows.connectors.redis_sink import LIVE_SECONDS
+from flows.connectors.redis_layout import LIVE_SECONDS
 from flows.reader import LIVE_MS, LiveNumbers, Numbers
 from tests.connectors.test_redis_sink import Run, T, running, snapshot
 from tests.services import ROOT, RedisServer, wait_until

@@ -22,27 +22,19 @@ import math
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any, Final, cast
 
 import msgspec
-import numpy as np
 import redis
 
 from flows.cells import Snapshot
+from flows.connectors import redis_scripts
 from flows.connectors.redis_client import RedisRefused, connect, sentence, where
+from flows.connectors.redis_layout import LIVE_SECONDS, Keys, format_value, own_fields
 from flows.connectors.redis_trouble import explain
 from flows.health import Health
-
-RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
-"""Fields of the live hash that are no cells."""
-
-LIVE_SECONDS: Final = 600
-"""The live hash goes away after so long without a publish: no number is better than an old one."""
 
 MINUTE_MS: Final = 60_000
 
@@ -56,135 +48,11 @@ SOCKET_SECONDS: Final = 1.0
 FIELDS_PER_TIMEOUT: Final = 50_000
 """The script takes 0.1 s for so many on a busy machine; a whole publish that never fits would never end."""
 
-TAKE: Final = """
--- Gives a new run its fencing token, unless another took one since the stored one was read. Carried out late
--- or twice (its answer may have been lost) it does no harm.
--- KEYS: fence   ARGV: the stored token ('': none), the new one
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-"""
-
-PUBLISH: Final = """
--- Writes one publish, all of it or nothing.
--- KEYS: fence, live, minute hashes ...
--- ARGV: token, _published_at, the same of the last publish ('': replace the hash), number of fields then,
---       seconds to live, channel, and in MessagePack: changed fields [field, value, ...],
---       vanished fields [field, ...], minutes [[ms to live (0: delete), [field, value, ...]], ...]
-local fence, live, token = KEYS[1], KEYS[2], ARGV[1]
-local stored = tonumber(redis.call('GET', fence))
-if stored and stored > tonumber(token) then
-  return {'fenced', string.format('%.0f', stored)}
-end
-local there = redis.call('HMGET', live, '_run', '_published_at')
-local replace = ARGV[3] == ''
-if replace then
-  -- A publish whose sender has given up waiting can still arrive, after a newer one of the same run.
-  if there[1] == token and (tonumber(there[2]) or 0) >= tonumber(ARGV[2]) then
-    return {'overtaken', there[2]}
-  end
-elseif there[1] ~= token or there[2] ~= ARGV[3] or redis.call('HLEN', live) ~= tonumber(ARGV[4]) then
-  return {'differs'}
-end
-
-local function in_chunks(values, size, write)  -- Lua's unpack takes 8,000 values at most
-  for first = 1, #values, size do
-    write(unpack(values, first, math.min(first + size - 1, #values)))
-  end
-end
-local function set_fields(key, fields)
-  in_chunks(fields, 2000, function(...) redis.call('HSET', key, ...) end)
-end
-
--- A script is not rolled back, so what can be refused (memory, replica, permission) is tried before any
--- number of the live hash changes: SET, HSET and EXPIRE here, deleting right before the first value.
-if stored ~= tonumber(token) then redis.call('SET', fence, token) end
-redis.call('HSET', live, '_run', token)
-redis.call('EXPIRE', live, ARGV[5])
-for i, minute in ipairs(cmsgpack.unpack(ARGV[9])) do
-  local key = KEYS[i + 2]
-  redis.call('UNLINK', key)
-  if minute[1] > 0 then
-    set_fields(key, minute[2])
-    redis.call('PEXPIRE', key, minute[1])
-  end
-end
-if replace then
-  redis.call('UNLINK', live)
-else
-  in_chunks(cmsgpack.unpack(ARGV[8]), 1000, function(...) redis.call('HDEL', live, ...) end)
-end
-set_fields(live, cmsgpack.unpack(ARGV[7]))
-redis.call('EXPIRE', live, ARGV[5])
-local told = redis.pcall('PUBLISH', ARGV[6], ARGV[2])
-return {'ok', type(told) == 'number' and 'told' or 'channel refused'}
-"""
-
 logger = logging.getLogger(__name__)
 
 
 class FencedOut(Exception):  # noqa: N818 - an outcome, not a mistake
     """A newer run publishes this product now; this one must end (exit code 3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Names of everything that one product has in Redis; the braces keep them in one slot of a cluster."""
-
-    product: str
-
-    @property
-    def live(self) -> str:
-        """Hash of the current numbers."""
-        return f"tidegauge:v1:{{{self.product}}}:live"
-
-    @property
-    def fence(self) -> str:
-        """The largest token that any run has taken."""
-        return f"tidegauge:v1:{{{self.product}}}:fence"
-
-    @property
-    def changes(self) -> str:
-        """Channel that gets the `_published_at` of each publish."""
-        return f"tidegauge:v1:{{{self.product}}}:changes"
-
-    def minute(self, start_ms: int) -> str:
-        """Hash of the closed minute that began at `start_ms`."""
-        start = datetime.fromtimestamp(start_ms // 1000, UTC)
-        return f"tidegauge:v1:{{{self.product}}}:minute:{start:%Y-%m-%dT%H:%M}Z"
-
-
-def format_value(value: int | float) -> str:
-    """The shortest positional decimal that reads back as the same number; 3.0 is `3`."""
-    if isinstance(value, int):
-        return str(value)
-    text = repr(float(value))
-    if "e" in text:
-        return np.format_float_positional(value, trim="-")
-    return text.removesuffix(".0")
-
-
-def live_fields(snapshot: Snapshot) -> dict[str, int | float]:
-    """Everything that the live hash holds of a snapshot, by field name."""
-    return dict(snapshot.cells) | _own_fields(snapshot)
-
-
-def _own_fields(snapshot: Snapshot) -> dict[str, int | float]:
-    """Accounts, and those reserved fields that the snapshot determines."""
-    fields: dict[str, int | float] = {}
-    totals: Counter[str] = Counter()
-    for partition, accounts in snapshot.accounting.items():
-        totals.update(accounts)
-        for account, records in accounts.items():
-            fields[f"accounting.{account}{{partition={partition}}}"] = records
-    for account, records in totals.items():
-        fields[f"accounting.{account}"] = records
-    fields["_consumed"] = totals["consumed"]
-    if snapshot.as_of_ms is not None:
-        fields["_as_of"] = snapshot.as_of_ms
-    if snapshot.watermark_ms is not None:
-        fields["_watermark"] = snapshot.watermark_ms
-    return fields
 
 
 Minutes = Mapping[int, Mapping[str, int]]
@@ -251,7 +119,7 @@ class RedisPublisher:
             while not taken:  # each turn lost is another run's start
                 stored = cast(str, self._client.get(self.keys.fence)) or ""
                 self.token = max(now_ms, int(stored) + 1 if stored.isdecimal() else 0)
-                taken = bool(self._script(TAKE, [self.keys.fence], [stored, self.token]))
+                taken = bool(self._script(redis_scripts.TAKE, [self.keys.fence], [stored, self.token]))
         except (redis.RedisError, OSError) as error:
             trouble = explain(error)
             if trouble.lasting:
@@ -341,7 +209,7 @@ class RedisPublisher:
 
     def _write(self, snapshot: Snapshot, minutes: Minutes, touched: set[str] | None) -> None:
         began = time.perf_counter()
-        own = _own_fields(snapshot)
+        own = own_fields(snapshot)
         # Strictly growing, whatever the wall clock does, for it tells one publish from the next.
         self._published_at_ms = max(int(self._wall() * 1000), self._published_at_ms + 1)
         own["_published_at"] = self._published_at_ms
@@ -408,7 +276,7 @@ class RedisPublisher:
             # One argument instead of thousands: for 5,000 fields the client packs for 0.1 ms, not 5.9.
             *(msgspec.msgpack.encode(value) for value in (changed, vanished, histories)),
         ]
-        return cast(list[str], self._script(PUBLISH, [self.keys.fence, self.keys.live, *keys], arguments))
+        return cast(list[str], self._script(redis_scripts.PUBLISH, [self.keys.fence, self.keys.live, *keys], arguments))
 
     def _minute_changes(self, as_of_ms: int, minutes: Minutes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         """Keys of minute hashes to write or delete; for each, ms to keep it (0: delete) and its fields."""

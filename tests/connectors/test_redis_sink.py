@@ -25,16 +25,9 @@ from hypothesis import strategies as st
 
 from flows.cells import ACCOUNTS, Snapshot
 from flows.connectors.redis_client import RedisRefused, sentence
-from flows.connectors.redis_sink import (
-    LIVE_SECONDS,
-    PUBLISH,
-    RESERVED,
-    TAKE,
-    FencedOut,
-    Keys,
-    RedisPublisher,
-    format_value,
-)
+from flows.connectors.redis_layout import LIVE_SECONDS, RESERVED, Keys, format_value
+from flows.connectors.redis_scripts import PUBLISH, TAKE
+from flows.connectors.redis_sink import FencedOut, RedisPublisher
 from flows.connectors.redis_trouble import TROUBLES, explain
 from flows.health import Health
 from tests.lacking import lacking, program

@@ -28,11 +28,11 @@ def increments() -> None:
 
 def no_fence() -> None:
     """The script of the sink does not look for a newer run's token."""
-    from flows.connectors import redis_sink
+    from flows.connectors import redis_scripts
 
     check = "if stored and stored > tonumber(token) then"
-    assert check in redis_sink.PUBLISH
-    redis_sink.PUBLISH = redis_sink.PUBLISH.replace(check, "if false then")  # type: ignore[misc]
+    assert check in redis_scripts.PUBLISH
+    redis_scripts.PUBLISH = redis_scripts.PUBLISH.replace(check, "if false then")  # type: ignore[misc]
 
 
 def no_dedup_in_checkpoint() -> None:

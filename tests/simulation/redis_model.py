@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 import msgspec
 import redis
 
-from flows.connectors import redis_sink
+from flows.connectors import redis_scripts
+from flows.connectors.redis_layout import format_value
 
 FENCE: Final = "if stored and stored > tonumber(token) then"
 """The line of the script that refuses an older run; without it the model does, too, as if nothing had happened."""
@@ -59,9 +60,9 @@ class RedisModel:
         """Carry out one of the sink's two scripts."""
         self._expire()
         texts = [one if isinstance(one, bytes) else str(one) for one in arguments]
-        if script == redis_sink.TAKE:
+        if script == redis_scripts.TAKE:
             return self._take(keys, texts)
-        assert script == redis_sink.PUBLISH
+        assert script == redis_scripts.PUBLISH
         return self._publish(keys, texts, fenced=FENCE in script)
 
     def _expire(self) -> None:
@@ -123,7 +124,7 @@ class ModelClient:
 
     def evalsha(self, digest: str, count: int, *rest: Any) -> Any:
         """As EVALSHA of a script that the server knows."""
-        scripts = (redis_sink.TAKE, redis_sink.PUBLISH)
+        scripts = (redis_scripts.TAKE, redis_scripts.PUBLISH)
         script = {sha1(text.encode()).hexdigest(): text for text in scripts}[digest]
         keys, arguments = list(rest[:count]), list(rest[count:])
         fate = self._fate()
@@ -149,7 +150,7 @@ class ModelClient:
         if self._fate() == "away":
             raise redis.ConnectionError("away")
         fields = self._server.hashes.setdefault(key, {})
-        fields.update({name: redis_sink.format_value(value) for name, value in mapping.items()})
+        fields.update({name: format_value(value) for name, value in mapping.items()})
 
     def close(self) -> None:
         """Nothing is open."""
