@@ -9,8 +9,8 @@ over.
 Only what has changed since the last *acknowledged* publish is sent. The script first compares what the hash
 holds (run, time of the last publish, number of fields) with what this run believes it wrote, and writes
 nothing when they differ. Then everything is sent again and whatever else the hash held is gone. So a lost
-reply, a Redis that was emptied, restarted or restored, and another run's writes all end in the same right
-content.
+reply, a Redis that was emptied, restarted or restored, a failover to a replica that lacked the last writes, and
+another run's writes all end in the same right content. At a server found anew everything is sent as well.
 
 Layout and meaning of all keys: schemas/redis.v1.md.
 """
@@ -31,7 +31,7 @@ import redis
 
 from flows.cells import Snapshot
 from flows.connectors import redis_scripts
-from flows.connectors.redis_client import RedisRefused, connect, sentence, where
+from flows.connectors.redis_client import RedisRefused, connect, sentence
 from flows.connectors.redis_layout import LIVE_SECONDS, Keys, format_value, own_fields
 from flows.connectors.redis_trouble import explain
 from flows.health import Health
@@ -62,7 +62,7 @@ Minutes = Mapping[int, Mapping[str, int]]
 class RedisPublisher:
     """Keeps one product's keys in Redis equal to the newest snapshot.
 
-    `url` is redis://, rediss:// or unix://, as redis-py reads it; `minute_history_ms` is how long, in event
+    `url` is as `flows.reader.Address` has it; `minute_history_ms` is how long, in event
     time, a closed minute is kept; `after_token` is that of the run before, where it is known. The verbs
     belong to the flow's thread; only `start` and `close` may wait.
     """
@@ -87,8 +87,7 @@ class RedisPublisher:
         self._wall = wall
         self._socket_seconds = socket_seconds
         self._backoff_seconds = backoff_seconds
-        self._client = connect(url, socket_seconds)
-        self._where = where(self._client)
+        self._primary = connect(url, self.keys.live, socket_seconds)
         self._trouble: str | None = None  # the kind of failure that goes on, said once
         self._thread = threading.Thread(target=self._run, name="redis-publisher", daemon=True)
         # Shared with the thread, under the condition's lock:
@@ -101,6 +100,7 @@ class RedisPublisher:
         self._outcome: Exception | None = None
         # The thread's own:
         self._published_at_ms = 0
+        self._finds = 0  # of the primary, at the last publish
         self._written: Mapping[str, int | float] | None = None  # None: what the hash holds is not known
         self._written_minutes: Minutes = {}
 
@@ -117,13 +117,13 @@ class RedisPublisher:
         try:
             taken = False
             while not taken:  # each turn lost is another run's start
-                stored = cast(str, self._client.get(self.keys.fence)) or ""
+                stored = cast(str, self._primary.run("GET", self.keys.fence)) or ""
                 self.token = max(now_ms, int(stored) + 1 if stored.isdecimal() else 0)
                 taken = bool(self._script(redis_scripts.TAKE, [self.keys.fence], [stored, self.token]))
         except (redis.RedisError, OSError) as error:
             trouble = explain(error)
             if trouble.lasting:
-                raise RedisRefused(sentence(error, self._client, self.keys.product)) from None
+                raise RedisRefused(sentence(error, self._primary, self.keys.product)) from None
             self._failed(error)
         self._thread.start()
 
@@ -153,7 +153,7 @@ class RedisPublisher:
             self._changed.notify_all()
             written = self._newest is None and self._outcome is None
         if not self._thread.is_alive():
-            self._client.close()
+            self._primary.close()
         return written
 
     def _kept_minutes(self, snapshot: Snapshot) -> Minutes:
@@ -216,20 +216,24 @@ class RedisPublisher:
         own["_run"] = self.token
         fields = dict(snapshot.cells) | own
         self._give_time(len(fields))
+        if self._finds != self._primary.finds:
+            self._written, self._finds = None, self._primary.finds  # what another server holds is not known
         reply = self._send(snapshot, fields, minutes, None if touched is None else touched.union(own))
         if reply[0] == "differs":
-            logger.warning("The numbers in Redis at %s are not those last written; writing all again.", self._where)
+            logger.warning(
+                "The numbers in Redis at %s are not those last written; writing all again.", self._primary.where
+            )
             self._written = None
             reply = self._send(snapshot, fields, minutes, None)
         if reply[0] == "fenced":
             raise FencedOut(
-                f"A newer run publishes product {self.keys.product} to Redis at {self._where}: its fencing "
+                f"A newer run publishes product {self.keys.product} to Redis at {self._primary.where}: its fencing "
                 f"token is {reply[1]}, this run's is {self.token}. This run ends; keep only one run per "
                 f"product, or give them different product names."
             )
         if reply[0] == "overtaken":
             raise FencedOut(
-                f"Another run publishes product {self.keys.product} to Redis at {self._where} with this "
+                f"Another run publishes product {self.keys.product} to Redis at {self._primary.where} with this "
                 f"run's fencing token {self.token}: both started without Redis in the same millisecond. "
                 f"This run ends; keep only one run per product, or give them different product names."
             )
@@ -239,12 +243,7 @@ class RedisPublisher:
 
     def _give_time(self, fields: int) -> None:
         """Let answers take as long as so many fields need; how many there are hardly changes in a run."""
-        pool = self._client.connection_pool
-        seconds = self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT)
-        if pool.connection_kwargs["socket_timeout"] < seconds:
-            pool.connection_kwargs["socket_timeout"] = seconds
-            pool.disconnect()
-            pool.reset()  # a connection object keeps its timeout, even when it connects anew
+        self._primary.give_time(self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT))
 
     def _send(
         self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes, touched: set[str] | None
@@ -300,16 +299,16 @@ class RedisPublisher:
     def _script(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """Run `script` by its hash; its text is sent only to a Redis that does not know it."""
         try:
-            return self._client.evalsha(sha1(script.encode()).hexdigest(), len(keys), *keys, *arguments)
+            return self._primary.run("EVALSHA", sha1(script.encode()).hexdigest(), len(keys), *keys, *arguments)
         except redis.exceptions.NoScriptError:
-            return self._client.eval(script, len(keys), *keys, *arguments)
+            return self._primary.run("EVAL", script, len(keys), *keys, *arguments)
 
     def _failed(self, error: Exception) -> None:
         trouble = explain(error)
         self._health.publish_failed(reachable=trouble.reachable)
         if trouble.kind != self._trouble:
             self._trouble = trouble.kind
-            said = sentence(error, self._client, self.keys.product)
+            said = sentence(error, self._primary, self.keys.product)
             logger.error("%s Counting goes on; the newest numbers follow.", said)
 
     def _recovered(self, *, channel_refused: bool) -> None:
@@ -320,8 +319,8 @@ class RedisPublisher:
         if channel_refused:
             logger.warning(
                 "Redis at %s takes the numbers, but does not allow this user to announce them on %s.",
-                self._where,
+                self._primary.where,
                 self.keys.changes,
             )
         else:
-            logger.info("Redis at %s takes the numbers again.", self._where)
+            logger.info("Redis at %s takes the numbers again.", self._primary.where)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha1
-from types import SimpleNamespace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,6 +15,7 @@ import redis
 
 from flows.connectors import redis_scripts
 from flows.connectors.redis_layout import format_value
+from flows.reader import Address
 
 FENCE: Final = "if stored and stored > tonumber(token) then"
 """The line of the script that refuses an older run; without it the model does, too, as if nothing had happened."""
@@ -108,13 +108,22 @@ def _pairs(texts: list[Any]) -> dict[str, str]:
 
 
 class ModelClient:
-    """One run's connection to the model, in the place of redis-py; `fate` decides over each command."""
+    """One run's connection to the model, in the place of `Primary`; `fate` decides over each command."""
 
     def __init__(self, server: RedisModel, fate: Callable[[], Fate]) -> None:
         self._server = server
         self._fate = fate
         self._known: set[str] = set()
-        self.connection_pool = SimpleNamespace(connection_kwargs={"socket_timeout": 1.0})
+        self.address = Address.parse("redis://model")
+        self.where = "model"
+        self.finds = 0
+
+    def give_time(self, seconds: float) -> None:
+        """Answers take no time."""
+
+    def run(self, name: str, *arguments: Any) -> Any:
+        """Carry out a command."""
+        return getattr(self, name.lower())(*arguments)
 
     def get(self, key: str) -> str | None:
         """As GET."""
@@ -145,12 +154,12 @@ class ModelClient:
         fields = self._server.hashes.setdefault(key, {})
         fields[field] = str(int(fields.get(field, 0)) + by)
 
-    def hset(self, key: str, mapping: dict[str, Any]) -> None:
+    def hset(self, key: str, *pairs: Any) -> None:
         """As HSET; only a sink made wrong asks for it."""
         if self._fate() == "away":
             raise redis.ConnectionError("away")
         fields = self._server.hashes.setdefault(key, {})
-        fields.update({name: format_value(value) for name, value in mapping.items()})
+        fields.update({name: format_value(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)})
 
     def close(self) -> None:
         """Nothing is open."""
