@@ -34,6 +34,7 @@ from flows.kafka_options import FILES, check_option, is_secret
 from flows.limits import Limits
 from flows.mistakes import Finding, Mistake, closest, shown
 from flows.notation import format_duration
+from flows.reader import Address
 from flows.settings import OFF, TOPIC_PATTERN, Settings, mask_url
 
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -56,17 +57,22 @@ _REDIS_TLS: Final = frozenset(
     }
 )
 _REDIS_OPTIONS: Final = _REDIS_TLS | {"db", "username", "password", "client_name", "socket_keepalive"}
+_SENTINEL_OPTIONS: Final = frozenset({"sentinel_username", "sentinel_password"})
 """What may stand behind the `?` of an address; the job itself decides everything else."""
 
 
 def _redis_options(url: str) -> None:
     """Raise for what redis-py would choke on only when it connects, or what would change how the job uses it."""
     parts = urlsplit(url)
+    of_kind = {"sentinel": _REDIS_OPTIONS | _SENTINEL_OPTIONS, "cluster": _REDIS_OPTIONS - {"db"}}
+    known = of_kind.get(parts.scheme.partition("+")[2], _REDIS_OPTIONS)
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _REDIS_OPTIONS:
-            likely = closest(name, sorted(_REDIS_OPTIONS))
+        if name in _SENTINEL_OPTIONS - known:
+            raise Finding.error([Finding((), f"found the option {name}, which needs Sentinels: redis+sentinel://")])
+        if name not in known:
+            likely = closest(name, sorted(known))
             raise Finding.error([Finding((), f"found the option {shown(name)}, which an address cannot have", likely)])
-        if name in _REDIS_TLS and parts.scheme != "rediss":
+        if name in _REDIS_TLS and not parts.scheme.startswith("rediss"):
             raise Finding.error([Finding((), f"found the option {name}, which needs TLS: rediss://")])
         if name == "ssl_cert_reqs" and value not in ("none", "optional", "required"):
             raise Finding.error([Finding((), f"found {name}={shown(value)}, expected none, optional or required")])
@@ -78,18 +84,22 @@ def _redis(url: str) -> str:
     if url == OFF:
         return url
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        Address.parse(url.partition("?")[0])
     except ValueError:
-        parts, port = urlsplit(""), None
-    host = parts.scheme in ("redis", "rediss") and parts.hostname and (port is None or port > 0)
-    database = parts.path.strip("/")
-    if not (host and (not database or database.isdecimal())) and not (parts.scheme == "unix" and parts.path):
         likely = f"redis://{url}" if re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?(/\d+)?", url) else None
-        message = f"found {shown(mask_url(url))}, expected a URL such as redis://host:6379/0, or {OFF}"
-        raise Finding.error([Finding((), message, likely)])
+        message = f"found {shown(mask_url(url))}, expected a URL such as {_expected(url)}, or {OFF}"
+        raise Finding.error([Finding((), message, likely)]) from None
     _redis_options(url)
     return url
+
+
+def _expected(url: str) -> str:
+    """An example of the kind of address that is meant."""
+    kinds = {
+        "sentinel": "redis+sentinel://host:26379,host:26379/service",
+        "cluster": "redis+cluster://host:6379,host:6379",
+    }
+    return next((example for kind, example in kinds.items() if f"+{kind}:" in url), "redis://host:6379/0")
 
 
 def _address(text: str) -> str:
@@ -135,7 +145,8 @@ class Connections(Section):
     on_lost_offset: Literal["stop", "earliest", "latest"] | None = None
     """What to do when the next record has been deleted; default `stop`."""
     redis: Annotated[Text, AfterValidator(_redis)] | None = None
-    """`redis://host:6379/0`, `rediss://...` or `unix:///path`; default `off`."""
+    """`redis://host:6379/0`, `redis+sentinel://host,host/service`, `redis+cluster://host,host`, each with `rediss` for
+    TLS, or `unix:///path`; default `off`."""
     metrics: Annotated[Text, AfterValidator(_address)] | None = None
     """Address of `/metrics`, `/livez` and `/readyz`, or `off`; default `127.0.0.1:9108`."""
     state: Text | None = None

@@ -8,19 +8,27 @@
 Every `read` is of one publish: numbers of two moments are never mixed. The age of a publish is taken from the time that
 the hash has left to live, which one clock measures, that of Redis; so the clocks of reader and writer may differ.
 
+`REDIS_URL` names one server, the Sentinels of a service, or nodes of a Redis Cluster; `Address` says how. Numbers are
+read from the primary. After any failure it is looked for anew, so a failover costs a reader no restart.
+
 Copy the file into your service or import it. The contract it keeps to is schemas/redis.v1.md.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.crc import key_slot
+from redis.retry import Retry
 
 LIVE_MS: Final = 600_000
 """The live hash goes away so long after its last publish."""
@@ -29,6 +37,12 @@ STALE_AFTER_SECONDS: Final = 10.0
 """A publish every half second is usual; twenty missed ones mean that something is wrong."""
 
 BEHIND_AFTER_SECONDS: Final = 60.0
+
+SOCKET_SECONDS: Final = 2.0
+"""How long one answer may take."""
+
+LOOK_AGAIN_SECONDS: Final = 5.0
+"""While numbers are old or absent, the primary is looked for so often, over a new connection."""
 
 State = Literal["live", "behind", "stale", "absent"]
 """absent: nothing is published, or no event has been seen yet. stale: nothing new has come for a while. behind: what
@@ -102,27 +116,142 @@ class Numbers:
         return None if text is None else datetime.fromtimestamp(int(text) / 1000, UTC)
 
 
+Place = tuple[str, int]
+"""Host and port of a server."""
+
+SENTINEL: Final = "sentinel_"
+"""Begins the options of an address that are for the Sentinels alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to ask for the primary of a product, from a URL.
+
+    * `redis://[user:password@]host[:port][/database]`: this server, or whichever one the name leads to;
+    * `unix:///path`: this server's socket;
+    * `redis+sentinel://[user:password@]host[:port],host[:port]/service[/database]`: the primary of `service`, by its
+      Sentinels, to whom `?sentinel_username=` and `?sentinel_password=` log in;
+    * `redis+cluster://[user:password@]host[:port],host[:port]`: the node of a cluster that holds the product.
+
+    `rediss` instead of `redis` means TLS, to Sentinels as well. Other options are those of redis-py.
+    """
+
+    kind: Literal["server", "sentinel", "cluster"]
+    places: Sequence[Place]
+    """Whom to ask: the server itself, Sentinels, nodes."""
+    options: Mapping[str, Any] = field(repr=False)
+    """Of connections to the primary, as redis-py's ConnectionPool takes them; without host and port."""
+    asking_options: Mapping[str, Any] = field(repr=False)
+    """Of connections to `places`."""
+    service: str = ""
+
+    @staticmethod
+    def parse(url: str) -> Address:
+        """The address; ValueError, which may quote its password, when it is none."""
+        parts = urlsplit(url)
+        scheme, _, kind = parts.scheme.partition("+")
+        if not kind:
+            options = parse_url(url)  # type: ignore[no-untyped-call]
+            database = "" if scheme == "unix" else parts.path.strip("/")
+            if not options.get("path" if scheme == "unix" else "host") or parts.port == 0 or parts.fragment:
+                raise ValueError("the address names no host")
+            if not (database or "0").isdecimal():
+                raise ValueError("the address ends with /database")
+            place = (options.pop("path", "") if scheme == "unix" else options.pop("host"), options.pop("port", 6379))
+            return Address("server", (place,), options, options)
+        if scheme not in ("redis", "rediss") or kind not in ("sentinel", "cluster") or parts.fragment:
+            raise ValueError("an address is redis://, redis+sentinel://, redis+cluster://, or unix://")
+        account, at, hosts = parts.netloc.rpartition("@")
+        named = [urlsplit(f"//{host}") for host in hosts.split(",")]
+        if not all(host.hostname and host.port != 0 and not host.username for host in named):
+            raise ValueError("the address names no host")
+        places = tuple((str(host.hostname), host.port or (26379 if kind == "sentinel" else 6379)) for host in named)
+        service, _, database = (
+            parts.path.strip("/").partition("/") if kind == "sentinel" else ("", "", parts.path.strip("/"))
+        )
+        if (kind == "sentinel" and not service) or not (database or "0").isdecimal():
+            raise ValueError("the address ends with /service or /service/database")
+        if kind == "cluster" and database not in ("", "0"):
+            raise ValueError("a cluster has only the database 0")
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        for_all = urlencode([(name, value) for name, value in query if not name.startswith(SENTINEL)])
+        plain = f"{scheme}://{account}{at}host/{database}?{for_all}"
+        options = parse_url(plain)  # type: ignore[no-untyped-call]
+        del options["host"]
+        asking = dict(options)
+        if kind == "sentinel":
+            asking = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
+            asking |= {name.removeprefix(SENTINEL): value for name, value in query if name.startswith(SENTINEL)}
+        return Address(cast(Literal["sentinel", "cluster"], kind), places, options, asking, service)
+
+    def client(self, place: Place, *, asking: bool = False, **options: Any) -> redis.Redis:
+        """A client of the primary at `place` or, `asking`, of whoever knows it; it connects with its first command."""
+        at: dict[str, Any] = {"host": place[0], "port": place[1]}
+        if issubclass(self.options.get("connection_class", redis.Connection), redis.UnixDomainSocketConnection):
+            at = {"path": place[0]}
+        chosen = {**(self.asking_options if asking else self.options), **options, **at}
+        return redis.Redis.from_pool(redis.ConnectionPool(decode_responses=True, legacy_responses=False, **chosen))
+
+    def ask(self, client: redis.Redis, key: str) -> tuple[int, list[Place]]:
+        """What one Sentinel or node says of the server of `key`: how new its knowledge is, and the primary with, in a
+        cluster, its replicas behind it. RedisError when it does not answer, or knows of none.
+        """
+        command = "SENTINEL MASTERS" if self.kind == "sentinel" else "CLUSTER SLOTS"
+        said: Any = client.execute_command(command)  # type: ignore[no-untyped-call]
+        if self.kind == "sentinel":
+            state = said.get(self.service)
+            if state is None:
+                raise redis.ResponseError(f"no service {self.service}")
+            if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
+                raise redis.ConnectionError(f"the primary of {self.service} is down")
+            return int(state["config-epoch"]), [(str(state["ip"]), int(state["port"]))]
+        slot, asked = key_slot(key.encode()), client.connection_pool.connection_kwargs["host"]
+        for first, last, *nodes in said:
+            if int(first) <= slot <= int(last):
+                return 0, [(str(node[0] or asked), int(node[1])) for node in nodes]  # no host: that which was asked
+        raise redis.exceptions.ClusterDownError("no node holds the slot of the product")
+
+
 TIMES: Final = ("_as_of", "_watermark", "_published_at")
+
+Answer = TypeVar("Answer")
 
 
 class LiveNumbers:
     """Reads one product's numbers; every verb raises redis.RedisError when Redis does not answer.
 
-    `url` is as redis-py takes it. With `stale_after_seconds` a reader says what is too old for it.
+    `url` is as `Address` has it, else ValueError. With `stale_after_seconds` a reader says what is too old for
+    it; `patience_seconds` is how long a verb goes on looking for a primary that answers: give it what a failover takes.
     """
 
-    def __init__(self, url: str, product: str, *, stale_after_seconds: float = STALE_AFTER_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        product: str,
+        *,
+        stale_after_seconds: float = STALE_AFTER_SECONDS,
+        patience_seconds: float = 5.0,
+    ) -> None:
         self.product = product
         self._stale_after_seconds = stale_after_seconds
-        self._redis: redis.Redis = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=5.0, socket_connect_timeout=5.0
-        )
+        self._patience_seconds = patience_seconds
+        self._address = Address.parse(url)
+        self._primary: redis.Redis | None = None
+        self._looked_s = float("-inf")
+        self._learnt: list[Place] = []  # nodes that hold the product, for when those of the address are gone
         self._key = f"tidegauge:v1:{{{product}}}"
 
     def read(self, *cells: str) -> Numbers:
         """All numbers of the newest publish or, with `cells`, just those and the times."""
+        now = self._insist(lambda primary: self._read(primary, cells))
+        if now.state in ("stale", "absent") and time.monotonic() > self._looked_s + LOOK_AGAIN_SECONDS:
+            self._leave()  # it may be a server that is primary no more, and that nobody has told so
+            now = self._insist(lambda primary: self._read(primary, cells))
+        return now
+
+    def _read(self, primary: redis.Redis, cells: Sequence[str]) -> Numbers:
         live = f"{self._key}:live"
-        with self._redis.pipeline(transaction=True) as both:
+        with primary.pipeline(transaction=True) as both:
             if cells:
                 both.hmget(live, [*cells, *TIMES])
             else:
@@ -132,6 +261,49 @@ class LiveNumbers:
         if cells:
             found = {name: text for name, text in zip([*cells, *TIMES], found, strict=True) if text is not None}
         return Numbers(self.product, found, self._age_seconds(found, left_ms), self._stale_after_seconds)
+
+    def _insist(self, verb: Callable[[redis.Redis], Answer]) -> Answer:
+        """Do `verb` with the primary; whenever that fails look for it anew, as long as patience lasts."""
+        until_s = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return verb(self._found())
+            except (redis.exceptions.NoPermissionError, redis.AuthenticationError):
+                raise  # looking elsewhere does not help
+            except (redis.RedisError, OSError) as error:
+                self._leave()
+                if time.monotonic() > until_s:
+                    if isinstance(error, redis.RedisError):
+                        raise
+                    raise redis.ConnectionError(str(error)) from error
+            time.sleep(0.1)
+
+    def _found(self) -> redis.Redis:
+        """A client of the primary; redis.RedisError when none is known."""
+        if self._primary is None:
+            options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
+            options |= {"socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS}
+            self._primary = self._address.client(self._place(options), **options)
+            self._looked_s = time.monotonic()
+        return self._primary
+
+    def _place(self, options: Mapping[str, Any]) -> Place:
+        if self._address.kind == "server":
+            return self._address.places[0]
+        wrong: redis.RedisError = redis.ConnectionError("nobody was asked")
+        for place in (*self._address.places, *self._learnt):
+            try:
+                with self._address.client(place, asking=True, **options) as asked:
+                    primary, *self._learnt = self._address.ask(asked, self._key)[1]
+                    return primary
+            except redis.RedisError as error:
+                wrong = error
+        raise wrong
+
+    def _leave(self) -> None:
+        if self._primary is not None:
+            self._primary.close()
+            self._primary = None
 
     @staticmethod
     def _age_seconds(found: Mapping[str, str], left_ms: int) -> float | None:
@@ -148,17 +320,17 @@ class LiveNumbers:
         newest. When none comes for `at_least_every_seconds` the numbers are read all the same, so that a reader
         learns from their `state` that they have grown old.
         """
-        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
-            channel.subscribe(f"{self._key}:changes")
-            yield self.read(*cells)
-            while True:
-                waited_from = time.monotonic()
-                while (left := waited_from + at_least_every_seconds - time.monotonic()) > 0:
-                    if channel.get_message(timeout=left) is not None:
-                        break
-                while channel.get_message(timeout=0) is not None:
-                    pass
+        while True:
+            channel = self._insist(self._subscribe)
+            try:
                 yield self.read(*cells)
+                while self._primary is channel.of and channel.wait(at_least_every_seconds):
+                    yield self.read(*cells)
+            finally:
+                channel.close()
+
+    def _subscribe(self, primary: redis.Redis) -> _Channel:
+        return _Channel(primary, f"{self._key}:changes")
 
     def minute(self, start: datetime) -> dict[str, int] | None:
         """The final numbers of the closed minute that began at `start`.
@@ -169,15 +341,41 @@ class LiveNumbers:
         if start.tzinfo is None:
             raise ValueError("a time needs its offset, such as datetime(..., tzinfo=UTC)")
         key = f"{self._key}:minute:{start.astimezone(UTC):%Y-%m-%dT%H:%M}Z"
-        found = cast(dict[str, str], self._redis.hgetall(key))
+        found = self._insist(lambda primary: cast(dict[str, str], primary.hgetall(key)))
         return {name: int(text) for name, text in found.items()} or None
 
     def close(self) -> None:
         """Give the connections back."""
-        self._redis.close()
+        self._leave()
 
     def __enter__(self) -> LiveNumbers:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class _Channel:
+    """A subscription at one server."""
+
+    def __init__(self, primary: redis.Redis, name: str) -> None:
+        self.of = primary
+        self._channel = primary.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        self._channel.subscribe(name)
+
+    def wait(self, seconds: float) -> bool:
+        """Until messages have come, and for so long at most; False when the connection has broken."""
+        until_s = time.monotonic() + seconds
+        try:
+            while (left := until_s - time.monotonic()) > 0:
+                if self._channel.get_message(timeout=left) is not None:
+                    break
+            while self._channel.get_message(timeout=0) is not None:
+                pass
+        except (redis.RedisError, OSError):
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._channel.close()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from flows.connectors.redis_sink import LIVE_SECONDS
+from flows.connectors.redis_layout import LIVE_SECONDS
 from flows.reader import LIVE_MS, LiveNumbers, Numbers
 from tests.connectors.test_redis_sink import Run, T, running, snapshot
 from tests.services import ROOT, RedisServer, wait_until
@@ -219,7 +219,7 @@ def test_the_user_for_readers_of_the_security_page_can_read_and_nothing_else(
         with pytest.raises(redis.exceptions.NoPermissionError):
             other.read()
         with pytest.raises(redis.exceptions.NoPermissionError):
-            numbers._redis.hset("tidegauge:v1:{shop}:live", "a", "2")
+            numbers._found().hset("tidegauge:v1:{shop}:live", "a", "2")
 
 
 def test_the_file_works_alone(tmp_path: Path, run: Run, redis_server: RedisServer) -> None:

@@ -245,6 +245,36 @@ def test_a_redis_url_that_is_none_is_refused_without_its_password(tmp_path: Path
     assert SECRET not in mistake
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis+sentinel://u:{SECRET}@a,b:26380/shop/2?sentinel_username=s&sentinel_password={SECRET}",
+        "rediss+sentinel://a/shop?ssl_ca_certs=/ca.pem",
+        f"redis+cluster://:{SECRET}@a,b:7000",
+        "rediss+cluster://[::1]:7000?ssl_cert_reqs=none",
+    ],
+)
+def test_redis_may_be_sentinels_or_a_cluster(tmp_path: Path, url: str) -> None:
+    settings = settled(tmp_path, environment={"REDIS_URL": url})
+    assert settings.redis_url == url
+    assert SECRET not in settings.describe()["redis"]
+
+
+@pytest.mark.parametrize(
+    ("url", "example"),
+    [
+        (f"redis+sentinel://:{SECRET}@a,b", "redis+sentinel://host:26379,host:26379/service"),
+        (f"redis+cluster://:{SECRET}@a,b/1", "redis+cluster://host:6379,host:6379"),
+    ],
+)
+def test_an_address_of_sentinels_or_a_cluster_that_is_none_gets_an_example(
+    tmp_path: Path, url: str, example: str
+) -> None:
+    (mistake,) = told(tmp_path, environment={"REDIS_URL": url})
+    assert mistake.endswith(f"expected a URL such as {example}, or off")
+    assert SECRET not in mistake
+
+
 def test_the_dead_letters_do_not_go_where_the_events_come_from(tmp_path: Path) -> None:
     environment = {"TIDEGAUGE_TOPIC": "a", "TIDEGAUGE_DEAD_LETTER_TOPIC": "a"}
     assert told(tmp_path, environment=environment) == [
@@ -296,6 +326,12 @@ def test_a_secret_that_every_user_can_read_is_warned_of(tmp_path: Path) -> None:
         ("redis://h/0?ssl_ca_certs=x", "found the option ssl_ca_certs, which needs TLS: rediss://"),
         ("rediss://h/0?ssl_cert_reqs=maybe", "found ssl_cert_reqs='maybe', expected none, optional or required"),
         ("redis://h?db=x", "found db='x', expected a number"),
+        ("redis+cluster://h?db=1", "found the option 'db', which an address cannot have"),
+        (
+            "redis://h?sentinel_password=x",
+            "found the option sentinel_password, which needs Sentinels: redis+sentinel://",
+        ),
+        ("redis+sentinel://h/s?ssl_ca_certs=x", "found the option ssl_ca_certs, which needs TLS: rediss://"),
     ],
 )
 def test_an_option_that_an_address_of_redis_cannot_have_is_refused(tmp_path: Path, url: str, message: str) -> None:

@@ -7,7 +7,11 @@ from datetime import datetime
 
 PLAIN = {
     "topic": ("--topic", "NAME", "topic with the events (default: events)"),
-    "redis_url": ("--redis-url", "URL", "redis://host:6379/0, or off; with a password use REDIS_URL"),
+    "redis_url": (
+        "--redis-url",
+        "URL",
+        "redis://host:6379/0, redis+sentinel://..., redis+cluster://..., or off; with a password use REDIS_URL",
+    ),
     "metrics_address": ("--metrics-address", "HOST:PORT", "where /metrics listens, or off (default: 127.0.0.1:9108)"),
     "state": ("--state", "FOLDER", "folder of the checkpoints"),
     "start": ("--start", "earliest|latest", "where to begin without a checkpoint (default: earliest)"),

@@ -12,6 +12,7 @@ import redis
 
 from flows.config_file import load
 from flows.connectors.redis_client import RedisRefused, connect, sentence
+from flows.connectors.redis_layout import Keys
 from flows.demo.view import Reading, line
 from flows.demo.watch import TIMEOUT_S, Reader, Screen, products
 from flows.mistakes import ConfigErrors
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
         return _fail(2, "which Redis? set REDIS_URL, or name one with --redis or in the file of --config")
     product = args.product or (loaded.config.product if args.config else "")
     try:
-        client = connect(url, TIMEOUT_S)  # to say what its errors mean
+        primary = connect(url, Keys(product).live, TIMEOUT_S)  # to say what errors mean, also before there is a reader
         reader = Reader(url, product or _only_product(url))
         if args.once or args.json:
             return _print(reader.read(), as_json=args.json)
@@ -54,21 +55,21 @@ def main(args: argparse.Namespace) -> int:
     except RedisRefused as refused:
         return _fail(1, str(refused))
     except redis.RedisError as error:
-        return _fail(1, sentence(error, client, product))
+        return _fail(1, sentence(error, primary, product))
     with Screen(plain=args.plain) as screen:
         try:
-            _watch(reader, screen, client)
+            _watch(reader, screen)
         except KeyboardInterrupt:
             return 0
 
 
-def _watch(reader: Reader, screen: Screen, client: redis.Redis) -> NoReturn:
+def _watch(reader: Reader, screen: Screen) -> NoReturn:
     """Until Ctrl-C."""
     while True:
         try:
             screen.show(reader.read())
         except redis.RedisError as error:
-            screen.wait_for(sentence(error, client, reader.product))
+            screen.wait_for(sentence(error, reader.primary, reader.product))
         time.sleep(REFRESH_S)
 
 

@@ -9,8 +9,8 @@ over.
 Only what has changed since the last *acknowledged* publish is sent. The script first compares what the hash
 holds (run, time of the last publish, number of fields) with what this run believes it wrote, and writes
 nothing when they differ. Then everything is sent again and whatever else the hash held is gone. So a lost
-reply, a Redis that was emptied, restarted or restored, and another run's writes all end in the same right
-content.
+reply, a Redis that was emptied, restarted or restored, a failover to a replica that lacked the last writes, and
+another run's writes all end in the same right content. At a server found anew everything is sent as well.
 
 Layout and meaning of all keys: schemas/redis.v1.md.
 """
@@ -22,27 +22,19 @@ import math
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any, Final, cast
 
 import msgspec
-import numpy as np
 import redis
 
 from flows.cells import Snapshot
-from flows.connectors.redis_client import RedisRefused, connect, sentence, where
+from flows.connectors import redis_scripts
+from flows.connectors.redis_client import RedisRefused, connect, sentence
+from flows.connectors.redis_layout import LIVE_SECONDS, Keys, format_value, own_fields
 from flows.connectors.redis_trouble import explain
 from flows.health import Health
-
-RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
-"""Fields of the live hash that are no cells."""
-
-LIVE_SECONDS: Final = 600
-"""The live hash goes away after so long without a publish: no number is better than an old one."""
 
 MINUTE_MS: Final = 60_000
 
@@ -56,135 +48,11 @@ SOCKET_SECONDS: Final = 1.0
 FIELDS_PER_TIMEOUT: Final = 50_000
 """The script takes 0.1 s for so many on a busy machine; a whole publish that never fits would never end."""
 
-TAKE: Final = """
--- Gives a new run its fencing token, unless another took one since the stored one was read. Carried out late
--- or twice (its answer may have been lost) it does no harm.
--- KEYS: fence   ARGV: the stored token ('': none), the new one
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-"""
-
-PUBLISH: Final = """
--- Writes one publish, all of it or nothing.
--- KEYS: fence, live, minute hashes ...
--- ARGV: token, _published_at, the same of the last publish ('': replace the hash), number of fields then,
---       seconds to live, channel, and in MessagePack: changed fields [field, value, ...],
---       vanished fields [field, ...], minutes [[ms to live (0: delete), [field, value, ...]], ...]
-local fence, live, token = KEYS[1], KEYS[2], ARGV[1]
-local stored = tonumber(redis.call('GET', fence))
-if stored and stored > tonumber(token) then
-  return {'fenced', string.format('%.0f', stored)}
-end
-local there = redis.call('HMGET', live, '_run', '_published_at')
-local replace = ARGV[3] == ''
-if replace then
-  -- A publish whose sender has given up waiting can still arrive, after a newer one of the same run.
-  if there[1] == token and (tonumber(there[2]) or 0) >= tonumber(ARGV[2]) then
-    return {'overtaken', there[2]}
-  end
-elseif there[1] ~= token or there[2] ~= ARGV[3] or redis.call('HLEN', live) ~= tonumber(ARGV[4]) then
-  return {'differs'}
-end
-
-local function in_chunks(values, size, write)  -- Lua's unpack takes 8,000 values at most
-  for first = 1, #values, size do
-    write(unpack(values, first, math.min(first + size - 1, #values)))
-  end
-end
-local function set_fields(key, fields)
-  in_chunks(fields, 2000, function(...) redis.call('HSET', key, ...) end)
-end
-
--- A script is not rolled back, so what can be refused (memory, replica, permission) is tried before any
--- number of the live hash changes: SET, HSET and EXPIRE here, deleting right before the first value.
-if stored ~= tonumber(token) then redis.call('SET', fence, token) end
-redis.call('HSET', live, '_run', token)
-redis.call('EXPIRE', live, ARGV[5])
-for i, minute in ipairs(cmsgpack.unpack(ARGV[9])) do
-  local key = KEYS[i + 2]
-  redis.call('UNLINK', key)
-  if minute[1] > 0 then
-    set_fields(key, minute[2])
-    redis.call('PEXPIRE', key, minute[1])
-  end
-end
-if replace then
-  redis.call('UNLINK', live)
-else
-  in_chunks(cmsgpack.unpack(ARGV[8]), 1000, function(...) redis.call('HDEL', live, ...) end)
-end
-set_fields(live, cmsgpack.unpack(ARGV[7]))
-redis.call('EXPIRE', live, ARGV[5])
-local told = redis.pcall('PUBLISH', ARGV[6], ARGV[2])
-return {'ok', type(told) == 'number' and 'told' or 'channel refused'}
-"""
-
 logger = logging.getLogger(__name__)
 
 
 class FencedOut(Exception):  # noqa: N818 - an outcome, not a mistake
     """A newer run publishes this product now; this one must end (exit code 3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Names of everything that one product has in Redis; the braces keep them in one slot of a cluster."""
-
-    product: str
-
-    @property
-    def live(self) -> str:
-        """Hash of the current numbers."""
-        return f"tidegauge:v1:{{{self.product}}}:live"
-
-    @property
-    def fence(self) -> str:
-        """The largest token that any run has taken."""
-        return f"tidegauge:v1:{{{self.product}}}:fence"
-
-    @property
-    def changes(self) -> str:
-        """Channel that gets the `_published_at` of each publish."""
-        return f"tidegauge:v1:{{{self.product}}}:changes"
-
-    def minute(self, start_ms: int) -> str:
-        """Hash of the closed minute that began at `start_ms`."""
-        start = datetime.fromtimestamp(start_ms // 1000, UTC)
-        return f"tidegauge:v1:{{{self.product}}}:minute:{start:%Y-%m-%dT%H:%M}Z"
-
-
-def format_value(value: int | float) -> str:
-    """The shortest positional decimal that reads back as the same number; 3.0 is `3`."""
-    if isinstance(value, int):
-        return str(value)
-    text = repr(float(value))
-    if "e" in text:
-        return np.format_float_positional(value, trim="-")
-    return text.removesuffix(".0")
-
-
-def live_fields(snapshot: Snapshot) -> dict[str, int | float]:
-    """Everything that the live hash holds of a snapshot, by field name."""
-    return dict(snapshot.cells) | _own_fields(snapshot)
-
-
-def _own_fields(snapshot: Snapshot) -> dict[str, int | float]:
-    """Accounts, and those reserved fields that the snapshot determines."""
-    fields: dict[str, int | float] = {}
-    totals: Counter[str] = Counter()
-    for partition, accounts in snapshot.accounting.items():
-        totals.update(accounts)
-        for account, records in accounts.items():
-            fields[f"accounting.{account}{{partition={partition}}}"] = records
-    for account, records in totals.items():
-        fields[f"accounting.{account}"] = records
-    fields["_consumed"] = totals["consumed"]
-    if snapshot.as_of_ms is not None:
-        fields["_as_of"] = snapshot.as_of_ms
-    if snapshot.watermark_ms is not None:
-        fields["_watermark"] = snapshot.watermark_ms
-    return fields
 
 
 Minutes = Mapping[int, Mapping[str, int]]
@@ -194,7 +62,7 @@ Minutes = Mapping[int, Mapping[str, int]]
 class RedisPublisher:
     """Keeps one product's keys in Redis equal to the newest snapshot.
 
-    `url` is redis://, rediss:// or unix://, as redis-py reads it; `minute_history_ms` is how long, in event
+    `url` is as `flows.reader.Address` has it; `minute_history_ms` is how long, in event
     time, a closed minute is kept; `after_token` is that of the run before, where it is known. The verbs
     belong to the flow's thread; only `start` and `close` may wait.
     """
@@ -219,8 +87,7 @@ class RedisPublisher:
         self._wall = wall
         self._socket_seconds = socket_seconds
         self._backoff_seconds = backoff_seconds
-        self._client = connect(url, socket_seconds)
-        self._where = where(self._client)
+        self._primary = connect(url, self.keys.live, socket_seconds)
         self._trouble: str | None = None  # the kind of failure that goes on, said once
         self._thread = threading.Thread(target=self._run, name="redis-publisher", daemon=True)
         # Shared with the thread, under the condition's lock:
@@ -233,6 +100,7 @@ class RedisPublisher:
         self._outcome: Exception | None = None
         # The thread's own:
         self._published_at_ms = 0
+        self._finds = 0  # of the primary, at the last publish
         self._written: Mapping[str, int | float] | None = None  # None: what the hash holds is not known
         self._written_minutes: Minutes = {}
 
@@ -249,13 +117,13 @@ class RedisPublisher:
         try:
             taken = False
             while not taken:  # each turn lost is another run's start
-                stored = cast(str, self._client.get(self.keys.fence)) or ""
+                stored = cast(str, self._primary.run("GET", self.keys.fence)) or ""
                 self.token = max(now_ms, int(stored) + 1 if stored.isdecimal() else 0)
-                taken = bool(self._script(TAKE, [self.keys.fence], [stored, self.token]))
+                taken = bool(self._script(redis_scripts.TAKE, [self.keys.fence], [stored, self.token]))
         except (redis.RedisError, OSError) as error:
             trouble = explain(error)
             if trouble.lasting:
-                raise RedisRefused(sentence(error, self._client, self.keys.product)) from None
+                raise RedisRefused(sentence(error, self._primary, self.keys.product)) from None
             self._failed(error)
         self._thread.start()
 
@@ -285,7 +153,7 @@ class RedisPublisher:
             self._changed.notify_all()
             written = self._newest is None and self._outcome is None
         if not self._thread.is_alive():
-            self._client.close()
+            self._primary.close()
         return written
 
     def _kept_minutes(self, snapshot: Snapshot) -> Minutes:
@@ -341,27 +209,31 @@ class RedisPublisher:
 
     def _write(self, snapshot: Snapshot, minutes: Minutes, touched: set[str] | None) -> None:
         began = time.perf_counter()
-        own = _own_fields(snapshot)
+        own = own_fields(snapshot)
         # Strictly growing, whatever the wall clock does, for it tells one publish from the next.
         self._published_at_ms = max(int(self._wall() * 1000), self._published_at_ms + 1)
         own["_published_at"] = self._published_at_ms
         own["_run"] = self.token
         fields = dict(snapshot.cells) | own
         self._give_time(len(fields))
+        if self._finds != self._primary.finds:
+            self._written, self._finds = None, self._primary.finds  # what another server holds is not known
         reply = self._send(snapshot, fields, minutes, None if touched is None else touched.union(own))
         if reply[0] == "differs":
-            logger.warning("The numbers in Redis at %s are not those last written; writing all again.", self._where)
+            logger.warning(
+                "The numbers in Redis at %s are not those last written; writing all again.", self._primary.where
+            )
             self._written = None
             reply = self._send(snapshot, fields, minutes, None)
         if reply[0] == "fenced":
             raise FencedOut(
-                f"A newer run publishes product {self.keys.product} to Redis at {self._where}: its fencing "
+                f"A newer run publishes product {self.keys.product} to Redis at {self._primary.where}: its fencing "
                 f"token is {reply[1]}, this run's is {self.token}. This run ends; keep only one run per "
                 f"product, or give them different product names."
             )
         if reply[0] == "overtaken":
             raise FencedOut(
-                f"Another run publishes product {self.keys.product} to Redis at {self._where} with this "
+                f"Another run publishes product {self.keys.product} to Redis at {self._primary.where} with this "
                 f"run's fencing token {self.token}: both started without Redis in the same millisecond. "
                 f"This run ends; keep only one run per product, or give them different product names."
             )
@@ -371,12 +243,7 @@ class RedisPublisher:
 
     def _give_time(self, fields: int) -> None:
         """Let answers take as long as so many fields need; how many there are hardly changes in a run."""
-        pool = self._client.connection_pool
-        seconds = self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT)
-        if pool.connection_kwargs["socket_timeout"] < seconds:
-            pool.connection_kwargs["socket_timeout"] = seconds
-            pool.disconnect()
-            pool.reset()  # a connection object keeps its timeout, even when it connects anew
+        self._primary.give_time(self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT))
 
     def _send(
         self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes, touched: set[str] | None
@@ -408,7 +275,7 @@ class RedisPublisher:
             # One argument instead of thousands: for 5,000 fields the client packs for 0.1 ms, not 5.9.
             *(msgspec.msgpack.encode(value) for value in (changed, vanished, histories)),
         ]
-        return cast(list[str], self._script(PUBLISH, [self.keys.fence, self.keys.live, *keys], arguments))
+        return cast(list[str], self._script(redis_scripts.PUBLISH, [self.keys.fence, self.keys.live, *keys], arguments))
 
     def _minute_changes(self, as_of_ms: int, minutes: Minutes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         """Keys of minute hashes to write or delete; for each, ms to keep it (0: delete) and its fields."""
@@ -432,16 +299,16 @@ class RedisPublisher:
     def _script(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """Run `script` by its hash; its text is sent only to a Redis that does not know it."""
         try:
-            return self._client.evalsha(sha1(script.encode()).hexdigest(), len(keys), *keys, *arguments)
+            return self._primary.run("EVALSHA", sha1(script.encode()).hexdigest(), len(keys), *keys, *arguments)
         except redis.exceptions.NoScriptError:
-            return self._client.eval(script, len(keys), *keys, *arguments)
+            return self._primary.run("EVAL", script, len(keys), *keys, *arguments)
 
     def _failed(self, error: Exception) -> None:
         trouble = explain(error)
         self._health.publish_failed(reachable=trouble.reachable)
         if trouble.kind != self._trouble:
             self._trouble = trouble.kind
-            said = sentence(error, self._client, self.keys.product)
+            said = sentence(error, self._primary, self.keys.product)
             logger.error("%s Counting goes on; the newest numbers follow.", said)
 
     def _recovered(self, *, channel_refused: bool) -> None:
@@ -452,8 +319,8 @@ class RedisPublisher:
         if channel_refused:
             logger.warning(
                 "Redis at %s takes the numbers, but does not allow this user to announce them on %s.",
-                self._where,
+                self._primary.where,
                 self.keys.changes,
             )
         else:
-            logger.info("Redis at %s takes the numbers again.", self._where)
+            logger.info("Redis at %s takes the numbers again.", self._primary.where)

@@ -78,7 +78,7 @@ TROUBLES: Final = (
     ),
     Trouble(
         "read-only",
-        r"READONLY|ReadOnly|read.only replica",
+        r"READONLY|ReadOnly|read.only replica|UNBLOCKED",
         "Redis at {where} is a read-only replica; the address must lead to the primary.",
     ),
     Trouble(
@@ -108,10 +108,39 @@ TROUBLES: Final = (
         "Redis at {where} refuses writes while its replicas or its cluster are down.",
     ),
     Trouble(
+        "slot on its way",
+        r"TRYAGAIN|TryAgain",
+        "Redis at {where} moves the keys of product {product} to another node and refuses writes meanwhile.",
+    ),
+    Trouble(
         "cluster",
-        r"\bMOVED\b|MovedError|AskError|TryAgain",
-        "Redis at {where} is a cluster node that does not hold product {product}; "
-        "the address must lead to the node that does.",
+        r"\bMOVED\b|MovedError|AskError",
+        "Redis at {where} is a node of a cluster and does not hold product {product}; "
+        "name the cluster, redis+cluster://host:port,host:port.",
+    ),
+    Trouble(
+        "no cluster",
+        r"cluster support disabled",
+        "Redis at {where} is no cluster; its address is redis://, or redis+sentinel:// where it has Sentinels.",
+        lasting=True,
+    ),
+    Trouble(
+        "no sentinel",
+        r"(?i)unknown command.*sentinel",
+        "Redis at {where} answers, but is no Sentinel; name the Sentinels, whose port is usually 26379.",
+        lasting=True,
+    ),
+    Trouble(
+        "service",
+        r"no service ",
+        "Nobody at {where} knows this service; it is named behind the hosts, redis+sentinel://host,host/service.",
+        lasting=True,
+    ),
+    Trouble(
+        "no primary",
+        r"the primary of \S+ is down",
+        "Redis at {where} has no primary until its Sentinels have chosen another one.",
+        reachable=False,
     ),
     Trouble(
         "refused",

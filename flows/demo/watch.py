@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from flows.connectors.redis_client import connect
+from flows.connectors.redis_layout import Keys
+from flows.connectors.redis_primary import Primary
 from flows.demo.view import Reading, line, page
 
 LIVE_KEY = re.compile(r"tidegauge:v1:\{([a-z0-9_]+)\}:live")
@@ -29,13 +32,13 @@ class Reader:
 
     def __init__(self, url: str, product: str) -> None:
         self.product = product
-        self._redis = connect(url, TIMEOUT_S)
+        self.primary = connect(url, Keys(product).live, TIMEOUT_S)
         self._before: tuple[int, int] | None = None  # (_published_at, consumed)
         self._rate: float | None = None
 
     def read(self) -> Reading:
         """All fields as of one publish, and the rate of events since an earlier reading."""
-        found = cast(dict[str, str], self._redis.hgetall(f"tidegauge:v1:{{{self.product}}}:live"))
+        found = cast(dict[str, str], self.primary.run("HGETALL", Keys(self.product).live))
         # Whoever can write to Redis may not write to this terminal: no escapes, no text that runs backwards.
         fields = {name: text for name, text in found.items() if name.isprintable() and text.isprintable()}
         self._note_rate(fields)
@@ -56,13 +59,27 @@ class Reader:
 
 def products(url: str) -> list[str]:
     """The products published in a Redis, by their keys; of millions of keys not all are looked at."""
-    client, found, cursor = connect(url, TIMEOUT_S), set[str](), 0
-    for _ in range(MOST_SCANS):
-        cursor, keys = client.scan(cursor, match="tidegauge:v1:{*}:live", count=KEYS_PER_SCAN)
-        found |= {match[1] for key in keys if (match := LIVE_KEY.fullmatch(str(key)))}
-        if cursor == 0:
-            break
+    found = set[str]()
+    for run in _every_primary(connect(url, Keys("").live, TIMEOUT_S)):
+        cursor = 0
+        for _ in range(MOST_SCANS):
+            cursor, keys = run("SCAN", cursor, "MATCH", "tidegauge:v1:{*}:live", "COUNT", KEYS_PER_SCAN)
+            found |= {match[1] for key in keys if (match := LIVE_KEY.fullmatch(str(key)))}
+            if cursor == 0:
+                break
     return sorted(found)
+
+
+def _every_primary(primary: Primary) -> Iterator[Callable[..., Any]]:
+    """What runs a command at each server that holds keys: of a cluster there are several."""
+    if primary.address.kind != "cluster":
+        yield primary.run
+        return
+    for place in sorted({(str(node[0]), int(node[1])) for _, _, node, *_ in primary.run("CLUSTER SLOTS")}):
+        with primary.address.client(
+            place, protocol=2, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        ) as one:
+            yield one.execute_command
 
 
 class Screen:

@@ -25,16 +25,9 @@ from hypothesis import strategies as st
 
 from flows.cells import ACCOUNTS, Snapshot
 from flows.connectors.redis_client import RedisRefused, sentence
-from flows.connectors.redis_sink import (
-    LIVE_SECONDS,
-    PUBLISH,
-    RESERVED,
-    TAKE,
-    FencedOut,
-    Keys,
-    RedisPublisher,
-    format_value,
-)
+from flows.connectors.redis_layout import LIVE_SECONDS, RESERVED, Keys, format_value
+from flows.connectors.redis_scripts import PUBLISH, TAKE
+from flows.connectors.redis_sink import FencedOut, RedisPublisher
 from flows.connectors.redis_trouble import TROUBLES, explain
 from flows.health import Health
 from tests.lacking import lacking, program
@@ -231,7 +224,9 @@ def test_a_huge_publish_is_given_more_time(redis_server: RedisServer) -> None:
 
 def patience(run: Run) -> float:
     """How many seconds the publisher's open connection waits for an answer."""
-    pool = run.publisher._client.connection_pool
+    client = run.publisher._primary._client
+    assert client is not None
+    pool = client.connection_pool
     connection = pool.get_connection()
     try:
         return float(connection._sock.gettimeout())
@@ -751,7 +746,7 @@ def test_an_address_that_cannot_be_read_is_not_quoted(url: str) -> None:
 def test_a_password_in_the_servers_own_words_is_masked(redis_server: RedisServer) -> None:
     publisher = RedisPublisher("redis://:p4ssw0rd@h:1/0", "shop", Health(redis_configured=True))
     error = redis.exceptions.ResponseError("odd: p4ssw0rd")
-    assert sentence(error, publisher._client, "shop") == "Redis at h:1 refuses the numbers: odd: ***."
+    assert sentence(error, publisher._primary, "shop") == "Redis at h:1 refuses the numbers: odd: ***."
 
 
 def test_each_trouble_is_said_once_and_so_is_its_end(any_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ import pytest
 from flows.cells import Snapshot
 from flows.columns import Tick
 from flows.config import Config
-from flows.connectors.redis_sink import format_value, live_fields
+from flows.connectors.redis_layout import format_value, live_fields
 from flows.demo.comparison import compare
 from flows.demo.scenarios import SCENARIOS
 from flows.demo.simulator import Record, Simulator

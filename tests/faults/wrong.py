@@ -15,12 +15,12 @@ def increments() -> None:
 
     def send(self: Any, snapshot: Any, fields: Mapping[str, int | float], minutes: Any, touched: Any) -> list[str]:
         before = self._written or {}
-        totals: Any = self._client
+        run: Any = self._primary.run
         for name, value in fields.items():
             if not name.startswith("_") and isinstance(value, int):
-                totals.hincrby(self.keys.live, name, value - int(before.get(name, 0)))
+                run("HINCRBY", self.keys.live, name, value - int(before.get(name, 0)))
         changed = {name: value for name, value in fields.items() if name.startswith("_") or isinstance(value, float)}
-        totals.hset(self.keys.live, mapping=changed)
+        run("HSET", self.keys.live, *(text for pair in changed.items() for text in pair))
         return ["ok", "told"]
 
     redis_sink.RedisPublisher._send = send  # type: ignore[method-assign]
@@ -28,11 +28,11 @@ def increments() -> None:
 
 def no_fence() -> None:
     """The script of the sink does not look for a newer run's token."""
-    from flows.connectors import redis_sink
+    from flows.connectors import redis_scripts
 
     check = "if stored and stored > tonumber(token) then"
-    assert check in redis_sink.PUBLISH
-    redis_sink.PUBLISH = redis_sink.PUBLISH.replace(check, "if false then")  # type: ignore[misc]
+    assert check in redis_scripts.PUBLISH
+    redis_scripts.PUBLISH = redis_scripts.PUBLISH.replace(check, "if false then")  # type: ignore[misc]
 
 
 def no_dedup_in_checkpoint() -> None:

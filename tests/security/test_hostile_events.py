@@ -27,7 +27,7 @@ from flows.catalogue import catalogue
 from flows.cells import ACCOUNTS
 from flows.config import Config
 from flows.config_file import load
-from flows.connectors.redis_sink import RESERVED
+from flows.connectors.redis_layout import RESERVED
 from tests.reference import Record
 from tests.security.running import Ended, begun, end
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha1
-from types import SimpleNamespace
 from typing import Any, Final, Literal
 
 import msgspec
 import redis
 
-from flows.connectors import redis_sink
+from flows.connectors import redis_scripts
+from flows.connectors.redis_layout import format_value
+from flows.reader import Address
 
 FENCE: Final = "if stored and stored > tonumber(token) then"
 """The line of the script that refuses an older run; without it the model does, too, as if nothing had happened."""
@@ -59,9 +60,9 @@ class RedisModel:
         """Carry out one of the sink's two scripts."""
         self._expire()
         texts = [one if isinstance(one, bytes) else str(one) for one in arguments]
-        if script == redis_sink.TAKE:
+        if script == redis_scripts.TAKE:
             return self._take(keys, texts)
-        assert script == redis_sink.PUBLISH
+        assert script == redis_scripts.PUBLISH
         return self._publish(keys, texts, fenced=FENCE in script)
 
     def _expire(self) -> None:
@@ -107,13 +108,22 @@ def _pairs(texts: list[Any]) -> dict[str, str]:
 
 
 class ModelClient:
-    """One run's connection to the model, in the place of redis-py; `fate` decides over each command."""
+    """One run's connection to the model, in the place of `Primary`; `fate` decides over each command."""
 
     def __init__(self, server: RedisModel, fate: Callable[[], Fate]) -> None:
         self._server = server
         self._fate = fate
         self._known: set[str] = set()
-        self.connection_pool = SimpleNamespace(connection_kwargs={"socket_timeout": 1.0})
+        self.address = Address.parse("redis://model")
+        self.where = "model"
+        self.finds = 0
+
+    def give_time(self, seconds: float) -> None:
+        """Answers take no time."""
+
+    def run(self, name: str, *arguments: Any) -> Any:
+        """Carry out a command."""
+        return getattr(self, name.lower())(*arguments)
 
     def get(self, key: str) -> str | None:
         """As GET."""
@@ -123,7 +133,7 @@ class ModelClient:
 
     def evalsha(self, digest: str, count: int, *rest: Any) -> Any:
         """As EVALSHA of a script that the server knows."""
-        scripts = (redis_sink.TAKE, redis_sink.PUBLISH)
+        scripts = (redis_scripts.TAKE, redis_scripts.PUBLISH)
         script = {sha1(text.encode()).hexdigest(): text for text in scripts}[digest]
         keys, arguments = list(rest[:count]), list(rest[count:])
         fate = self._fate()
@@ -144,12 +154,12 @@ class ModelClient:
         fields = self._server.hashes.setdefault(key, {})
         fields[field] = str(int(fields.get(field, 0)) + by)
 
-    def hset(self, key: str, mapping: dict[str, Any]) -> None:
+    def hset(self, key: str, *pairs: Any) -> None:
         """As HSET; only a sink made wrong asks for it."""
         if self._fate() == "away":
             raise redis.ConnectionError("away")
         fields = self._server.hashes.setdefault(key, {})
-        fields.update({name: redis_sink.format_value(value) for name, value in mapping.items()})
+        fields.update({name: format_value(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)})
 
     def close(self) -> None:
         """Nothing is open."""

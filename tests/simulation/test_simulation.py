@@ -14,8 +14,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from flows.connectors import redis_sink
-from flows.connectors.redis_sink import PUBLISH, TAKE, Keys, RedisPublisher
+from flows.connectors import redis_scripts
+from flows.connectors.redis_layout import Keys
+from flows.connectors.redis_scripts import PUBLISH, TAKE
+from flows.connectors.redis_sink import RedisPublisher
 from flows.dedup import Recent
 from flows.intake import Intake
 from tests.faults.wrong import MUTATIONS
@@ -47,7 +49,7 @@ def test_the_numbers_are_right_after_every_history() -> None:
 def test_code_that_is_wrong_is_noticed(mutation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, name in (
         (RedisPublisher, "_send"),
-        (redis_sink, "PUBLISH"),
+        (redis_scripts, "PUBLISH"),
         (Recent, "save"),
         (Intake, "read"),
     ):
