@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import need
+from tests.lacking import need
 from tests.redis_groups import ClusterGroup, SentinelGroup
 from tests.services import redis_program
 
 
 @pytest.fixture(scope="session")
-def sentinel_group(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
-    need(request, "Redis", redis_program)
+def sentinel_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
+    need("Redis", redis_program)
     group = SentinelGroup(tmp_path_factory.mktemp("sentinels"))
     yield group
     group.close()
 
 
 @pytest.fixture(scope="session")
-def cluster_group(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterGroup]:
-    need(request, "Redis", redis_program)
+def cluster_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterGroup]:
+    need("Redis", redis_program)
     group = ClusterGroup(tmp_path_factory.mktemp("cluster"))
     yield group
     group.close()

@@ -15,9 +15,8 @@ from deploy.local import free_port, tied, wait_until
 from flows.connectors.redis_client import RedisRefused
 from flows.connectors.redis_trouble import explain
 from flows.reader import Address, LiveNumbers
-from tests.conftest import need
 from tests.connectors.test_redis_sink import SECURITY, Run, running, snapshot
-from tests.lacking import lacking
+from tests.lacking import lacking, need
 from tests.redis_groups import (
     PASSWORD,
     SENTINEL_PASSWORD,
@@ -196,8 +195,8 @@ class Certificate:
 
 
 @pytest.fixture
-def certificate(request: pytest.FixtureRequest, tmp_path: Path) -> Certificate:
-    need(request, "Redis", redis_program)
+def certificate(tmp_path: Path) -> Certificate:
+    need("Redis", redis_program)
     openssl = shutil.which("openssl")
     if openssl is None:
         lacking("there is no openssl to make a certificate with")

@@ -22,10 +22,10 @@ from deploy.local import wait_until
 from flows.app import main
 from flows.connectors.redis_sink import FencedOut
 from flows.reader import LiveNumbers
-from tests.conftest import need
 from tests.connectors.test_redis_sink import Run, T, running, snapshot
 from tests.job.running import Deployment, cells_of, disagreements, end
 from tests.job.test_restarts import CONFIG, stream
+from tests.lacking import need
 from tests.redis_groups import (
     PASSWORD,
     ClusterGroup,
@@ -43,8 +43,8 @@ FENCE = "tidegauge:v1:{shop}:fence"
 
 
 @pytest.fixture
-def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
-    need(request, "Redis", redis_program)
+def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
+    need("Redis", redis_program)
     with pair(tmp_path) as both:
         yield both
 
