@@ -177,6 +177,18 @@ def _subscription_schema(identity: dict[str, Any], time: dict[str, Any]) -> dict
             | {"description": "From when on it is so; at most 400 days ahead. Default: timestamp."},
             "cancel_at": time | {"description": "When it will end, once its cancellation has been requested."},
         },
+        "dependentSchemas": {
+            "items": {
+                "if": {"properties": {"items": {"type": "array", "minItems": 1}}},
+                "then": {
+                    "properties": {name: {"type": "null"} for name in (*own_price, "interval_count", "quantity")},
+                },
+            },
+            "percent_off": {
+                "if": {"properties": {"percent_off": {"not": {"type": "null"}}}},
+                "then": {"properties": {"discount_percent": {"type": "null"}}},
+            },
+        },
         "if": {"properties": {"status": {"enum": list(subscription.PAYING)}}},
         "then": {
             "required": ["currency"],

@@ -134,6 +134,57 @@ def test_disorder_within_the_lateness_copies_and_partitions_change_no_number(
     assert differences(one.cells, other.cells) == {}
 
 
+@given(seeds, st.sampled_from(CONFIGS), st.randoms(use_true_random=False))
+@settings(max_examples=100)
+def test_states_of_one_moment_with_a_sequence_may_be_read_in_any_order(
+    seed: int, config: Config, random: Random
+) -> None:
+    # Whole days, so that there are many such moments. Of states ahead the one received last counts: they are left out.
+    documents = []
+    for number, document in enumerate(sorted(history(seed), key=lambda document: document["timestamp"])):
+        moment = document["timestamp"] // DAY * DAY
+        document = document | {"timestamp": moment, "messageId": f"m{number}"}
+        if "properties" in document:
+            document["properties"] = document["properties"] | {"sequence": number}
+            if document["properties"].get("effective_at", 0) > moment:
+                del document["properties"]["effective_at"]
+        documents.append(document)
+    order = [(document["timestamp"], random.random(), number) for number, document in enumerate(documents)]
+    later = documents[-1]["timestamp"] + DAY
+    one, _ = replay(encoded(documents), config, as_of_ms=later)
+    other, _ = replay(encoded([documents[number] for _, _, number in sorted(order)]), config, as_of_ms=later)
+    assert differences(one.cells, other.cells) == {}
+
+
+@given(seeds, st.randoms(use_true_random=False))
+@settings(max_examples=100)
+def test_a_chain_of_successors_is_one_customer_and_no_churn_in_whatever_order_it_is_read(
+    seed: int, random: Random
+) -> None:
+    # s0 is followed by s1, s1 by s2, ...; each old one is cancelled at the same moment, read before or after.
+    chance, start = Random(seed), 1_772_442_000_000
+    states = []
+    price = 0
+    for number in range(chance.randint(2, 6)):
+        at = start + number * DAY
+        price = chance.randint(1, 99)
+        states.append((at, {"subscription_id": f"s{number}", "status": "active", "amount": price, "sequence": number}))
+        if number:
+            states[-1][1]["replaces"] = f"s{number - 1}"
+            states.append((at, {"subscription_id": f"s{number - 1}", "status": "cancelled", "amount": 1}))
+    arrivals = sorted((at, random.random(), place) for place, (at, _) in enumerate(states))
+    documents = [
+        {"type": "track", "event": "Subscription Changed", "userId": "ana", "timestamp": states[place][0]}
+        | {"properties": {"plan": "pro", "interval": "month", "currency": "USD"} | states[place][1]}
+        for _, _, place in arrivals
+    ]
+    snapshot, _ = replay(encoded(documents), PLAIN, as_of_ms=start + 99 * DAY)
+    cells = snapshot.cells
+    assert cells["mrr"] == 100 * price
+    assert (cells["customers.new.total"], cells["customers.churned.total"], cells["subscriptions.active"]) == (1, 0, 1)
+    assert cells["customers.reactivated.total"] == cells["mrr.difference"] == 0
+
+
 @given(seeds, st.sampled_from(CONFIGS))
 @settings(max_examples=50)
 def test_the_sum_over_shards_does_not_depend_on_their_number(seed: int, config: Config) -> None:

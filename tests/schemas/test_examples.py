@@ -31,6 +31,7 @@ BEYOND_A_SCHEMA = {
     FOLDER / "examples/invalid/bad_timestamp/no_such_day.json",
     FOLDER / "examples/invalid/bad_timestamp/two_days_ahead.json",
     FOLDER / "examples/invalid/bad_timestamp/original_timestamp_in_words.json",
+    FOLDER / "examples/invalid/bad_property/a_subscription_that_replaces_itself.json",
 }
 CONFIG = Config.model_validate(
     {

@@ -17,8 +17,8 @@ Accepted events with a state are used, a copy (same user, messageId and customer
                that is ahead, as for lateness. So used = ts for an event on time; a late one takes its turn when it is
                read.
 
-States are used one by one in the order of `used`, once W > used. Of the same `used` those with a sequence come first, by
-`effective` and then from the highest sequence down; then those without. All else being equal, the order is that of
+States are used one by one in the order of `used`, once W > used. Of the same `used` those with a sequence come first,
+by `effective` and then from the highest sequence down; then those without. All else being equal, the order is that of
 (partition, offset). A state is
 
     due now    when effective <= used. It *applies* when the subscription is not known yet, or (effective, sequence,
@@ -35,8 +35,8 @@ issued before it. (Nothing else withdraws one; another state ahead replaces it.)
 its subscription known, with nothing to pay. Stale states are counted since the beginning, `subscriptions.stale`.
 
 A state that is due and `replaces` another subscription of its customer brings that one a state of its own, whether or
-not it applies itself: cancelled, with the same `effective` and `issued`, and a sequence above all others. If that applies
-it also drops a pending state with the same `effective`, whenever that was issued. Then
+not it applies itself: cancelled, with the same `effective` and `issued`, and a sequence above all others. If that
+applies it also drops a pending state with the same `effective`, whenever that was issued. Then
 
 * if the old one stopped paying at that very `effective`, and no movement of the customer came after that, the movement
   is taken back from the books;
@@ -212,7 +212,7 @@ class Subscriptions:
         due = due[np.lexsort((due["offset"], due["partition"], *_by_sequence(due), due["used"]))]
         self.customers.reserve(len(due))
         self.on_plan.reserve(2 * len(due) + int(self.present.values[PENDING]))
-        self.subscriptions.reserve(len(due) + np.count_nonzero(due["replaces"]))
+        self.subscriptions.reserve(len(due) + int(np.count_nonzero(due["replaces"])))
         if int(self.agenda.plan.size[0]) > 2 * int(self.present.values[PENDING]) + REPLACED_KEPT:
             self._forget_replaced()
         self.agenda.reserve(len(due))
