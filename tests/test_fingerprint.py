@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -140,3 +141,19 @@ def test_ratio_windows_without_funnels_are_not_stored_and_may_change() -> None:
 
 def test_stored_definitions_that_are_no_json_are_said_to_be_unreadable() -> None:
     assert describe_difference("\x00", definitions(Config())) == ["the stored definitions cannot be read"]
+
+
+def test_state_of_subscriptions_from_before_they_had_successors_is_refused_and_that_of_other_products_is_not() -> None:
+    config = Config.model_validate({"subscriptions": {}})
+    older = json.loads(definitions(config))
+    for name in ("state_layout", "amount_unit"):
+        del older["subscriptions"][name]
+    assert describe_difference(json.dumps(older), definitions(config)) == [
+        "subscriptions.amount_unit is new",
+        "subscriptions.state_layout is new",
+    ]
+    assert "amount_unit" not in definitions(Config())
+    cents = Config.model_validate({"subscriptions": {"amount_unit": "minor"}})
+    assert describe_difference(definitions(config), definitions(cents)) == [
+        "subscriptions.amount_unit was major, is minor"
+    ]

@@ -209,6 +209,36 @@ def test_the_first_wrong_field_gives_the_reason() -> None:
     assert reason(effective_at="soon", cancel_at="later") == ("bad_property", "effective_at")
 
 
+def test_items_and_percentages_come_to_one_price() -> None:
+    items = [{"amount": "30.00", "interval": "month"}, {"amount": 60, "interval": "year", "quantity": 2, "plan": "Pro"}]
+    whole = {"items": items, "amount": None, "interval": None}
+    assert (state(**whole).mrr, state(**whole).plan) == (4000, "basic")
+    assert state(**whole, percent_off=25).mrr == 3000
+    assert state(items=[items[1]], amount=None, interval=None, discount="60").mrr == 500  # (120 - 60) / 12
+    assert reason(**whole, discount="1") == ("bad_property", "discount")
+    assert reason(items=items) == ("bad_property", "amount")
+    assert reason(items=[{}], amount=None, interval=None) == ("missing_field", "items[0]")
+    assert state(quantity=3, discount_percent=10, discount="4.00").mrr == 5000  # 60.00 - 6.00 - 4.00
+    assert reason(discount_percent=10, percent_off=10) == ("bad_property", "percent_off")
+    assert reason(discount_percent=100.5) == ("bad_property", "discount_percent")
+
+
+def test_what_changes_the_price_otherwise_is_refused_while_somebody_pays() -> None:
+    for value in ("SPRING", 5, True, [1], {"id": 1}):
+        assert reason(coupon=value) == ("bad_property", "coupon")
+        assert state(coupon=value, status="cancelled").mrr == 0
+    for nothing in (None, "", 0, False, [], {}, "0.00"):
+        assert state(coupon=nothing).mrr == 2000
+    assert state(billing_scheme="per_unit").mrr == 2000
+    assert reason(billing_scheme="tiered") == ("bad_property", "billing_scheme")
+
+
+def test_a_sequence_and_a_successor_are_read() -> None:
+    assert (state(sequence=7).sequence, state().sequence, state(replaces="s0").replaces) == (7, None, "s0")
+    assert reason(replaces="s1") == ("bad_property", "replaces")
+    assert [reason(sequence=wrong)[0] for wrong in ("7", 7.0, -1, 2**63 - 1)] == ["bad_type"] * 2 + ["bad_property"] * 2
+
+
 # The rules, one by one
 
 Told = tuple[float, str]
