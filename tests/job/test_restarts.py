@@ -40,28 +40,29 @@ def stream(
     offsets = dict.fromkeys(range(partitions), 0)
     sent: list[Record] = []
 
-    def send(value: bytes, user: int) -> None:
+    def send(value: bytes, user: int, at_ms: int) -> None:
         partition = user % partitions
-        sent.append(Record(value, partition, offsets[partition], START))
+        sent.append(Record(value, partition, offsets[partition], at_ms))
         offsets[partition] += 1
 
     for number in range(events):
         user = int(2_000 * chance.random() ** 2)
+        now = START + number * 60
         delay = chance.choice([0] * 6 + [chance.randint(0, in_time_ms)] * 3 + [chance.randint(late_ms, 600_000)])
         event = {
             "messageId": f"m{number}",
             "type": "track",
             "event": chance.choice(["Viewed", "Viewed", "Added", "Bought", "Left"]),
             "userId": f"u{user}",
-            "timestamp": START + number * 60 - delay,
+            "timestamp": now - delay,
             "context": {"device": {"type": chance.choice(["web", "ios", "tv"])}},
         }
         value = json.dumps(event).encode()
-        send(value, user)
+        send(value, user, now)
         if chance.random() < 0.03:
-            send(value, user)
+            send(value, user, now)
         if chance.random() < 0.01:
-            send(chance.choice([b"", b"{", b'"text"', b'{"type":"track"}', b"\xff\xfe", value[:-1]]), user)
+            send(chance.choice([b"", b"{", b'"text"', b'{"type":"track"}', b"\xff\xfe", value[:-1]]), user, now)
     return sent
 
 
