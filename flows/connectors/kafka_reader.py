@@ -5,7 +5,8 @@ taken from there as whole arrays. Nothing waits in this process besides.
 
 Caught up. A partition has been read to its end when librdkafka says so (an empty fetch), or when the next
 offset is the high watermark that came with the last fetch: without the second rule a busy partition would
-never be caught up, since its fetches are never empty.
+never be caught up, since its fetches are never empty. An empty fetch below the high watermark is no end but an open
+transaction (`open_transactions`).
 
 Skew. While some partition lags, one whose event time is further than `skew_ms` ahead of the slowest lagging
 one is held: nothing is taken for it, so that its queue fills and librdkafka fetches no more. It goes on at half that
@@ -28,6 +29,7 @@ from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for
 from flows.connectors.kafka_contact import STATISTICS_MS, Contact
 from flows.connectors.lag_commits import LagCommits
 from flows.connectors.librdkafka import LibraryError
+from flows.connectors.open_transactions import OpenTransactions
 from flows.connectors.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
 from flows.connectors.source import SourceError
 from flows.records import Raw
@@ -93,15 +95,11 @@ class _Partition:
     queue: RecordQueue
     fetched: int  # offset of the first record not yet handed on
     end: int | None  # hand on nothing from here on; None: there is no end
-    at_end: bool = False  # all that was there has been handed on
+    at_end: bool = False  # all that could be read has been handed on
     told: bool = False  # what the last Raw said: caught up
     held: bool = False  # ahead of the slowest: hands nothing on
     done: bool = False  # everything up to `end` has been handed on
     unheard: tuple[News, ...] = ()  # errors behind the records handed on last
-
-    @property
-    def lags(self) -> bool:
-        return not (self.at_end or self.done) or (self.held and len(self.queue) > 0)
 
 
 class Reader:
@@ -116,6 +114,7 @@ class Reader:
         stopping: Callable[[], bool],
         processes: int = 1,
         start_seconds: float = START_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`processes`: so many read the topic, each as many of its partitions."""
         self.topic = settings.topic
@@ -128,6 +127,7 @@ class Reader:
         self._start_seconds = start_seconds
         self._link = Link(settings)
         self._contact = Contact()
+        self._transactions = OpenTransactions(settings.topic, settings.limits.transaction_wait_ms, monotonic)
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
@@ -197,9 +197,6 @@ class Reader:
         self._parts.update((part.number, part) for part in added)
         self._never_caught_up.update(offsets)
         self._assign(added)
-        for part in added:
-            if part.end is not None and part.end <= part.fetched:
-                self._finish(part)
 
     def position(self, number: int) -> int | None:
         """The offset of the next record to hand on; None: the partition has not been added yet."""
@@ -233,6 +230,7 @@ class Reader:
             message = self._consumer.poll(0)
         self._last_poll = time.monotonic()
         self._full = False
+        self._look_for_transactions()
 
     def doubt(self, monotonic_ms: int | None, *, everything: bool) -> Iterable[Raw]:
         """Call before records are handed on: the news of partitions whose end is not known any more,
@@ -263,13 +261,10 @@ class Reader:
         """
         part = self._parts[number]
         batch = NOTHING if part.held else self._receive(part)
-        caught_up = not part.lags
+        caught_up = not self._lags(part)
         if not len(batch) and caught_up == part.told:
             return None
         part.told = caught_up
-        if caught_up:
-            self._never_caught_up.discard(number)
-            self._contact.reached(number)
         return Raw(
             topic=self.topic,
             partition=number,
@@ -289,8 +284,12 @@ class Reader:
             if high >= 0:
                 yield part.number, max(0, high - part.fetched)
 
+    def waits_for_transactions(self) -> Mapping[int, tuple[int, float]]:
+        """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
+        return self._transactions.waits()
+
     def all_caught_up(self) -> bool:
-        """Whether every partition of this process has been read to its end at least once."""
+        """Whether every partition of this process has been read at least once as far as it could be."""
         return not self._never_caught_up
 
     @property
@@ -300,14 +299,17 @@ class Reader:
 
     @property
     def behind(self) -> bool:
-        """Whether some partition has not been told to be read to its end."""
-        return not all(part.told for part in self._parts.values())
+        """Whether some partition has not been told to be read to its end, and more than a transaction is to come."""
+        return any(
+            not (part.told or (part.at_end and part.number in self._transactions)) for part in self._parts.values()
+        )
 
     def slowest_ms(self) -> int | None:
         """The event time of the slowest lagging partition of this process; None: none lags, or time is not kept."""
         if self._pace is None:
             return None
-        return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
+        lagging = (part for part in self._parts.values() if self._lags(part))
+        return min((self._pace.clock_ms(part.number) for part in lagging), default=None)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell lag tools that a checkpoint holds these next offsets."""
@@ -352,16 +354,18 @@ class Reader:
             return NOTHING
         if len(batch):
             part.at_end = False
+            self._transactions.moves(part.number)
             batch = self._wanted(part, batch)
         for news in batch.news:
             if news.code != KafkaError._PARTITION_EOF:
                 part.unheard += (news,)
             elif news.offset >= part.fetched:  # else records have come since
                 part.fetched = news.offset
-                part.at_end = True
-        if len(batch) and not part.at_end:
-            part.at_end = 0 <= self._known_high(part) <= part.fetched
-        if part.end is not None and part.fetched >= part.end:
+                self._reach_end(part)
+                self._transactions.stands(part.number, part.fetched, self._known_high(part))
+        if len(batch) and not part.at_end and 0 <= self._known_high(part) <= part.fetched:
+            self._reach_end(part)
+        if part.end is not None and (part.fetched > part.end or (part.fetched == part.end and part.at_end)):
             part.fetched = part.end
             self._finish(part)
         return batch
@@ -408,8 +412,37 @@ class Reader:
 
     # Ends, losses, and places to begin
 
+    def _lags(self, part: _Partition) -> bool:
+        """Whether there is, or may be, more of `part` than has been handed on."""
+        if part.held and len(part.queue):
+            return True
+        return not part.done and (not part.at_end or self._transactions.hold(part.number))
+
+    def _reach_end(self, part: _Partition) -> None:
+        part.at_end = True
+        self._never_caught_up.discard(part.number)
+        self._contact.reached(part.number)
+
+    def _look_for_transactions(self) -> None:
+        """Those that have begun where reading had come to the end, and those that last too long."""
+        for number, stable, high in self._contact.ends():
+            part = self._parts.get(number)
+            # News of another place is outdated, or comes with records or an end of its own.
+            if part is not None and part.at_end and not part.done and part.fetched == stable:
+                self._transactions.stands(number, stable, high)
+        self._transactions.heed_limit()
+
     def _finish(self, part: _Partition) -> None:
-        part.done = part.at_end = True
+        if part.number in self._transactions:
+            _logger.warning(
+                "topic %s partition %d: what lies behind the transaction that is open at offset %d is not read by "
+                "this run, which ends before it; a later one with the same state folder reads it",
+                self.topic,
+                part.number,
+                part.fetched,
+            )
+        part.done = True
+        self._reach_end(part)
         self._consumer.pause([TopicPartition(self.topic, part.number)])
 
     def _on_lost(self, part: _Partition) -> None:
@@ -472,7 +505,7 @@ class Reader:
     def _keep_in_step(self, pace: Pace) -> None:
         parts = [part for part in self._parts.values() if not part.done]
         clocks = [pace.clock_ms(part.number) for part in parts]
-        slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if part.lags), default=None)
+        slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if self._lags(part)), default=None)
         elsewhere = pace.elsewhere_ms()
         if elsewhere is not None:
             slowest = elsewhere if slowest is None else min(slowest, elsewhere)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -67,6 +67,9 @@ class Observer(Protocol):
 
     def lags(self, topic: str, partition: int, messages: int) -> None:
         """So many records of a partition wait to be read."""
+
+    def open_transactions(self, topic: str, waits: Mapping[int, tuple[int, float]]) -> None:
+        """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
 
     def caught_up(self) -> None:
         """Every partition has been read to its end."""
@@ -122,6 +125,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._next_hand_on_ms = 0
         self._recheck_ms = recheck_ms
         self._start_seconds = start_seconds
+        self._monotonic = monotonic
         self._ticker = Ticker(settings.tick_ms, timed=not until_end, monotonic=monotonic)
         self._next_recheck_ms = self._ticker.now_ms() + recheck_ms
         self._reader: Reader | None = None
@@ -169,6 +173,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                     stopping=lambda: self.outcome == "stopped",
                     processes=self._cluster.processes,
                     start_seconds=self._start_seconds,
+                    monotonic=self._monotonic,
                 )
             count = self._reader.find_topic()
         except SourceError as failure:
@@ -377,6 +382,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             return
         for number, messages in reader.lags():
             self._observer.lags(self._settings.topic, number, messages)
+        self._observer.open_transactions(self._settings.topic, reader.waits_for_transactions())
         if not self._caught_up and reader.all_caught_up():
             self._caught_up = True
             self._observer.caught_up()

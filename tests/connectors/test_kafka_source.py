@@ -657,6 +657,9 @@ def test_the_observer_hears_of_assignment_lag_and_catching_up(bench: Bench) -> N
         def lags(self, topic: str, partition: int, messages: int) -> None:
             self.lag[partition].append(messages)
 
+        def open_transactions(self, topic: str, waits: Any) -> None:
+            assert waits == {}
+
         def caught_up(self) -> None:
             self.times_caught_up += 1
 
@@ -929,22 +932,6 @@ def test_transaction_markers_and_aborted_records_at_the_end_do_not_keep_until_en
     source.close()
     assert rounds.values(0) == [b"kept"]
     assert states == {part_name(0): (1, topic, 4)}  # two records and two markers
-
-
-def test_an_open_transaction_does_not_keep_until_end_waiting(kafka: Any) -> None:
-    topic = kafka.create_topic(1)
-    fill(kafka, topic, 0, [b"before"])
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"{topic}-writer"})
-    producer.init_transactions(60)
-    producer.begin_transaction()
-    producer.produce(topic, b"undecided", partition=0)
-    producer.flush(60)
-    source = KafkaSource(real(kafka, topic), until_end=True)
-    rounds = Rounds(source).to_end()
-    source.close()
-    producer.abort_transaction(60)
-    producer.close()
-    assert rounds.values(0) == [b"before"]
 
 
 def test_a_compacted_topic_is_read_with_its_gaps(kafka: Any) -> None:
