@@ -147,7 +147,6 @@ class Reader:
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
-                "error_cb": self._link.on_error,
                 "statistics.interval.ms": STATISTICS_MS,
                 "stats_cb": self._contact.on_statistics,
                 "on_commit": self.commits.on_answer,
@@ -155,7 +154,8 @@ class Reader:
         )
         try:
             consumer = Consumer(configuration)
-            return consumer, RecordQueues(consumer, str(configuration["client.id"]), self._limit)
+            name = str(configuration["client.id"])
+            return consumer, RecordQueues(consumer, name, self._limit, self._link.on_error)
         except LibraryError as error:
             raise SourceError(str(error)) from error
         except (KafkaException, TypeError, ValueError) as error:
@@ -181,6 +181,7 @@ class Reader:
             raise SourceError(str(error)) from error
         if self.partitions > 1 and not self._parts:  # now that their number is known, so is what each may queue
             self._consumer.close()
+            self._queues.close()
             self._consumer, self._queues = self._connect()
         return self.partitions
 
@@ -335,6 +336,7 @@ class Reader:
         leaving = threading.Thread(target=self._consumer.close, name="kafka-goodbye", daemon=True)
         leaving.start()
         leaving.join(_CLOSE_SECONDS)
+        self._queues.close()
 
     # Receiving
 

@@ -3,7 +3,8 @@
 confluent-kafka makes a `Message` of every record, which costs more than all that librdkafka does for it. Here the
 partition's own queue (`rd_kafka_queue_get_partition`, taken out of the consumer's by forwarding it nowhere) is emptied
 into an array of pointers, and a compiled loop copies what they point to into one buffer and frees them. Everything else
-is left to the confluent-kafka consumer: options, assignment, commits, errors of the connection.
+is left to the confluent-kafka consumer: options, assignment, commits. Errors have a way of their own (`client_errors`),
+for librdkafka delivers some of them while such a queue is emptied; there they become news of the partition.
 
 What is read of memory is the public `rd_kafka_message_t` of librdkafka's rdkafka.h, whose layout is part of its ABI.
 """
@@ -11,12 +12,14 @@ What is read of memory is the public `rd_kafka_message_t` of librdkafka's rdkafk
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from confluent_kafka import KafkaError
 from numpy.typing import NDArray
 
+from flows.connectors.client_errors import Listener, forget, listen
 from flows.connectors.librdkafka import handle, library
 from flows.connectors.memory import call_for_int64, call_for_nothing, copy_bytes, int32_at, int64_at
 from schemas.compiled import Number, compiled
@@ -47,7 +50,7 @@ class News:
     """What a partition's queue says between records: its end, or an error."""
 
     code: int  # rd_kafka_resp_err_t
-    offset: int
+    offset: int  # negative: none is told
     after: int  # how many records of the same batch came before
 
 
@@ -78,27 +81,51 @@ class Batch:
 
 
 class RecordQueues:
-    """Makes the queues of one consumer, whose `client.id` is `name`; at most `most` records are taken at once."""
+    """Makes the queues of one consumer, whose `client.id` is `name`; at most `most` records are taken at once.
 
-    def __init__(self, consumer: Any, name: str, most: int) -> None:
-        self._library = library(_SIGNATURES)
-        self._client = handle(consumer, name)
-        self._messages = np.zeros(most, np.int64)
+    The consumer has no `error_cb`: its errors go to `on_error`, but for those of a partition, which are its news.
+    """
+
+    def __init__(self, consumer: Any, name: str, most: int, on_error: Listener) -> None:
+        self.library = library(_SIGNATURES)
+        self.client = handle(consumer, name)
+        self.messages = np.zeros(most, np.int64)
+        self._taking: list[News] | None = None
+        self._on_error = on_error
+        listen(consumer, name, self._hear)
 
     def queue(self, topic: str, partition: int) -> RecordQueue:
         """The queue of a partition; ask for it before the partition is assigned."""
-        return RecordQueue(self._library, self._client, topic, partition, self._messages)
+        return RecordQueue(self, topic, partition)
+
+    def receive(self, queue: int | None, most: int) -> tuple[int, list[News]]:
+        """Fill `messages` from a queue; how many there are, and the errors that came instead of one."""
+        errors: list[News] = []
+        self._taking = errors
+        try:
+            count = self.library.rd_kafka_consume_batch_queue(queue, 0, self.messages.ctypes.data, most)
+        finally:
+            self._taking = None
+        return count, errors
+
+    def close(self) -> None:
+        """Hear nothing more; call when the consumer is closed, and after its queues are."""
+        forget(self.client)
+
+    def _hear(self, error: KafkaError) -> None:
+        if self._taking is None:
+            self._on_error(error)
+        else:
+            self._taking.append(News(error.code(), -1, 0))
 
 
 class RecordQueue:
     """What has been fetched of one partition and waits. Must be closed before its consumer."""
 
-    def __init__(
-        self, loaded: ctypes.CDLL, client: int, topic: str, partition: int, messages: NDArray[np.int64]
-    ) -> None:
-        self._library = loaded
-        self._messages = messages
-        self._pointer: int | None = loaded.rd_kafka_queue_get_partition(client, topic.encode(), partition)
+    def __init__(self, queues: RecordQueues, topic: str, partition: int) -> None:
+        self._queues = queues
+        self._library = loaded = queues.library
+        self._pointer: int | None = loaded.rd_kafka_queue_get_partition(queues.client, topic.encode(), partition)
         loaded.rd_kafka_queue_forward(self._pointer, None)
         self._timestamp = _address(loaded.rd_kafka_message_timestamp)
         self._destroy = _address(loaded.rd_kafka_message_destroy)
@@ -108,13 +135,11 @@ class RecordQueue:
         return int(self._library.rd_kafka_queue_length(self._pointer))
 
     def take(self, most: int) -> Batch:
-        """At most `most` of what waits; never waits for more."""
-        messages = self._messages
-        count = self._library.rd_kafka_consume_batch_queue(
-            self._pointer, 0, messages.ctypes.data, min(most, len(messages))
-        )
+        """At most `most` of what waits; never waits for more. Errors come behind all records of their batch."""
+        messages = self._queues.messages
+        count, errors = self._queues.receive(self._pointer, min(most, len(messages)))
         if count <= 0:
-            return NOTHING
+            return replace(NOTHING, news=tuple(errors)) if errors else NOTHING
         size, news = _weigh(messages, count)
         buffer = np.empty(size + PADDING, np.uint8)
         buffer[size:] = 0
@@ -123,7 +148,7 @@ class RecordQueue:
         timestamps_ms = np.empty(count - news, np.int64)
         told = np.empty((news, 3), np.int64)
         _copy(messages, count, self._timestamp, self._destroy, buffer.ctypes.data, bounds, offsets, timestamps_ms, told)
-        return Batch(buffer, bounds, offsets, timestamps_ms, tuple(News(*one) for one in told.tolist()))
+        return Batch(buffer, bounds, offsets, timestamps_ms, (*(News(*one) for one in told.tolist()), *errors))
 
     def close(self) -> None:
         """Give the queue back."""
