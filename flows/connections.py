@@ -143,7 +143,7 @@ class Connections(Section):
     start: Literal["earliest", "latest"] | None = None
     """Where to begin when there is no checkpoint; default `earliest`."""
     on_lost_offset: Literal["stop", "earliest", "latest"] | None = None
-    """What to do when the next record has been deleted; default `stop`."""
+    """Where to go on when records were deleted unread, or the log is not the one that was read; default `stop`."""
     redis: Annotated[Text, AfterValidator(_redis)] | None = None
     """`redis://host:6379/0`, `redis+sentinel://host,host/service`, `redis+cluster://host,host`, each with `rediss` for
     TLS, or `unix:///path`; default `off`."""

@@ -33,6 +33,7 @@ _SIGNATURES: Final[dict[str, tuple[type | None, list[type]]]] = {
     "rd_kafka_queue_destroy": (None, [_POINTER]),
     "rd_kafka_consume_batch_queue": (ctypes.c_ssize_t, [_POINTER, ctypes.c_int, _POINTER, _SIZE]),
     "rd_kafka_message_timestamp": (ctypes.c_int64, [_POINTER, _POINTER]),
+    "rd_kafka_message_leader_epoch": (ctypes.c_int32, [_POINTER]),
     "rd_kafka_message_destroy": (None, [_POINTER]),
 }
 
@@ -63,6 +64,7 @@ class Batch:
     offsets: NDArray[np.int64]
     timestamps_ms: NDArray[np.int64]
     news: tuple[News, ...]
+    epochs: tuple[int, int] = (-1, -1)  # of the leaders that wrote the first and the last record; -1: not known
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -77,6 +79,7 @@ class Batch:
             self.offsets[first:last],
             self.timestamps_ms[first:last],
             self.news,
+            (self.epochs[0] if first == 0 else -1, self.epochs[1] if last == len(self) else -1),
         )
 
 
@@ -140,15 +143,18 @@ class RecordQueue:
         count, errors = self._queues.receive(self._pointer, min(most, len(messages)))
         if count <= 0:
             return replace(NOTHING, news=tuple(errors)) if errors else NOTHING
-        size, news = _weigh(messages, count)
+        size, news, first, last = _weigh(messages, count)
         buffer = np.empty(size + PADDING, np.uint8)
         buffer[size:] = 0
         bounds = np.empty(count - news + 1, np.int64)
         offsets = np.empty(count - news, np.int64)
         timestamps_ms = np.empty(count - news, np.int64)
         told = np.empty((news, 3), np.int64)
+        epoch_of = self._library.rd_kafka_message_leader_epoch
+        epochs = (-1, -1) if last < 0 else (epoch_of(int(messages[first])), epoch_of(int(messages[last])))
         _copy(messages, count, self._timestamp, self._destroy, buffer.ctypes.data, bounds, offsets, timestamps_ms, told)
-        return Batch(buffer, bounds, offsets, timestamps_ms, (*(News(*one) for one in told.tolist()), *errors))
+        all_news = (*(News(*one) for one in told.tolist()), *errors)
+        return Batch(buffer, bounds, offsets, timestamps_ms, all_news, epochs)
 
     def close(self) -> None:
         """Give the queue back."""
@@ -169,16 +175,23 @@ def _address(function: Any) -> int:
 
 
 @compiled
-def _weigh(messages: NDArray[np.int64], count: Number) -> tuple[Number, Number]:
-    """How many bytes the records among `messages` have, and how many messages are no records."""
+def _weigh(messages: NDArray[np.int64], count: Number) -> tuple[Number, Number, Number, Number]:
+    """How many bytes the records among `messages` have, how many messages are no records, and the places of the first
+    and the last record (-1: there is none).
+    """
     size = 0
     news = 0
+    first = -1
+    last = -1
     for i in range(count):
         if int32_at(messages[i] + _ERR):
             news += 1
         else:
             size += int64_at(messages[i] + _LENGTH)
-    return size, news
+            last = i
+            if first < 0:
+                first = i
+    return size, news, first, last
 
 
 @compiled
