@@ -142,6 +142,8 @@ class PipelineAlerts(Section):
     """Records in that time; with so many expected, none is no accident."""
     stalled: Short = 5 * MINUTE_MS
     """StreamClockStalled: the stream clock is behind and has not moved for so long."""
+    transaction: Short = 5 * MINUTE_MS
+    """TransactionHangs: reading has stood before an open transaction for so long."""
     behind: Short = 10 * MINUTE_MS
     """ConsumerLag: so far behind, and not catching up."""
     late: Share = 0.05

@@ -143,7 +143,7 @@ class Connections(Section):
     start: Literal["earliest", "latest"] | None = None
     """Where to begin when there is no checkpoint; default `earliest`."""
     on_lost_offset: Literal["stop", "earliest", "latest"] | None = None
-    """What to do when the next record has been deleted; default `stop`."""
+    """Where to go on when records were deleted unread, or the log is not the one that was read; default `stop`."""
     redis: Annotated[Text, AfterValidator(_redis)] | None = None
     """`redis://host:6379/0`, `redis+sentinel://host,host/service`, `redis+cluster://host,host`, each with `rediss` for
     TLS, or `unix:///path`; default `off`."""
@@ -168,6 +168,8 @@ class LimitsSection(Section):
     """librdkafka's own queue."""
     skew: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = DEFAULTS.limits.skew_ms
     """How far (event time) a partition may be read ahead of the slowest lagging one."""
+    transaction_wait: Annotated[DurationMs, AfterValidator(Between("0s", "7d"))] = DEFAULTS.limits.transaction_wait_ms
+    """How long the stream clock waits for an open transaction of a producer: not less than these take to commit."""
     users_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.users_per_shard
     """Beyond it the longest idle are forgotten, and counted."""
     held_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.held_per_shard
@@ -180,7 +182,7 @@ class LimitsSection(Section):
     def limits(self) -> Limits:
         """As the job takes them."""
         values = dict(self)
-        return Limits(skew_ms=values.pop("skew"), **values)
+        return Limits(skew_ms=values.pop("skew"), transaction_wait_ms=values.pop("transaction_wait"), **values)
 
 
 Keys = tuple[str, ...]

@@ -52,6 +52,14 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """What keeps a partition from being read on, though its broker answers."""
+
+    records: int  # behind it
+    seconds: float  # waited so far
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One consistent look at a `Health`. Times are Unix seconds; None: it has not happened yet."""
 
@@ -62,7 +70,8 @@ class Reading:
     fatal: str | None  # why the process is ending
     assigned: tuple[tuple[str, int], ...]  # (topic, partition)
     lag_messages: Mapping[tuple[str, int], int]  # (topic, partition) -> records not yet read
-    caught_up: bool  # every partition was read to its end at least once since the start
+    open_transactions: Mapping[tuple[str, int], OpenTransaction]  # partitions that stand before one
+    caught_up: bool  # every partition was read as far as it could be at least once since the start
     rejected_share: float  # of the last REJECTED_OVER records, in whole polls
     redis_configured: bool
     redis_reachable: bool | None
@@ -79,6 +88,15 @@ class Reading:
         """Whether the published numbers are current."""
         return not self.problems
 
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """What the numbers wait for while all is well, one sentence each."""
+        return tuple(
+            f"topic {topic} partition {partition}: {one.records} records wait for the end of a transaction, "
+            f"for {one.seconds:.0f} s so far"
+            for (topic, partition), one in sorted(self.open_transactions.items())
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -86,6 +104,7 @@ class Report:
 
     assigned: tuple[tuple[str, int], ...]
     lag_messages: Mapping[tuple[str, int], int]
+    open_transactions: Mapping[tuple[str, int], OpenTransaction]
     caught_up: bool
     polled: int  # of the latest records, as many as the share of rejected ones is taken over
     rejected: int
@@ -119,6 +138,7 @@ class Health:
         self._fatal: str | None = None
         self._assigned: tuple[tuple[str, int], ...] = ()
         self._lag_messages: dict[tuple[str, int], int] = {}
+        self._open_transactions: dict[tuple[str, int], OpenTransaction] = {}
         self._caught_up = False
         self._polls: deque[tuple[int, int]] = deque()  # (records, rejected) of the latest polls
         self._polled = 0
@@ -145,14 +165,20 @@ class Health:
         with self._lock:
             self._assigned = tuple(sorted(partitions))
             self._lag_messages = {key: lag for key, lag in self._lag_messages.items() if key in self._assigned}
+            self._open_transactions = {}
 
     def lags(self, topic: str, partition: int, messages: int) -> None:
         """So many records of a partition wait to be read."""
         with self._lock:
             self._lag_messages[topic, partition] = messages
 
+    def open_transactions(self, topic: str, waits: Mapping[int, tuple[int, float]]) -> None:
+        """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
+        with self._lock:
+            self._open_transactions = {(topic, number): OpenTransaction(*wait) for number, wait in waits.items()}
+
     def caught_up(self) -> None:
-        """Every partition has been read to its end; stays true until the process ends."""
+        """Every partition has been read as far as it could be; stays true until the process ends."""
         with self._lock:
             self._caught_up = True
 
@@ -213,6 +239,7 @@ class Health:
             return Report(
                 assigned=self._assigned,
                 lag_messages=dict(self._lag_messages),
+                open_transactions=self._open_transactions,
                 caught_up=self._caught_up,
                 polled=self._polled,
                 rejected=self._rejected,
@@ -237,6 +264,7 @@ class Health:
         with self._lock:
             others = [report for _, _, report in self._others.values()]
             all_lags = [self._lag_messages, *(report.lag_messages for report in others)]
+            all_waits = [self._open_transactions, *(report.open_transactions for report in others)]
             pauses = [self._checkpoint_seconds, *(report.checkpoint_seconds for report in others)]
             processes = {
                 process: Heard(at, report.cpu_seconds, report.resident_bytes)
@@ -252,6 +280,7 @@ class Health:
                 fatal=self._fatal,
                 assigned=self._all_assigned(),
                 lag_messages={partition: lag for lags in all_lags for partition, lag in lags.items()},
+                open_transactions={partition: wait for waits in all_waits for partition, wait in waits.items()},
                 caught_up=self._caught_up
                 and len(others) == self._processes - 1
                 and all(report.caught_up for report in others),

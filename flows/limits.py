@@ -13,6 +13,7 @@ class Limits:
     poll_records: int = 10_000  # records handed on at once
     queued_kbytes: int = 16 * 1024  # librdkafka's own queues together
     skew_ms: int = 60_000  # how far (event time) a partition may be read ahead of the slowest lagging one
+    transaction_wait_ms: int = 900_000  # how long an open transaction may hold the stream clock
     users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
     held_per_shard: int = 4_000_000  # rows in the reorder buffer
     dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied

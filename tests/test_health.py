@@ -199,6 +199,18 @@ def test_a_partition_that_is_taken_away_takes_its_lag_along() -> None:
     assert health.read().lag_messages == {("events", 1): 7}
 
 
+def test_what_waits_for_a_transaction_is_told_and_is_no_problem() -> None:
+    health, _ = healthy()
+    health.assign([("events", 0), ("events", 1)])
+    health.open_transactions("events", {1: (40, 12.4)})
+    assert health.read().waits == (
+        "topic events partition 1: 40 records wait for the end of a transaction, for 12 s so far",
+    )
+    assert health.read().ready
+    health.open_transactions("events", {})
+    assert health.read().waits == ()
+
+
 def test_publish_times_fall_into_the_bucket_whose_bound_holds_them() -> None:
     health = Health(redis_configured=True)
     for seconds in (0.0, 0.001, 0.0011, 1.0, 1.1):

@@ -86,8 +86,8 @@ connections:
   state: /var/lib/tidegauge
   tick: 250ms
   checkpoint: 1m
-limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, users_per_shard: 16,
-         held_per_shard: 16, dead_letters_per_second: 0, publish_fields: 100}
+limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, transaction_wait: 1m,
+         users_per_shard: 16, held_per_shard: 16, dead_letters_per_second: 0, publish_fields: 100}
 """
     assert settled(tmp_path, text) == Settings(
         bootstrap_servers="a:1, b:2",
@@ -102,7 +102,7 @@ limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, users
         state=Path("/var/lib/tidegauge"),
         tick_ms=250,
         checkpoint_ms=60_000,
-        limits=Limits(1024, 1, 64, 3_600_000, 16, 16, 0, 100),
+        limits=Limits(1024, 1, 64, 3_600_000, 60_000, 16, 16, 0, 100),
     )
 
 

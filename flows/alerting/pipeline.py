@@ -79,6 +79,20 @@ def pipeline(source: Source) -> Group:
         ),
         _alert(
             source,
+            "TransactionHangs",
+            f"{source.of_process('max', 'tidegauge_open_transaction_seconds')} > {limits.transaction / 1000:g}",
+            comment="""
+                Producers commit every few seconds or minutes; no other record of the partition can be read before. The
+                clock waits at first, and goes on without them at `limits.transaction_wait`.""",
+            summary="Records of {{ $labels.product }} have waited {{ $value | humanizeDuration }} for their commit",
+            description=(
+                "A producer has left a transaction open, so nothing behind it in its partition can be read or counted."
+            ),
+            severity="page",
+            for_="0s",
+        ),
+        _alert(
+            source,
             "ConsumerLag",
             f"{age} > {behind_s:g}\n"
             f"and {age} >= {age} offset {pace.span(limits.behind)}\n"

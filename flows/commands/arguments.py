@@ -18,7 +18,7 @@ PLAIN = {
     "on_lost_offset": (
         "--on-lost-offset",
         "stop|earliest|latest",
-        "when the next record has been deleted from Kafka (default: stop)",
+        "where to go on when records were deleted unread, or the log is not the one that was read (default: stop)",
     ),
     "tick_ms": ("--tick", "DURATION", "how often to publish (default: 250ms)"),
     "checkpoint_ms": ("--checkpoint", "DURATION", "how often to save a checkpoint (default: 10s)"),

@@ -41,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until-end",
         action="store_true",
-        help="stop, with everything published, once every partition has been read to its end as of the start; "
-        "time then moves with the events only; exit code 5: records were rejected and none was accepted",
+        help="stop, with everything published, once every partition has been read to its end as of the start, or to "
+        "a transaction that is open; time then moves with the events only; exit code 5: records were rejected and "
+        "none was accepted",
     )
     parser.add_argument(
         "--as-of",

@@ -5,11 +5,15 @@ taken from there as whole arrays. Nothing waits in this process besides.
 
 Caught up. A partition has been read to its end when librdkafka says so (an empty fetch), or when the next
 offset is the high watermark that came with the last fetch: without the second rule a busy partition would
-never be caught up, since its fetches are never empty.
+never be caught up, since its fetches are never empty. An empty fetch below the high watermark is no end but an open
+transaction (`open_transactions`).
 
 Skew. While some partition lags, one whose event time is further than `skew_ms` ahead of the slowest lagging
 one is held: nothing is taken for it, so that its queue fills and librdkafka fetches no more. It goes on at half that
 distance. The slowest lagging partition is never held, so this cannot stand still.
+
+Identity. Wherever reading begins, and after every doubt, the last record counted is read once more and compared: the
+log may be another one (`log_identity`).
 """
 
 from __future__ import annotations
@@ -28,8 +32,11 @@ from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for
 from flows.connectors.kafka_contact import STATISTICS_MS, Contact
 from flows.connectors.lag_commits import LagCommits
 from flows.connectors.librdkafka import LibraryError
+from flows.connectors.log_identity import Place, Proof, proof_of
+from flows.connectors.open_transactions import OpenTransactions
 from flows.connectors.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
 from flows.connectors.source import SourceError
+from flows.connectors.topic_watch import TopicWatch
 from flows.records import Raw
 from flows.settings import Settings
 
@@ -40,6 +47,7 @@ IDLE_SECONDS: Final = 0.020
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
 _CLOSE_SECONDS: Final = 2.0
+_ID_SECONDS: Final = 5.0  # for the topic's id, where a checkpoint holds one to compare with
 _LEAST_QUEUED_KBYTES: Final = 256
 _logger = logging.getLogger(__name__)
 
@@ -92,16 +100,15 @@ class _Partition:
     number: int
     queue: RecordQueue
     fetched: int  # offset of the first record not yet handed on
+    proof: Proof | None  # the last record handed on; None: none was, or it is not known
     end: int | None  # hand on nothing from here on; None: there is no end
-    at_end: bool = False  # all that was there has been handed on
+    at_end: bool = False  # all that could be read has been handed on
     told: bool = False  # what the last Raw said: caught up
     held: bool = False  # ahead of the slowest: hands nothing on
     done: bool = False  # everything up to `end` has been handed on
+    unproven: bool = False  # reading has begun at `proof`, which has not come yet
+    reached: int = 0  # how far it had been read when it was assigned: markers of transactions behind the last record
     unheard: tuple[News, ...] = ()  # errors behind the records handed on last
-
-    @property
-    def lags(self) -> bool:
-        return not (self.at_end or self.done) or (self.held and len(self.queue) > 0)
 
 
 class Reader:
@@ -116,6 +123,7 @@ class Reader:
         stopping: Callable[[], bool],
         processes: int = 1,
         start_seconds: float = START_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`processes`: so many read the topic, each as many of its partitions."""
         self.topic = settings.topic
@@ -128,6 +136,7 @@ class Reader:
         self._start_seconds = start_seconds
         self._link = Link(settings)
         self._contact = Contact()
+        self._transactions = OpenTransactions(settings.topic, settings.limits.transaction_wait_ms, monotonic)
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
@@ -135,9 +144,10 @@ class Reader:
         self._trouble: int | None = None
         self.commits = LagCommits(settings.topic)
         self._group_id = group_id
-        self._consumer, self._queues = self._connect()
+        self.topic_id: str | None = None  # of the topic whose records have been counted; None: not known
+        self._consumer, self._queues, self._watch = self._connect()
 
-    def _connect(self) -> tuple[Consumer, RecordQueues]:
+    def _connect(self) -> tuple[Consumer, RecordQueues, TopicWatch]:
         configuration = options(
             self._settings,
             {**TUNED, "queued.max.messages.kbytes": self._queued_kbytes()},
@@ -147,7 +157,6 @@ class Reader:
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
-                "error_cb": self._link.on_error,
                 "statistics.interval.ms": STATISTICS_MS,
                 "stats_cb": self._contact.on_statistics,
                 "on_commit": self.commits.on_answer,
@@ -155,7 +164,9 @@ class Reader:
         )
         try:
             consumer = Consumer(configuration)
-            return consumer, RecordQueues(consumer, str(configuration["client.id"]), self._limit)
+            name = str(configuration["client.id"])
+            queues = RecordQueues(consumer, name, self._limit, self._link.on_error)
+            return consumer, queues, TopicWatch(consumer, name, self.topic)
         except LibraryError as error:
             raise SourceError(str(error)) from error
         except (KafkaException, TypeError, ValueError) as error:
@@ -180,31 +191,47 @@ class Reader:
         except (TimeoutError, InterruptedError) as error:
             raise SourceError(str(error)) from error
         if self.partitions > 1 and not self._parts:  # now that their number is known, so is what each may queue
+            self._watch.close()
             self._consumer.close()
-            self._consumer, self._queues = self._connect()
+            self._queues.close()
+            self._consumer, self._queues, self._watch = self._connect()
         return self.partitions
 
-    def add(self, offsets: Mapping[int, int | None], *, start: Literal["earliest", "latest"], to_end: bool) -> None:
-        """Begin to read these partitions at their next offsets; None: nothing is known yet, so at `start`."""
+    def add(
+        self,
+        places: Mapping[int, Place],
+        *,
+        start: Literal["earliest", "latest"],
+        to_end: bool,
+        topic_id: str | None = None,
+    ) -> None:
+        """Begin to read these partitions at their places; where nothing is known yet, at `start`.
+
+        `topic_id`: of the topic whose records those places count; None: not known.
+        """
         added = []
-        for number, offset in sorted(offsets.items()):
+        for number, (offset, proof) in sorted(places.items()):
             end = None
             if offset is None or to_end:
                 low, high = self._watermarks(number)
                 end = high if to_end else None
                 offset = offset if offset is not None else low if start == "earliest" else high
-            added.append(_Partition(number, self._queues.queue(self.topic, number), offset, end))
+            added.append(_Partition(number, self._queues.queue(self.topic, number), offset, proof, end))
         self._parts.update((part.number, part) for part in added)
-        self._never_caught_up.update(offsets)
+        self._never_caught_up.update(places)
         self._assign(added)
         for part in added:
-            if part.end is not None and part.end <= part.fetched:
-                self._finish(part)
+            if part.end is not None and part.fetched > part.end:
+                self._on_lost(part)
+        self.topic_id = topic_id
+        self._watch.ask()
+        if topic_id is not None:
+            self._compare_topic(self._watch.answer(_ID_SECONDS))
 
-    def position(self, number: int) -> int | None:
-        """The offset of the next record to hand on; None: the partition has not been added yet."""
+    def position(self, number: int) -> Place | None:
+        """How far the partition has been handed on; None: it has not been added yet."""
         part = self._parts.get(number)
-        return None if part is None else part.fetched
+        return None if part is None else Place(max(part.fetched, part.reached), part.proof)
 
     def finished(self, number: int) -> bool:
         """Whether everything up to the partition's end has been handed on."""
@@ -233,6 +260,8 @@ class Reader:
             message = self._consumer.poll(0)
         self._last_poll = time.monotonic()
         self._full = False
+        self._look_for_transactions()
+        self._compare_topic(self._watch.answer())
 
     def doubt(self, monotonic_ms: int | None, *, everything: bool) -> Iterable[Raw]:
         """Call before records are handed on: the news of partitions whose end is not known any more,
@@ -263,13 +292,10 @@ class Reader:
         """
         part = self._parts[number]
         batch = NOTHING if part.held else self._receive(part)
-        caught_up = not part.lags
+        caught_up = not self._lags(part)
         if not len(batch) and caught_up == part.told:
             return None
         part.told = caught_up
-        if caught_up:
-            self._never_caught_up.discard(number)
-            self._contact.reached(number)
         return Raw(
             topic=self.topic,
             partition=number,
@@ -289,8 +315,12 @@ class Reader:
             if high >= 0:
                 yield part.number, max(0, high - part.fetched)
 
+    def waits_for_transactions(self) -> Mapping[int, tuple[int, float]]:
+        """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
+        return self._transactions.waits()
+
     def all_caught_up(self) -> bool:
-        """Whether every partition of this process has been read to its end at least once."""
+        """Whether every partition of this process has been read at least once as far as it could be."""
         return not self._never_caught_up
 
     @property
@@ -300,14 +330,17 @@ class Reader:
 
     @property
     def behind(self) -> bool:
-        """Whether some partition has not been told to be read to its end."""
-        return not all(part.told for part in self._parts.values())
+        """Whether some partition has not been told to be read to its end, and more than a transaction is to come."""
+        return any(
+            not (part.told or (part.at_end and part.number in self._transactions)) for part in self._parts.values()
+        )
 
     def slowest_ms(self) -> int | None:
         """The event time of the slowest lagging partition of this process; None: none lags, or time is not kept."""
         if self._pace is None:
             return None
-        return min((self._pace.clock_ms(part.number) for part in self._parts.values() if part.lags), default=None)
+        lagging = (part for part in self._parts.values() if self._lags(part))
+        return min((self._pace.clock_ms(part.number) for part in lagging), default=None)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell lag tools that a checkpoint holds these next offsets."""
@@ -317,6 +350,7 @@ class Reader:
         """How many partitions the topic has now; None: the cluster does not say within half a second."""
         if self._link.down:
             return None
+        self._watch.ask()
         try:
             found = self._consumer.list_topics(self.topic, timeout=_CHECK_SECONDS).topics.get(self.topic)
         except KafkaException:
@@ -327,12 +361,14 @@ class Reader:
         """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
         if not self._link.down:
             self.commits.settle(self._consumer)
+        self._watch.close()
         for part in self._parts.values():
             part.queue.close()
         # With a commit under way and no broker, librdkafka would wait in here for ever.
         leaving = threading.Thread(target=self._consumer.close, name="kafka-goodbye", daemon=True)
         leaving.start()
         leaving.join(_CLOSE_SECONDS)
+        self._queues.close()
 
     # Receiving
 
@@ -350,18 +386,28 @@ class Reader:
             self._full |= len(batch) + len(batch.news) >= self._limit
         if part.done:
             return NOTHING
+        news_of_it = batch.news
+        if len(batch):
+            if not self._is_the_same(part, batch):
+                return NOTHING
+            batch = self._wanted(part, batch)
         if len(batch):
             part.at_end = False
-            batch = self._wanted(part, batch)
-        for news in batch.news:
+            self._transactions.moves(part.number)
+        for news in news_of_it:
             if news.code != KafkaError._PARTITION_EOF:
                 part.unheard += (news,)
+            elif part.unproven and part.proof is not None and news.offset <= part.proof.offset:
+                self._on_lost(part)  # it ends before what has been counted
+                break
             elif news.offset >= part.fetched:  # else records have come since
                 part.fetched = news.offset
-                part.at_end = True
-        if len(batch) and not part.at_end:
-            part.at_end = 0 <= self._known_high(part) <= part.fetched
-        if part.end is not None and part.fetched >= part.end:
+                self._reach_end(part)
+                self._transactions.stands(part.number, part.fetched, self._known_high(part))
+        if len(batch) and not part.at_end and 0 <= self._known_high(part) <= part.fetched:
+            self._reach_end(part)
+        told = part.end is not None and (part.fetched > part.end or (part.fetched == part.end and part.at_end))
+        if part.end is not None and told and not part.unproven:
             part.fetched = part.end
             self._finish(part)
         return batch
@@ -373,6 +419,8 @@ class Reader:
             first = int(np.searchsorted(batch.offsets, part.fetched))
         if part.end is not None and batch.offsets[-1] >= part.end:
             last = int(np.searchsorted(batch.offsets, part.end))
+        if first < last:
+            part.proof = proof_of(batch, last - 1)
         if first < len(batch):
             part.fetched = int(batch.offsets[-1]) + 1
         return batch.between(first, max(first, last))
@@ -408,40 +456,110 @@ class Reader:
 
     # Ends, losses, and places to begin
 
+    def _lags(self, part: _Partition) -> bool:
+        """Whether there is, or may be, more of `part` than has been handed on."""
+        if part.held and len(part.queue):
+            return True
+        return not part.done and (not part.at_end or self._transactions.hold(part.number))
+
+    def _reach_end(self, part: _Partition) -> None:
+        part.at_end = True
+        self._never_caught_up.discard(part.number)
+        self._contact.reached(part.number)
+
+    def _look_for_transactions(self) -> None:
+        """Those that have begun where reading had come to the end, and those that last too long."""
+        for number, stable, high in self._contact.ends():
+            part = self._parts.get(number)
+            # News of another place is outdated, or comes with records or an end of its own.
+            if part is not None and part.at_end and not part.done and part.fetched == stable:
+                self._transactions.stands(number, stable, high)
+        self._transactions.heed_limit()
+
     def _finish(self, part: _Partition) -> None:
-        part.done = part.at_end = True
+        if part.number in self._transactions:
+            _logger.warning(
+                "topic %s partition %d: what lies behind the transaction that is open at offset %d is not read by "
+                "this run, which ends before it; a later one with the same state folder reads it",
+                self.topic,
+                part.number,
+                part.fetched,
+            )
+        part.done = True
+        self._reach_end(part)
         self._consumer.pause([TopicPartition(self.topic, part.number)])
 
-    def _on_lost(self, part: _Partition) -> None:
-        """The next record is not in Kafka any more: stop, or go on where the operator has chosen."""
+    def _is_the_same(self, part: _Partition, batch: Batch) -> bool:
+        """Whether what is read first is what was counted last; where that is gone by its age, nothing can be said."""
+        proof, part.unproven = part.proof if part.unproven else None, False
+        if proof is None or batch.offsets[0] != proof.offset or proof.fits(found := proof_of(batch, 0)):
+            return True
         low, high = self._watermarks(part.number)
-        if low <= part.fetched <= high:  # it is back: a leader was behind for a moment
-            self._assign([part])
+        self._give_up(
+            part,
+            f"its log is not the one that was read (an unclean leader election, or was the topic made anew?): "
+            f"at offset {proof.offset} stands {found.text()}, while the record counted was {proof.text()}, so records "
+            f"that were counted are no more",
+            low,
+            high,
+        )
+        return False
+
+    def _compare_topic(self, found: str | None) -> None:
+        """Whether the topic is still the one whose records have been counted; None: nothing new is known."""
+        if found is None or found == self.topic_id:
             return
-        name = f"topic {self.topic} partition {part.number}"
-        if part.fetched < low:
+        for part in self._parts.values() if self.topic_id is not None else ():
+            low, high = self._watermarks(part.number)
+            loss = f"the topic was deleted and made anew (its id was {self.topic_id}, it is {found}), so records that "
+            self._give_up(part, loss + "were counted are no more", low, high)
+        self.topic_id = found  # only now: until the operator has chosen, every start says the same
+
+    def _on_lost(self, part: _Partition) -> None:
+        """The next record is not in Kafka, or was not when Kafka was asked: look whether it ever will be."""
+        low, high = self._watermarks(part.number)
+        if max(part.fetched, part.reached) < low:
             gone = f"{part.fetched} to {low - 1}"
-            loss = f"{low - part.fetched} records ({gone}) were deleted before they were read"
-        else:
+            self._give_up(part, f"{low - part.fetched} records ({gone}) were deleted before they were read", low, high)
+        elif part.fetched > high:
             loss = f"it ends at offset {high}, before the {part.fetched} already read (was it made anew?)"
+            self._give_up(part, loss, low, high)
+        else:  # a leader was behind for a moment, or another log has grown as long: the proof will tell
+            if part.proof is not None and part.proof.offset < low:
+                part.proof = None
+                part.fetched = max(part.fetched, low)
+            self._assign([part])
+
+    def _give_up(self, part: _Partition, loss: str, low: int, high: int) -> None:
+        """What would have to be read next cannot be: stop, or go on where the operator has chosen."""
+        name = f"topic {self.topic} partition {part.number}"
         policy: Lost = self._settings.on_lost_offset
         if policy == "stop":
             raise SourceError(
                 f"{name}: {loss}; start with --on-lost-offset earliest to go on with the oldest record there "
                 f"is, latest to go on with new ones, or with an empty state folder to count from scratch"
             )
-        part.fetched = low if policy == "earliest" else high
+        part.fetched = part.reached = low if policy == "earliest" else high
+        part.proof = None
         part.at_end = False
         _logger.error("%s: %s; going on at offset %d (--on-lost-offset %s)", name, loss, part.fetched, policy)
         self._assign([part])
 
     def _assign(self, parts: list[_Partition]) -> None:
-        """(Re)start fetching at `fetched`."""
+        """(Re)start fetching, at the last record that was handed on where that is known."""
+        for part in parts:
+            part.unproven = part.proof is not None
+            part.reached = max(part.reached, part.fetched)
+            if part.proof is not None:
+                part.fetched = part.proof.offset + 1
         assigned = {one.partition for one in self._consumer.assignment()}
         again = [TopicPartition(self.topic, part.number) for part in parts if part.number in assigned]
         if again:
             self._consumer.incremental_unassign(again)
-        self._consumer.incremental_assign([TopicPartition(self.topic, part.number, part.fetched) for part in parts])
+        starts = [part.fetched - part.unproven for part in parts]
+        self._consumer.incremental_assign(
+            [TopicPartition(self.topic, part.number, start) for part, start in zip(parts, starts, strict=True)]
+        )
         for part in parts:
             part.held = False
 
@@ -472,7 +590,7 @@ class Reader:
     def _keep_in_step(self, pace: Pace) -> None:
         parts = [part for part in self._parts.values() if not part.done]
         clocks = [pace.clock_ms(part.number) for part in parts]
-        slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if part.lags), default=None)
+        slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if self._lags(part)), default=None)
         elsewhere = pace.elsewhere_ms()
         if elsewhere is not None:
             slowest = elsewhere if slowest is None else min(slowest, elsewhere)

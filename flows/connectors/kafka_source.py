@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -33,15 +33,18 @@ from flows.columns import Tick
 from flows.connectors.epochs import EpochPhase
 from flows.connectors.kafka_client import START_SECONDS
 from flows.connectors.kafka_reader import IDLE_SECONDS, Pace, Reader
+from flows.connectors.log_identity import Place, Proof
 from flows.connectors.source import Outcome, Part, SourceError, Ticker
 from flows.records import Raw
 from flows.settings import Settings
 
 Item = Raw | Tick
-State = tuple[int, str, int | None]
-"""Version, topic, next offset (None: the partition's start was not known yet)."""
+State = tuple[int, str, int | None, tuple[int, ...] | None, str | None]
+"""Version, topic, next offset (None: the partition's start was not known yet), the last record counted (a `Proof`;
+None: there is none), and the topic's id (None: not known). Version 1, which is still read, had neither of these two.
+"""
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 RECHECK_MS: Final = 30_000
 HAND_ON_MS: Final = 100
 """In a cluster a partition's records wait for so long, or until a whole poll of them does, or until the next tick: each
@@ -67,6 +70,9 @@ class Observer(Protocol):
 
     def lags(self, topic: str, partition: int, messages: int) -> None:
         """So many records of a partition wait to be read."""
+
+    def open_transactions(self, topic: str, waits: Mapping[int, tuple[int, float]]) -> None:
+        """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
 
     def caught_up(self) -> None:
         """Every partition has been read to its end."""
@@ -122,10 +128,12 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._next_hand_on_ms = 0
         self._recheck_ms = recheck_ms
         self._start_seconds = start_seconds
+        self._monotonic = monotonic
         self._ticker = Ticker(settings.tick_ms, timed=not until_end, monotonic=monotonic)
         self._next_recheck_ms = self._ticker.now_ms() + recheck_ms
         self._reader: Reader | None = None
-        self._new: dict[int, int | None] = {}  # built, not yet read: next offset
+        self._new: dict[int, Place] = {}  # built, not yet read
+        self._topic_id: str | None = None  # as the checkpoint has it
         self._living: set[int] = set()
         self._snapped: dict[int, int] = {}  # next offsets of the latest epoch
         self._ended = False  # the final tick has been handed on
@@ -169,6 +177,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                     stopping=lambda: self.outcome == "stopped",
                     processes=self._cluster.processes,
                     start_seconds=self._start_seconds,
+                    monotonic=self._monotonic,
                 )
             count = self._reader.find_topic()
         except SourceError as failure:
@@ -194,10 +203,12 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             self._living.add(TICKS)
             return Part(self, TICKS)
         number = int(for_part)
-        offset = None
+        place = Place(None)
         if resume_state is not None:
-            version, topic, offset = resume_state
-            if version != STATE_VERSION:
+            version, topic, offset, proof, topic_id = (*resume_state, None, None)[:5]
+            place = Place(offset, None if proof is None else Proof(*proof))
+            self._topic_id = self._topic_id or topic_id
+            if version not in (1, STATE_VERSION):
                 self._fail(SourceError(f"the checkpoint's offsets are of version {version}, this is {STATE_VERSION}"))
             elif topic != self._settings.topic:
                 self._fail(
@@ -206,9 +217,9 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                         f"configured; each topic needs a state folder of its own"
                     )
                 )
-        if offset is not None and self._resumed is None:
+        if place.offset is not None and self._resumed is None:
             self._resumed = True
-        self._new[number] = offset
+        self._new[number] = place
         self._living.add(number)
         return Part(self, number)
 
@@ -244,12 +255,14 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
     def snapshot(self, number: int) -> State:
         """The state of part `number`."""
         self._epochs.ends()
-        offset = self._reader.position(number) if self._reader is not None else None
-        if offset is None:
-            offset = self._new.get(number)
-        else:
-            self._snapped[number] = offset
-        return STATE_VERSION, self._settings.topic, offset
+        place = self._reader.position(number) if self._reader is not None else None
+        if place is None:
+            place = self._new.get(number, Place(None))
+        elif place.offset is not None:
+            self._snapped[number] = place.offset
+        topic_id = None if self._reader is None else self._reader.topic_id
+        proof = None if place.proof is None else tuple(place.proof)
+        return STATE_VERSION, self._settings.topic, place.offset, proof, topic_id or self._topic_id
 
     # How a round goes
 
@@ -259,7 +272,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         assert reader is not None  # list_parts() comes before build_part()
         if self._new:
             start = "earliest" if self._resumed else self._settings.start
-            reader.add(self._new, start=start, to_end=self._until_end)
+            reader.add(self._new, start=start, to_end=self._until_end, topic_id=self._topic_id)
             self._new = {}  # only now: until then snapshot() must give back what the part was built with
             if self._observer is not None:
                 self._observer.assign((self._settings.topic, number) for number in sorted(self._living - {TICKS}))
@@ -377,6 +390,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
             return
         for number, messages in reader.lags():
             self._observer.lags(self._settings.topic, number, messages)
+        self._observer.open_transactions(self._settings.topic, reader.waits_for_transactions())
         if not self._caught_up and reader.all_caught_up():
             self._caught_up = True
             self._observer.caught_up()
@@ -397,7 +411,7 @@ class _Unused(StatefulSourcePartition[Item, State]):
         raise StopIteration
 
     def snapshot(self) -> State:
-        return STATE_VERSION, "", None
+        return STATE_VERSION, "", None, None, None
 
 
 def part_name(partition: int) -> str:

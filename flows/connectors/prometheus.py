@@ -165,8 +165,22 @@ def health_families(
     for (topic, partition), messages in sorted(health.lag_messages.items()):
         lag.add_metric([topic, str(partition)], messages)
     yield lag
+    behind = GaugeMetricFamily(
+        f"{PREFIX}open_transaction_records",
+        "Records behind an open transaction, which cannot be read before it ends; partitions without one have none.",
+        labels=["topic", "partition"],
+    )
+    waited = GaugeMetricFamily(
+        f"{PREFIX}open_transaction_seconds",
+        "How long reading has stood before that transaction.",
+        labels=["topic", "partition"],
+    )
+    for (topic, partition), transaction in sorted(health.open_transactions.items()):
+        behind.add_metric([topic, str(partition)], transaction.records)
+        waited.add_metric([topic, str(partition)], transaction.seconds)
+    yield from (behind, waited)
     yield _gauge(
-        "caught_up", "1 once every partition has been read to its end.", float(health.caught_up)
+        "caught_up", "1 once every partition has been read as far as it could be.", float(health.caught_up)
     )  # fmt: skip
     yield _gauge("rejected_ratio", "Share of the last 10,000 records that was rejected.", health.rejected_share)
     yield _gauge(
@@ -310,9 +324,9 @@ class Exporter:
     """Listens on `address` (loopback unless it names a host; port 0: any) and answers there.
 
     `/metrics` in the text or OpenMetrics format, `/livez` and `/readyz` with 200 or 503 and a JSON body
-    that says why. Raises ValueError for a catalogue that cannot be shown, see `product_families`, or an
-    address that is none, and OSError when the address cannot be listened on. `update` may be called from
-    any one thread.
+    that says why, and what the numbers wait for though nothing is wrong. Raises ValueError for a catalogue
+    that cannot be shown, see `product_families`, or an address that is none, and OSError when the address
+    cannot be listened on. `update` may be called from any one thread.
     """
 
     def __init__(self, address: str, catalogue: Catalogue, health: Health, *, product: str) -> None:
@@ -375,6 +389,7 @@ def _verdict(good: bool, problems: Sequence[str], reading: Reading) -> Page:
     body = {
         "ok": good,
         "problems": list(problems),
+        "waits": list(reading.waits),
         "version": reading.version,
         "started_at": reading.started_at,
         "caught_up": reading.caught_up,

@@ -121,6 +121,22 @@ def _pace() -> Iterator[Sized]:
         Query(age("watermark_timestamp_seconds"), "watermark"),
         width=8,
     )
+    yield course(
+        "Records behind open transactions",
+        "Records that a producer has not committed yet, and what came after them. They are read when it does; until "
+        "then the stream clock waits. Empty where producers use no transactions.",
+        "short",
+        Query(total("open_transaction_records", by="partition"), "partition {{partition}}"),
+        width=12,
+    )
+    yield course(
+        "Waiting for open transactions",
+        "How long. A saw-tooth as high as the producers' commit interval is usual; a line that goes on rising is a "
+        "transaction that nobody ends, and at `limits.transaction_wait` the stream clock goes on without it.",
+        "s",
+        Query(f"max by (partition) ({of_product(health('open_transaction_seconds'))})", "partition {{partition}}"),
+        width=12,
+    )
 
 
 def _records() -> Iterator[Sized]:

@@ -243,6 +243,7 @@ def test_the_health_of_the_process_is_shown() -> None:
     health = Health(redis_configured=True, wall=lambda: 1.5e9)
     health.assign([("events", 0), ("events", 1)])
     health.lags("events", 1, 42)
+    health.open_transactions("events", {1: (40, 12.25)})
     health.caught_up()
     health.polled(*poll(200, 50))
     health.published(0.004)
@@ -254,6 +255,8 @@ def test_the_health_of_the_process_is_shown() -> None:
         page = scraped(exporter)
     expected = {
         series("consumer_lag_messages", topic="events", partition="1"): 42,
+        series("open_transaction_records", topic="events", partition="1"): 40,
+        series("open_transaction_seconds", topic="events", partition="1"): 12.25,
         series("caught_up"): 1,
         series("rejected_ratio"): 0.25,
         series("redis_reachable"): 0,

@@ -46,7 +46,7 @@ def produce(kafka: EmbeddedKafka, values: list[bytes | None]) -> None:
 
 
 def opened(consumer: Consumer, most: int = 100) -> RecordQueue:
-    queue = RecordQueues(consumer, "reader", most).queue(TOPIC, 1)
+    queue = RecordQueues(consumer, "reader", most, lambda error: None).queue(TOPIC, 1)
     consumer.incremental_assign([TopicPartition(TOPIC, 1, 0)])
     return queue
 

@@ -130,6 +130,8 @@ def test_the_pipeline_tells_of_itself(daily: Path, tmp_path: Path) -> None:
     # Half of what comes in is read, for an hour and a half.
     day.change("1d 14:00", "1d 15:30", becomes(state="behind"))
     day.change("1d 15:30", "1d 16:30", becomes(state="catching up"))
+    # A producer has left a transaction open, and the clock goes on without what lies behind it.
+    day.change("1d 17:00", "1d 17:20", becomes(hangs=True))
     expected = [
         Firing("LateShare", "1d 00:05", "1d 00:35"),
         Firing("RejectedShare", "1d 02:05", "1d 02:35"),
@@ -139,5 +141,6 @@ def test_the_pipeline_tells_of_itself(daily: Path, tmp_path: Path) -> None:
         Firing("CheckpointTooOld", "1d 10:15", "1d 10:25"),
         Firing("StreamClockStalled", "1d 12:10", "1d 12:25"),
         Firing("ConsumerLag", "1d 14:30", "1d 15:25"),
+        Firing("TransactionHangs", "1d 17:05", "1d 17:20"),
     ]
     judge(daily, day, expected, tmp_path)

@@ -58,6 +58,7 @@ class Conditions:
     difference: float = 0.0  # of the accounting
     publishing: bool = True
     saving: bool = True  # checkpoints
+    hangs: bool = False  # a transaction is open, and nobody ends it
     silent: bool = False  # nothing comes in, and the clock goes with the time
     state: str = "running"  # down; stuck: the clock stands; behind: it falls behind; catching up: four times as fast
 
@@ -187,7 +188,7 @@ def _health(
     random = np.random.default_rng(seed)
     columns: dict[str, list[float | None]] = {}
     counters = dict.fromkeys(("consumed", "accepted", "late", "duplicate", "rejected"), 0.0)
-    published, saved, before = 0.0, 0.0, 0
+    published, saved, before, hung = 0.0, 0.0, 0, 0
     for step, (now, place) in enumerate(zip(conditions, stands, strict=True)):
         row: dict[str, float | None] = dict.fromkeys(HEALTH)
         if place is None:
@@ -205,11 +206,13 @@ def _health(
             counters = {name: count + news[name] for name, count in counters.items()}
             published = step * STEP_S if now.publishing else published
             saved = step * STEP_S if now.saving else saved
+            hung = hung + 1 if now.hangs else 0
             row = {
                 "build_info": 1.0,
                 "watermark_timestamp_seconds": place * STEP_S - 10.0,
                 "caught_up": float(now.state not in ("catching up", "behind")),
                 "consumer_lag_messages": now.lag_messages or (0.0 if place == step else 1000.0),
+                "open_transaction_seconds": hung * STEP_S if now.hangs else None,
                 "accounting_difference": now.difference,
                 "last_publish_timestamp_seconds": published,
                 "redis_reachable": float(now.publishing),
@@ -224,6 +227,7 @@ def _health(
 
 HEALTH = (
     "build_info", "watermark_timestamp_seconds", "caught_up", "consumer_lag_messages", "accounting_difference",
+    "open_transaction_seconds",
     "last_publish_timestamp_seconds", "redis_reachable", "checkpoint_timestamp_seconds",
     *(f"events_{name}_total" for name in ("consumed", "accepted", "late", "duplicate", "rejected")),
 )  # fmt: skip
