@@ -27,13 +27,14 @@ from pathlib import Path
 from random import Random
 
 import redis
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from flows.warm_up import warm_up
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy
-from tests.job.running import cells_of, disagreements, write_config
-from tests.reference import Record, recompute
+from tests.job.published import read_back, wrong_numbers
+from tests.job.running import write_config
+from tests.reference import Record
 from tests.reference.parse import parse
 from tests.reference.records import Rejection
 from tests.services import ROOT, KafkaServer, RedisServer, free_port, redis_program, tied, wait_until
@@ -391,32 +392,11 @@ class History:
         if int(live.get("_consumed", 0)) != len(records):
             self.wrong.append(f"{live.get('_consumed')} of {len(records)} records are counted")
             return
-        expected = recompute(records, self.config, int(live["_as_of"]))
-        found = cells_of(live)
-        if cells := disagreements(expected, found):
-            some = dict(list(cells.items())[:5])
-            self.wrong.append(f"{len(cells)} of {len(found)} cells differ (expected, found): {some}")
-        published: dict[int, dict[str, int]] = defaultdict(dict)
-        for name, text in live.items():
-            if of := re.fullmatch(r"accounting\.(.+)\{partition=(\d+)\}", name):
-                published[int(of[2])][of[1]] = int(text)
-        for partition, account in expected.accounting.items():
-            if account != published[partition]:
-                self.wrong.append(f"accounting of partition {partition}: {account}, found {published[partition]}")
-        for partition, account in published.items():
-            rejected = sum(number for name, number in account.items() if name.startswith("rejected."))
-            fates = account["accepted"] + rejected + account["duplicate"] + account["excluded"]
-            if account["consumed"] != fates or account["accepted"] != account["on_time"] + account["late"]:
-                self.wrong.append(f"the accounting of partition {partition} does not close: {account}")
-        self._check_minutes(expected.minutes)
-
-    def _check_minutes(self, minutes: dict[int, dict[str, int]]) -> None:
         with self.stage.client() as client:
-            for start, values in minutes.items():
-                name = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(start // 1000))
-                stored = client.hgetall(f"tidegauge:v1:{{{self.product}}}:minute:{name}")
-                if stored != {field: str(number) for field, number in values.items()}:
-                    self.wrong.append(f"minute {name}: {values}, found {stored}")
+            self.wrong += wrong_numbers(live, self._stored_minute(client), records, self.config)
+
+    def _stored_minute(self, client: redis.Redis) -> Callable[[str], dict[str, str]]:
+        return lambda name: client.hgetall(f"tidegauge:v1:{{{self.product}}}:minute:{name}")
 
     def check_in_the_end(self) -> None:
         """What is looked at once: dead letters, the order of runs, memory."""
@@ -428,7 +408,7 @@ class History:
             if isinstance(parse(record, self.config), Rejection)
         }
         letters = set()
-        for record in read(self.stage.kafka.bootstrap_servers, f"{self.topic}.dead"):
+        for record in read_back(self.stage.kafka.bootstrap_servers, f"{self.topic}.dead"):
             letter = json.loads(record.value or b"")
             letters.add((letter["partition"], letter["offset"]))
         missing, unfounded = (refused & counted) - letters, letters - refused
@@ -442,7 +422,7 @@ class History:
     def records(self) -> list[Record]:
         """What the topic holds, in an order in which no partition is read ahead."""
         after = {partition: records[-1].offset + 1 for partition, records in self._records.items() if records}
-        for record in read(self.stage.kafka.bootstrap_servers, self.topic, after):
+        for record in read_back(self.stage.kafka.bootstrap_servers, self.topic, after):
             self._records[record.partition].append(record)
         everything = [
             record
@@ -451,40 +431,6 @@ class History:
             if record.offset not in self.lost.get(partition, ())
         ]
         return sorted(everything, key=lambda record: (record.timestamp_ms, record.partition, record.offset))
-
-
-def read(servers: str, topic: str, after: dict[int, int] | None = None) -> list[Record]:
-    """All records of a topic, each partition from the offset in `after` on; none where there is no such topic."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": "faults",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.message.max.bytes": 12 * MEBIBYTE,
-            "log_level": "2",
-        }
-    )
-    records: list[Record] = []
-    try:
-        found = consumer.list_topics(topic, timeout=30).topics[topic]
-        if found.error is not None:
-            return records
-        waiting = set(found.partitions)
-        consumer.assign([TopicPartition(topic, number, (after or {}).get(number, 0)) for number in waiting])
-        deadline = time.monotonic() + SECONDS
-        while waiting:
-            assert time.monotonic() < deadline, f"topic {topic} could not be read back"
-            for message in consumer.consume(1000, 0.1):
-                error = message.error()
-                if error is None:
-                    timestamp = message.timestamp()[1]
-                    records.append(Record(message.value(), message.partition() or 0, message.offset() or 0, timestamp))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    waiting.discard(message.partition() or 0)
-    finally:
-        consumer.close()
-    return records
 
 
 def signals(run: subprocess.Popen[bytes], numbers: Sequence[signal.Signals]) -> None:

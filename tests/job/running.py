@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Deployment:
     bootstrap_servers: str
     topic: str
     redis_url: str
+    environment: Mapping[str, str] = field(default_factory=dict)  # for its runs, besides the others'
+    program: Sequence[str] = ("flows.app",)  # a module that is `tidegauge`, and its own options
 
     def start(self, *options: str, state: str = "state") -> subprocess.Popen[bytes]:
         """A `tidegauge run`; its log goes to `<folder>/log`."""
@@ -61,10 +63,11 @@ class Deployment:
             "REDIS_URL": self.redis_url,
             "TIDEGAUGE_METRICS_ADDRESS": "127.0.0.1:0",
             "TIDEGAUGE_STATE": str(self.folder / state),
+            **self.environment,
         }
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "flows.app", "run", "--config", str(file), *options],
+                [sys.executable, "-m", *self.program, "run", "--config", str(file), *options],
                 cwd=ROOT,
                 env=environment,
                 stderr=log,
