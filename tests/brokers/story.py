@@ -15,6 +15,7 @@ Conditions are waited for, never times: `flows` returns when every job has publi
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -34,6 +35,8 @@ from tests.brokers.feed import Feed
 from tests.job.published import read_back, wrong_numbers
 from tests.job.running import SECONDS, Deployment
 from tests.reference import Record
+from tests.reference.parse import parse
+from tests.reference.records import Rejection
 
 RATE = 150.0  # events a second: the reference takes its time for each
 FURTHER = 200  # records that a job has to publish to be seen going on
@@ -57,6 +60,7 @@ class Job(Deployment):
     """One product that reads the story's topic, and its newest run."""
 
     run: subprocess.Popen[bytes] | None = None
+    options: Sequence[str] = ()
     program: Sequence[str] = ("tests.faults.launcher", "--recheck", "1", "--")
 
     @property
@@ -65,8 +69,9 @@ class Job(Deployment):
         return self.run is not None and self.run.poll() is None
 
     def begin(self, *options: str) -> None:
-        """Start a new run."""
-        self.run = self.start(*options)
+        """Start a new run, with the options of the one before if none are given."""
+        self.options = options or self.options
+        self.run = self.start(*self.options)
 
     def kill(self) -> None:
         """SIGKILL the run."""
@@ -134,15 +139,15 @@ class Story:
                     os.kill(job.run.pid, signal.SIGCONT)
                 job.kill()
 
-    def job(self, name: str, **environment: str) -> Job:
-        """A product of the story, started, which reads its topic through the proxies."""
+    def job(self, name: str, *options: str, limits: Mapping[str, int] | None = None, **environment: str) -> Job:
+        """A product of the story, started with `options`, which reads its topic through the proxies."""
         folder = self._folder / name
         folder.mkdir()
         config = self._config.model_copy(update={"product": f"{name}_{self.topic[-8:]}"})
         environment |= {"TIDEGAUGE_METRICS_ADDRESS": f"127.0.0.1:{free_port()}"}
-        job = Job(config, folder, self.cluster.client_servers, self.topic, self._redis_url, environment)
+        job = Job(config, folder, self.cluster.client_servers, self.topic, self._redis_url, environment, limits or {})
         self.jobs[name] = job
-        job.begin()
+        job.begin(*options)
         return job
 
     @contextlib.contextmanager
@@ -179,6 +184,25 @@ class Story:
         counted = {name: job.accounting()["late"] for name, job in self.jobs.items()}
         assert len(set(counted.values())) == 1, f"the jobs disagree on how many events are late: {counted}"
         assert late is None or set(counted.values()) == {late}, f"late events: {counted}"
+
+    def check_letters(self) -> None:
+        """Every rejected record of the topic is in the dead letters, and nothing else."""
+        refused = {
+            (record.partition, record.offset)
+            for record in self.records()
+            if isinstance(parse(record, self._config), Rejection)
+        }
+        assert refused, "no record was rejected"
+        told = [
+            json.loads(record.value or b"") for record in read_back(self.cluster.bootstrap_servers, self.dead_topic)
+        ]
+        letters = {(letter["partition"], letter["offset"]) for letter in told}
+        assert (refused - letters, letters - refused) == (set(), set())
+
+    @property
+    def dead_topic(self) -> str:
+        """Where the jobs send what they reject."""
+        return f"{self.topic}.dead"
 
     def wrong(self, job: Job, records: Sequence[Record]) -> list[str]:
         """What a job publishes otherwise than the reference of `records`, which it has counted."""
