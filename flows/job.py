@@ -235,6 +235,7 @@ class Job:
                 letters = dead_letter_topic(self._settings, process=cluster.process, processes=cluster.processes)
                 stack.push(partial(self._close_letters, letters))
                 health.count_dead_letters(letters.counts)
+                letters.make_room(stopping=lambda: self._stopping)
                 warm_up(self._config)
                 # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
                 # form a cycle, so that collecting garbage often would only walk through them.

@@ -129,6 +129,11 @@ class Spool:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
 
+    def wait_for_room(self, seconds: float) -> None:
+        """Return once there is room for a letter, or after `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.full, seconds)
+
     def wake(self) -> None:
         """End the waiting of other threads."""
         with self._changed:

@@ -27,7 +27,7 @@ from confluent_kafka.cimpl import NewTopic
 from flows.connectors.dead_letter_partitions import Partitions
 from flows.connectors.dead_letter_spool import Letter, Spool, SpoolInUseError
 from flows.connectors.dead_letters import Allowance, DeadLetterError, to_json
-from flows.connectors.kafka_client import Link, options
+from flows.connectors.kafka_client import START_SECONDS, Link, options
 from flows.health import DeadLetterCounts
 from flows.records import Rejected
 from flows.settings import Settings
@@ -65,6 +65,9 @@ class NoLetters:
     def __init__(self, allowance: Allowance) -> None:
         self.allowance = allowance
         self.fail: Callable[[str], None] = _ignore
+
+    def make_room(self, *, stopping: Callable[[], bool]) -> None:
+        pass
 
     def write(self, rejected: list[Rejected]) -> None:
         self.allowance.grant(rejected)
@@ -116,12 +119,27 @@ class KafkaLetters:
             )
         self._sender.start()
 
+    def make_room(self, *, stopping: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+        """Where too many ends the run, send what earlier runs have left until half of the room is free.
+
+        Returns at once when it is, or when `stopping()`; DeadLetterError after `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while self._ends_when_full and self._spool.size > self._spool.limit_bytes / 2 and not stopping():
+            if time.monotonic() > deadline:
+                raise DeadLetterError(self._full())
+            self._spool.wait_until_empty(_PAUSE_SECONDS)
+
     def write(self, rejected: list[Rejected]) -> None:
         for letter in self.allowance.grant(rejected):
-            if self._spool.full and self._settings.on_dead_letters_full == "drop":
+            if self._spool.full and not self._ends_when_full:
                 self._dropped += 1
             else:
                 self._spool.put(to_json(letter))
+        if self._spool.full and self._ends_when_full:
+            # A burst is no reason to end: Kafka is taking them.
+            while self._spool.full and self._sender.delivers:
+                self._spool.wait_for_room(_PAUSE_SECONDS)
         if self._spool.full:
             self._say_full()
 
@@ -166,23 +184,26 @@ class KafkaLetters:
                 self.topic,
             )
 
+    @property
+    def _ends_when_full(self) -> bool:
+        return self._settings.on_dead_letters_full == "stop"
+
     def _say_full(self) -> None:
-        limit = f"limits.dead_letters_waiting_bytes ({self._spool.limit_bytes / _MEBIBYTE:g} MiB)"
-        why = f"topic {self.topic} does not take them: {self._sender.reason}"
-        if self._settings.on_dead_letters_full == "stop":
-            self.fail(
-                f"the dead letters that wait have reached {limit}, for {why}; mend that, raise the limit, or set "
-                "on_dead_letters_full to drop"
-            )
+        if self._ends_when_full:
+            self.fail(self._full())
         elif self._dropped and time.monotonic() - self._said_at >= _SAY_SECONDS:
             self._said_at = time.monotonic()
-            _logger.error(
-                "the dead letters that wait have reached %s, for %s; %d copies of rejected records were dropped so far "
-                "(the records are counted all the same)",
-                limit,
-                why,
-                self._dropped,
-            )
+            _logger.error("%s", self._full())
+
+    def _full(self) -> str:
+        limit = f"limits.dead_letters_waiting_bytes ({self._spool.limit_bytes / _MEBIBYTE:g} MiB)"
+        why = f"topic {self.topic} does not take them ({self._sender.reason})"
+        then = (
+            "mend that, raise the limit, or set on_dead_letters_full to drop"
+            if self._ends_when_full
+            else f"{self._dropped} copies of rejected records were dropped so far; the records are counted all the same"
+        )
+        return f"the dead letters that wait have reached {limit}, for {why}; {then}"
 
 
 class Sender:
@@ -204,6 +225,7 @@ class Sender:
         )
         self._producer = Producer(self._configuration)
         self._partitions = Partitions()
+        self._attempt_seconds = attempt_seconds
         self._trouble = ""  # the last reason of a failure, until something is delivered
         self._said = False
         self._over = threading.Event()
@@ -213,7 +235,13 @@ class Sender:
     @property
     def reason(self) -> str:
         """Why letters wait, as far as is known."""
-        return self._trouble or self._link.reason or "no answer"
+        slow = "they come faster than it does" if self.delivers else "no answer"
+        return self._trouble or self._link.reason or slow
+
+    @property
+    def delivers(self) -> bool:
+        """Whether letters wait for no longer than an attempt may take, and the last one has not failed."""
+        return not self._partitions.failed and self._spool.oldest_seconds < 2 * self._attempt_seconds
 
     def start(self) -> None:
         """Begin to send."""

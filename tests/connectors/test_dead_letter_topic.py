@@ -218,10 +218,10 @@ def test_when_too_many_wait_further_ones_are_dropped_and_counted(
     (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert said.startswith(
         "the dead letters that wait have reached limits.dead_letters_waiting_bytes (0.0625 MiB), for topic "
-        "events.dead does not take them: "
+        "events.dead does not take them ("
     )
     assert said.endswith(
-        f"; {counts.dropped} copies of rejected records were dropped so far (the records are counted all the same)"
+        f"); {counts.dropped} copies of rejected records were dropped so far; the records are counted all the same"
     )
     assert (tmp_path / "dead-letters-0.ndjson").stat().st_size == counts.waiting_bytes
     embedded.come_up()
@@ -234,7 +234,7 @@ def test_when_too_many_wait_the_run_can_be_ended_and_nothing_is_dropped(
 ) -> None:
     embedded.create_topic("events.dead", 1)
     said: list[str] = []
-    kept = letters(settings(embedded, state=tmp_path, limits=SMALL, on_dead_letters_full="stop"))
+    kept = letters(settings(embedded, state=tmp_path, limits=SMALL, on_dead_letters_full="stop"), attempt_seconds=0.5)
     kept.fail = said.append
     embedded.go_down()
     kept.write([rejected(b"x" * 1000, offset=offset) for offset in range(100)])
@@ -244,6 +244,26 @@ def test_when_too_many_wait_the_run_can_be_ended_and_nothing_is_dropped(
     kept.settle()
     kept.close(0)
     assert len((tmp_path / "dead-letters-0.ndjson").read_bytes().splitlines()) == 100
+
+    # The next run begins with them, and reads nothing before there is room.
+    following = letters(settings(embedded, state=tmp_path, limits=SMALL, on_dead_letters_full="stop"))
+    following.make_room(stopping=lambda: True)
+    with pytest.raises(DeadLetterError, match="the dead letters that wait have reached"):
+        following.make_room(stopping=lambda: False, seconds=0)
+    embedded.come_up()
+    following.make_room(stopping=lambda: False)
+    assert following.counts().waiting_bytes <= 32 * 1024
+    following.close(SECONDS)
+    assert offsets(embedded) == list(range(100))
+
+
+def test_a_burst_ends_no_run_while_kafka_takes_letters(embedded: EmbeddedKafka) -> None:
+    embedded.create_topic("events.dead", 1)
+    kept = letters(settings(embedded, limits=SMALL, on_dead_letters_full="stop"))
+    kept.fail = pytest.fail
+    kept.write([rejected(b"x" * 1000, offset=offset) for offset in range(1000)])
+    kept.close(SECONDS)
+    assert offsets(embedded) == list(range(1000))
 
 
 def test_a_disk_that_takes_no_letters_ends_the_run_before_the_checkpoint(
