@@ -206,11 +206,15 @@ class Story:
 
     def wrong(self, job: Job, records: Sequence[Record]) -> list[str]:
         """What a job publishes otherwise than the reference of `records`, which it has counted."""
-        with redis.Redis.from_url(self._redis_url, decode_responses=True, legacy_responses=False) as client:
+        with self.client() as client:
             key = f"tidegauge:v1:{{{job.config.product}}}"
             return wrong_numbers(
                 client.hgetall(f"{key}:live"), lambda name: client.hgetall(f"{key}:minute:{name}"), records, job.config
             )
+
+    def client(self) -> redis.Redis:
+        """The test's own way to Redis."""
+        return redis.Redis.from_url(self._redis_url, decode_responses=True, legacy_responses=False)
 
     def _wait(self, wanted: Mapping[str, int], awaited: str) -> None:
         def there() -> bool:
