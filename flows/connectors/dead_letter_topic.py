@@ -314,7 +314,7 @@ class Sender:
     def _learn(self, *, refusals: bool = False) -> None:
         """Who leads which partition; the topic is made if it is missing. Raises DeadLetterError for `refusals` only."""
         try:
-            found = self._producer.list_topics(self._topic, timeout=_METADATA_SECONDS)
+            found = self._producer.list_topics(self._topic, timeout=CREATE_SECONDS if refusals else _METADATA_SECONDS)
             topic = found.topics[self._topic]
             if topic.error is not None:
                 _make(self._configuration, self._topic, len(found.brokers), topic.error)

@@ -30,6 +30,7 @@ import redis
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from flows.warm_up import warm_up
+from tests.brokers.cluster import KafkaCluster, running_cluster
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy
 from tests.job.published import read_back, wrong_numbers
@@ -72,16 +73,33 @@ class ProxiedKafka(KafkaServer):
         )
         super().start()
 
+    @property
+    def client_servers(self) -> str:
+        """What the job is told."""
+        return f"127.0.0.1:{self.proxy.port}"
+
 
 @dataclass
 class Stage:
-    """The servers that all histories share."""
+    """The servers that all histories share; `kafka` is one broker, or three of them for the faults of such."""
 
-    kafka: ProxiedKafka
+    kafka: ProxiedKafka | KafkaCluster
     redis: RedisServer
     redis_proxy: Proxy
     folder: Path
     clock: Path | None = None  # see clock.c
+
+    @property
+    def broker(self) -> ProxiedKafka:
+        """The one broker."""
+        assert isinstance(self.kafka, ProxiedKafka)
+        return self.kafka
+
+    @property
+    def cluster(self) -> KafkaCluster:
+        """The three brokers."""
+        assert isinstance(self.kafka, KafkaCluster)
+        return self.kafka
 
     def client(self) -> redis.Redis:
         """The test's own way to Redis."""
@@ -89,21 +107,24 @@ class Stage:
 
 
 @contextlib.contextmanager
-def running_stage(folder: Path) -> Iterator[Stage]:
+def running_stage(folder: Path, *, three_brokers: bool = False) -> Iterator[Stage]:
     """Everything up, and everything down in the end."""
     warm_up(CONFIG)  # here, so that no history waits for a compiler
-    kafka = ProxiedKafka(folder / "kafka")
-    users = folder / "users.acl"
-    users.write_text(f"user default on nopass ~* &* +@all\n{acl_of_the_job()}\n")
-    server = RedisServer(redis_program(), folder, "--aclfile", str(users))
-    proxy = Proxy(server.port)
-    try:
+    with contextlib.ExitStack() as stack:
+        kafka: ProxiedKafka | KafkaCluster
+        if three_brokers:
+            kafka = stack.enter_context(running_cluster())
+        else:
+            kafka = ProxiedKafka(folder / "kafka")
+            stack.callback(kafka.stop)
+            stack.callback(kafka.proxy.close)
+        users = folder / "users.acl"
+        users.write_text(f"user default on nopass ~* &* +@all\n{acl_of_the_job()}\n")
+        server = RedisServer(redis_program(), folder, "--aclfile", str(users))
+        stack.callback(server.stop)
+        proxy = Proxy(server.port)
+        stack.callback(proxy.close)
         yield Stage(kafka, server, proxy, folder, compiled_clock(folder))
-    finally:
-        proxy.close()
-        kafka.proxy.close()
-        server.stop()
-        kafka.stop()
 
 
 def acl_of_the_job() -> str:
@@ -200,7 +221,7 @@ class History:
         token_before = self.token()
         self.metrics_port = free_port()
         settings = {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.stage.kafka.proxy.port}",
+            "KAFKA_BOOTSTRAP_SERVERS": self.stage.kafka.client_servers,
             "TIDEGAUGE_TOPIC": self.topic,
             "REDIS_URL": f"redis://tidegauge:{PASSWORD}@127.0.0.1:{self.stage.redis_proxy.port}/0",
             "TIDEGAUGE_METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}",
