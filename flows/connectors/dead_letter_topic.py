@@ -178,7 +178,7 @@ class KafkaLetters:
             )
         if left:
             _logger.warning(
-                "%d dead letters wait in %s; the next run sends them to topic %s",
+                "%d dead letters are still to be sent; the next run on %s sends them to topic %s",
                 left,
                 self._settings.state,
                 self.topic,
@@ -197,7 +197,8 @@ class KafkaLetters:
 
     def _full(self) -> str:
         limit = f"limits.dead_letters_waiting_bytes ({self._spool.limit_bytes / _MEBIBYTE:g} MiB)"
-        why = f"topic {self.topic} does not take them ({self._sender.reason})"
+        slow = f"topic {self.topic} takes them more slowly than they come"
+        why = slow if self._sender.delivers else f"topic {self.topic} does not take them ({self._sender.reason})"
         then = (
             "mend that, raise the limit, or set on_dead_letters_full to drop"
             if self._ends_when_full
@@ -235,8 +236,7 @@ class Sender:
     @property
     def reason(self) -> str:
         """Why letters wait, as far as is known."""
-        slow = "they come faster than it does" if self.delivers else "no answer"
-        return self._trouble or self._link.reason or slow
+        return self._trouble or self._link.reason or "no answer"
 
     @property
     def delivers(self) -> bool:
@@ -357,7 +357,10 @@ class _Why(msgspec.Struct):
 
 
 def _headers(text: bytes) -> list[tuple[str, str | bytes | None]]:
-    why = msgspec.json.decode(text, type=_Why)
+    try:
+        why = msgspec.json.decode(text, type=_Why)
+    except msgspec.DecodeError:  # somebody has written to the spool's file; it is for a reader of the topic to judge
+        return []
     return [("reason", why.reason.encode()), ("message", why.message.encode())]
 
 

@@ -35,6 +35,7 @@ class Feed:
         self, servers: str, topic: str, *, rate: float, broken: float, codecs: tuple[str, ...], seed: int
     ) -> None:
         self.stored: list[Stored] = []
+        self.stopped = False
         self.sent = 0
         self._topic = topic
         self._rate = rate
@@ -50,6 +51,7 @@ class Feed:
 
     def stop(self) -> None:
         """Return once everything that was sent is stored; AssertionError when Kafka has refused anything."""
+        self.stopped = True
         self._over.set()
         self._thread.join(2 * DELIVERY_SECONDS)
         for producer in self._producers:
@@ -59,6 +61,14 @@ class Feed:
         if self._failure is not None:
             raise self._failure
         assert not self._refused, self._refused[0]
+
+    def abandon(self) -> None:
+        """Stop, whatever is not stored yet."""
+        self._over.set()
+        self._thread.join(DELIVERY_SECONDS)
+        for producer in self._producers:
+            producer.purge()
+            producer.close()
 
     def _run(self) -> None:
         try:

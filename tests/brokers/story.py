@@ -131,8 +131,8 @@ class Story:
 
     def __exit__(self, *_error: object) -> None:
         for feed in self.feeds:
-            with contextlib.suppress(Exception):
-                feed.stop()
+            if not feed.stopped:
+                feed.abandon()
         for job in self.jobs.values():
             if job.run is not None and job.alive:
                 with contextlib.suppress(ProcessLookupError):

@@ -182,10 +182,17 @@ def test_letters_that_wait_are_sent_by_the_next_run(
     letters(settings(embedded, state=tmp_path)).close(SECONDS)
     assert offsets(embedded) == [0, 1, 2]
     assert [record.getMessage() for record in caplog.records] == [
-        f"3 dead letters wait in {tmp_path}; the next run sends them to topic events.dead",
+        f"3 dead letters are still to be sent; the next run on {tmp_path} sends them to topic events.dead",
         "3 dead letters of earlier runs are still to be sent to topic events.dead",
     ]
     assert (tmp_path / "dead-letters-0.ndjson").read_bytes() == b""
+
+
+def test_a_line_that_somebody_else_has_written_is_sent_as_it_is(embedded: EmbeddedKafka, tmp_path: Path) -> None:
+    embedded.create_topic("events.dead", 1)
+    (tmp_path / "dead-letters-0.ndjson").write_bytes(b'{"offset":1}\n')
+    letters(settings(embedded, state=tmp_path)).close(SECONDS)
+    assert stored(embedded, "events.dead") == [({"offset": 1}, {}, None)]
 
 
 def test_without_a_state_folder_letters_that_wait_are_lost_and_one_sentence_says_so(embedded: EmbeddedKafka) -> None:
@@ -207,10 +214,12 @@ def test_when_too_many_wait_further_ones_are_dropped_and_counted(
     embedded: EmbeddedKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     embedded.create_topic("events.dead", 1)
-    kept = letters(settings(embedded, state=tmp_path, limits=SMALL))
+    kept = letters(settings(embedded, state=tmp_path, limits=SMALL), attempt_seconds=0.5)
     kept.fail = pytest.fail
     embedded.go_down()
-    kept.write([rejected(b"x" * 1000, offset=offset) for offset in range(1000)])
+    kept.write([rejected(offset=0)])
+    wait_until(lambda: kept.counts().oldest_seconds > 1, "time in which it should have been sent")
+    kept.write([rejected(b"x" * 1000, offset=offset) for offset in range(1, 1000)])
     kept.settle()
     counts = kept.counts()
     assert counts.waiting + counts.dropped == 1000
