@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ class Stored(NamedTuple):
     partition: int
     offset: int
     value: bytes
+    delay_seconds: float  # from when it was sent until Kafka has said so
 
 
 class Feed:
@@ -98,14 +100,17 @@ class Feed:
         values += [b"{broken %d" % number] * (chance.random() < self._broken)
         producer = self._producers[user % len(self._producers)]
         for each in values:
-            producer.produce(self._topic, each, key=f"u{user}", on_delivery=self._on_delivery)
+            producer.produce(
+                self._topic, each, key=f"u{user}", on_delivery=partial(self._on_delivery, time.monotonic())
+            )
             self.sent += 1
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+    def _on_delivery(self, sent: float, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._refused.append(error)
         else:
-            self.stored.append(Stored(message.partition() or 0, message.offset() or 0, message.value() or b""))
+            place = message.partition() or 0, message.offset() or 0
+            self.stored.append(Stored(*place, message.value() or b"", time.monotonic() - sent))
 
 
 def _options(servers: str, codec: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka.admin import NewPartitions
+from confluent_kafka.cimpl import NewPartitions
 
 from tests.brokers.cluster import BROKERS
 from tests.brokers.story import SPREAD, Story
@@ -111,9 +111,9 @@ def reassigned(story: Story) -> Iterator[None]:
 
 def partitions_added(story: Story) -> Iterator[None]:
     """The topic grows while it is read."""
+    admin = story.cluster.admin()
     for count in (len(SPREAD) + 1, len(SPREAD) + 3):
-        wanted = [NewPartitions(story.topic, count)]
-        story.cluster.admin().create_partitions(wanted, operation_timeout=30)[story.topic].result(SECONDS)
+        admin.create_partitions([NewPartitions(story.topic, count)], operation_timeout=30)[story.topic].result(SECONDS)
         if count == len(SPREAD) + 1:
             yield
         story.flows(OUTAGE_RECORDS)

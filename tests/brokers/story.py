@@ -177,10 +177,12 @@ class Story:
         records = self.records()
         held = {(record.partition, record.offset) for record in records}
         lost = [one for feed in self.feeds for one in feed.stored if (one.partition, one.offset) not in held]
-        assert lost == [], f"{len(lost)} acknowledged records are not in the topic"
+        assert not lost, f"{len(lost)} acknowledged records are not in the topic"
         self._wait({name: len(records) for name in self.jobs}, f"all {len(records)} records to be published")
-        wrong = {name: self.wrong(job, records) for name, job in self.jobs.items()}
-        assert {name: found for name, found in wrong.items() if found} == {}
+        delay = max(stored.delay_seconds for feed in self.feeds for stored in feed.stored)
+        for name, job in self.jobs.items():
+            wrong = self.wrong(job, records)
+            assert not wrong, f"{name}, with events that were stored up to {delay:.1f} s late:\n" + "\n".join(wrong)
         counted = {name: job.accounting()["late"] for name, job in self.jobs.items()}
         assert len(set(counted.values())) == 1, f"the jobs disagree on how many events are late: {counted}"
         assert late is None or set(counted.values()) == {late}, f"late events: {counted}"
