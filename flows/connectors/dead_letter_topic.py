@@ -40,7 +40,8 @@ _TROUBLE_SECONDS: Final = 10.0  # that a letter waits until the log says so
 _SAY_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 1.0  # between attempts when no partition has taken anything
 _METADATA_SECONDS: Final = 2.0
-_CLOSE_SECONDS: Final = 2 * _METADATA_SECONDS
+_LOOK_SECONDS: Final = 0.2  # between two looks at whether the run ends
+_CLOSE_SECONDS: Final = 1.0
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 _AT_ONCE: Final = 200  # letters on their way: what a partition that fails holds up
 _MEBIBYTE: Final = 1 << 20
@@ -197,8 +198,8 @@ class KafkaLetters:
 
     def _full(self) -> str:
         limit = f"limits.dead_letters_waiting_bytes ({self._spool.limit_bytes / _MEBIBYTE:g} MiB)"
-        slow = f"topic {self.topic} takes them more slowly than they come"
-        why = slow if self._sender.delivers else f"topic {self.topic} does not take them ({self._sender.reason})"
+        soon = f"topic {self.topic} has not taken them yet"
+        why = soon if self._sender.delivers else f"topic {self.topic} does not take them ({self._sender.reason})"
         then = (
             "mend that, raise the limit, or set on_dead_letters_full to drop"
             if self._ends_when_full
@@ -241,7 +242,7 @@ class Sender:
     @property
     def delivers(self) -> bool:
         """Whether letters wait for no longer than an attempt may take, and the last one has not failed."""
-        return not self._partitions.failed and self._spool.oldest_seconds < 2 * self._attempt_seconds
+        return not self._partitions.hopeless and self._spool.oldest_seconds < 2 * self._attempt_seconds
 
     def start(self) -> None:
         """Begin to send."""
@@ -252,47 +253,53 @@ class Sender:
         self._over.set()
         self._spool.wake()
         self._thread.join(_CLOSE_SECONDS)
-        if not self._thread.is_alive():  # else it waits for an answer of Kafka, and ends with the process
-            self._producer.purge()
-            self._producer.flush(_PAUSE_SECONDS)  # which gives back what was purged
+        if self._thread.is_alive():  # it waits for an answer of Kafka, and ends with the process
+            return
+        self._producer.purge()
+        if self._producer.flush(_LOOK_SECONDS) == 0:  # which gives back what was purged
             self._producer.close()
 
     def _run(self) -> None:
         while not self._over.is_set():
             self._say()
             flying = len(self._producer)
-            if self._partitions.failed and not flying:
+            if self._partitions.hopeless:  # one letter tries, and the others wait for what becomes of it
+                if flying:
+                    self._producer.poll(_LOOK_SECONDS)
+                    continue
                 self._over.wait(_PAUSE_SECONDS)
-            # While none succeeds, one letter tries; the others would only wait for it.
-            room = (1 if self._partitions.failed else _AT_ONCE) - flying
-            if letters := self._spool.take(max(0, room)):
+            if letters := self._spool.take(max(0, _AT_ONCE - flying)):
                 self._send(letters)
                 self._producer.poll(0)
             elif flying:
-                self._producer.poll(_PAUSE_SECONDS)
+                self._producer.poll(_LOOK_SECONDS)
             else:
                 self._spool.wait_for_letters(_SAY_SECONDS)
 
     def _send(self, letters: Sequence[Letter]) -> None:
         if self._partitions.stale:
             self._learn()
-        place = self._partitions.choose()
+        choice = self._partitions.choose()
         left = deque(letters)
-        while left and place is not None:
-            letter = left[0]
+        room = 0 if choice is None else 1 if choice.doubtful else len(left)
+        while room and choice is not None:
             try:
-                told = partial(self._on_delivery, letter, place)
-                headers = _headers(letter.text)
-                self._producer.produce(self._topic, letter.text, headers=headers, partition=place, on_delivery=told)
+                self._producer.produce(
+                    self._topic,
+                    left[0].text,
+                    headers=_headers(left[0].text),
+                    partition=choice.partition,
+                    on_delivery=partial(self._on_delivery, left[0], choice.partition),
+                )
             except BufferError:
+                self._producer.poll(_LOOK_SECONDS)
                 break
             except KafkaException as error:
-                self._failed(letter, place, error.args[0])
+                self._failed(left[0], choice.partition, error.args[0])
             left.popleft()
-        if left:
-            for letter in left:
-                self._spool.give_back(letter)
-            self._producer.poll(_PAUSE_SECONDS)  # until some have arrived, or before Kafka is asked again
+            room -= 1
+        for letter in left:
+            self._spool.give_back(letter)
 
     def _on_delivery(self, letter: Letter, place: int, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

@@ -134,7 +134,7 @@ def test_when_the_spool_is_full_the_run_can_end_with_one_sentence_and_goes_on_wh
 ) -> None:
     led_by_1(story)
     cluster.brokers[1].proxy.weather("black hole")
-    limits = {"dead_letters_waiting_bytes": 64 * 1024}
+    limits = {"dead_letters_waiting_bytes": 64 * 1024, "dead_letters_per_second": 1_000_000}
     job = story.job("ends", *OFTEN, limits=limits, TIDEGAUGE_ON_DEAD_LETTERS_FULL="stop")
     with story.feed(broken=0.9):
         assert job.ended() == 1

@@ -3,42 +3,68 @@ from __future__ import annotations
 from flows.connectors.dead_letter_partitions import AVOIDED_SECONDS, Partitions
 
 
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def chosen(partitions: Partitions, times: int = 6) -> list[tuple[int, bool]]:
+    return [choice for _ in range(times) if (choice := partitions.choose()) is not None]
+
+
 def test_partitions_take_turns() -> None:
     partitions = Partitions()
     assert partitions.choose() is None
+    assert partitions.stale
     partitions.learn({0: 1, 1: 2, 2: 3})
-    assert sorted(partitions.choose() or 0 for _ in range(6)) == [0, 0, 1, 1, 2, 2]
+    assert sorted(chosen(partitions)) == [(0, False), (0, False), (1, False), (1, False), (2, False), (2, False)]
+    assert not partitions.stale
+    assert not partitions.hopeless
 
 
-def test_a_broker_that_fails_is_avoided_with_all_it_leads_until_its_time_is_over() -> None:
-    now = 0.0
-    partitions = Partitions(monotonic=lambda: now)
+def test_a_broker_that_fails_is_avoided_with_all_it_leads_and_then_tried_with_one_letter() -> None:
+    partitions = Partitions(monotonic=(clock := Clock()))
     partitions.learn({0: 1, 1: 2, 2: 1})
     assert partitions.did_not_work(0) == 1
-    assert partitions.failed
     assert partitions.stale
-    assert {partitions.choose() for _ in range(6)} == {1}
-    partitions.worked(1)
-    assert not partitions.failed
-    assert {partitions.choose() for _ in range(6)} == {1}
-    now = AVOIDED_SECONDS + 1
-    assert {partitions.choose() for _ in range(6)} == {0, 1, 2}
+    assert not partitions.hopeless
+    assert set(chosen(partitions)) == {(1, False)}
+    clock.now = AVOIDED_SECONDS + 1
+    assert sum(doubtful for _, doubtful in chosen(partitions, 20)) == 1
+    assert set(chosen(partitions)) == {(1, False)}
+    partitions.worked(0)
+    assert set(chosen(partitions)) == {(0, False), (1, False), (2, False)}
+
+
+def test_a_partition_whose_leader_has_moved_is_not_avoided() -> None:
+    partitions = Partitions()
+    partitions.learn({0: 1})
+    partitions.did_not_work(0)
+    assert partitions.hopeless
+    partitions.learn({0: 2})
+    assert not partitions.hopeless
+    assert partitions.choose() == (0, False)
 
 
 def test_a_partition_without_a_leader_is_left_out() -> None:
     partitions = Partitions()
     partitions.learn({0: -1, 1: 2})
-    assert {partitions.choose() for _ in range(4)} == {1}
+    assert set(chosen(partitions)) == {(1, False)}
 
 
-def test_where_all_have_failed_the_one_that_failed_first_is_tried_first() -> None:
-    now = 0.0
-    partitions = Partitions(monotonic=lambda: now)
+def test_where_all_have_failed_they_are_tried_in_turn() -> None:
+    partitions = Partitions(monotonic=(clock := Clock()))
     partitions.learn({0: 1, 1: 2, 2: 3})
     for number in (1, 0, 2):
-        now += 1
+        clock.now += 1
         partitions.did_not_work(number)
-    assert partitions.choose() == 1
-    now += 1
-    partitions.did_not_work(1)
-    assert partitions.choose() == 0
+    assert partitions.hopeless
+    tried = []
+    for _ in range(4):
+        clock.now += 1
+        tried += chosen(partitions, 1)
+    assert tried == [(1, True), (0, True), (2, True), (1, True)]
