@@ -10,6 +10,7 @@ AVOIDED_SECONDS: Final = 30.0
 """How long a broker that did not take a letter is left alone, while others take them; then one letter tries."""
 
 _REFRESH_SECONDS: Final = 60.0
+_LEADERLESS_SECONDS: Final = 1.0  # the same while a partition has no leader, as those of a new topic
 
 
 class Choice(NamedTuple):
@@ -40,9 +41,10 @@ class Partitions:
         return not self._good()
 
     def learn(self, leaders: Mapping[int, int]) -> None:
-        """Partition -> leading broker, -1 for none, as Kafka says now."""
+        """Partition -> leading broker, -1 for none, as Kafka says now; soon to be asked again where there is none."""
         self._leaders = dict(leaders)
-        self._learnt_at = self._monotonic()
+        whole = leaders and min(leaders.values()) >= 0
+        self._learnt_at = self._monotonic() - (0 if whole else _REFRESH_SECONDS - _LEADERLESS_SECONDS)
 
     def choose(self) -> Choice | None:
         """In turn one of those whose broker is not avoided; else that which failed first. None: there is none."""

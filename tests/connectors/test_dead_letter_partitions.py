@@ -51,9 +51,12 @@ def test_a_partition_whose_leader_has_moved_is_not_avoided() -> None:
 
 
 def test_a_partition_without_a_leader_is_left_out() -> None:
-    partitions = Partitions()
+    partitions = Partitions(monotonic=(clock := Clock()))
     partitions.learn({0: -1, 1: 2})
     assert set(chosen(partitions)) == {(1, False)}
+    assert not partitions.stale
+    clock.now = 1.5
+    assert partitions.stale
 
 
 def test_where_all_have_failed_they_are_tried_in_turn() -> None:
