@@ -32,6 +32,10 @@ test:  ## all tests, three files at a time, and the servers they need; TESTS="te
 faults: $(VENV)/installed  ## real runs, and everything around them broken; SEEDS=50 histories, or SEED=7 that one again
 	@$(PYTHON_IN_VENV) -m tests.faults.campaign $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10)) $(FAULTS)
 
+.PHONY: brokers
+brokers: $(VENV)/installed  ## three Kafka brokers, injured in every way, one after another; BROKERS="-k leader" for some
+	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/test_dead_letters.py $(BROKERS)
+
 .PHONY: mutations
 mutations: $(VENV)/installed  ## the code made wrong in four ways, each of which the tests have to notice
 	@$(PYTHON_IN_VENV) -m pytest -q -s tests/simulation -k code_that_is_wrong

@@ -154,6 +154,8 @@ class PipelineAlerts(Section):
     """DuplicateShare: of records."""
     records: Count = 500
     """Shares are not judged by fewer records, within 15 minutes."""
+    undelivered: Short = 5 * MINUTE_MS
+    """DeadLettersWaiting: Kafka has not taken a copy of a rejected record for so long."""
     unpublished: Short = 2 * MINUTE_MS
     """PublishFailing: Redis has not taken the numbers for so long."""
     checkpoint: Short = 10 * MINUTE_MS

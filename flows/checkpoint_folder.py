@@ -5,6 +5,7 @@
 <folder>/token            the fencing token of the last run
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
 <folder>/*.state          the states of shards, which the store names (state_files.py)
+<folder>/dead-letters-*   copies of rejected records that Kafka has not taken yet (dead_letter_spool.py)
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import IO, Self
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.config import Config
+from flows.connectors.dead_letter_spool import PATTERN as LETTERS
 from flows.fingerprint import definitions, describe_difference
 from flows.state_files import SUFFIX
-from schemas.trusted_path import OTHERS, doubts
+from schemas.trusted_path import OTHERS, doubts, make_private
 
 STORE = "part-0.sqlite3"
-OURS = ("lock", "definitions.json", "token", "part-*", f"*{SUFFIX}")
+OURS = ("lock", "definitions.json", "token", "part-*", f"*{SUFFIX}", LETTERS)
 PRIVATE = 0o600
 
 logger = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ class CheckpointFolder:
     def _own(self) -> None:
         """Make the folder if need be, and refuse it where somebody else can change what is in it."""
         try:
-            self._make(self._path)
+            make_private(self._path)
             for doubt in doubts(self._path):
                 if doubt.grave:
                     raise FolderError(
@@ -107,12 +109,6 @@ class CheckpointFolder:
                     self._check(entry, stat.S_ISREG, "600")
         except OSError as error:
             raise FolderError(f"the checkpoint folder {self._path} cannot be used: {error.strerror}") from None
-
-    def _make(self, folder: Path) -> None:
-        """`mkdir -p`, all of it private, whatever the umask."""
-        if not folder.exists():
-            self._make(folder.parent)
-            folder.mkdir(mode=0o700, exist_ok=True)
 
     def _check(self, path: Path, is_right_kind: Callable[[int], bool], mode: str) -> None:
         """Refuse what is another user's, or may be written by one."""

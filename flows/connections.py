@@ -144,6 +144,9 @@ class Connections(Section):
     """Where to begin when there is no checkpoint; default `earliest`."""
     on_lost_offset: Literal["stop", "earliest", "latest"] | None = None
     """Where to go on when records were deleted unread, or the log is not the one that was read; default `stop`."""
+    on_dead_letters_full: Literal["drop", "stop"] | None = None
+    """When `limits.dead_letters_waiting_bytes` of dead letters wait for Kafka: `drop` further ones, counted, or `stop`
+    the run; default `drop`."""
     redis: Annotated[Text, AfterValidator(_redis)] | None = None
     """`redis://host:6379/0`, `redis+sentinel://host,host/service`, `redis+cluster://host,host`, each with `rediss` for
     TLS, or `unix:///path`; default `off`."""
@@ -176,6 +179,10 @@ class LimitsSection(Section):
     """Rows in the reorder buffer."""
     dead_letters_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = DEFAULTS.limits.dead_letters_per_second
     """Beyond it records are still counted, no longer copied."""
+    dead_letters_waiting_bytes: Annotated[int, Field(ge=64 * 1024, le=2**30)] = (
+        DEFAULTS.limits.dead_letters_waiting_bytes
+    )
+    """Dead letters that Kafka has not taken yet: in memory, and at most twice as much in the state folder."""
     publish_fields: Annotated[int, Field(ge=100, le=10_000_000)] = DEFAULTS.limits.publish_fields
     """Cells in one publish."""
 
@@ -193,6 +200,7 @@ _PLAIN: Final = (
     "group_id",
     "start",
     "on_lost_offset",
+    "on_dead_letters_full",
     "state",
     "tick",
     "checkpoint",
@@ -329,6 +337,7 @@ def settle(layers: Sequence[Connections], limits: Limits) -> Settings:
         kafka=kafka,
         start=chosen.get("start", DEFAULTS.start),
         on_lost_offset=chosen.get("on_lost_offset", DEFAULTS.on_lost_offset),
+        on_dead_letters_full=chosen.get("on_dead_letters_full", DEFAULTS.on_dead_letters_full),
         redis_url="" if redis == OFF else redis,
         metrics_address="" if metrics == OFF else metrics,
         state=None if state == OFF else Path(state),

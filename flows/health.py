@@ -60,6 +60,29 @@ class OpenTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterCounts:
+    """What became of the copies of rejected records, and which of them wait for Kafka."""
+
+    waiting: int = 0
+    waiting_bytes: int = 0
+    oldest_seconds: float = 0.0  # that the oldest has waited
+    delivered: int = 0
+    skipped: int = 0  # beyond the limit per second
+    dropped: int = 0  # for too many waited
+
+    def __add__(self, other: DeadLetterCounts) -> DeadLetterCounts:
+        """Of two processes."""
+        return DeadLetterCounts(
+            self.waiting + other.waiting,
+            self.waiting_bytes + other.waiting_bytes,
+            max(self.oldest_seconds, other.oldest_seconds),
+            self.delivered + other.delivered,
+            self.skipped + other.skipped,
+            self.dropped + other.dropped,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One consistent look at a `Health`. Times are Unix seconds; None: it has not happened yet."""
 
@@ -81,6 +104,7 @@ class Reading:
     publish_seconds_sum: float
     checkpoint_at: float | None
     checkpoint_seconds: float | None  # how long the last one took
+    dead_letters: DeadLetterCounts
     processes: Mapping[int, Heard]  # of a cluster, by number; none where one process does all
 
     @property
@@ -109,6 +133,7 @@ class Report:
     polled: int  # of the latest records, as many as the share of rejected ones is taken over
     rejected: int
     checkpoint_seconds: float | None
+    dead_letters: DeadLetterCounts
     cpu_seconds: float  # used by the process since it began
     resident_bytes: int
 
@@ -157,6 +182,7 @@ class Health:
         self._publish_seconds_sum = 0.0
         self._checkpoint_at: float | None = None
         self._checkpoint_seconds: float | None = None
+        self._dead_letters: Callable[[], DeadLetterCounts] = DeadLetterCounts
         self._processes = processes
         self._others: dict[int, tuple[float, float, Report]] = {}  # wall, monotonic, what it said
 
@@ -232,9 +258,14 @@ class Health:
             self._checkpoint_at = self._wall()
             self._checkpoint_seconds = seconds
 
+    def count_dead_letters(self, counts: Callable[[], DeadLetterCounts]) -> None:
+        """Ask `counts` how the dead letters of this process are doing, from any thread."""
+        self._dead_letters = counts
+
     def report(self) -> Report:
         """What process 0 is to know of this one."""
         cpu_seconds, resident_bytes = usage()
+        dead_letters = self._dead_letters()
         with self._lock:
             return Report(
                 assigned=self._assigned,
@@ -244,6 +275,7 @@ class Health:
                 polled=self._polled,
                 rejected=self._rejected,
                 checkpoint_seconds=self._checkpoint_seconds,
+                dead_letters=dead_letters,
                 cpu_seconds=cpu_seconds,
                 resident_bytes=resident_bytes,
             )
@@ -261,6 +293,7 @@ class Health:
     def read(self) -> Reading:
         """Everything as it is now."""
         cpu_seconds, resident_bytes = usage() if self._processes > 1 else (0.0, 0)
+        dead_letters = self._dead_letters()
         with self._lock:
             others = [report for _, _, report in self._others.values()]
             all_lags = [self._lag_messages, *(report.lag_messages for report in others)]
@@ -293,6 +326,7 @@ class Health:
                 publish_seconds_sum=self._publish_seconds_sum,
                 checkpoint_at=self._checkpoint_at,
                 checkpoint_seconds=max((pause for pause in pauses if pause is not None), default=None),
+                dead_letters=sum((report.dead_letters for report in others), dead_letters),
                 processes=processes,
             )
 

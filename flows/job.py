@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from types import FrameType
 
 from bytewax.dataflow import Dataflow
@@ -24,7 +25,8 @@ from flows.checkpoint_folder import CheckpointFolder, FolderError
 from flows.cluster import Cluster, ClusterError, Peers
 from flows.columns import NO_TIME, Columns
 from flows.config import Config
-from flows.connectors.dead_letters import dead_letter_topic
+from flows.connectors.dead_letter_topic import KafkaLetters, NoLetters, dead_letter_topic
+from flows.connectors.dead_letters import DeadLetterError
 from flows.connectors.kafka_client import check_access
 from flows.connectors.kafka_source import KafkaSource
 from flows.connectors.prometheus import Exporter
@@ -42,6 +44,10 @@ from flows.warm_up import warm_up
 
 CLOSE_SECONDS = 3.0
 """How long a stop may take to write the last numbers; with the last checkpoint it stays under five seconds."""
+LETTERS_SECONDS = 1.0
+"""How long an end waits for Kafka to take the last dead letters, where the state folder keeps them."""
+LOST_LETTERS_SECONDS = (3.0, 30.0)
+"""The same without a state folder: for a run that was stopped, and for one to the end of the topic."""
 EPOCH_MS = 10_000
 """Epoch length where nothing is stored; it only paces the engine."""
 
@@ -226,8 +232,10 @@ class Job:
                 # Whoever cannot read, or keep what it rejects, takes nothing over from a run that can; nor does
                 # one that is still compiling.
                 check_access(self._settings, stopping=lambda: self._stopping)
-                if not self._stopping:
-                    dead_letter_topic(self._settings).close()
+                letters = dead_letter_topic(self._settings, process=cluster.process, processes=cluster.processes)
+                stack.push(partial(self._close_letters, letters))
+                health.count_dead_letters(letters.counts)
+                letters.make_room(stopping=lambda: self._stopping)
                 warm_up(self._config)
                 # What lives until now lives for ever; records come and go in thousands and refer to nothing that could
                 # form a cycle, so that collecting garbage often would only walk through them.
@@ -237,7 +245,7 @@ class Job:
                 if folder is not None and token:
                     folder.remember_token(token)
                 while not self._stopping:
-                    self.outcome = self._flow(outputs, health, folder)
+                    self.outcome = self._flow(outputs, health, folder, letters)
                     outputs.check()
                     if self.outcome != "partitions_changed" or not cluster.alone:
                         break
@@ -247,7 +255,19 @@ class Job:
             outputs.check()
         return written
 
-    def _flow(self, outputs: Outputs, health: Health, folder: CheckpointFolder | None) -> Outcome:
+    def _close_letters(self, letters: KafkaLetters | NoLetters, kind: type[BaseException] | None, *_: object) -> None:
+        """When the run ends; letters that no checkpoint has passed over come again by themselves."""
+        seconds = LOST_LETTERS_SECONDS[self._until_end] if self._settings.state is None else LETTERS_SECONDS
+        try:
+            letters.close(0 if kind else seconds)
+        except DeadLetterError as lost:
+            if self._until_end and kind is None:
+                raise
+            logger.warning("%s", lost)
+
+    def _flow(
+        self, outputs: Outputs, health: Health, folder: CheckpointFolder | None, letters: KafkaLetters | NoLetters
+    ) -> Outcome:
         """One life of the dataflow."""
         cluster = self._cluster
         epoch_ms = EPOCH_MS if self._settings.state is None else self._settings.checkpoint_ms
@@ -255,7 +275,6 @@ class Job:
         if not cluster.alone:
             peers = Peers(cluster, definitions_of(self._config, self._settings), self._settings.tick_ms)
         pacemaker = Pacemaker(health, peers)
-        dead_letters = dead_letter_topic(self._settings)
         source = KafkaSource(
             self._settings,
             product=self._config.product,
@@ -268,6 +287,7 @@ class Job:
             epoch_ms=epoch_ms,
         )
         self._source = source
+        letters.fail = source.fail
         if self._stopping:
             source.stop()
 
@@ -287,7 +307,7 @@ class Job:
             self._config,
             source=source,
             decode=Intake(self._config, self._settings.limits, live=True).read,
-            dead_letters=dead_letters,
+            dead_letters=letters,
             publish=publish,
             watch=pacemaker,
             files=files,
@@ -305,13 +325,11 @@ class Job:
                 if conversation is not None:
                     stack.enter_context(conversation.watched())
                 run_flow(flow, epoch_ms, recovery, cluster)
-            dead_letters.settle()  # for a run that keeps no checkpoints
             source.flow_finished()
         except ClusterError as broken:
             raise source.failure or pacemaker.failure or broken from None
         finally:
             source.close()
-            dead_letters.close()
             if files is not None:
                 files.close()
         if folder is not None:

@@ -17,4 +17,5 @@ class Limits:
     users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
     held_per_shard: int = 4_000_000  # rows in the reorder buffer
     dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied
+    dead_letters_waiting_bytes: int = 64 * 1024**2  # that Kafka has not taken; in memory, and in the state folder
     publish_fields: int = 200_000  # cells in one publish

@@ -75,3 +75,10 @@ def _folder(folder: Path) -> Iterator[Doubt]:
         yield Doubt(
             f"group id {found.st_gid} can write to the folder {folder}, and replace what is in it", grave=not ours
         )
+
+
+def make_private(folder: Path) -> None:
+    """`mkdir -p`, all of it private, whatever the umask."""
+    if not folder.exists():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)

@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -76,11 +77,24 @@ class KafkaBroker:
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
 
-    def create_topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
-        """The name of a new, empty topic with `partitions` partitions that are ready for records."""
-        name = f"test-{uuid.uuid4().hex}"
+    def create_topic(
+        self,
+        partitions: int = 1,
+        config: Mapping[str, str] | None = None,
+        *,
+        name: str = "",
+        replicas: Sequence[Sequence[int]] = (),
+    ) -> str:
+        """The name of a new, empty topic with `partitions` partitions that are ready for records.
+
+        `replicas`: for each partition the nodes that keep it, the preferred leader first; Kafka chooses by default.
+        """
+        name = name or f"test-{uuid.uuid4().hex}"
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
-        topic = NewTopic(name, num_partitions=partitions, config=dict(config or {}))
+        placed = [list(nodes) for nodes in replicas]
+        partitions = len(placed) or partitions
+        where: dict[str, Any] = {"replica_assignment": placed} if placed else {}
+        topic = NewTopic(name, num_partitions=partitions, config=dict(config or {}), **where)
         admin.create_topics([topic], operation_timeout=30)[name].result(DEADLINE_SECONDS)
 
         def ready() -> bool:
@@ -103,16 +117,23 @@ class KafkaServer(KafkaBroker, RunningServer):
 
     def start(self) -> None:
         """Start the broker on its port, with the records that `data` holds, and return once it answers."""
+        self.begin()
+        self.await_answer()
+
+    def begin(self) -> None:
+        """Start the broker and do not wait for it: the nodes of a cluster start together."""
         port = self.bootstrap_servers.rpartition(":")[2]
         command = [sys.executable, str(KAFKA_SCRIPT), "run", "--port", port, "--data", str(self.data)]
-        told = self.data.parent / f"{self.data.name}.err"
-        with told.open("wb") as errors:
+        with self._told.open("wb") as errors:
             self.process = subprocess.Popen(
                 tied([*command, *self.options]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
             )
+
+    def await_answer(self) -> None:
+        """Return once the broker that was begun answers; else RuntimeError with its words."""
         assert self.process.stdout is not None
         with self.process.stdout as output, selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
@@ -120,8 +141,12 @@ class KafkaServer(KafkaBroker, RunningServer):
         if answered != self.bootstrap_servers:
             self.process.terminate()
             code = self.process.wait(DEADLINE_SECONDS)
-            raise RuntimeError(f"the broker did not start (exit code {code}):\n{told.read_text()}")
+            raise RuntimeError(f"the broker did not start (exit code {code}):\n{self._told.read_text()}")
         self.pid = int((self.data / "kafka.pid").read_text())
+
+    @property
+    def _told(self) -> Path:
+        return self.data.parent / f"{self.data.name}.err"
 
     def restart(self) -> None:
         """Start a stopped or killed broker again: same port, same records."""

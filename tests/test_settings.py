@@ -87,7 +87,8 @@ connections:
   tick: 250ms
   checkpoint: 1m
 limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, transaction_wait: 1m,
-         users_per_shard: 16, held_per_shard: 16, dead_letters_per_second: 0, publish_fields: 100}
+         users_per_shard: 16, held_per_shard: 16, dead_letters_per_second: 0,
+         dead_letters_waiting_bytes: 65536, publish_fields: 100}
 """
     assert settled(tmp_path, text) == Settings(
         bootstrap_servers="a:1, b:2",
@@ -102,7 +103,7 @@ limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, trans
         state=Path("/var/lib/tidegauge"),
         tick_ms=250,
         checkpoint_ms=60_000,
-        limits=Limits(1024, 1, 64, 3_600_000, 60_000, 16, 16, 0, 100),
+        limits=Limits(1024, 1, 64, 3_600_000, 60_000, 16, 16, 0, 65_536, 100),
     )
 
 
@@ -115,6 +116,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "TIDEGAUGE_GROUP_ID": "g",
         "TIDEGAUGE_START": "latest",
         "TIDEGAUGE_ON_LOST_OFFSET": "latest",
+        "TIDEGAUGE_ON_DEAD_LETTERS_FULL": "stop",
         "TIDEGAUGE_METRICS_ADDRESS": "0.0.0.0:80",
         "TIDEGAUGE_STATE": "/state",
         "TIDEGAUGE_TICK": "1s",
@@ -122,7 +124,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "TIDEGAUGE_KAFKA_SASL_MECHANISM": "PLAIN",
     }
     assert settled(tmp_path, environment=environment) == Settings(
-        *("kafka:9092", "t", "d", "g", {"sasl.mechanism": "PLAIN"}, "latest", "latest"),
+        *("kafka:9092", "t", "d", "g", {"sasl.mechanism": "PLAIN"}, "latest", "latest", "stop"),
         *("rediss://redis/1", "0.0.0.0:80", Path("/state"), 1000, 5000),
     )
 

@@ -24,6 +24,7 @@ def pipeline(source: Source) -> Group:
     broken = f"{source.of_process('max', 'tidegauge_accounting_difference')} != 0"
     if source.config.subscriptions is not None:
         broken += f'\nor\nmax by (product) (tidegauge_mrr_difference{{product="{source.product}", plan=""}}) != 0'
+    dropped = f"increase(tidegauge_dead_letters_dropped_total[{pace.span(SHARES_MS)}])"
     rules: list[Recording | Alert] = [
         Recording(
             "tidegauge:records:recent_last_week",
@@ -128,6 +129,20 @@ def pipeline(source: Source) -> Group:
             comment="What cannot be read is not counted.",
             summary="{{ $value | humanizePercentage }} of the records of {{ $labels.product }} are rejected",
             description="The dead-letter topic has each of them with its reason.",
+        ),
+        _alert(
+            source,
+            "DeadLettersWaiting",
+            f"{source.of_process('max', 'tidegauge_dead_letters_oldest_seconds')} > {limits.undelivered / 1000:g}\n"
+            f"or on (product)\n{source.of_process('sum', dropped)} > 0",
+            comment="Kafka does not take the copies of rejected records, or some were dropped, for too many waited.",
+            summary="The dead letters of {{ $labels.product }} do not reach Kafka",
+            description=(
+                "The numbers go on. Letters wait in the state folder until the dead-letter topic takes them or"
+                " their limit is reached."
+            ),
+            severity="ticket",
+            for_=duration(60_000),
         ),
         _share(
             source,

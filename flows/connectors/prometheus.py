@@ -38,7 +38,7 @@ from prometheus_client.registry import Collector
 from flows.cells import Cell, Derived, Snapshot
 from flows.columns import REASONS
 from flows.connectors.http_endpoint import HttpEndpoint, Page
-from flows.health import PUBLISH_BOUNDS_SECONDS, Health, Reading
+from flows.health import PUBLISH_BOUNDS_SECONDS, DeadLetterCounts, Health, Reading
 from schemas.event import EXCLUSIONS
 
 PREFIX: Final = "tidegauge_"
@@ -183,6 +183,7 @@ def health_families(
         "caught_up", "1 once every partition has been read as far as it could be.", float(health.caught_up)
     )  # fmt: skip
     yield _gauge("rejected_ratio", "Share of the last 10,000 records that was rejected.", health.rejected_share)
+    yield from _dead_letters(health.dead_letters)
     yield _gauge(
         "redis_reachable", "1 when Redis answered the last attempt to publish.",
         None if health.redis_reachable is None else float(health.redis_reachable),
@@ -288,6 +289,18 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
         "summed over partitions: 0, or a fault.",
         None if snapshot is None else sum(_difference(counts) for counts in snapshot.accounting.values()),
     )
+
+
+def _dead_letters(counts: DeadLetterCounts) -> Iterator[FamilySamples]:
+    yield _gauge("dead_letters_waiting", "Copies of rejected records that Kafka has not taken yet.", counts.waiting)
+    yield _gauge("dead_letters_waiting_bytes", "Their size, which has a limit.", counts.waiting_bytes)
+    yield _gauge("dead_letters_oldest_seconds", "How long the oldest of them has waited.", counts.oldest_seconds)
+    for fate, text in (
+        ("delivered", "Copies of rejected records that Kafka has taken."),
+        ("skipped", "Rejected records of which no copy was made, for there were too many a second."),
+        ("dropped", "Copies of rejected records that were dropped, for too many waited."),
+    ):
+        yield _counter(f"dead_letters_{fate}", text, getattr(counts, fate))
 
 
 def _totals(snapshot: Snapshot | None) -> Counter[str]:

@@ -169,6 +169,30 @@ def _records() -> Iterator[Sized]:
         ),
         width=8,
     )  # fmt: skip
+    yield course(
+        "Dead letters waiting",
+        "Copies of rejected records that Kafka has not taken yet. Few and for moments, while its brokers are there.",
+        "short",
+        Query(total("dead_letters_waiting"), "waiting"),
+        width=8,
+    )
+    yield course(
+        "Oldest dead letter",
+        "How long the oldest copy has waited for the dead-letter topic. The numbers do not wait for it.",
+        "s",
+        Query(total("dead_letters_oldest_seconds"), "age"),
+        width=8,
+    )
+    yield course(
+        "What became of dead letters",
+        "Per second: delivered to their topic, not made (too many a second), dropped (too many waited).",
+        "short",
+        *(
+            Query(rate(f"dead_letters_{fate}_total"), fate)
+            for fate in ("delivered", "skipped", "dropped")
+        ),
+        width=8,
+    )  # fmt: skip
 
 
 def _outputs() -> Iterator[Sized]:

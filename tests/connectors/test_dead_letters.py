@@ -3,27 +3,13 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from flows.connectors.dead_letters import (
-    Allowance,
-    DeadLetterError,
-    FileLetters,
-    KafkaLetters,
-    NoLetters,
-    dead_letter_topic,
-    to_json,
-)
-from flows.connectors.embedded import PRODUCE_REQUEST, EmbeddedKafka
-from flows.limits import Limits
+from flows.connectors.dead_letters import Allowance, DeadLetterError, FileLetters, to_json
 from flows.records import Rejected
-from flows.settings import Settings
 
 
 def rejected(payload: bytes = b"{}", message: str = "$.type: expected str, got int", offset: int = 7) -> Rejected:
@@ -113,145 +99,6 @@ def test_only_so_many_a_second_are_copied_and_the_others_are_counted(
     assert len(caplog.records) == 2  # at most once a minute
 
 
-# To Kafka
-
-
-@pytest.fixture
-def embedded() -> Iterator[EmbeddedKafka]:
-    with EmbeddedKafka({"events": 1}) as broker:
-        yield broker
-
-
-def settings(embedded: EmbeddedKafka) -> Settings:
-    return Settings(bootstrap_servers=embedded.bootstrap_servers, topic="events")
-
-
-def stored(kafka: Any, topic: str) -> list[tuple[dict[str, Any], dict[str, bytes], bytes | None]]:
-    """(JSON, headers, key) of everything in the topic, by offset of the rejected record."""
-    consumer = Consumer(
-        {"bootstrap.servers": kafka.bootstrap_servers, "group.id": "reader", "enable.partition.eof": True}
-    )
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        found, ended = [], 0
-        while ended < len(partitions):
-            message = consumer.poll(30)
-            assert message is not None, "no answer"
-            if message.error():
-                ended += 1
-            else:
-                headers = dict(message.headers() or [])
-                found.append((json.loads(message.value() or b""), headers, message.key()))
-        return sorted(found, key=lambda one: one[0]["offset"])
-    finally:
-        consumer.close()
-
-
-def letters(settings: Settings, **options: Any) -> KafkaLetters:
-    return KafkaLetters(settings, Allowance(settings.limits.dead_letters_per_second), **options)
-
-
-def test_letters_are_in_the_topic_when_they_are_settled(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("events.dead", 2)
-    kept = letters(settings(embedded))
-    kept.write([rejected(b"one", offset=1), rejected(b"two", offset=2)])
-    kept.write([])
-    kept.settle()
-    kept.settle()
-    found = stored(embedded, "events.dead")
-    assert [(one["offset"], one["payload"]) for one, _, _ in found] == [(1, "one"), (2, "two")]
-    assert found[0][1] == {"reason": b"bad_type", "message": b"$.type: expected str, got int"}
-    assert found[0][2] is None
-    assert kept.allowance.copied == 2
-    kept.close()
-
-
-def test_writing_does_not_wait_for_kafka(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("events.dead", 1)
-    kept = letters(settings(embedded))
-    embedded.go_down()
-    for offset in range(50):
-        kept.write([rejected(offset=offset)])
-    embedded.come_up()
-    kept.settle()
-    assert [one["offset"] for one, _, _ in stored(embedded, "events.dead")] == list(range(50))
-    kept.close()
-
-
-def test_the_topic_can_be_named(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("refused", 1)
-    kept = letters(replace(settings(embedded), dead_letter_topic="refused"))
-    kept.write([rejected()])
-    kept.settle()
-    assert len(stored(embedded, "refused")) == 1
-    kept.close()
-
-
-def test_what_is_beyond_the_limit_is_not_written(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("events.dead", 1)
-    kept = letters(replace(settings(embedded), limits=Limits(dead_letters_per_second=3)))
-    kept.write([rejected(offset=offset) for offset in range(10)])
-    kept.settle()
-    assert [one["offset"] for one, _, _ in stored(embedded, "events.dead")] == [0, 1, 2]
-    assert kept.allowance.skipped == 7
-    kept.close()
-
-
-def test_a_limit_of_nothing_needs_no_kafka() -> None:
-    kept = dead_letter_topic(Settings(bootstrap_servers="127.0.0.1:1", limits=Limits(dead_letters_per_second=0)))
-    assert isinstance(kept, NoLetters)
-    kept.write([rejected(), rejected()])
-    kept.settle()
-    assert kept.allowance.skipped == 2
-
-
-def test_more_letters_than_the_producer_can_queue_are_all_written(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("events.dead", 1)
-    kept = letters(
-        replace(
-            settings(embedded),
-            kafka={"queue.buffering.max.messages": "10"},
-            limits=Limits(dead_letters_per_second=10_000),
-        )
-    )
-    kept.write([rejected(offset=offset) for offset in range(200)])
-    kept.settle()
-    assert [one["offset"] for one, _, _ in stored(embedded, "events.dead")] == list(range(200))
-    kept.close()
-
-
-def test_a_passing_failure_is_tried_again(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("events.dead", 1)
-    kept = letters(settings(embedded))
-    embedded.fail_requests(PRODUCE_REQUEST, [KafkaError.NOT_ENOUGH_REPLICAS] * 2)
-    kept.write([rejected()])
-    kept.settle()
-    assert len(stored(embedded, "events.dead")) == 1
-    kept.close()
-
-
-def test_a_lasting_failure_ends_with_one_sentence(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("events.dead", 1)
-    kept = letters(settings(embedded), delivery_seconds=0.5)
-    embedded.go_down()
-    kept.write([rejected()])
-    with pytest.raises(DeadLetterError, match=r"could not be written to topic events\.dead within 0\.5 s: "):
-        kept.settle()
-
-
-def test_a_record_that_kafka_refuses_ends_with_its_reason(embedded: EmbeddedKafka) -> None:
-    embedded.create_topic("events.dead", 1)
-    kept = letters(settings(embedded))
-    embedded.fail_requests(PRODUCE_REQUEST, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
-    kept.write([rejected()])
-    with pytest.raises(DeadLetterError, match="authorization failed"):
-        kept.settle()
-    with pytest.raises(DeadLetterError, match="authorization failed"):
-        kept.write([rejected()])  # nor is it forgotten
-    kept.close()
-
-
 # To a file
 
 
@@ -274,19 +121,3 @@ def test_a_new_file_of_letters_can_be_read_by_its_user_alone(tmp_path: Path) -> 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeadLetterError, match=r"cannot be written to .*dead: No such file or directory"):
         FileLetters(tmp_path / "absent" / "dead")
-
-
-# To a real broker
-
-
-def test_a_missing_topic_is_created_on_a_real_broker(kafka: Any) -> None:
-    topic = kafka.create_topic(1)
-    told = Settings(bootstrap_servers=kafka.bootstrap_servers, topic=topic)
-    dead_letter_topic(told).close()
-    kept = dead_letter_topic(told)  # already there now
-    kept.write([rejected(b"\xff" * 32 * 1024), rejected("\u0001".encode() * 32 * 1024, offset=8)])
-    kept.settle()
-    kept.close()
-    found = stored(kafka, f"{topic}.dead")
-    assert base64.b64decode(found[0][0]["payload"]) == b"\xff" * 32 * 1024
-    assert found[1][0]["payload"] == "\u0001" * 32 * 1024

@@ -24,7 +24,7 @@ from flows.config import Config
 from flows.connectors.http_endpoint import HttpEndpoint, Page, parse_address
 from flows.connectors.prometheus import SESSION_BOUNDS_SECONDS, Exporter, product_families, product_page
 from flows.formulas import BOUNDS_S
-from flows.health import Health
+from flows.health import DeadLetterCounts, Health
 from tests.lacking import program
 from tests.rejecting import poll
 from tests.services import wait_until
@@ -250,10 +250,17 @@ def test_the_health_of_the_process_is_shown() -> None:
     health.publish_failed(reachable=False)
     health.checkpointed(0.125)
     health.snapshot_taken()
+    health.count_dead_letters(lambda: DeadLetterCounts(5, 2_000, 7.5, delivered=10, skipped=3, dropped=2))
     with serving(health=health) as exporter:
         exporter.update(snapshot())
         page = scraped(exporter)
     expected = {
+        series("dead_letters_waiting"): 5,
+        series("dead_letters_waiting_bytes"): 2_000,
+        series("dead_letters_oldest_seconds"): 7.5,
+        series("dead_letters_delivered_total"): 10,
+        series("dead_letters_skipped_total"): 3,
+        series("dead_letters_dropped_total"): 2,
         series("consumer_lag_messages", topic="events", partition="1"): 42,
         series("open_transaction_records", topic="events", partition="1"): 40,
         series("open_transaction_seconds", topic="events", partition="1"): 12.25,

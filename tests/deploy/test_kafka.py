@@ -186,6 +186,8 @@ def test_an_old_java_is_refused(tmp_path: Path) -> None:
         ["--listener", "SECURE:SSL:x"],
         ["--properties", "/no/such/file"],
         ["--secure", "/no/such/folder"],
+        ["--member", "1"],
+        ["--member", "1:short:100@127.0.0.1:9100"],
     ],
 )
 def test_wrong_usage_is_refused_before_anything_starts(wrong: list[str], tmp_path: Path) -> None:

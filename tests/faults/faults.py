@@ -22,6 +22,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
+from tests.brokers.cluster import BROKERS
 from tests.faults.launcher import POINTS
 from tests.faults.proxy import Proxy, Weather
 from tests.faults.stage import PASSWORD, SECONDS, STOP_SECONDS, History, signals
@@ -145,16 +146,16 @@ def second_on_the_same_folder(history: History) -> None:
 
 def broker_killed(history: History) -> None:
     """The broker is killed and comes back after a while."""
-    history.stage.kafka.kill()
+    history.stage.broker.kill()
     time.sleep(history.chance.uniform(0, 2))
-    history.stage.kafka.start()
+    history.stage.broker.start()
 
 
 def broker_frozen(history: History) -> None:
     """The broker stands still: connections are open, nothing is answered."""
-    history.stage.kafka.pause()
+    history.stage.broker.pause()
     time.sleep(history.chance.choice((1, 3)))
-    history.stage.kafka.resume()
+    history.stage.broker.resume()
 
 
 def partitions_added(history: History) -> None:
@@ -199,6 +200,66 @@ def saved_offset_deleted(history: History) -> float:
     ended = time.monotonic()
     history.start("--on-lost-offset", "earliest")
     return ended
+
+
+# ------------------------------------------------------------------------------------------------ three brokers
+
+
+def leader_killed(history: History) -> None:
+    """The broker that leads a partition is killed, others lead it, and it comes back."""
+    cluster = history.stage.cluster
+    leader = cluster.states(history.topic)[history.chance.randrange(history.partitions)].leader
+    cluster.brokers[leader].kill()
+    cluster.wait_for(history.topic, in_sync=[number for number in BROKERS if number != leader])
+    cluster.mend()
+
+
+def broker_away(history: History) -> None:
+    """A broker is killed, whatever it leads, and stays away for longer than its session."""
+    cluster = history.stage.cluster
+    cluster.brokers[history.chance.choice(BROKERS)].kill()
+    time.sleep(history.chance.uniform(0, 8))
+    cluster.mend()
+
+
+def rolling_restart(history: History) -> None:
+    """Each broker is stopped in order and started again, once all is in sync."""
+    cluster = history.stage.cluster
+    for number in history.chance.sample(BROKERS, len(BROKERS)):
+        cluster.brokers[number].restart()
+        cluster.wait_until_whole()
+
+
+def follower_stopped(history: History) -> None:
+    """A broker freezes that does not lead a partition: nothing more is committed there until it is out of sync."""
+    cluster = history.stage.cluster
+    state = cluster.states(history.topic)[history.chance.randrange(history.partitions)]
+    follower = history.chance.choice([number for number in state.in_sync if number != state.leader])
+    cluster.brokers[follower].pause()
+    time.sleep(history.chance.uniform(0, 6))
+    cluster.mend()
+
+
+def reassigned(history: History) -> None:
+    """All partitions move to one broker, and then to all of them, others leading."""
+    cluster = history.stage.cluster
+    alone = history.chance.choice(BROKERS)
+    cluster.reassign(history.topic, [[alone]] * history.partitions)
+    order = history.chance.sample(BROKERS, len(BROKERS))
+    cluster.reassign(history.topic, [order] * history.partitions)
+    cluster.elect(history.topic)
+
+
+def way_to_a_broker(kind: Weather) -> Fault:
+    """The way from the job to one of the brokers is broken for a while."""
+
+    def fault(history: History) -> None:
+        proxy = history.stage.cluster.brokers[history.chance.choice(BROKERS)].proxy
+        proxy.weather(kind)
+        time.sleep(history.chance.choice((1, 3, 12)))
+        proxy.weather("fine")
+
+    return fault
 
 
 # ------------------------------------------------------------------------------------------------ Redis
@@ -253,7 +314,7 @@ def weather(server: str, kind: Weather) -> Fault:
     """The way to a server is cut, black-holed or slow for a while."""
 
     def fault(history: History) -> None:
-        proxy: Proxy = history.stage.kafka.proxy if server == "Kafka" else history.stage.redis_proxy
+        proxy: Proxy = history.stage.broker.proxy if server == "Kafka" else history.stage.redis_proxy
         proxy.weather(kind)
         time.sleep(history.chance.choice((1, 3, 5)))
         proxy.weather("fine")
@@ -396,5 +457,18 @@ FAULTS: Final[dict[str, Fault]] = {
     "system clock stepped": clock_stepped,
 }
 """By name."""
+FAULTS_OF_BROKERS: Final[dict[str, Fault]] = {
+    "leader killed": leader_killed,
+    "one of three brokers away": broker_away,
+    "rolling restart": rolling_restart,
+    "follower stopped": follower_stopped,
+    "partitions reassigned": reassigned,
+    **{f"way to one broker: {kind}": way_to_a_broker(kind) for kind in ("cut", "black hole", "slow")},
+    **{
+        name: FAULTS[name]
+        for name in ("run killed", "run killed during a checkpoint", "run frozen", "partitions added")
+    },
+}
+"""Those of a stage with three brokers, and some of the run that may fall together with them."""
 QUIET: Final[Sequence[str]] = ("saved offset deleted",)
 """Faults that need to know what has been read, so that no events flow meanwhile."""

@@ -34,9 +34,9 @@ POINTS: Final[dict[str, tuple[str, str, Side, int]]] = {
     "before a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "before", 4),
     "after a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "after", 4),
     "while starting from a checkpoint": ("flows.shard", "Shard.thaw", "after", 4),
-    "before a dead letter": ("flows.connectors.dead_letters", "KafkaLetters.write", "before", 3),
-    "after a dead letter": ("flows.connectors.dead_letters", "KafkaLetters.write", "after", 3),
-    "before dead letters are settled": ("flows.connectors.dead_letters", "KafkaLetters.settle", "before", 20),
+    "before a dead letter": ("flows.connectors.dead_letter_topic", "KafkaLetters.write", "before", 3),
+    "after a dead letter": ("flows.connectors.dead_letter_topic", "KafkaLetters.write", "after", 3),
+    "before dead letters are settled": ("flows.connectors.dead_letter_topic", "KafkaLetters.settle", "before", 20),
     "while stopping": ("flows.job", "Outputs.close", "before", 1),
 }
 """Name -> module, function, on which side of its call, and the latest call that is soon reached."""

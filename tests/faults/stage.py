@@ -27,13 +27,15 @@ from pathlib import Path
 from random import Random
 
 import redis
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from flows.warm_up import warm_up
+from tests.brokers.cluster import KafkaCluster, running_cluster
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy
-from tests.job.running import cells_of, disagreements, write_config
-from tests.reference import Record, recompute
+from tests.job.published import read_back, wrong_numbers
+from tests.job.running import write_config
+from tests.reference import Record
 from tests.reference.parse import parse
 from tests.reference.records import Rejection
 from tests.services import ROOT, KafkaServer, RedisServer, free_port, redis_program, tied, wait_until
@@ -43,8 +45,6 @@ SECONDS = 300.0
 STOP_SECONDS = 5.0  # what an ordered end may take; on a machine that does something else besides, four times as much
 FAST_STEPS = 50
 """Of the load while a fault lasts; then it trickles, for the reference takes its time for each record."""
-GAVE_UP = "rejected records could not be written"
-"""What a run says that ends with 1 because Kafka was away for so long that it could not keep what it had refused."""
 MEMORY_MB = 600  # of one run, at any time: its floor is some 250 MB of libraries and compiled loops
 PASSWORD = "of-a-test"
 MEBIBYTE = 1 << 20
@@ -73,16 +73,33 @@ class ProxiedKafka(KafkaServer):
         )
         super().start()
 
+    @property
+    def client_servers(self) -> str:
+        """What the job is told."""
+        return f"127.0.0.1:{self.proxy.port}"
+
 
 @dataclass
 class Stage:
-    """The servers that all histories share."""
+    """The servers that all histories share; `kafka` is one broker, or three of them for the faults of such."""
 
-    kafka: ProxiedKafka
+    kafka: ProxiedKafka | KafkaCluster
     redis: RedisServer
     redis_proxy: Proxy
     folder: Path
     clock: Path | None = None  # see clock.c
+
+    @property
+    def broker(self) -> ProxiedKafka:
+        """The one broker."""
+        assert isinstance(self.kafka, ProxiedKafka)
+        return self.kafka
+
+    @property
+    def cluster(self) -> KafkaCluster:
+        """The three brokers."""
+        assert isinstance(self.kafka, KafkaCluster)
+        return self.kafka
 
     def client(self) -> redis.Redis:
         """The test's own way to Redis."""
@@ -90,21 +107,24 @@ class Stage:
 
 
 @contextlib.contextmanager
-def running_stage(folder: Path) -> Iterator[Stage]:
+def running_stage(folder: Path, *, three_brokers: bool = False) -> Iterator[Stage]:
     """Everything up, and everything down in the end."""
     warm_up(CONFIG)  # here, so that no history waits for a compiler
-    kafka = ProxiedKafka(folder / "kafka")
-    users = folder / "users.acl"
-    users.write_text(f"user default on nopass ~* &* +@all\n{acl_of_the_job()}\n")
-    server = RedisServer(redis_program(), folder, "--aclfile", str(users))
-    proxy = Proxy(server.port)
-    try:
+    with contextlib.ExitStack() as stack:
+        kafka: ProxiedKafka | KafkaCluster
+        if three_brokers:
+            kafka = stack.enter_context(running_cluster())
+        else:
+            kafka = ProxiedKafka(folder / "kafka")
+            stack.callback(kafka.stop)
+            stack.callback(kafka.proxy.close)
+        users = folder / "users.acl"
+        users.write_text(f"user default on nopass ~* &* +@all\n{acl_of_the_job()}\n")
+        server = RedisServer(redis_program(), folder, "--aclfile", str(users))
+        stack.callback(server.stop)
+        proxy = Proxy(server.port)
+        stack.callback(proxy.close)
         yield Stage(kafka, server, proxy, folder, compiled_clock(folder))
-    finally:
-        proxy.close()
-        kafka.proxy.close()
-        server.stop()
-        kafka.stop()
 
 
 def acl_of_the_job() -> str:
@@ -201,7 +221,7 @@ class History:
         token_before = self.token()
         self.metrics_port = free_port()
         settings = {
-            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.stage.kafka.proxy.port}",
+            "KAFKA_BOOTSTRAP_SERVERS": self.stage.kafka.client_servers,
             "TIDEGAUGE_TOPIC": self.topic,
             "REDIS_URL": f"redis://tidegauge:{PASSWORD}@127.0.0.1:{self.stage.redis_proxy.port}/0",
             "TIDEGAUGE_METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}",
@@ -350,9 +370,7 @@ class History:
 
         def there() -> bool:
             if (code := self.run.poll()) is not None:
-                if code != 1 or GAVE_UP not in self.log()[-1000:]:
-                    raise TimeoutError(f"the run has ended with {code}:\n{self.log()[-2500:]}")
-                self.start()  # as a supervisor does
+                raise TimeoutError(f"the run has ended with {code}:\n{self.log()[-2500:]}")
             live = self.live()
             return self.newest_has_published(live) and int(live["_consumed"]) >= self.produced - lost
 
@@ -391,32 +409,11 @@ class History:
         if int(live.get("_consumed", 0)) != len(records):
             self.wrong.append(f"{live.get('_consumed')} of {len(records)} records are counted")
             return
-        expected = recompute(records, self.config, int(live["_as_of"]))
-        found = cells_of(live)
-        if cells := disagreements(expected, found):
-            some = dict(list(cells.items())[:5])
-            self.wrong.append(f"{len(cells)} of {len(found)} cells differ (expected, found): {some}")
-        published: dict[int, dict[str, int]] = defaultdict(dict)
-        for name, text in live.items():
-            if of := re.fullmatch(r"accounting\.(.+)\{partition=(\d+)\}", name):
-                published[int(of[2])][of[1]] = int(text)
-        for partition, account in expected.accounting.items():
-            if account != published[partition]:
-                self.wrong.append(f"accounting of partition {partition}: {account}, found {published[partition]}")
-        for partition, account in published.items():
-            rejected = sum(number for name, number in account.items() if name.startswith("rejected."))
-            fates = account["accepted"] + rejected + account["duplicate"] + account["excluded"]
-            if account["consumed"] != fates or account["accepted"] != account["on_time"] + account["late"]:
-                self.wrong.append(f"the accounting of partition {partition} does not close: {account}")
-        self._check_minutes(expected.minutes)
-
-    def _check_minutes(self, minutes: dict[int, dict[str, int]]) -> None:
         with self.stage.client() as client:
-            for start, values in minutes.items():
-                name = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(start // 1000))
-                stored = client.hgetall(f"tidegauge:v1:{{{self.product}}}:minute:{name}")
-                if stored != {field: str(number) for field, number in values.items()}:
-                    self.wrong.append(f"minute {name}: {values}, found {stored}")
+            self.wrong += wrong_numbers(live, self._stored_minute(client), records, self.config)
+
+    def _stored_minute(self, client: redis.Redis) -> Callable[[str], dict[str, str]]:
+        return lambda name: client.hgetall(f"tidegauge:v1:{{{self.product}}}:minute:{name}")
 
     def check_in_the_end(self) -> None:
         """What is looked at once: dead letters, the order of runs, memory."""
@@ -428,7 +425,7 @@ class History:
             if isinstance(parse(record, self.config), Rejection)
         }
         letters = set()
-        for record in read(self.stage.kafka.bootstrap_servers, f"{self.topic}.dead"):
+        for record in read_back(self.stage.kafka.bootstrap_servers, f"{self.topic}.dead"):
             letter = json.loads(record.value or b"")
             letters.add((letter["partition"], letter["offset"]))
         missing, unfounded = (refused & counted) - letters, letters - refused
@@ -442,7 +439,7 @@ class History:
     def records(self) -> list[Record]:
         """What the topic holds, in an order in which no partition is read ahead."""
         after = {partition: records[-1].offset + 1 for partition, records in self._records.items() if records}
-        for record in read(self.stage.kafka.bootstrap_servers, self.topic, after):
+        for record in read_back(self.stage.kafka.bootstrap_servers, self.topic, after):
             self._records[record.partition].append(record)
         everything = [
             record
@@ -451,40 +448,6 @@ class History:
             if record.offset not in self.lost.get(partition, ())
         ]
         return sorted(everything, key=lambda record: (record.timestamp_ms, record.partition, record.offset))
-
-
-def read(servers: str, topic: str, after: dict[int, int] | None = None) -> list[Record]:
-    """All records of a topic, each partition from the offset in `after` on; none where there is no such topic."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": "faults",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.message.max.bytes": 12 * MEBIBYTE,
-            "log_level": "2",
-        }
-    )
-    records: list[Record] = []
-    try:
-        found = consumer.list_topics(topic, timeout=30).topics[topic]
-        if found.error is not None:
-            return records
-        waiting = set(found.partitions)
-        consumer.assign([TopicPartition(topic, number, (after or {}).get(number, 0)) for number in waiting])
-        deadline = time.monotonic() + SECONDS
-        while waiting:
-            assert time.monotonic() < deadline, f"topic {topic} could not be read back"
-            for message in consumer.consume(1000, 0.1):
-                error = message.error()
-                if error is None:
-                    timestamp = message.timestamp()[1]
-                    records.append(Record(message.value(), message.partition() or 0, message.offset() or 0, timestamp))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    waiting.discard(message.partition() or 0)
-    finally:
-        consumer.close()
-    return records
 
 
 def signals(run: subprocess.Popen[bytes], numbers: Sequence[signal.Signals]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from tests.faults.campaign import faults_of, play
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, FAULTS_OF_BROKERS, Fault
 from tests.faults.report import Outcome, table
 from tests.faults.stage import Stage
 
@@ -25,9 +25,10 @@ def test_after_every_fault_the_numbers_are_those_of_the_reference(stage: Stage, 
     assert [(one.fault, one.wrong) for one in outcomes if one.wrong] == []
 
 
-def test_every_fault_comes_as_often_as_any_other() -> None:
-    times = Counter(fault for seed in range(len(FAULTS)) for fault in faults_of(seed))
-    assert set(times) == set(FAULTS)
+@pytest.mark.parametrize("faults", [FAULTS, FAULTS_OF_BROKERS], ids=["one broker", "three brokers"])
+def test_every_fault_comes_as_often_as_any_other(faults: Mapping[str, Fault]) -> None:
+    times = Counter(fault for seed in range(len(faults)) for fault in faults_of(seed, faults))
+    assert set(times) == set(faults)
     assert len(set(times.values())) == 1
 
 

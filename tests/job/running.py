@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ SECONDS = 300.0
 """Deadline of everything that is waited for; nothing takes near as long on an idle machine."""
 
 
-def write_config(path: Path, config: Config) -> Path:
-    """`config` as a file; JSON is YAML too."""
-    path.write_text(json.dumps(config.model_dump(mode="json", exclude_defaults=True) | {"version": 1}))
+def write_config(path: Path, config: Config, limits: Mapping[str, int] | None = None) -> Path:
+    """`config`, and other than the default limits, as a file; JSON is YAML too."""
+    written = config.model_dump(mode="json", exclude_defaults=True) | {"version": 1, "limits": dict(limits or {})}
+    path.write_text(json.dumps(written))
     return path
 
 
@@ -51,20 +52,24 @@ class Deployment:
     bootstrap_servers: str
     topic: str
     redis_url: str
+    environment: Mapping[str, str] = field(default_factory=dict)  # for its runs, besides the others'
+    limits: Mapping[str, int] = field(default_factory=dict)  # of the config file
+    program: Sequence[str] = ("flows.app",)  # a module that is `tidegauge`, and its own options
 
     def start(self, *options: str, state: str = "state") -> subprocess.Popen[bytes]:
         """A `tidegauge run`; its log goes to `<folder>/log`."""
-        file = write_config(self.folder / "config.yaml", self.config)
+        file = write_config(self.folder / "config.yaml", self.config, self.limits)
         environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "TIDEGAUGE_TOPIC": self.topic,
             "REDIS_URL": self.redis_url,
             "TIDEGAUGE_METRICS_ADDRESS": "127.0.0.1:0",
             "TIDEGAUGE_STATE": str(self.folder / state),
+            **self.environment,
         }
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "flows.app", "run", "--config", str(file), *options],
+                [sys.executable, "-m", *self.program, "run", "--config", str(file), *options],
                 cwd=ROOT,
                 env=environment,
                 stderr=log,

@@ -124,6 +124,8 @@ def test_the_pipeline_tells_of_itself(daily: Path, tmp_path: Path) -> None:
     day.change("1d 06:00", "1d 06:10", becomes(difference=1))
     day.change("1d 08:00", "1d 08:20", becomes(publishing=False))
     day.change("1d 10:00", "1d 10:30", becomes(saving=False))
+    day.change("1d 11:00", "1d 11:15", becomes(letters_s=400))
+    day.change("1d 11:30", "1d 11:35", becomes(dropped=3))
     # The clock stands still, then all is read at once.
     day.change("1d 12:00", "1d 12:30", becomes(state="stuck"))
     day.change("1d 12:30", "1d 12:45", becomes(state="catching up"))
@@ -139,6 +141,8 @@ def test_the_pipeline_tells_of_itself(daily: Path, tmp_path: Path) -> None:
         Firing("AccountingBroken", "1d 06:05", "1d 06:05"),
         Firing("PublishFailing", "1d 08:05", "1d 08:15"),
         Firing("CheckpointTooOld", "1d 10:15", "1d 10:25"),
+        Firing("DeadLettersWaiting", "1d 11:05", "1d 11:10"),
+        Firing("DeadLettersWaiting", "1d 11:35", "1d 11:40"),
         Firing("StreamClockStalled", "1d 12:10", "1d 12:25"),
         Firing("ConsumerLag", "1d 14:30", "1d 15:25"),
         Firing("TransactionHangs", "1d 17:05", "1d 17:20"),

@@ -59,6 +59,8 @@ class Conditions:
     publishing: bool = True
     saving: bool = True  # checkpoints
     hangs: bool = False  # a transaction is open, and nobody ends it
+    letters_s: float = 0.0  # how long the oldest dead letter has waited
+    dropped: float = 0.0  # dead letters, in each step
     silent: bool = False  # nothing comes in, and the clock goes with the time
     state: str = "running"  # down; stuck: the clock stands; behind: it falls behind; catching up: four times as fast
 
@@ -188,11 +190,13 @@ def _health(
     random = np.random.default_rng(seed)
     columns: dict[str, list[float | None]] = {}
     counters = dict.fromkeys(("consumed", "accepted", "late", "duplicate", "rejected"), 0.0)
+    dropped = 0.0
     published, saved, before, hung = 0.0, 0.0, 0, 0
     for step, (now, place) in enumerate(zip(conditions, stands, strict=True)):
         row: dict[str, float | None] = dict.fromkeys(HEALTH)
         if place is None:
             counters = dict.fromkeys(counters, 0.0)
+            dropped = 0.0
         else:
             read = sum(0 if conditions[s].silent else 8 * conditions[s].visits for s in range(before + 1, place + 1))
             before = max(before, place)
@@ -204,6 +208,7 @@ def _health(
                 "rejected": float(random.poisson(read * now.rejected)),
             }
             counters = {name: count + news[name] for name, count in counters.items()}
+            dropped += now.dropped
             published = step * STEP_S if now.publishing else published
             saved = step * STEP_S if now.saving else saved
             hung = hung + 1 if now.hangs else 0
@@ -217,6 +222,8 @@ def _health(
                 "last_publish_timestamp_seconds": published,
                 "redis_reachable": float(now.publishing),
                 "checkpoint_timestamp_seconds": saved,
+                "dead_letters_oldest_seconds": now.letters_s,
+                "dead_letters_dropped_total": dropped,
                 **{f"events_{name}_total": count for name, count in counters.items()},
             }
         for name, value in row.items():
@@ -229,6 +236,7 @@ HEALTH = (
     "build_info", "watermark_timestamp_seconds", "caught_up", "consumer_lag_messages", "accounting_difference",
     "open_transaction_seconds",
     "last_publish_timestamp_seconds", "redis_reachable", "checkpoint_timestamp_seconds",
+    "dead_letters_oldest_seconds", "dead_letters_dropped_total",
     *(f"events_{name}_total" for name in ("consumed", "accepted", "late", "duplicate", "rejected")),
 )  # fmt: skip
 

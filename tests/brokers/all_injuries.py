@@ -1,0 +1,33 @@
+"""`make brokers`: all that can happen to three brokers, which give each other up as late as Kafka does by default.
+
+Not part of the test suite, which has a short form of it: test_cluster.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.warm_up import warm_up
+from tests.brokers.cluster import KAFKAS_OWN, KafkaCluster, running_cluster
+from tests.brokers.injuries import INJURIES, play
+from tests.brokers.story import CONFIG, Story
+from tests.services import RedisServer
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(kafka_jars: None) -> Iterator[KafkaCluster]:
+    """In place of the suite's, whose brokers give each other up sooner."""
+    warm_up(CONFIG)
+    with running_cluster(KAFKAS_OWN) as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("name", INJURIES)
+def test_whatever_happens_to_brokers_every_number_is_right(
+    name: str, cluster: KafkaCluster, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with Story(cluster, redis_server.url, tmp_path, replicas=INJURIES[name].replicas) as story:
+        play(story, INJURIES[name])

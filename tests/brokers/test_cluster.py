@@ -1,0 +1,32 @@
+"""The short form of the list of injuries; `make brokers` is the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.brokers.cluster import KafkaCluster
+from tests.brokers.injuries import INJURIES, SHORT, play
+from tests.brokers.story import Story
+from tests.services import RedisServer
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_whatever_happens_to_brokers_every_number_is_right(
+    name: str, cluster: KafkaCluster, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with Story(cluster, redis_server.url, tmp_path, replicas=INJURIES[name].replicas) as story:
+        play(story, INJURIES[name])
+
+
+def test_a_story_notices_a_number_that_is_wrong(story: Story) -> None:
+    job = story.job("wrong")
+    with story.feed():
+        story.flows()
+    story.check()
+    job.kill()
+    with story.client() as client:
+        client.hincrby(f"tidegauge:v1:{{{job.config.product}}}:live", "accounting.late{partition=3}", 1)
+    (wrong,) = story.wrong(job, story.records())[:1]
+    assert "accounting of partition 3" in wrong
