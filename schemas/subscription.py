@@ -76,7 +76,7 @@ _AS_RESULT: Final = "send the price that comes out as amount with quantity 1, or
 _AS_ITEMS: Final = "send them as items, each with its amount and interval"
 _WITHOUT: Final = "send the full price that recurs as amount, and leave it out"
 
-NOT_UNDERSTOOD: Final[Mapping[str, str]] = {
+_NOT_UNDERSTOOD: Final = {
     **dict.fromkeys(("coupon", "coupons", "coupon_code", "coupon_codes", "promotion_code", "promo_code"), _AS_DISCOUNT),
     **dict.fromkeys(("discount_code", "discounts", "discount_amount", "amount_off"), _AS_DISCOUNT),
     **dict.fromkeys(("discount_percentage", "discount_pct", "discount_rate", "percentage_off"), _AS_PERCENT),
@@ -88,17 +88,29 @@ NOT_UNDERSTOOD: Final[Mapping[str, str]] = {
     "trial_amount": "send status trialing until the trial ends, then status active with the full price as amount",
     "tax_inclusive": "send the price without tax as amount",
 }
-"""Properties that change what is paid and that nothing can be computed from, with what to send in their place.
-
-The names are those of the billing systems (Stripe, Chargebee, Recurly, Paddle) and near misses of those understood. Not
-among them: taxes and setup fees, which are no recurring revenue, and ids of price lists.
-"""
-PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
+_SPELT_OTHERWISE: Final = {name: f"send it as {name}" for name in ("interval_count", "discount_percent", "percent_off")}
+_PLAIN: Final = {
     "discount_type": ("amount", "fixed", "fixed_amount"),
     "billing_scheme": ("per_unit",),
     "pricing_model": ("flat_fee", "per_unit"),
     "usage_type": ("licensed",),
 }
+
+
+def _in_camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+NOT_UNDERSTOOD: Final[Mapping[str, str]] = _NOT_UNDERSTOOD | {
+    _in_camel_case(name): advice for name, advice in (_NOT_UNDERSTOOD | _SPELT_OTHERWISE).items() if "_" in name
+}
+"""Properties that change what is paid and that nothing can be computed from, with what to send in their place.
+
+The names are those of the billing systems (Stripe, Chargebee, Recurly, Paddle) and near misses of those understood, in
+snake_case and camelCase. Not among them: taxes and setup fees, which are no recurring revenue, and ids of price lists.
+"""
+PLAIN: Final[Mapping[str, tuple[str, ...]]] = _PLAIN | {_in_camel_case(name): words for name, words in _PLAIN.items()}
 """Their words for the plain case, which changes nothing; nor do null, false, 0 and whatever is empty."""
 
 PERCENTS: Final = ("discount_percent", "percent_off")

@@ -224,6 +224,7 @@ def _money(random: Random, text: str) -> str | int | float:
 
 UNUSABLE: tuple[Document, ...] = (
     *({"coupon": "SPRING"}, {"discounts": []}, {"billing_scheme": "tiered"}, {"billing_scheme": "per_unit"}),
+    *({"intervalCount": 3}, {"couponCode": "X"}, {"billingScheme": "per_unit"}),
     *({"discount_percent": 101}, {"percent_off": 5, "discount_percent": 5}, {"proration": False}, {"tax": "3.80"}),
     *(
         {"items": []},

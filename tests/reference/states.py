@@ -24,6 +24,7 @@ leave room:
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -67,6 +68,11 @@ NOT_UNDERSTOOD: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("trial_amount", "tax_inclusive"), ()),
 }
 """What changes a price in a way that has to be worked out by whoever sends it, and the words that say it does not."""
+NOT_UNDERSTOOD |= {
+    re.sub("_(.)", lambda letter: letter[1].upper(), name): NOT_UNDERSTOOD.get(name, ())
+    for name in (*NOT_UNDERSTOOD, "interval_count", "discount_percent", "percent_off")
+    if "_" in name
+}
 NOT_OF_AN_ITEM = ("discount_percent", "percent_off", "discount")
 
 

@@ -68,6 +68,8 @@ class Customer:
         waiting = self.pending.get(subscription)
         if told.state.effective_at <= used:
             newer = last is None or told.rank > last.rank
+            if newer and last is not None and supersedes(told.state, last.state):
+                self.take_back(subscription, told.state.effective_at)
             self.replace(told, newer)
             if newer:
                 self.apply(told)
@@ -173,6 +175,17 @@ def takes_over(told: Issued, waiting: Issued) -> bool:
     if told.state.effective_at == waiting.state.effective_at:
         return told.rank > waiting.rank
     return told.issued > waiting.issued
+
+
+def supersedes(state: State, last: State) -> bool:
+    """Whether `last` held for no time: "`sequence` (integer) orders states of one subscription with equal
+    `effective_at` before anything else does".
+    """
+    return (
+        state.effective_at == last.effective_at
+        and state.sequence is not None
+        and (last.sequence is None or state.sequence > last.sequence)
+    )
 
 
 def turn_of(turn: Turn) -> tuple[int, int, int, int, int, int]:

@@ -247,7 +247,8 @@ Told = tuple[float, str]
 def told(*states: Told, look: float, **more: Any) -> dict[str, int | float]:
     """Cells when W has just passed the minute `look`, after the states read by then, in the order of reading.
 
-    A state is written `customer/subscription status price [plan] [@ minute from which it holds] [cancel]`.
+    A state is written `customer/subscription status price [plan] [@ minute from which it holds] [cancel]
+    [# sequence]`.
     """
     now = int(START + look * MINUTE) + 10 * SECOND + 1
     records = [Record(b'{"type": "page", "userId": "x", "timestamp": %d}' % (START - DAY))]
@@ -266,6 +267,8 @@ def told(*states: Told, look: float, **more: Any) -> dict[str, int | float]:
         }
         if "@" in words:
             properties["effective_at"] = START + int(float(words[words.index("@") + 1]) * MINUTE)
+        if "#" in words:
+            properties["sequence"] = int(words[words.index("#") + 1])
         if "cancel" in words:
             properties["cancel_at"] = START + 300 * DAY
         properties["plan"] = next((plan for plan in ("Pro", "Basic", "Own") if plan in words), "Basic")
@@ -299,6 +302,31 @@ def test_a_state_of_the_same_moment_that_is_read_later_wins_and_repeating_it_cha
     movements = [cells[f"mrr.{kind}.total"] for kind in ("new", "expansion", "contraction")]
     assert movements == [2000, 1000, 0]
     assert cells["subscriptions.stale"] == 0
+
+
+@pytest.mark.parametrize("renewal", ["a/s active 20 @ 5 # 2", "a/s active 30 Pro @ 5 # 2"])
+@pytest.mark.parametrize("told_at", [(1, 5), (5, 5), (5, 6), (6, 6.5)])
+def test_a_loss_that_a_higher_sequence_supersedes_at_its_own_moment_is_no_churn(
+    renewal: str, told_at: tuple[float, float]
+) -> None:
+    #   0 20.-   at told_at: cancelled, and renewed, both from 5
+    cancelled, renewed = told_at
+    cells = told((0, "a/s active 20"), (cancelled, "a/s cancelled 0 @ 5 # 1"), (renewed, renewal), look=8)
+    assert cells["mrr"] == cells["mrr.new.total"] + cells["mrr.expansion.total"] == (3000 if "Pro" in renewal else 2000)
+    assert (cells["mrr.churned.total"], cells["mrr.reactivated.total"], cells["customers.churned.total"]) == (0, 0, 0)
+    assert cells["mrr.moved.basic.pro.total"] == (2000 if "Pro" in renewal else 0)
+    assert cells["mrr.difference{plan=basic}"] == cells["mrr.difference{plan=pro}"] == 0
+
+
+def test_a_loss_stays_booked_when_the_customer_has_changed_otherwise_or_the_renewal_has_no_higher_sequence() -> None:
+    #   0 20.-   1 cancelled, from 1   2 another one, 5.-   3 renewed, from 1
+    cells = told(
+        *((0, "a/s active 20"), (1, "a/s cancelled 0 # 1"), (2, "a/t active 5"), (3, "a/s active 20 @ 1 # 2")), look=8
+    )
+    assert (cells["mrr"], cells["mrr.churned.total"], cells["mrr.reactivated.total"]) == (2500, 2000, 500)
+    for renewal in ("a/s active 20 @ 1 # 1", "a/s active 20 # 2"):
+        cells = told((0, "a/s active 20"), (1, "a/s cancelled 0 # 1"), (3, renewal), look=8)
+        assert (cells["mrr"], cells["mrr.churned.total"], cells["mrr.reactivated.total"]) == (2000, 2000, 2000)
 
 
 def test_movements_are_booked_when_the_state_took_effect_also_long_ago() -> None:

@@ -378,6 +378,17 @@ def test_what_changes_the_price_otherwise_is_refused_with_what_to_send(name: str
         assert mrr(**{name: json.dumps(word.upper())}) == 1999
 
 
+def test_an_understood_name_in_camel_case_is_refused_and_not_passed_over() -> None:
+    for spelt, name in (
+        ("intervalCount", "interval_count"),
+        ("discountPercent", "discount_percent"),
+        ("percentOff", "percent_off"),
+    ):
+        assert message(**{spelt: "3"}) == f"bad_property $.properties.{spelt}: changes the price; send it as {name}"
+        assert mrr(**{name: "3"}) != mrr()
+    assert reason(couponCode='"SPRING"') == "bad_property $.properties.couponCode"
+
+
 def test_taxes_are_no_revenue_and_not_looked_at() -> None:
     assert mrr(tax='"3.80"', tax_percent="19", default_tax_rates='["txr_1"]') == 1999
 

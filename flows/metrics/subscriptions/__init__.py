@@ -34,6 +34,10 @@ A state that applies with status `cancelled` or `expired` drops the pending stat
 issued before it. (Nothing else withdraws one; another state ahead replaces it.) A state that becomes pending makes
 its subscription known, with nothing to pay. Stale states are counted since the beginning, `subscriptions.stale`.
 
+A state with a sequence that applies after another one of its subscription with the same `effective` and a lower
+sequence, or none, shows that the other held for no time. If the other one had stopped the pay, and no movement of the
+customer came after that, the movement is taken back from the books.
+
 A state that is due and `replaces` another subscription of its customer brings that one a state of its own, whether or
 not it applies itself: cancelled, with the same `effective` and `issued`, and a sequence above all others. If that
 applies it also drops a pending state with the same `effective`, whenever that was issued. Then

@@ -115,6 +115,8 @@ def use_states(states: NDArray[Any], now: int, most: int, books: Books) -> None:
             _schedule(books, subscription, slot, state, most)
             continue
         newer = not (subscription["applied"] and _not_newer(state, subscription))
+        if newer and subscription["effective"] == state["effective"] and subscription["sequence"] < state["sequence"]:
+            _take_back(books, slot, state["effective"])  # a loss of no duration, as it was superseded at that moment
         if state["replaces"] != np.uint64(0):
             _replace(
                 books,
