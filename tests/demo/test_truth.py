@@ -84,6 +84,7 @@ def test_the_accounting_knows_what_became_of_every_record() -> None:
         "duplicate": 1,
         "clamped": 1,
         "excluded": 1,
+        "excluded.bot": 1,
         "rejected.not_json": 1,
     }
     assert truth.accounting() == totals | {f"{fate}{{partition=0}}": count for fate, count in totals.items()}
