@@ -9,7 +9,7 @@ AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 # Half of the tests' time is waiting for servers. A file stays together, and with it what its tests share; the longest
 # come first (tests/conftest.py).
-SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 CODE := flows schemas tests deploy
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'

@@ -18,13 +18,13 @@ from tests import services
 from tests.lacking import IN_CI, need, told
 
 LONGEST = (
+    "deploy/alerts/test_end_to_end.py",  # ten processes that live fast: not beside three brokers
+    "test_laws.py",
+    "job/test_recorded_data.py",
     "brokers/test_dead_letters.py",
     "brokers/test_cluster.py",
-    "deploy/alerts/test_end_to_end.py",
     "job/test_cluster.py",
-    "job/test_recorded_data.py",
     "bench/test_bench.py",
-    "test_laws.py",
     "faults/test_faults.py",
     "deploy/alerts/test_pager.py",
     "job/test_restarts.py",
