@@ -45,7 +45,10 @@ Lost = Literal["stop", "earliest", "latest"]
 IDLE_SECONDS: Final = 0.020
 """Polls are this far apart at the live edge, so that a trickle is not handled one by one."""
 _QUERY_SECONDS: Final = 5.0
-_CHECK_SECONDS: Final = 0.5  # the flow stands still for so long at most when the cluster does not answer
+_CHECK_SECONDS: Final = 0.3
+"""The flow stands still for so long at most when the cluster does not answer a check: less than what counts as a stall,
+after which all partitions would be fetched anew.
+"""
 _CLOSE_SECONDS: Final = 2.0
 _ID_SECONDS: Final = 5.0  # for the topic's id, where a checkpoint holds one to compare with
 _LEAST_QUEUED_KBYTES: Final = 256
@@ -347,7 +350,7 @@ class Reader:
         self.commits.commit(self._consumer, offsets)
 
     def count_partitions(self) -> int | None:
-        """How many partitions the topic has now; None: the cluster does not say within half a second."""
+        """How many partitions the topic has now; None: the cluster does not say in time."""
         if self._link.down:
             return None
         self._watch.ask()
