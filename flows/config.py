@@ -55,6 +55,7 @@ __all__ = [
     "Sessions",
     "Subscriptions",
     "format_duration",
+    "keys_of",
     "parse_duration",
     "slug",
 ]

@@ -275,7 +275,9 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
     for reason in REASONS:
         rejected.add_metric([reason], accounts[f"rejected.{reason}"])
     yield rejected
-    excluded = CounterMetricFamily(f"{PREFIX}events_excluded", "Records left out that are no errors.", labels=["kind"])
+    excluded = CounterMetricFamily(
+        f"{PREFIX}events_excluded", "Records left out that are no errors.", labels=["reason"]
+    )
     for kind in EXCLUSIONS:
         excluded.add_metric([kind], accounts[f"excluded.{kind}"])
     yield excluded

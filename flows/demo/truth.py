@@ -19,11 +19,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from flows.config import OTHER, UNKNOWN, Breakdown, Config, Funnel, Selector, format_duration
+from flows.config import OTHER, UNKNOWN, Breakdown, Config, Funnel, Selector, format_duration, keys_of
 from flows.demo.ledger import Ledger, Told
 from flows.demo.simulator import Record
 from flows.demo.stories import Attempt, Happened, Session, attempts, sessions, slug, transitions
-from flows.notation import keys_of
 
 BOUNDS_S = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
 DAY_MS = 86_400_000

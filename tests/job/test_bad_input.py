@@ -30,8 +30,7 @@ def stream() -> tuple[list[Record], Counter[str]]:
         if number % 5 == 0:
             values.append(json.dumps(good).encode())
             values.append(json.dumps(good | {"messageId": f"b{number}", "context": {"bot": True}}).encode())
-    values.append(None)  # a tombstone
-    reasons["empty"] += 1
+    values.append(None)  # a tombstone, which is left out and no error
     values.append(b'{"type": "page", "userId": "u1", "pad": "' + b"x" * 40_000 + b'"}')
     reasons["too_large"] += 1
     return [Record(value, 0, offset, RECORD_MS) for offset, value in enumerate(values)], reasons

@@ -83,5 +83,5 @@ def test_what_servers_say_opens_no_session() -> None:
 
 def test_who_only_pays_has_churned_as_a_user() -> None:
     folder = FIELD / "server-side-events"
-    cells = replay(folder / "silent_member.ndjson", folder / "config.yaml", "--as-of", "2026-02-01T00:00:00Z")["cells"]
-    assert (cells["users.alive"], cells["users.churned.24h"], cells["customers.active"]) == (0, 1, 1)
+    cells = replay(folder / "silent_member.ndjson", folder / "config.yaml")["cells"]
+    assert (cells["users.known"], cells["users.alive"], cells["customers.active"]) == (1, 0, 1)

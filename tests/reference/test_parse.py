@@ -125,7 +125,7 @@ def test_type_is_one_of_the_six_names() -> None:
 def test_an_event_is_named_by_its_slug_or_its_type() -> None:
     assert event(type="track", event="Product  Viewed").name == "product_viewed"
     assert event(type="page", event="Anything").name == "page_viewed"
-    assert event(type="screen").name == "screen_viewed"
+    assert exclusion(type="screen") == "event"  # `screen viewed` is left out
     assert event(type="identify").name == "identify"
     assert reason_with(type="track") == "missing_field"
     assert reason_with(type="track", event=None) == "missing_field"
