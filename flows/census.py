@@ -215,6 +215,6 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         ("exclude.events", config.exclude.events),
     ):
         for index, selector in enumerate(selectors):
-            if selector.where or path != "exclude.events":  # what is left out altogether is told for itself
+            if selector.where or path != "exclude.events":  # names left out altogether have a list of their own
                 for name in selector.event:
                     yield f"{path}[{index}]", name

@@ -13,7 +13,7 @@ logger = logging.getLogger("tidegauge.events")
 def told(rejections: Rejections, name: str, *, needs_events: bool = False) -> int:
     """Log what of the file `name` was not accepted; 0, or NOTHING_ACCEPTED where no record was and one was rejected.
 
-    `needs_events`: a file without records, or of excluded ones alone, gives NOTHING_ACCEPTED, too.
+    `needs_events`: a file without records, or of excluded ones alone, gives NOTHING_ACCEPTED as well.
     """
     if rejections.accepted and not rejections.rejected:
         return 0
