@@ -8,8 +8,8 @@ VENV := .venv
 AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 # Half of the tests' time is waiting for servers. A file stays together, and with it what its tests share; the longest
-# come first (tests/conftest.py).
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# come first (tests/conftest.py). Three brokers and the jobs that read them need the machine for themselves.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/brokers
 CODE := flows schemas tests deploy
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
@@ -26,7 +26,8 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 test:  ## all tests, two files at a time, and the servers they need; TESTS="tests/metrics -k sessions": some, as it is
 	@$(if $(TESTS),,deploy/install-needs || echo "make: going on without; their tests are skipped" >&2)
 	@$(MAKE) --silent $(VENV)/installed
-	@$(PYTHON_IN_VENV) -m pytest $(or $(TESTS),$(SIDE_BY_SIDE))
+	@$(PYTHON_IN_VENV) -m pytest $(or $(TESTS),tests/brokers)
+	@$(if $(TESTS),,$(PYTHON_IN_VENV) -m pytest $(SIDE_BY_SIDE))
 
 .PHONY: faults
 faults: $(VENV)/installed  ## real runs, and everything around them broken; SEEDS=50 histories, or SEED=7 that one again

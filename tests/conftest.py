@@ -6,11 +6,9 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadFileScheduling
 
 from deploy.local import ROOT
 from schemas import compiled
@@ -18,11 +16,9 @@ from tests import services
 from tests.lacking import IN_CI, need, told
 
 LONGEST = (
-    "deploy/alerts/test_end_to_end.py",  # ten processes that live fast: not beside three brokers
+    "deploy/alerts/test_end_to_end.py",
     "test_laws.py",
     "job/test_recorded_data.py",
-    "brokers/test_dead_letters.py",
-    "brokers/test_cluster.py",
     "job/test_cluster.py",
     "bench/test_bench.py",
     "faults/test_faults.py",
@@ -65,18 +61,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if mark := MARK_OF_FIXTURE.get(fixture):
                 item.add_marker(mark)
-
-
-class OneClusterScheduling(LoadFileScheduling):  # type: ignore[misc]
-    """A file stays together, and so do all files of tests/brokers, whose cluster should be started by one worker."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "tests/brokers" if nodeid.startswith("tests/brokers/") else str(super()._split_scope(nodeid))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    return OneClusterScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
