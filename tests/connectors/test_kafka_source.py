@@ -413,10 +413,7 @@ def test_until_end_stops_where_the_topic_ended_at_the_start(bench: Bench) -> Non
 def test_until_end_of_an_empty_topic_ends_at_once(bench: Bench) -> None:
     bench.topic(2)
     rounds = bench.rounds(replace(bench.settings, tick_ms=600_000), until_end=True).to_end()
-    assert [(raw.partition, raw.values, raw.caught_up) for raw in rounds.raws] == [
-        (0, [], True),
-        (1, [], True),
-    ]
+    assert sorted((raw.partition, raw.values, raw.caught_up) for raw in rounds.raws) == [(0, [], True), (1, [], True)]
     assert [tick.final for tick in rounds.ticks] == [True]
 
 
