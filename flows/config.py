@@ -172,7 +172,7 @@ FieldPath = Annotated[
     AfterValidator(_is_a_field),
     WithJsonSchema({"type": "string", "pattern": FIELD_PATTERN, "maxLength": 200}),
 ]
-"""Where something stands in an event: keys between dots, in double quotes where they hold more than letters."""
+"""The path to a value in an event: keys between dots, in double quotes where they hold more than letters."""
 Values = Annotated[
     tuple[Value, ...],
     BeforeValidator(_alternatives),

@@ -173,7 +173,7 @@ def _too_many_names(config: Config) -> Iterator[Finding]:
     asked = config.asked_of_names()
     conditions = {condition for some in asked.values() for condition in some}
     if len(conditions) > MAX_CONDITIONS:
-        yield Finding((), f"{len(conditions)} conditions (`where`) are told apart, at most {MAX_CONDITIONS} can be")
+        yield Finding((), f"{len(conditions)} conditions (`where`) are distinct, at most {MAX_CONDITIONS} can be")
     elif sum(1 << len(some) for some in asked.values()) > MAX_CODES:
         most = max(asked, key=lambda name: len(asked[name]))
         yield Finding((), f"too many conditions (`where`) are asked of the same events: {len(asked[most])} of {most}")

@@ -132,7 +132,7 @@ def test_a_slug_is_its_own_slug(name: str) -> None:
 
 def test_more_conditions_than_a_code_can_hold_are_refused() -> None:
     wheres = [{"event": "A", "where": {"properties.x": str(number)}} for number in range(31)]
-    message = "31 conditions (`where`) are told apart, at most 30 can be"
+    message = "31 conditions (`where`) are distinct, at most 30 can be"
     assert found({"exclude": {"events": wheres}}) == [("", message, None)]
     message = "too many conditions (`where`) are asked of the same events: 17 of a"
     assert found({"exclude": {"events": wheres[:17]}}) == [("", message, None)]

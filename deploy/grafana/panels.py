@@ -112,7 +112,7 @@ def asked(prometheus: str, wanted: Sequence[Question]) -> list[tuple[Question, i
 
 def may_be_empty(question: Question) -> bool:
     """Whether nothing is a good answer: the times of old data; what was 0 a week ago, and has no ratio to it; what only
-    several processes tell of themselves, or one that reads what producers commit.
+    several processes report themselves, or one that reads what producers commit.
     """
     return (
         question.name == "annotation"
