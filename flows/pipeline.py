@@ -24,18 +24,18 @@ from bytewax.inputs import Source
 from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import DynamicSink, FixedPartitionedSink, StatefulSinkPartition, StatelessSinkPartition
 
-from flows.alignment import Alignment
-from flows.cells import Snapshot
-from flows.cluster import MAX_PROCESSES, Cluster, Word
-from flows.columns import Columns, Tick
-from flows.config import Config
-from flows.delivery import Delivery, lag_notice
-from flows.limits import Limits
-from flows.placement import placed, shard_keys
-from flows.records import Raw, Rejected
-from flows.shard import Partial, Shard, route, route_states
-from flows.state_files import History, StateFiles
-from flows.totals import Totals
+from flows.checkpoint.files import History, StateFiles
+from flows.cluster.alignment import Alignment
+from flows.cluster.peers import MAX_PROCESSES, Cluster, Word
+from flows.cluster.placement import placed, shard_keys
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.measure.shard import Partial, Shard, route, route_states
+from flows.messages.columns import Columns, Tick
+from flows.messages.delivery import Delivery, lag_notice
+from flows.messages.raw import Raw, Rejected
+from flows.metrics.cells import Snapshot
+from flows.total.totals import Totals
 
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
 Publish = Callable[[Snapshot], None]

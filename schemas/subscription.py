@@ -41,8 +41,8 @@ from typing import Final
 
 import msgspec
 
+from flows.decode.events import Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas import event as rules
-from schemas.decode import Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas.event import Container, Problem
 from schemas.timestamps import number_ms, text_ms
 

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from deploy.local import ROOT
-from schemas import compiled
+from flows.compiled import loops as compiled
 from tests import services
 from tests.lacking import IN_CI, need, told
 

@@ -14,53 +14,66 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("schemas", "flows.reader"),
+    ("schemas", "flows.client.reader"),
     (
         "flows",
-        "flows.mistakes",
-        "flows.notation",
-        "flows.log_lines",
-        "flows.columns",
-        "flows.records",
-        "flows.cells",
-        "flows.formulas",
-        "flows.event_codes",
+        "flows.config.mistakes",
+        "flows.config.notation",
+        "flows.process.log_lines",
+        "flows.messages.columns",
+        "flows.messages.raw",
+        "flows.metrics.cells",
+        "flows.metrics.formulas",
+        "flows.config.event_codes",
     ),
-    ("flows.config", "flows.config_rules", "flows.fingerprint"),
-    ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
-    ("flows.alert_settings",),
-    ("flows.config_file",),
+    ("flows.config.model", "flows.config.rules", "flows.checkpoint.fingerprint"),
+    (
+        "flows.config.kafka_options",
+        "flows.config.limits",
+        "flows.config.settings",
+        "flows.config.explain",
+        "flows.config.connections",
+        "flows.config.yaml_tree",
+    ),
+    ("flows.config.alerts",),
+    ("flows.config.file",),
     (
         "flows.state",
-        "flows.hashing",
-        "flows.batch_texts",
-        "flows.event_times",
-        "flows.spellings",
-        "flows.plain_rows",
-        "flows.intake_states",
-        "flows.intake",
-        "flows.clock",
-        "flows.dedup",
-        "flows.users",
-        "flows.checkpoint",
-        "flows.rejections",
-        "flows.census",
+        "flows.decode.hashing",
+        "flows.decode.texts",
+        "flows.decode.times",
+        "flows.decode.spellings",
+        "flows.decode.plain_rows",
+        "flows.decode.states",
+        "flows.decode.intake",
+        "flows.measure.clock",
+        "flows.measure.dedup",
+        "flows.measure.users",
+        "flows.checkpoint.layout",
+        "flows.process.rejections",
+        "flows.commands.census",
     ),
     ("flows.metrics",),
-    ("flows.catalogue",),
+    ("flows.metrics.catalogue",),
     (
-        "flows.reorder",
-        "flows.shard",
-        "flows.totals",
-        "flows.cost",
-        "flows.warm_up",
-        "flows.alignment",
-        "flows.placement",
-        "flows.delivery",
+        "flows.measure.reorder",
+        "flows.measure.shard",
+        "flows.total.totals",
+        "flows.metrics.cost",
+        "flows.run.warm_up",
+        "flows.cluster.alignment",
+        "flows.cluster.placement",
+        "flows.messages.delivery",
     ),
-    ("flows.health", "flows.state_files", "flows.checkpoint_folder", "flows.cluster", "flows.connectors"),
+    (
+        "flows.process.health",
+        "flows.checkpoint.files",
+        "flows.checkpoint.folder",
+        "flows.cluster.peers",
+        "flows.connectors",
+    ),
     ("flows.pipeline",),
-    ("flows.conversation", "flows.job", "flows.supervisor"),
+    ("flows.run.conversation", "flows.run.job", "flows.run.supervisor"),
     ("flows.alerting",),
     ("flows.demo", "flows.dashboards"),
     ("flows.commands",),
@@ -164,7 +177,7 @@ def test_no_module_needs_itself() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("module", [*FAMILIES, "flows.shard", "flows.totals", "flows.alignment"])
+@pytest.mark.parametrize("module", [*FAMILIES, "flows.measure.shard", "flows.total.totals", "flows.cluster.alignment"])
 def test_what_measures_knows_neither_the_world_nor_its_clock(module: str) -> None:
     ways = reached(module)
     assert [way for name, way in ways.items() if name.split(".")[0] in THE_WORLD] == []
@@ -172,7 +185,9 @@ def test_what_measures_knows_neither_the_world_nor_its_clock(module: str) -> Non
     assert [way for name, way in ways.items() if name in MODULES and layer(name) >= outer] == []
 
 
-@pytest.mark.parametrize("module", [*FAMILIES, "flows.metrics.minutes", "flows.clock", "flows.shard", "flows.totals"])
+@pytest.mark.parametrize(
+    "module", [*FAMILIES, "flows.metrics.minutes", "flows.measure.clock", "flows.measure.shard", "flows.total.totals"]
+)
 def test_what_measures_asks_no_clock_what_time_it_is(module: str) -> None:
     asked = {"now", "today", "utcnow", "monotonic", "perf_counter", "time_ns"}
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
@@ -191,7 +206,7 @@ def test_families_do_not_know_each_other() -> None:
 def test_only_these_modules_know_the_engine() -> None:
     knowing = {module for module in MODULES if any(name.split(".")[0] == "bytewax" for name in imports(module))}
     outside = {module for module in knowing if not module.startswith("flows.connectors.")}
-    assert outside == {"flows.pipeline", "flows.job", "flows.checkpoint_folder"}
+    assert outside == {"flows.pipeline", "flows.run.job", "flows.checkpoint.folder"}
 
 
 def test_no_module_is_named_after_nothing() -> None:

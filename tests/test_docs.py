@@ -22,18 +22,18 @@ import pytest
 import redis
 import yaml
 
-import flows.catalogue
-import flows.shard
+import flows.measure.shard
+import flows.metrics.catalogue
 from flows.app import COMMANDS
-from flows.catalogue import catalogue, families
-from flows.cells import ACCOUNTS, Metric
 from flows.commands import metrics_page
-from flows.config import Config
-from flows.config_file import load, read
-from flows.connectors.prometheus import health_families, product_families
-from flows.health import Health
+from flows.config.file import load, read
+from flows.config.model import Config
+from flows.config.settings import Settings
+from flows.metrics.catalogue import catalogue, families
+from flows.metrics.cells import ACCOUNTS, Metric
 from flows.metrics.minutes import MinuteBook
-from flows.settings import Settings
+from flows.process.health import Health
+from flows.publish.prometheus import health_families, product_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program
@@ -418,8 +418,8 @@ def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pyte
     def with_views(config: Config, book: MinuteBook) -> dict[str, object]:
         return {**families(config, book), "views": family(config)}
 
-    monkeypatch.setattr(flows.catalogue, "families", with_views)
-    monkeypatch.setattr(flows.shard, "families", with_views)
+    monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
+    monkeypatch.setattr(flows.measure.shard, "families", with_views)
     # What the reference file has by itself, and the one name that the text says is missing.
     names = vars(activity) | {"ratio_windows": reference_cells.ratio_windows}
     exec(compile(block_named("tests/reference/activity.py").text, "README.md", "exec"), names)
@@ -465,6 +465,6 @@ def test_the_steps_of_the_readme_name_what_is_there() -> None:
     text = prose_of(README)
     steps = text[text.index("## Adding a metric") : text.index("## Limits")]
     assert "families()" in steps
-    assert inspect.isfunction(flows.catalogue.families)
+    assert inspect.isfunction(flows.metrics.catalogue.families)
     assert "cells |= active_user_cells(judgement.accepted, config, as_of)" in inspect.getsource(recompute)
     assert re.search(r"(?m)^VERSION: Final = \d+$", (ROOT / "flows" / "checkpoint.py").read_text())

@@ -13,18 +13,18 @@ from typing import Final
 
 import numpy as np
 
-from flows.catalogue import catalogue
-from flows.cells import Snapshot
-from flows.columns import NO_TIME, Columns, Tick
-from flows.config import Config
-from flows.connectors.file_source import FileSource
-from flows.connectors.prometheus import health_families, product_families
-from flows.health import Health
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.rejections import Rejections
-from flows.shard import Shard, route, route_states
-from flows.totals import Totals
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
+from flows.measure.shard import Shard, route, route_states
+from flows.messages.columns import NO_TIME, Columns, Tick
+from flows.metrics.catalogue import catalogue
+from flows.metrics.cells import Snapshot
+from flows.process.health import Health
+from flows.process.rejections import Rejections
+from flows.publish.prometheus import health_families, product_families
+from flows.source.file import FileSource
+from flows.total.totals import Totals
 
 TARGET: Final = 'job="tidegauge",instance="backtest"'
 SELECTOR: Final = re.compile(r"\b(tidegauge_\w+)(?:\{([^}]*)\})?")

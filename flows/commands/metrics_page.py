@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from flows.catalogue import catalogue
-from flows.cells import ACCOUNTS, Cell, Derived, Metric
-from flows.config import Config, format_duration
-from flows.connectors.prometheus import PREFIX, health_families
-from flows.health import Health
+from flows.config.model import Config, format_duration
+from flows.metrics.catalogue import catalogue
+from flows.metrics.cells import ACCOUNTS, Cell, Derived, Metric
 from flows.metrics.minutes import minute_fields
+from flows.process.health import Health
+from flows.publish.prometheus import PREFIX, health_families
 
 EVERYTHING = Config.model_validate(
     {

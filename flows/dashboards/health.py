@@ -11,11 +11,11 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
-from flows.connectors.prometheus import PREFIX, health_families
 from flows.dashboards.page import Page, Row, freshness
 from flows.dashboards.panels import Bounds, Query, Sized, course, listing, now
 from flows.dashboards.queries import OF_PRODUCT, PROCESS, Numbers, age, health, of_product, rate, total
-from flows.health import Health
+from flows.process.health import Health
+from flows.publish.prometheus import PREFIX, health_families
 
 UID = "tidegauge-pipeline"
 ELSEWHERE: Final = {"session_duration_seconds"}

@@ -15,16 +15,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived, Metric
-from flows.columns import NO_TIME
-from flows.config import Config
-from flows.formulas import ratio
+from flows.compiled.loops import inlined, steady
+from flows.compiled.prefetch import prefetch, upcoming
+from flows.config.model import Config
+from flows.messages.columns import NO_TIME
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import Groups, Split, cell_name, events_that_count, group_of, pairs_of, window_label
+from flows.metrics.formulas import ratio
 from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
-from schemas.compiled import inlined, steady
-from schemas.prefetch import prefetch, upcoming
 
 DAY_MS = 86_400_000
 QUARTER_MS = 15 * 60_000

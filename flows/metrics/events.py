@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived, Metric
-from flows.config import Config
+from flows.compiled.loops import steady
+from flows.config.model import Config
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
-from schemas.compiled import steady
 
 EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
 EVENTS_BY_NAME = Metric(

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived
-from flows.config import Config, format_duration, slug
-from schemas.compiled import inlined
+from flows.compiled.loops import inlined
+from flows.config.model import Config, format_duration, slug
+from flows.metrics.cells import Cell, Derived
 
 HELD: Final = np.dtype(
     [

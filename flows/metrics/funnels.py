@@ -17,17 +17,17 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived, Metric
-from flows.config import Config
-from flows.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
+from flows.compiled.loops import inlined, steady
+from flows.compiled.prefetch import prefetch, upcoming
+from flows.config.model import Config
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
+from flows.metrics.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import UserRows
 from flows.state.windows import PANES, Ring, Windows, add, move, pane_of
-from schemas.compiled import inlined, steady
-from schemas.prefetch import prefetch, upcoming
 
 ATTEMPT: Final = np.dtype(
     [

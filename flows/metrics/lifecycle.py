@@ -17,16 +17,16 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived, Metric
-from flows.config import Config
-from flows.formulas import user_churn_rate
+from flows.compiled.loops import inlined, steady
+from flows.compiled.prefetch import prefetch, upcoming
+from flows.config.model import Config
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import cell_name, window_label
+from flows.metrics.formulas import user_churn_rate
 from flows.metrics.minutes import NEW_USERS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, add, move
-from schemas.compiled import inlined, steady
-from schemas.prefetch import prefetch, upcoming
 
 UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)

@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived
-from flows.columns import NO_TIME
-from flows.config import Config
+from flows.compiled.loops import inlined, steady
+from flows.compiled.prefetch import prefetch, upcoming
+from flows.config.model import Config
+from flows.messages.columns import NO_TIME
+from flows.metrics.cells import Cell, Derived
 from flows.metrics.family import events_that_count
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
-from schemas.compiled import inlined, steady
-from schemas.prefetch import prefetch, upcoming
 
 MINUTE_MS: Final = 60_000
 EVENTS, ACTIVE_USERS, NEW_USERS, SESSIONS_STARTED, SESSIONS_CLOSED, SESSIONS_BOUNCED, FUNNELS = range(7)

@@ -20,18 +20,18 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived, Metric
-from flows.columns import PAGE, SCREEN, TRACK
-from flows.config import Config
-from flows.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
+from flows.compiled.loops import compiled, inlined, steady
+from flows.compiled.prefetch import prefetch, upcoming
+from flows.config.model import Config
+from flows.messages.columns import PAGE, SCREEN, TRACK
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
+from flows.metrics.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import PANES, Ring, Windows, add, move, pane_of
-from schemas.compiled import compiled, inlined, steady
-from schemas.prefetch import prefetch, upcoming
 
 SESSION: Final = np.dtype(
     [

@@ -119,9 +119,9 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cells import Cell, Derived
-from flows.columns import NO_STATES
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.columns import NO_STATES
+from flows.metrics.cells import Cell, Derived
 from flows.metrics.subscriptions.books import (
     CUSTOMER,
     ON_PLAN,

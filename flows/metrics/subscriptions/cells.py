@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from flows.cells import Cell, Derived, Metric
-from flows.config import Config, format_duration
-from flows.config import Subscriptions as Section
-from flows.formulas import (
+from flows.config.model import Config, format_duration
+from flows.config.model import Subscriptions as Section
+from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.family import cell_name
+from flows.metrics.formulas import (
     arpa,
     arr,
     customer_churn_rate,
@@ -17,7 +18,6 @@ from flows.formulas import (
     mrr_difference,
     net_mrr_churn_rate,
 )
-from flows.metrics.family import cell_name
 
 NEW, EXPANSION, CONTRACTION, CHURNED, REACTIVATED = range(5)
 MOVEMENTS: Final = ("new", "expansion", "contraction", "churned", "reactivated")

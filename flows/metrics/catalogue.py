@@ -1,0 +1,69 @@
+"""The one list of everything that is published: families, their metrics, and the cells that a config makes of them.
+
+Docs, Redis fields, Prometheus families and panels are all derived from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flows.config.model import Config
+from flows.metrics.active_users import ActiveUsers
+from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.events import Events
+from flows.metrics.family import Family
+from flows.metrics.funnels import Funnel
+from flows.metrics.lifecycle import Lifecycle
+from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.sessions import Sessions
+from flows.metrics.subscriptions import Subscriptions
+from flows.state.container import containers
+
+SAMPLE_USERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All cells under one config: `cells` in the order of a shard's vector, and those `derived` from their sums."""
+
+    cells: Sequence[Cell]
+    derived: Sequence[Derived]
+
+    def metrics(self) -> list[Metric]:
+        """The definitions, each once, in the order of their first cell."""
+        published = [cell.metric for cell in self.cells if cell.metric] + [cell.metric for cell in self.derived]
+        return list({metric.name: metric for metric in published}.values())
+
+
+def families(config: Config, book: MinuteBook) -> dict[str, Family]:
+    """One new instance of every family, by the name under which its state is kept."""
+    return {
+        "events": Events(config),
+        "active_users": ActiveUsers(config),
+        "sessions": Sessions(config, book),
+        "lifecycle": Lifecycle(config, book),
+        "minutes": Minutes(config, book),
+        **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        **({"subscriptions": Subscriptions(config)} if config.subscriptions else {}),
+    }
+
+
+def catalogue(config: Config) -> Catalogue:
+    """Everything that `config` publishes, besides the accounting."""
+    members = families(config, MinuteBook(config)).values()
+    return Catalogue(
+        [cell for family in members for cell in family.cells()],
+        [cell for family in members for cell in family.derived()],
+    )
+
+
+def state_bytes_per_user(config: Config) -> int:
+    """Bytes of checkpointed state per known user, besides breakdown values shown and recent message ids."""
+    total = 8 + 4 + 6  # hash, last seen, and the index at two thirds full
+    for family in families(config, MinuteBook(config)).values():
+        for container in containers(family).values():
+            container.resize(SAMPLE_USERS)
+            per_user = container.save(SAMPLE_USERS).values()
+            total += sum(array.itemsize for array in per_user if len(array) == SAMPLE_USERS)
+    return total
