@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flows.decode.events import MAX_NESTING
 from schemas import event as rules
 from schemas import subscription
+from schemas.json_text import MAX_NESTING
 
 _NO_NUL = "^[^\\u0000]*$"
 

@@ -41,9 +41,9 @@ from typing import Final
 
 import msgspec
 
-from flows.decode.events import Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas import event as rules
 from schemas.event import Container, Problem
+from schemas.json_text import Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas.timestamps import number_ms, text_ms
 
 STATUSES: Final = ("trialing", "active", "past_due", "paused", "cancelled", "expired")

@@ -9,10 +9,11 @@ from itertools import groupby
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
-from flows.measure.shard import Shard, route, route_states
-from flows.messages.columns import Tick
+from flows.measure.shard import Shard
 from flows.messages.raw import Raw
-from flows.metrics.cells import Snapshot
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.route.deal import route, route_states
 from flows.total.totals import Totals
 from tests.reference import Record
 

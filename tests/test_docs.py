@@ -29,8 +29,9 @@ from flows.commands import metrics_page
 from flows.config.file import load, read
 from flows.config.model import Config
 from flows.config.settings import Settings
+from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue, families
-from flows.metrics.cells import ACCOUNTS, Metric
+from flows.metrics.cells import Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
 from flows.publish.prometheus import health_families, product_families

@@ -16,13 +16,15 @@ import numpy as np
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
-from flows.measure.shard import Shard, route, route_states
-from flows.messages.columns import NO_TIME, Columns, Tick
+from flows.measure.shard import Shard
+from flows.messages.columns import NO_TIME, Columns
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
 from flows.metrics.catalogue import catalogue
-from flows.metrics.cells import Snapshot
 from flows.process.health import Health
 from flows.process.rejections import Rejections
 from flows.publish.prometheus import health_families, product_families
+from flows.route.deal import route, route_states
 from flows.source.file import FileSource
 from flows.total.totals import Totals
 

@@ -4,8 +4,8 @@
 <folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
 <folder>/token            the fencing token of the last run
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
-<folder>/*.state          the states of shards, which the store names (state_files.py)
-<folder>/dead-letters-*   copies of rejected records that Kafka has not taken yet (dead_letter_spool.py)
+<folder>/*.state          the states of shards, which the store names (files.py)
+<folder>/dead-letters-*   copies of rejected records that Kafka has not taken yet (publish/dead_letters/spool.py)
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from flows.checkpoint.files import SUFFIX
 from flows.checkpoint.fingerprint import definitions, describe_difference
 from flows.compiled.trusted_path import OTHERS, doubts, make_private
 from flows.config.model import Config
-from flows.publish.dead_letters.spool import PATTERN as LETTERS
 
 STORE = "part-0.sqlite3"
-OURS = ("lock", "definitions.json", "token", "part-*", f"*{SUFFIX}", LETTERS)
+DEAD_LETTERS = "dead-letters-*.ndjson"
+OURS = ("lock", "definitions.json", "token", "part-*", f"*{SUFFIX}", DEAD_LETTERS)
 PRIVATE = 0o600
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from flows.messages.columns import Tick
+from flows.messages.tick import Tick
 
 Poll = TypeVar("Poll")
 

@@ -19,9 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from flows.messages.columns import NO_TIME, Tick
+from flows.messages.columns import NO_TIME
+from flows.messages.tick import Tick
 from flows.process.health import Report
-from flows.source.ticks import Outcome
+from flows.process.outcomes import Outcome
 
 MAX_PROCESSES: Final = 16
 """Names of ticking parts are part of the checkpoint's layout, and all of them must be known to every later run."""

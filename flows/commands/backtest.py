@@ -20,9 +20,9 @@ from flows.commands.verdict import told
 from flows.config.file import load, load_alerts
 from flows.config.model import parse_duration
 from flows.metrics.cost import check_size
+from flows.process.outcomes import SourceError
 from flows.process.rejections import Rejections
 from flows.source.file import FileSource
-from flows.source.ticks import SourceError
 
 HELP = "list when each alert would have fired over a file of events (NDJSON)"
 DESCRIPTION = """\

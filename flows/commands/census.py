@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from flows.config.mistakes import closest
 from flows.config.model import Config, slug
-from flows.decode.events import opened, string_of
 from flows.decode.intake import name_of
 from flows.messages.columns import KINDS, NO_TIME, PAGE, SCREEN, TRACK, Columns
 from flows.messages.raw import Raw, Rejected
 from flows.process.rejections import Place, Rejections
 from schemas.event import TYPES
+from schemas.json_text import opened, string_of
 
 NAMES_KEPT: Final = 4096
 """Names counted one by one; beyond twice as many the rarest are forgotten, and counts are lower bounds."""

@@ -15,8 +15,8 @@ from flows.config.file import Loaded
 from flows.config.model import OTHER, UNKNOWN
 from flows.decode.intake import Intake
 from flows.process.log_lines import plain
+from flows.process.outcomes import SourceError
 from flows.source.file import FileSource
-from flows.source.ticks import SourceError
 
 SHOWN: Final = 10
 """Names of events that are listed with their counts."""

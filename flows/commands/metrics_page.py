@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from flows.config.model import Config, format_duration
+from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
-from flows.metrics.cells import ACCOUNTS, Cell, Derived, Metric
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.minutes import minute_fields
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families

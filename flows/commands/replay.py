@@ -15,14 +15,14 @@ from flows.config.file import load
 from flows.decode.intake import Intake
 from flows.messages.columns import Columns
 from flows.messages.raw import Rejected
-from flows.metrics.cells import Snapshot
+from flows.messages.snapshot import Snapshot
 from flows.metrics.cost import check_size
 from flows.pipeline import build
+from flows.process.outcomes import SourceError
 from flows.process.rejections import Rejections
 from flows.publish.dead_letters.letters import DeadLetterError, FileLetters
 from flows.run.job import run_flow
 from flows.source.file import FileSource
-from flows.source.ticks import SourceError
 
 HELP = "run the dataflow over a file of events (NDJSON) and print the final numbers as JSON"
 DESCRIPTION = """\

@@ -16,12 +16,12 @@ from flows.commands.arguments import add_connection_arguments, connection_option
 from flows.config.file import load
 from flows.metrics.cost import check_size
 from flows.process.health import installed_version
+from flows.process.outcomes import SourceError
 from flows.publish.dead_letters.letters import DeadLetterError
 from flows.publish.redis.client import RedisRefused
 from flows.publish.redis.sink import FencedOut
 from flows.run.job import Job, stopped_by_signals
 from flows.run.supervisor import NOTHING_ACCEPTED, START_AGAIN, Supervisor, obey_supervisor, stop_before_reading
-from flows.source.ticks import SourceError
 
 HELP = "read the events from Kafka and keep the numbers right, until stopped"
 DESCRIPTION = """\

@@ -1,9 +1,9 @@
 """The user's file: what to measure, and by which definitions.
 
 Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say
-about itself (names that collide, lists that contradict each other) is in `config_rules.py`; a `Config` that
+about itself (names that collide, lists that contradict each other) is in `rules.py`; a `Config` that
 exists obeys both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
-the file changes nothing: neither the meaning of stored state nor its fingerprint (`fingerprint.py`).
+the file changes nothing: neither the meaning of stored state nor its fingerprint (`checkpoint/fingerprint.py`).
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
 """From bytes to fields: the place that knows JSON and the rules of an event.
 
-A batch goes through the compiled scanner (`scan.py`), which tells where the needed fields of plain records
+A batch goes through the compiled scanner (`scanner.py`), which tells where the needed fields of plain records
 are. Whatever the scanner is unsure of, and whatever its caller finds doubtful in a field, is given to
 `Decoder.explain`, one record at a time: the authority, which returns the event or the reason why it is none.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import TypedDict
 
 import msgspec
 import numpy as np
@@ -19,27 +18,15 @@ from numpy.typing import NDArray
 from flows.decode import scanner as scan
 from schemas import event as rules
 from schemas.event import Container, Event, Exclusion, Problem
+from schemas.json_text import WHITESPACE, Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas.timestamps import number_ms, text_ms
-
-MAX_NESTING: Final = 500
-"""Deeper records are refused: a limit of our own, for that of the parser depends on the depth of the call."""
-
-_WHITESPACE: Final = b" \t\n\r"
-_ESCAPES: Final = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
-)
-"""Escapes of strings; group 1 is a surrogate without its other half."""
-_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-_anything: Final = msgspec.json.Decoder(msgspec.Raw)
-_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_string: Final = msgspec.json.Decoder(str)
 
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
     """Where the fields of a batch are; valid until the decoder's next `scan`.
 
-    `kinds`, `begins` and `ends` have the shape (records or more, fields); see `scan.py` for their meaning.
+    `kinds`, `begins` and `ends` have the shape (records or more, fields); see `scanner.py` for their meaning.
     """
 
     buffer: NDArray[np.uint8]
@@ -97,7 +84,7 @@ class Decoder:
         """The event, or why the record is none; total for any bytes."""
         if not value:
             return Exclusion("tombstone")
-        if not value.strip(_WHITESPACE):
+        if not value.strip(WHITESPACE):
             return Problem("empty", "nothing but white space")
         if len(value) > self.limit_bytes:
             return Problem("too_large", f"{len(value)} bytes, the limit is {self.limit_bytes}")
@@ -155,111 +142,6 @@ class Decoder:
                 raise Wrong("not_json", "$: a lone surrogate in a needed field")
 
 
-class Wrong(Exception):  # noqa: N818 - it is not an error of the program
-    """Leaves the checks of one event at the first that fails; nothing outside `schemas` sees it."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        self.reason = reason
-        self.message = message
-
-
-def opened(value: bytes) -> tuple[dict[str, msgspec.Raw], bytes]:
-    """The members of the object that a record is, and the mark that stands for lone surrogates (b"": it has none).
-
-    Raises Wrong when it is another JSON value or nested too deep, and others when it is no JSON.
-    """
-    marker = b""
-    members = None
-    try:
-        members = _members.decode(value)
-    except msgspec.DecodeError:  # no JSON, no object, or a lone surrogate
-        value, marker = _without_lone_surrogates(value)
-    if value.count(b"[") + value.count(b"{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
-        raise Wrong("not_json", f"$: nested deeper than {MAX_NESTING}")
-    kind = kind_of(value.strip(_WHITESPACE))
-    if kind != "object":
-        raise Wrong("not_an_object", f"$: expected object, got {kind}")
-    return _members.decode(value) if members is None else members, marker
-
-
-def _without_lone_surrogates(value: bytes) -> tuple[bytes, bytes]:
-    """Valid JSON with marks in the place of lone surrogates, and the mark; raises when there is more to refuse.
-
-    msgspec refuses a lone surrogate anywhere, even in a text that nobody needs: where a browser cut an emoji in two.
-    """
-    try:
-        _anything.decode(value)
-    except msgspec.DecodeError:
-        value, marker = _marked(value)
-        if not marker:
-            raise
-        _anything.decode(value)
-        return value, marker
-    return value, b""
-
-
-def _marked(value: bytes) -> tuple[bytes, bytes]:
-    """The text with a character that occurs nowhere in it for every lone surrogate, and that character.
-
-    b"" for the character when there is no lone surrogate, or none of a few characters is free.
-    """
-    if not any(match[1] for match in _ESCAPES.finditer(value)):
-        return value, b""
-    lower = value.lower()
-    free = [
-        character.encode()
-        for character in map(chr, range(0xE000, 0xE010))  # private use
-        if character.encode() not in value and f"\\u{ord(character):04x}".encode() not in lower
-    ]
-    if not free:
-        return value, b""
-    return _ESCAPES.sub(lambda match: free[0] if match[1] else match[0], value), free[0]
-
-
-def _nesting(value: bytes) -> int:
-    """How deep arrays and objects are nested in a JSON text."""
-    deepest = depth = 0
-    for token in _TOKENS.finditer(value):
-        if token[0] in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token[0] in b"]}":
-            depth -= 1
-    return deepest
-
-
-def kind_of(text: bytes) -> str:
-    """What a JSON text without surrounding whitespace is, in the words of messages: `str`, `int`, `object`,
-    ...
-    """
-    first = text[:1]
-    if first in (b"t", b"f"):
-        return "bool"
-    if first in (b'"', b"{", b"[", b"n"):
-        return {b'"': "str", b"{": "object", b"[": "array", b"n": "null"}[first]
-    return "float" if any(mark in text for mark in (b".", b"e", b"E")) else "int"
-
-
-def scalar_text(text: bytes) -> str | Container | None:
-    """A JSON value as `Event.values` holds it."""
-    kind = kind_of(text)
-    if kind == "str":
-        return _string.decode(text) or None
-    if kind == "null":
-        return None
-    return Container.FOUND if kind in ("object", "array") else text.decode()
-
-
-def members_of(text: bytes) -> dict[str, msgspec.Raw]:
-    """The members of the JSON object that a text is."""
-    return _members.decode(text)
-
-
-def string_of(text: bytes) -> str:
-    """The string that a JSON string is."""
-    return _string.decode(text)
-
-
 def is_event_name(text: str) -> bool:
     """Whether a text can be the `event` of a track."""
     return 1 <= len(text) <= rules.EVENT_NAME_CHARACTERS and "\0" not in text
@@ -278,7 +160,7 @@ def _text(members: dict[str, msgspec.Raw], name: str) -> str | None:
         return None
     if kind_of(text) != "str":
         raise Wrong("bad_type", f"$.{name}: expected str, got {kind_of(text)}")
-    return _string.decode(text)
+    return string_of(text)
 
 
 def _id(members: dict[str, msgspec.Raw], name: str) -> str | None:
@@ -291,7 +173,7 @@ def _id(members: dict[str, msgspec.Raw], name: str) -> str | None:
         return text.decode()
     if kind != "str":
         raise Wrong("bad_type", f"$.{name}: expected str or int, got {kind}")
-    return _string.decode(text) or None
+    return string_of(text) or None
 
 
 def _check_text(name: str, text: str, most: int) -> None:
@@ -317,7 +199,7 @@ def _type_and_name(members: dict[str, msgspec.Raw]) -> tuple[str, str | None]:
     expected = "expected one of " + " ".join(rules.TYPES)
     if kind_of(text) != "str":
         raise Wrong("bad_type", f"$.type: {expected}, got {kind_of(text)}")
-    type_ = _string.decode(text)
+    type_ = string_of(text)
     if type_ not in rules.TYPES and type_ not in rules.OTHER_USES:
         raise Wrong("bad_type", f"$.type: {expected}, got another str")
     if type_ != "track":
@@ -335,7 +217,7 @@ def _object(members: dict[str, msgspec.Raw], name: str) -> dict[str, msgspec.Raw
         return {}
     if kind_of(text) != "object":
         raise Wrong("bad_type", f"$.{name}: expected object, got {kind_of(text)}")
-    return _members.decode(text)
+    return members_of(text)
 
 
 def _walk(members: dict[str, msgspec.Raw], parts: Sequence[str]) -> bytes | None:
@@ -344,7 +226,7 @@ def _walk(members: dict[str, msgspec.Raw], parts: Sequence[str]) -> bytes | None
         text = _present(members, part)
         if text is None or kind_of(text) != "object":
             return None
-        members = _members.decode(text)
+        members = members_of(text)
     return _present(members, parts[-1])
 
 
@@ -400,5 +282,5 @@ def _time(members: dict[str, msgspec.Raw], name: str) -> int | None:
         return None
     kind = kind_of(text)
     if kind == "str":
-        return text_ms(_string.decode(text))
+        return text_ms(string_of(text))
     return number_ms(text.decode()) if kind in ("int", "float") else None

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, compiled, inlined
-from flows.decode.scanner import PADDING, word
+from flows.decode.scanner import word
+from flows.messages.raw import PADDING
 
 _PRIME_1: Final = np.uint64(0x9E3779B185EBCA87)
 _PRIME_2: Final = np.uint64(0xC2B2AE3D27D4EB4F)

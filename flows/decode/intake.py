@@ -22,7 +22,7 @@ from flows.config.event_codes import place_among
 from flows.config.limits import Limits
 from flows.config.model import Config, slug
 from flows.config.notation import keys_of
-from flows.decode.events import Decoder, is_event_name, scalar_text, string_of
+from flows.decode.events import Decoder, is_event_name
 from flows.decode.hashing import id_hash
 from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
 from flows.decode.spellings import Spellings
@@ -32,6 +32,7 @@ from flows.decode.times import TIME_MESSAGES, date
 from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, Columns
 from flows.messages.raw import Raw, Rejected
 from schemas.event import EXCLUSIONS, Container, Event, Exclusion, Problem
+from schemas.json_text import scalar_text, string_of
 from schemas.timestamps import NOT_READ
 
 _USER_AGENT: Final = ("context", "userAgent")

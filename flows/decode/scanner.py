@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, compiled, inlined
 from flows.compiled.vector import WIDTH, first_mark
+from flows.messages.raw import PADDING
 
 MAX_DEPTH: Final = 48
 """Deeper objects are left to the authority; real events have two to four levels."""
 
-PADDING: Final = WIDTH
-"""Zero bytes that must follow the last record in the buffer: so many are read at once across its end."""
+assert PADDING >= WIDTH
 
 _LAST_POSITION: Final = 2**31 - 1
 """Positions are kept as i4; what lies beyond is left to the authority."""

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from flows.config.settings import Settings
 from flows.kafka.trouble import explain, sentence, unreadable
-from flows.source.ticks import SourceError
+from flows.process.outcomes import SourceError
 
 START_SECONDS: Final = 30.0
 """How long a cluster may take to answer, or a topic to appear, before the job gives up starting."""

@@ -1,8 +1,8 @@
 """The stream clock: what time it is in the events (METRICS.md 1).
 
 Each partition has a clock, the largest reading of an event accepted from it: the smaller of the event's time and its
-reference clock (`event_times.py`), so that a device ahead of its time moves nobody's but its own. A partition that lags
-(has records not yet read) holds the stream clock T back to its own clock; one that was read to its end does not:
+reference clock (`decode/times.py`), so that a device ahead of its time moves nobody's but its own. A partition that
+lags (has records not yet read) holds the stream clock T back to its own clock; one that was read to its end does not:
 
     T = the smallest clock among the lagging partitions, or, when none lags,
         the largest clock of all plus the time that has passed since the newest record was read.

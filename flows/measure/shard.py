@@ -13,8 +13,6 @@ since every family's state is a function of the rows it has used and the time it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -29,9 +27,11 @@ from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.users import Users
-from flows.messages.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, Tick, joined
+from flows.messages.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, joined
+from flows.messages.partial import Partial
+from flows.messages.snapshot import ACCOUNTS
+from flows.messages.tick import Tick
 from flows.metrics.catalogue import families
-from flows.metrics.cells import ACCOUNTS
 from flows.metrics.family import HELD
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.subscriptions import Subscriptions
@@ -43,25 +43,12 @@ ADVANCE_ROWS: Final = 8_192
 EVICTED_AT_ONCE: Final = 0.05
 """Share of the users evicted when the limit is reached, so that it is rare."""
 CONSUMED, ACCEPTED, ON_TIME, LATE, DUPLICATE, EXCLUDED, CLAMPED, REJECTED = range(8)
-"""Columns of the accounting, as in cells.ACCOUNTS; one per reason follows from REJECTED on."""
+"""Columns of the accounting, as in ACCOUNTS; one per reason follows from REJECTED on."""
 EXCLUDED_AS: Final = REJECTED + len(REASONS)
 """And from here on one per kind of exclusion."""
 
 
 NO_ROWS: Final = np.zeros(0, HELD)
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """What one shard reports at a tick; the sums over all shards are the published counts."""
-
-    number: int
-    final: bool
-    as_of_ms: int  # T, NO_TIME before the first event; the same in every shard
-    watermark_ms: int
-    values: NDArray[np.int64]  # in the order of catalogue(config).cells
-    minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
-    accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
 
 
 class Shard:
@@ -304,40 +291,6 @@ def _hold(
         out["late"] = late[i]
         admitted += 1
     return admitted
-
-
-def route_states(poll: Columns, shards: int) -> list[NDArray[Any]]:
-    """The states of `poll` for each shard, in the order read: shard = customer hash modulo `shards`."""
-    if not len(poll.states):
-        return [NO_STATES] * shards
-    owners = poll.states["customer"] % np.uint64(shards)
-    dealt = poll.states[np.argsort(owners, kind="stable")]
-    ends = np.cumsum(np.bincount(owners.astype(np.int64), minlength=shards))
-    return [dealt[start:end] for start, end in pairwise([0, *ends.tolist()])]
-
-
-def route(poll: Columns, shards: int) -> list[NDArray[Any]]:
-    """The rows of `poll` for each shard, in the order read: shard = user hash modulo `shards`."""
-    dealt = np.empty_like(poll.rows)
-    ends = np.zeros(shards, np.int64)
-    _deal(poll.rows, dealt, ends, np.zeros(shards, np.int64))
-    return [dealt[start:end] for start, end in pairwise([0, *ends.tolist()])]
-
-
-@compiled
-def _deal(rows: NDArray[Any], dealt: NDArray[Any], ends: NDArray[np.int64], place: NDArray[np.int64]) -> None:
-    """Write `rows` to `dealt` by shard, keeping their order within one (a counting sort); `ends` get each one's end."""
-    shards = np.uint64(len(ends))
-    for row in rows:
-        ends[row["user"] % shards] += 1
-    for shard in range(1, len(ends)):
-        place[shard] = place[shard - 1] + ends[shard - 1]
-    for row in rows:
-        shard = row["user"] % shards
-        dealt[place[shard]] = row
-        place[shard] += 1
-    for shard in range(len(ends)):
-        ends[shard] = place[shard]
 
 
 assert ACCOUNTS[REJECTED:EXCLUDED_AS] == tuple(f"rejected.{reason}" for reason in REASONS)

@@ -50,11 +50,11 @@ EVENT: Final = np.dtype(
         ("user", "u8"),  # stable hash of the user, never 0
         ("message", "u8"),  # stable hash of the messageId; 0: it has none
         ("ts", "i8"),  # event time, ms UTC
-        ("clock", "i8"),  # the largest reading of this poll up to and including this row, ms (event_times.py)
+        ("clock", "i8"),  # the largest reading of this poll up to and including this row, ms (decode/times.py)
         ("offset", "i8"),  # Kafka offset: the tie-break within a partition
         ("dims", "u8"),  # one code per breakdown of the config, the first in the lowest byte
         ("partition", "i4"),
-        ("code", "u2"),  # of its name and the conditions it meets (event_codes.py)
+        ("code", "u2"),  # of its name and the conditions it meets (config/event_codes.py)
         ("kind", "u1"),  # index into KINDS
         ("clamped", "u1"),  # 1: its timestamp lay ahead and was replaced by the reference time
     ]
@@ -113,13 +113,3 @@ class Columns:
     def without_rows(self) -> Columns:
         """What is true of the poll as a whole."""
         return replace(self, rows=self.rows[:0], states=NO_STATES)
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A cut through the stream at which every shard reports: all polls before it count, none after."""
-
-    number: int
-    monotonic_ms: int | None  # as in Columns
-    as_of_ms: int | None = None  # advance the stream clock to at least this event time (end of a replay)
-    final: bool = False  # nothing follows

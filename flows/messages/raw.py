@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.decode.scanner import PADDING
+PADDING: Final = 32
+"""Zero bytes that follow the last record in a buffer: the scanner reads as many at once, across its end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,24 +7,8 @@ Counted cells are additive over shards. Derived cells are computed from publishe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from flows.messages.columns import REASONS
-from schemas.event import EXCLUSIONS
-
-ACCOUNTS = (
-    "consumed",
-    "accepted",
-    "on_time",
-    "late",
-    "duplicate",
-    "excluded",
-    "clamped",  # accepted, but its timestamp lay ahead and was replaced
-    *(f"rejected.{reason}" for reason in REASONS),
-    *(f"excluded.{kind}" for kind in EXCLUSIONS),
-)
-"""What becomes of records: consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +41,3 @@ class Derived:
     inputs: Sequence[str]
     formula: Callable[..., float | None]
     labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything that one tick publishes: consistent, because all shards reported at the same cut and time."""
-
-    number: int
-    as_of_ms: int | None  # the stream clock T; None before the first event
-    watermark_ms: int | None
-    cells: Mapping[str, int | float]  # counted and derived, by cell name; finite
-    minutes: Mapping[int, Mapping[str, int]]  # minutes closed since the last tick: epoch ms -> field -> value
-    accounting: Mapping[int, Mapping[str, int]]  # partition -> one of ACCOUNTS -> records since the beginning
-    session_seconds: Sequence[int]  # closed sessions by duration bucket since the beginning, non-cumulative
-    session_seconds_sum_ms: int
-    final: bool = False
-    events: Mapping[str, int] = field(default_factory=dict)  # accepted events by name since the beginning
-    changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from flows.config.limits import Limits
 from flows.config.mistakes import ConfigErrors, Mistake
 from flows.config.model import Breakdown, Config
+from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue, state_bytes_per_user
-from flows.metrics.cells import ACCOUNTS, Cell, Derived
+from flows.metrics.cells import Cell, Derived
 
 RESERVED_FIELDS = 5
 """Of the live hash: _as_of, _watermark, _published_at, _run and _consumed."""

@@ -18,7 +18,7 @@ HELD: Final = np.dtype(
         ("dims", "u8"),  # one code per breakdown, the first in the lowest byte
         ("slot", "i4"),  # the user's row in this shard
         ("partition", "i4"),
-        ("code", "u2"),  # of its name and the conditions it meets (event_codes.py)
+        ("code", "u2"),  # of its name and the conditions it meets (config/event_codes.py)
         ("kind", "u1"),  # index into columns.KINDS
         ("late", "u1"),  # 1: not for ordered metrics
     ]

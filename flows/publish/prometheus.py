@@ -36,7 +36,8 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
 from flows.messages.columns import REASONS
-from flows.metrics.cells import Cell, Derived, Snapshot
+from flows.messages.snapshot import Snapshot
+from flows.metrics.cells import Cell, Derived
 from flows.process.health import PUBLISH_BOUNDS_SECONDS, DeadLetterCounts, Health, Reading
 from flows.publish.http_endpoint import HttpEndpoint, Page
 from schemas.event import EXCLUSIONS

@@ -14,7 +14,7 @@ from flows.checkpoint.fingerprint import fingerprint
 from flows.cluster.peers import SILENT_SECONDS, ClusterError, Peers, Word
 from flows.config.model import Config
 from flows.config.settings import Settings
-from flows.messages.columns import Tick
+from flows.messages.tick import Tick
 from flows.process.health import Health
 from flows.source.kafka import KafkaSource
 

@@ -28,10 +28,11 @@ from flows.decode.intake import Intake
 from flows.kafka.client import check_access
 from flows.messages.columns import NO_TIME, Columns
 from flows.messages.raw import Rejected
+from flows.messages.snapshot import Snapshot
 from flows.metrics.catalogue import catalogue
-from flows.metrics.cells import Snapshot
 from flows.pipeline import ALONE, build
 from flows.process.health import Health
+from flows.process.outcomes import Outcome
 from flows.process.rejections import nothing_accepted
 from flows.publish.dead_letters.letters import DeadLetterError
 from flows.publish.dead_letters.topic import KafkaLetters, NoLetters, dead_letter_topic
@@ -40,7 +41,6 @@ from flows.publish.redis.sink import FencedOut, RedisPublisher
 from flows.run.conversation import Conversation, definitions_of
 from flows.run.warm_up import warm_up
 from flows.source.kafka import KafkaSource
-from flows.source.ticks import Outcome
 
 CLOSE_SECONDS = 3.0
 """How long a stop may take to write the last numbers; with the last checkpoint it stays under five seconds."""

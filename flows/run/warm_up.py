@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
-from flows.measure.shard import Shard, route, route_states
-from flows.messages.columns import Tick
+from flows.measure.shard import Shard
 from flows.messages.raw import Raw
+from flows.messages.tick import Tick
+from flows.route.deal import route, route_states
 
 SLOW_SECONDS = 2.0
 NOW_MS = 1_700_000_000_000

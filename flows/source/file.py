@@ -19,9 +19,10 @@ from typing import BinaryIO, Final, cast
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.config.limits import Limits
-from flows.messages.columns import Tick
 from flows.messages.raw import Raw, Rejected
-from flows.source.ticks import Outcome, Part, SourceError, Ticker
+from flows.messages.tick import Tick
+from flows.process.outcomes import Outcome, SourceError
+from flows.source.ticks import Part, Ticker
 
 Item = Raw | Tick
 Progress = Callable[[int, int | None], None]

@@ -31,12 +31,13 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.cluster.peers import MAX_PROCESSES, Cluster, Peers
 from flows.config.settings import Settings
 from flows.kafka.client import START_SECONDS
-from flows.messages.columns import Tick
 from flows.messages.raw import Raw
+from flows.messages.tick import Tick
+from flows.process.outcomes import Outcome, SourceError
 from flows.source.epochs import EpochPhase
 from flows.source.log_identity import Place, Proof
 from flows.source.reader import IDLE_SECONDS, Pace, Reader
-from flows.source.ticks import Outcome, Part, SourceError, Ticker
+from flows.source.ticks import Part, Ticker
 
 Item = Raw | Tick
 State = tuple[int, str, int | None, tuple[int, ...] | None, str | None]

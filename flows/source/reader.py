@@ -33,11 +33,11 @@ from flows.kafka.client import START_SECONDS, Link, options, wait_for_topic
 from flows.kafka.contact import STATISTICS_MS, Contact
 from flows.kafka.librdkafka import LibraryError
 from flows.messages.raw import Raw
+from flows.process.outcomes import SourceError
 from flows.source.lag_commits import LagCommits
 from flows.source.log_identity import Place, Proof, proof_of
 from flows.source.open_transactions import OpenTransactions
 from flows.source.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
-from flows.source.ticks import SourceError
 from flows.source.topic_watch import TopicWatch
 
 Lost = Literal["stop", "earliest", "latest"]

@@ -20,9 +20,9 @@ from confluent_kafka import KafkaError
 from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, compiled
-from flows.decode.scanner import PADDING
 from flows.kafka.client_errors import Listener, forget, listen
 from flows.kafka.librdkafka import handle, library
+from flows.messages.raw import PADDING
 from flows.source.memory import call_for_int64, call_for_nothing, copy_bytes, int32_at, int64_at
 
 _POINTER, _TEXT, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t

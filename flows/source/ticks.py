@@ -5,22 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from bytewax.inputs import StatefulSourcePartition
 
-from flows.messages.columns import Tick
 from flows.messages.raw import Raw
-
-Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed", "fenced"]
-"""How a source has ended: at the end of its input, by `stop()`, since the topic has grown, by a `SourceError`, or since
-a newer run publishes this product.
-"""
-
-
-class SourceError(RuntimeError):
-    """The input cannot be read (on); the message is one sentence for the operator."""
-
+from flows.messages.tick import Tick
 
 STALL_MS: Final = 500
 """Parts are asked every few milliseconds; after a longer pause the process was stopped, or the machine asleep."""

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.config.model import Config
-from flows.measure.shard import Partial
 from flows.messages.columns import NO_TIME
+from flows.messages.partial import Partial
+from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.cells import ACCOUNTS, Snapshot
 from flows.metrics.formulas import BOUNDS_S
 from flows.metrics.minutes import minute_fields
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flows.cluster.alignment import Alignment
 from flows.config.model import Config
-from flows.messages.columns import Tick
+from flows.messages.tick import Tick
 from tests.comparison import assert_equal
 from tests.laws.test_laws import CONFIGS, DAY, HOUR, encoded, events
 from tests.reference import recompute

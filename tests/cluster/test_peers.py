@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from flows.cluster.peers import Cluster, ClusterError, Peers, Word
-from flows.messages.columns import NO_TIME, Tick
+from flows.messages.columns import NO_TIME
+from flows.messages.tick import Tick
 from flows.process.health import Health
 
 THREE = ("a:1", "b:1", "c:1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,9 +71,7 @@ def python(folder: Path, code: str, **environment: str) -> str:
 
 
 def test_a_changed_constant_is_compiled_in_wherever_it_stands(tmp_path: Path) -> None:
-    for name in ("compiled", "sources", "trusted_path"):
-        (tmp_path / "schemas").mkdir(exist_ok=True)
-        (tmp_path / "schemas" / f"{name}.py").write_bytes((ROOT / "schemas" / f"{name}.py").read_bytes())
+    shutil.copytree(ROOT / "flows" / "compiled", tmp_path / "flows" / "compiled")
     for name, text in SMALL_PROJECT.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.decode.events import MAX_NESTING, Decoder
+from flows.decode.events import Decoder
 from schemas.event import Container, Event, Exclusion, Problem
+from schemas.json_text import MAX_NESTING
 
 DECODER = Decoder((("properties", "plan"), ("context", "device", "type"), ("traits", "tags")), 4000)
 GOOD: dict[str, Any] = {"type": "track", "event": "Signed Up", "userId": "ana"}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.decode.hashing import id_hash, id_hash_of, id_hashes
-from flows.decode.scanner import PADDING
+from flows.messages.raw import PADDING
 from tests.services import DEADLINE_SECONDS
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)

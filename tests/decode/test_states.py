@@ -13,9 +13,9 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.hashing import id_hash
 from flows.decode.intake import Intake
-from flows.measure.shard import route_states
 from flows.messages.columns import REASONS, STATE, Columns
 from flows.messages.raw import Raw, Rejected
+from flows.route.deal import route_states
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 CONFIG = Config.model_validate(

@@ -21,11 +21,12 @@ from flows.demo.comparison import compare
 from flows.demo.scenarios import SCENARIOS
 from flows.demo.simulator import Record, Simulator
 from flows.demo.truth import Truth
-from flows.measure.shard import Shard, route, route_states
-from flows.messages.columns import Tick
+from flows.measure.shard import Shard
 from flows.messages.raw import Raw
-from flows.metrics.cells import Snapshot
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
 from flows.publish.redis.layout import format_value, live_fields
+from flows.route.deal import route, route_states
 from flows.total.totals import Totals
 
 START_MS = 1_790_000_000_000

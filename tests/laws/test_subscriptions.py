@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.messages.columns import Tick
+from flows.messages.tick import Tick
 from flows.metrics.catalogue import catalogue
 from tests.comparison import assert_equal, differences
 from tests.engine import Engine, polls, replay

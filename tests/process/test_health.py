@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from flows.metrics.cells import ACCOUNTS
+from flows.messages.snapshot import ACCOUNTS
 from flows.process.health import REJECTED_OVER, Health
 from tests.rejecting import poll
 

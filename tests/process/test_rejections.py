@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from flows.metrics.cells import ACCOUNTS
+from flows.messages.snapshot import ACCOUNTS
 from flows.process.rejections import Rejections, nothing_accepted
 from schemas.signs import LOOKED_AT
 from tests.rejecting import poll

@@ -19,8 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from flows.config.model import Config
 from flows.messages.columns import REASONS
+from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import catalogue
-from flows.metrics.cells import ACCOUNTS, Cell, Derived, Metric, Snapshot
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.formulas import BOUNDS_S
 from flows.process.health import DeadLetterCounts, Health
 from flows.publish.http_endpoint import HttpEndpoint, Page, parse_address

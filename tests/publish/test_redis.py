@@ -23,7 +23,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.metrics.cells import ACCOUNTS, Snapshot
+from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.process.health import Health
 from flows.publish.redis.client import RedisRefused, sentence
 from flows.publish.redis.layout import LIVE_SECONDS, RESERVED, Keys, format_value

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.config.model import Config
-from flows.metrics.cells import ACCOUNTS
+from flows.messages.snapshot import ACCOUNTS
 from tests.reference.records import Event, Exclusion, Record, Rejection
 
 Read = Event | Exclusion | Rejection

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from flows.config.model import Config
 from flows.messages.columns import REASONS
-from flows.metrics.cells import ACCOUNTS
+from flows.messages.snapshot import ACCOUNTS
 from tests.reference import Record, Result, recompute
 from tests.reference.cells import BOUNDS_SECONDS, cumulative, put_quantile
 

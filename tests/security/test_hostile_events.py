@@ -25,8 +25,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flows.config.file import load
 from flows.config.model import Config
+from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
-from flows.metrics.cells import ACCOUNTS
 from flows.publish.redis.layout import RESERVED
 from tests.reference import Record
 from tests.security.running import Ended, begun, end

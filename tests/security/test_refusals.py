@@ -12,7 +12,7 @@ import pytest
 
 from flows.config.settings import Settings
 from flows.kafka.client import check_access
-from flows.source.ticks import SourceError
+from flows.process.outcomes import SourceError
 from tests.security.authority import Authority
 from tests.security.conftest import PASSWORDS, SecureKafka, SecureRedis
 from tests.security.running import SECONDS, Ended, begun, end, run

@@ -25,12 +25,13 @@ from typing import Any
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
-from flows.measure.shard import Shard, route, route_states
-from flows.messages.columns import Tick
+from flows.measure.shard import Shard
 from flows.messages.raw import Raw
-from flows.metrics.cells import Snapshot
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
 from flows.process.health import Health
 from flows.publish.redis.sink import FencedOut, RedisPublisher
+from flows.route.deal import route, route_states
 from flows.source.ticks import Ticker
 from flows.total.totals import Totals
 from tests.job.running import cells_of, disagreements

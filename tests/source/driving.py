@@ -15,8 +15,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.recovery import RecoveryConfig
 
-from flows.messages.columns import Tick
 from flows.messages.raw import Raw
+from flows.messages.tick import Tick
 from flows.source.kafka import KafkaSource
 from tests.services import DEADLINE_SECONDS
 

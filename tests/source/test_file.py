@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from flows.config.limits import Limits
-from flows.messages.columns import Tick
 from flows.messages.raw import Rejected
+from flows.messages.tick import Tick
+from flows.process.outcomes import SourceError
 from flows.source.file import FileSource
-from flows.source.ticks import SourceError
 from tests.source.driving import Rounds
 
 

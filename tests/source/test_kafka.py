@@ -19,12 +19,14 @@ from confluent_kafka.cimpl import NewPartitions
 from flows.config.limits import Limits
 from flows.config.settings import Settings
 from flows.demo.embedded import FETCH_REQUEST, EmbeddedKafka
-from flows.messages.columns import NO_TIME, Tick
+from flows.messages.columns import NO_TIME
 from flows.messages.raw import Raw
+from flows.messages.tick import Tick
+from flows.process.outcomes import SourceError
 from flows.source.kafka import KafkaSource, part_name
 from flows.source.log_identity import Place
 from flows.source.reader import Reader
-from flows.source.ticks import SourceError, Ticker
+from flows.source.ticks import Ticker
 from tests.services import wait_until
 from tests.source.driving import Rounds, raws, run_flow
 
@@ -797,7 +799,7 @@ import signal, sys
 from flows.source.reader import Reader
 from flows.source.kafka import KafkaSource
 from flows.config.settings import Settings
-from flows.messages.columns import Tick
+from flows.messages.tick import Tick
 from tests.source.driving import run_flow
 from pathlib import Path
 source = KafkaSource(Settings(bootstrap_servers=sys.argv[1], topic="events", tick_ms=20))

@@ -11,9 +11,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from flows.config.settings import Settings
+from flows.process.outcomes import SourceError
 from flows.source.kafka import KafkaSource, part_name
 from flows.source.log_identity import Proof
-from flows.source.ticks import SourceError
 from tests.services import KafkaBroker, wait_until
 from tests.source.driving import Rounds
 

@@ -9,7 +9,7 @@ import pytest
 
 from flows.config.model import Config
 from flows.measure.shard import Shard
-from flows.messages.columns import Tick
+from flows.messages.tick import Tick
 from flows.metrics.catalogue import Catalogue
 from flows.total.totals import Totals
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from flows.checkpoint.folder import DEAD_LETTERS
 from flows.compiled.trusted_path import make_private
 
-PATTERN: Final = "dead-letters-*.ndjson"
 _STALE_BYTES: Final = 64 * 1024  # of delivered letters that may stay in the file whatever waits beside them
 
 
@@ -258,7 +258,7 @@ def _sync(folder: Path) -> None:
 
 def _left_by_others(folder: Path, process: int, processes: int) -> Iterator[SpoolFile]:
     """The files of processes that are no more, of which this one is to take care."""
-    for path in sorted(folder.glob(PATTERN)):
+    for path in sorted(folder.glob(DEAD_LETTERS)):
         found = re.search(r"-(\d+)\.ndjson$", path.name)
         if found and int(found[1]) >= processes and int(found[1]) % processes == process:
             with contextlib.suppress(SpoolInUseError):

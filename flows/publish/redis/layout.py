@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from flows.metrics.cells import Snapshot
+from flows.messages.snapshot import Snapshot
 
 RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
 """Fields of the live hash that are no cells."""

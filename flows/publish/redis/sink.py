@@ -29,7 +29,7 @@ from typing import Any, Final, cast
 import msgspec
 import redis
 
-from flows.metrics.cells import Snapshot
+from flows.messages.snapshot import Snapshot
 from flows.process.health import Health
 from flows.publish.redis import scripts as redis_scripts
 from flows.publish.redis.client import RedisRefused, connect, sentence

@@ -1,0 +1,14 @@
+"""How reading ends."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Outcome = Literal["running", "finished", "stopped", "partitions_changed", "failed", "fenced"]
+"""How a source has ended: at the end of its input, by `stop()`, since the topic has grown, by a `SourceError`, or since
+a newer run publishes this product.
+"""
+
+
+class SourceError(RuntimeError):
+    """The input cannot be read (on); the message is one sentence for the operator."""
