@@ -77,7 +77,7 @@ class ActiveUsers:
                 self.day.values[0] = midnight
                 self._count_day(midnight, users)
         split = self._groups.split
-        self.shown.reserve(2 * len(rows) * len(split.base))
+        self.shown.reserve(2 * len(rows) * (len(split.base) - 1))
         users_seen = Seen(self.last.rows, self.dims.rows, self.shown.latest)
         _advance(rows, now_ms, self._counts, users_seen, self.day.values, self.windows.ring, split)
 
@@ -87,9 +87,8 @@ class ActiveUsers:
         slots, groups = self.shown.since(midnight)
         today = self.last.rows[:users] >= midnight
         counts = np.zeros(len(self._groups), np.int64)
-        counts[0] = np.count_nonzero(today)
         for d in range(len(split.base)):
-            latest = split.base[d] + ((self.dims.rows[:users] >> split.shift[d]) & np.uint64(255)).astype(np.int64)
+            latest = split.base[d] + ((self.dims.rows[:users] >> split.shift[d]) & split.mask[d]).astype(np.int64)
             counts += np.bincount(latest[today], minlength=len(counts))
             end = split.base[d + 1] if d + 1 < len(split.base) else len(counts)
             earlier = (groups >= split.base[d]) & (groups < end) & (groups != latest[slots])
@@ -152,9 +151,9 @@ def _advance(
             if ts > last:
                 seen.last[slot] = ts
                 seen.dims[slot] = dims
-                _renew_all(ring, day, split, dims, last, ts)
+                _renew(ring, day, split, 0, len(split.base), dims, last, ts)
             continue
-        for d in range(len(split.base)):
+        for d in range(1, len(split.base)):
             group = group_of(split, d, dims)
             latest = group_of(split, d, seen.dims[slot])
             before = last
@@ -165,18 +164,22 @@ def _advance(
                 if ts > last:
                     seen.shown.entries[position(seen.shown, slot, latest), TIME] = last
             if ts > before:
-                _renew(ring, day, group, before, ts)
+                _renew(ring, day, split, d, d + 1, dims, before, ts)
         if ts > last:
             seen.last[slot] = ts
             seen.dims[slot] = dims
-            _renew(ring, day, 0, last, ts)
+            _renew(ring, day, split, 0, 1, dims, last, ts)
 
 
 @inlined
-def _renew_all(ring: Ring, day: NDArray[np.int64], split: Split, dims: int, before: int, ts: int) -> None:
-    """Move one user in group 0 and in the groups of `dims` from the time `before` (NO_TIME: from nowhere) to `ts`."""
+def _renew(
+    ring: Ring, day: NDArray[np.int64], split: Split, first: int, stop: int, dims: int, before: int, ts: int
+) -> None:
+    """Move one user from the time `before` (NO_TIME: from nowhere) to `ts`, in the groups of `dims` of the breakdowns
+    from `first` to before `stop`.
+    """
     if before < day[0] <= ts:
-        for d in range(-1, len(split.base)):
+        for d in range(first, stop):
             day[1 + group_of(split, d, dims)] += 1
     for w in range(len(ring.widths)):
         if before >= ring.begins[w]:
@@ -185,7 +188,7 @@ def _renew_all(ring: Ring, day: NDArray[np.int64], split: Split, dims: int, befo
         old = -1 if before == NO_TIME else pane_of(ring, w, before)
         if new == old:
             continue
-        for d in range(-1, len(split.base)):
+        for d in range(first, stop):
             group = group_of(split, d, dims)
             if old >= 0:
                 ring.panes[w, old, group] -= 1
@@ -195,23 +198,3 @@ def _renew_all(ring: Ring, day: NDArray[np.int64], split: Split, dims: int, befo
                 ring.panes[w, new, group] += 1
             else:
                 ring.totals[w, group] -= 1
-
-
-@inlined
-def _renew(ring: Ring, day: NDArray[np.int64], group: int, before: int, ts: int) -> None:
-    """Move one user of `group` from the time `before` (NO_TIME: from nowhere) to `ts`."""
-    if before < day[0] <= ts:
-        day[1 + group] += 1
-    for w in range(len(ring.widths)):
-        if before >= ring.begins[w]:
-            continue  # both are in the newest pane
-        new = pane_of(ring, w, ts)
-        old = -1 if before == NO_TIME else pane_of(ring, w, before)
-        if new == old:
-            continue
-        if old >= 0:
-            ring.panes[w, old, group] -= 1
-            ring.totals[w, group] -= 1
-        if new >= 0:
-            ring.panes[w, new, group] += 1
-            ring.totals[w, group] += 1

@@ -77,7 +77,7 @@ def _advance(
     for row in rows:
         name = name_of[row["code"]]
         lifetime[name] += 1
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             add(ring, row["ts"], group_of(split, d, row["dims"]) * names + name, 1)
 
 

@@ -50,10 +50,14 @@ class Family(Protocol):
 
 
 class Split(NamedTuple):
-    """How kernels find the groups of an event: group 0 is everybody, group `base[d] + code` a value of breakdown d."""
+    """How kernels find the groups of an event: of breakdown d, the group `base[d] + code`.
+
+    Breakdown 0 is everybody, in group 0 whatever the event shows; those of the config follow.
+    """
 
     base: NDArray[np.int64]
-    shift: NDArray[np.uint64]  # where the breakdown's code stands in `dims`
+    shift: NDArray[np.uint64]  # where the breakdown's code is in `dims`
+    mask: NDArray[np.uint64]  # which bits of it count: 255, and none for everybody
 
 
 class Groups:
@@ -61,13 +65,14 @@ class Groups:
 
     def __init__(self, config: Config, of: str) -> None:
         self.labels: list[dict[str, str]] = [{}]
-        base, shift = [], []
+        base, shift, mask = [0], [0], [0]
         for position, (name, breakdown) in enumerate(config.breakdowns.items()):
             if of in breakdown.of:
                 base.append(len(self.labels))
                 shift.append(8 * position)
+                mask.append(255)
                 self.labels += [{name: value} for value in breakdown.labels()]
-        self.split = Split(np.array(base, np.int64), np.array(shift, np.uint64))
+        self.split = Split(np.array(base, np.int64), np.array(shift, np.uint64), np.array(mask, np.uint64))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,10 +80,8 @@ class Groups:
 
 @inlined
 def group_of(split: Split, d: int, dims: int) -> Any:
-    """The group (an integer) of breakdown `d` for an event's `dims`; for d = -1 group 0."""
-    if d < 0:
-        return 0
-    return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & np.uint64(255))
+    """The group (an integer) of breakdown `d` for an event's `dims`."""
+    return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & split.mask[d])
 
 
 def named(config: Config, names: Iterable[str]) -> NDArray[np.bool_]:

@@ -206,7 +206,7 @@ class Funnel:
         """Count the attempts in progress of `slots` as dropped: their users are about to be evicted."""
         for slot in slots[self.drops_at.times.at[slots] != NEVER]:
             start = int(self.drops_at.times.at[slot]) - self._rules.window
-            for d in range(-1, len(self._groups.split.base)):
+            for d in range(len(self._groups.split.base)):
                 group = group_of(self._groups.split, d, self.users.rows[slot]["dims"])
                 add(self.windows.ring, start, group * self._fields + IN_PROGRESS, -1)
                 add(self.windows.ring, start, group * self._fields + DROPPED, 1)
@@ -360,7 +360,7 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
     while due(ledger.converted, now):
         pop(ledger.converted)
         start = ledger.converted.top[0] - rules.window
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             group = group_of(split, d, ledger.converted.top[1])
             add(ledger.matured, start, group * 2 + ENTERED, 1)
             add(ledger.matured, start, group * 2 + COMPLETED, 1)
@@ -403,7 +403,7 @@ def _count(
         pane = pane_of(windows, w, start)
         if pane < 0:
             continue
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             first = group_of(split, d, dims) * (STEPS + rules.steps)
             for counts in (windows.panes[w, pane], windows.totals[w]):
                 counts[first + field] += amount
@@ -414,7 +414,7 @@ def _count(
 def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book an attempt that begins at `start` (amount 1), or take it back (-1)."""
     _count(dims, start, STEPS, amount, amount, rules, ledger, split)
-    for d in range(-1, len(split.base)):
+    for d in range(len(split.base)):
         add(ledger.under_way, start, group_of(split, d, dims), amount)
 
 
@@ -432,7 +432,7 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
         pane = pane_of(windows, w, start)
         if pane < 0:
             continue
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             field = group_of(split, d, attempt["dims"]) * (STEPS + rules.steps)
             for counts in (windows.panes[w, pane], windows.totals[w]):
                 counts[field + STEPS + reached - 1] += 1
@@ -443,7 +443,7 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
                     if bucket < len(BOUNDS_S):
                         counts[field + BUCKETS + bucket] += 1
     if converts:
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             group = group_of(split, d, attempt["dims"])
             add(ledger.under_way, start, group, -1)
             add(ledger.by_age, start, group * PANES + min(age, PANES - 1), 1)
@@ -454,5 +454,5 @@ def _drop(attempt: Any, drops_at: int, rules: Rules, ledger: Ledger, split: Spli
     """Book the end of an attempt that ran out of time."""
     start = drops_at - rules.window
     _count(attempt["dims"], start, DROPPED, 1, -1, rules, ledger, split)
-    for d in range(-1, len(split.base)):
+    for d in range(len(split.base)):
         add(ledger.matured, start, group_of(split, d, attempt["dims"]) * 2 + ENTERED, 1)

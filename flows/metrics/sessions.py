@@ -197,7 +197,7 @@ class Sessions:
     def forget(self, slots: NDArray[Any]) -> None:
         """Take the open sessions of `slots` out of the present counts: their users are about to be evicted."""
         for slot in slots[self.closes_at.times.at[slots] != NEVER]:
-            for d in range(-1, len(self._groups.split.base)):
+            for d in range(len(self._groups.split.base)):
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
 
     def read(self) -> NDArray[np.int64]:
@@ -340,7 +340,7 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
             user["key_actions"] = 0
             user["engaged"] = 0
             note(ledger.page, ts, SESSIONS_STARTED, 1)
-            for d in range(-1, len(split.base)):
+            for d in range(len(split.base)):
                 group = group_of(split, d, user["dims"])
                 ledger.open[group] += 1
                 add(ledger.windows, ts, group * FIELDS + STARTED, 1)
@@ -352,7 +352,7 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
             user["key_actions"] += 1
         if not user["engaged"] and _engages(user, ts, rules):
             user["engaged"] = 1
-            for d in range(-1, len(split.base)):
+            for d in range(len(split.base)):
                 add(ledger.settling, user["start"], group_of(split, d, user["dims"]) * 2 + 1, 1)
         schedule(ledger.closes_at, slot, ts + rules.timeout)
 
@@ -423,14 +423,14 @@ def _close(
     note(ledger.page, closes_at, SESSIONS_CLOSED, 1)
     if not engaged:
         note(ledger.page, closes_at, SESSIONS_BOUNCED, 1)
-    for d in range(-1, len(split.base)):
+    for d in range(len(split.base)):
         ledger.open[group_of(split, d, dims)] -= 1
     windows = ledger.windows
     for w in range(len(windows.widths)):
         pane = pane_of(windows, w, closes_at)
         if pane < 0:
             continue
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             first = group_of(split, d, dims) * FIELDS
             for counts in (windows.panes[w, pane], windows.totals[w]):
                 counts[first + CLOSED] += 1
