@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined
 from flows.config.model import Config, format_duration, slug
+from flows.facts.fact import Fact
 from flows.metrics.cells import Cell, Derived
 
 HELD: Final = np.dtype(
@@ -47,6 +48,15 @@ class Family(Protocol):
 
     def derived(self) -> list[Derived]:
         """Numbers computed from the cells of all shards together."""
+
+
+def taken_by(family: Family) -> Fact | None:
+    """The facts whose rows a family uses, in its attribute `takes`; None: it uses events.
+
+    A family of facts is ordered: it gets rows of the fact's dtype by `used`, all with used < now_ms, at the watermark.
+    Their `slot` is the user's where the fact's key is the user.
+    """
+    return getattr(family, "takes", None)
 
 
 class Split(NamedTuple):
