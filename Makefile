@@ -51,8 +51,9 @@ check: $(VENV)/installed  ## lint, format and types
 		tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schema of the config, rules, dashboards
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md, the schemas of events and config, tables of facts, rules, dashboards
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(PYTHON_IN_VENV) -m flows.commands.facts_page
 	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
 	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules
 	@$(VENV)/bin/tidegauge rules --config deploy/examples/saas.yaml --out deploy/prometheus/examples

@@ -35,7 +35,7 @@ from flows.messages.delivery import Delivery
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS
 from flows.messages.tick import Tick
-from flows.metrics.catalogue import Members, facts_of, families
+from flows.metrics.catalogue import Members, facts_of, families, takers
 from flows.metrics.family import taken_by
 from flows.metrics.minutes import MinuteBook
 from flows.state.container import Arrays, Container, containers
@@ -54,7 +54,7 @@ EXCLUDED_AS: Final = REJECTED + len(REASONS)
 class Shard:
     """The users whose hash is one number modulo `config.shards`; `limits.users_per_shard` of them at most."""
 
-    def __init__(self, config: Config, limits: Limits | None = None, members: Members = families) -> None:
+    def __init__(self, config: Config, limits: Limits | None = None, members: Members | None = None) -> None:
         self._config = config
         self._fingerprint = fingerprint(config)
         limits = limits or Limits()
@@ -65,13 +65,12 @@ class Shard:
         self.recent = self._events.recent
         self.users = Users()
         self.book = MinuteBook(config)
-        self._families = members(config, self.book, limits)
+        self._families = (members or families)(config, self.book, limits)
         of_events = [family for family in self._families.values() if taken_by(family) is None]
         self._arrival = [family for family in of_events if not family.ordered]
         self._ordered = [family for family in of_events if family.ordered]
         self._lanes = {
-            fact.name: FactLane(fact, config, [one for one in self._families.values() if taken_by(one) == fact])
-            for fact in facts_of(self._families)
+            fact.name: FactLane(fact, config, takers(fact, self._families)) for fact in facts_of(self._families)
         }
         self._capacity = 0
         self._make_room()

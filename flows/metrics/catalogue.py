@@ -62,6 +62,11 @@ def facts_of(members: Mapping[str, Family]) -> list[Fact]:
     return list({fact.name: fact for family in members.values() if (fact := taken_by(family))}.values())
 
 
+def takers(fact: Fact, members: Mapping[str, Family]) -> list[Family]:
+    """The families that take a kind of facts."""
+    return [family for family in members.values() if (taken := taken_by(family)) and taken.name == fact.name]
+
+
 def facts(config: Config) -> list[Fact]:
     """The facts that events carry under a config."""
     return facts_of(families(config, MinuteBook(config)))

@@ -1,7 +1,7 @@
 r"""Who pays, how much a month, who stopped and who came back (METRICS.md 3.6, ordered).
 
 A *state* is what one `Subscription Changed` says of one subscription of one customer: its status, plan, monthly
-recurring revenue (MRR, integer minor units, `schemas/subscription.py` computes it) and whether its cancellation has
+recurring revenue (MRR, integer minor units, `terms.py` computes it) and whether its cancellation has
 been requested. A subscription is known by the pair (customer, subscription_id): the same id under another customer is
 another subscription. Its MRR is 0 unless its status is `active` or `past_due`. A customer's MRR is the sum of its
 subscriptions.
@@ -120,7 +120,6 @@ from numpy.typing import NDArray
 
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.facts.fact import Fact
 from flows.metrics.cells import Cell, Derived
 from flows.metrics.subscriptions.books import (
     CUSTOMER,
@@ -133,7 +132,7 @@ from flows.metrics.subscriptions.books import (
     use_states,
 )
 from flows.metrics.subscriptions.cells import KINDS, cells_of, derived_of
-from flows.metrics.subscriptions.fact import STATE
+from flows.metrics.subscriptions.fact import state_fact
 from flows.state.agenda import Agenda
 from flows.state.rows import Counters
 from flows.state.table import Table
@@ -157,12 +156,12 @@ class Subscriptions:
     """States of subscriptions, pending and applied, and the movements that came of them."""
 
     ordered: ClassVar[bool] = True
-    takes: ClassVar[Fact] = STATE
 
     def __init__(self, config: Config, limits: Limits) -> None:
         assert config.subscriptions is not None
         self._config = config
         self._section = config.subscriptions
+        self.takes = state_fact(config.subscriptions)
         self._labels = self._section.labels()
         self._most = limits.users_per_shard  # subscriptions
         plans = len(self._labels)

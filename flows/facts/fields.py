@@ -1,0 +1,633 @@
+"""The kinds of fields that facts are made of; each knows both its readers, its schema, its docs and its examples.
+
+Key         the id of what the fact is about: whose shard it goes to          u8, a hash
+Id          an id; the same text under another key is another                 u8, a hash; 0: none
+Money       an amount in the minor unit of its currency                       i8
+Whole       an integer                                                        i8
+Score       a number from .. to, in its smallest unit                         i8
+Time        RFC 3339 or epoch, ms UTC; or whether there is one                i8; u1
+Flag        true or false                                                     u1
+Choice      a word of a closed list; others are refused                       u1
+Label       one of a list of values, `other`, `unknown`                       u1
+Currency    the reporting currency, or the event is refused                   -
+Named       what the event's name stands for                                  u1
+Learnt      computed once from several texts, and found by their hash since   any
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+from flows.config.notation import slug
+from flows.facts import swift
+from flows.facts.swift import Swift
+from flows.facts.values import (
+    MINOR_UNITS,
+    Properties,
+    currency_in,
+    decimal_of,
+    id_in,
+    integer_in,
+    missing,
+    money_in,
+    present,
+    text_in,
+    time_in,
+)
+from flows.messages.columns import REASONS
+from schemas.event import ID_CHARACTERS, Container
+from schemas.json_schema import DECIMAL_TEXT, identity_schema, time_schema
+from schemas.json_text import Wrong, kind_of, scalar_text
+
+Plain: TypeAlias = int | str | None
+"""What a column holds before ids are hashed; None: the user in `key`, else nothing."""
+Sample: TypeAlias = tuple[dict[str, Any], str | None]
+"""Properties, and the reason for which they are refused; None: they are taken."""
+NULL: Final = {"type": "null"}
+
+
+class Said(NamedTuple):
+    """What the event itself tells."""
+
+    ts_ms: int
+    stands_for: str | None  # by its name
+    marker: str  # what stands for a lone surrogate in its texts; "": there is none
+
+    def refuse_marked(self, text: object) -> None:
+        """Raise Wrong for a text with half a surrogate pair."""
+        if self.marker and isinstance(text, str) and self.marker in text:
+            raise Wrong("not_json", "$: a lone surrogate in a needed field")
+
+
+class Line(NamedTuple):
+    """One row of the table in the docs, in Markdown."""
+
+    names: str
+    rule: str
+    otherwise: str
+
+
+@dataclass(frozen=True)
+class Field(ABC):
+    """One property, or several that belong together, and what comes of them."""
+
+    property: str
+    column: str
+    needed: bool | frozenset[str] = field(default=False, kw_only=True)  # or: where the event's name stands for these
+    help: str = field(default="", kw_only=True)  # for the schema
+    note: str = field(default="", kw_only=True)  # for the docs, besides its rule
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Names and numpy types of the columns that it fills."""
+        return ((self.column, "i8"),)
+
+    def is_needed(self, stands_for: str | None) -> bool:
+        """Whether it must be there in an event whose name stands for this."""
+        return self.needed if isinstance(self.needed, bool) else stands_for in self.needed
+
+    def of_code(self, stands_for: str | None) -> int:
+        """What the loop knows of it by the event's name: 1 where it is needed."""
+        return int(self.is_needed(stands_for))
+
+    def required(self) -> list[str]:
+        """The properties that are always needed."""
+        return [self.property] if self.needed is True else []
+
+    @abstractmethod
+    def look(self, found: Properties, said: Said) -> Any:
+        """What is there; raises Wrong. All fields are looked at, in order, before any comes to anything."""
+
+    def come_to(self, value: Any, said: Said) -> Mapping[str, Plain]:
+        """What `look` gave, by column; raises Wrong."""
+        return {self.column: value}
+
+    @abstractmethod
+    def swift(self) -> Swift:
+        """How the loop reads it."""
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """JSON Schemas by property."""
+
+    def constraints(self) -> dict[str, Any]:
+        """What a JSON Schema says of several properties together."""
+        return {}
+
+    def lines(self) -> list[Line]:
+        """Its rows in the docs."""
+        rule = "; ".join(part for part in (self.rule(), self.note, "required" if self.needed is True else "") if part)
+        found = {reason for _, reason in self.samples() if reason} | ({"missing_field"} if self.needed else set())
+        return [Line(f"`{self.property}`", rule, ", ".join(f"`{reason}`" for reason in sorted(found, key=_place)))]
+
+    def rule(self) -> str:
+        """What it must be like, for the docs."""
+        return ""
+
+    @abstractmethod
+    def samples(self) -> Iterator[Sample]:
+        """Values with which both readers are tried; the first one is taken."""
+
+    def _each(self, reason: str | None, *values: Any) -> Iterator[Sample]:
+        """Values of the property that have the same fate."""
+        for value in values:
+            yield {self.property: value}, reason
+
+    def _nothing(self) -> Iterator[Sample]:
+        """Null, where that has one fate whatever the event's name."""
+        if isinstance(self.needed, bool):
+            yield {self.property: None}, "missing_field" if self.required() else None
+
+    def _described(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return {self.property: schema | ({"description": self.help} if self.help else {})}
+
+
+@dataclass(frozen=True)
+class Id(Field):
+    """An id: as text, so that numbers and texts are not mixed up."""
+
+    unlike: str | None = field(default=None, kw_only=True)  # the property of another id, which this one must not be
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, "u8"),)
+
+    def look(self, found: Properties, said: Said) -> str | None:
+        text = id_in(found, self.property, self.is_needed(said.stands_for))
+        if text is not None and self.unlike is not None and text == id_in(found, self.unlike):
+            other = self.unlike.removesuffix("_id")
+            raise Wrong("bad_property", f"$.properties.{self.property}: expected another {other}, got its own id")
+        return text
+
+    def swift(self) -> Swift:
+        return Swift(swift.ID, (self.property,), unlike=self.unlike)
+
+    def schema(self) -> dict[str, Any]:
+        return self._described(identity_schema() if self.needed is True else {"anyOf": [identity_schema(), NULL]})
+
+    def rule(self) -> str:
+        return f"1 to {ID_CHARACTERS} characters, no NUL, no placeholder"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, f"{self.property} 1", "Ünï")
+        yield from self._nothing()
+        yield from self._each("bad_type", 7, ["a"])
+        yield from self._each("bad_id", "", "null", "x" * (ID_CHARACTERS + 1), "a\0b")
+        if self.unlike is not None:
+            yield {self.property: f"{self.unlike} 1"}, "bad_property"
+
+
+@dataclass(frozen=True)
+class Key(Id):
+    """The id of what the fact is about; the fact goes to the shard of its hash."""
+
+    column: str = "key"
+    or_user: bool = field(default=False, kw_only=True)  # where it is absent, the user
+
+    def swift(self) -> Swift:
+        return Swift(swift.ID, (self.property,), absent=swift.USER if self.or_user else swift.DEFAULT)
+
+    def rule(self) -> str:
+        return super().rule() + ("; missing: the user" if self.or_user else "")
+
+
+@dataclass(frozen=True)
+class Money(Field):
+    """An amount in major units, as decimal text or number; the column has it in minor units, half to even."""
+
+    decimals: int = field(kw_only=True)  # of the currency's minor unit
+    or_: str | None = field(default=None, kw_only=True)  # the property that counts where the first is absent
+
+    def look(self, found: Properties, said: Said) -> Fraction | None:
+        amount = money_in(found, self.property)
+        if amount is None and self.or_ is not None:
+            amount = money_in(found, self.or_)
+        if amount is None and self.is_needed(said.stands_for):
+            raise missing(self.property)
+        return amount
+
+    def come_to(self, value: Fraction | None, said: Said) -> Mapping[str, Plain]:
+        minor = 0 if value is None else _half_even(value, self.decimals)
+        if minor >= MINOR_UNITS:
+            raise Wrong("bad_property", f"$.properties.{self.property}: 10^15 minor units or more")
+        return {self.column: minor}
+
+    def swift(self) -> Swift:
+        names = (self.property,) if self.or_ is None else (self.property, self.or_)
+        return Swift(swift.DECIMAL, names, most=MINOR_UNITS - 1, decimals=self.decimals, quoted=True)
+
+    def required(self) -> list[str]:
+        return super().required() if self.or_ is None else []
+
+    def schema(self) -> dict[str, Any]:
+        most = -(-MINOR_UNITS // 10**self.decimals)
+        money = {"anyOf": [DECIMAL_TEXT, {"type": "number", "minimum": 0, "exclusiveMaximum": most}, NULL]}
+        return self._described(money) | ({self.or_: money} if self.or_ else {})
+
+    def rule(self) -> str:
+        other = f"; `{self.or_}` where it is missing" if self.or_ else ""
+        return f"major units, as decimal text or number, 0 or more{other}"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, "19.99", 19.99, 0, 7, "1e2", "0.005", "0.0150", 123456789012, "007")
+        if self.or_ is None:
+            yield from self._nothing()
+        else:
+            yield {self.property: None, self.or_: "5.00"}, None
+            yield {self.property: None, self.or_: -1}, "bad_property"
+            if isinstance(self.needed, bool):
+                yield {self.property: None, self.or_: None}, "missing_field" if self.needed else None
+        yield from self._each("bad_property", "-1", -1, "1,999.00", "a lot", "", "NaN", 10**15, "0." + "1" * 60)
+        yield from self._each("bad_type", True, [19.99], {"value": 1})
+
+
+@dataclass(frozen=True)
+class Whole(Field):
+    """An integer, written as one."""
+
+    least: int = field(kw_only=True)
+    most: int = field(kw_only=True)
+    default: int = field(default=0, kw_only=True)
+
+    def look(self, found: Properties, said: Said) -> int:
+        number = integer_in(found, self.property, self.least, self.most, self.is_needed(said.stands_for))
+        return self.default if number is None else number
+
+    def swift(self) -> Swift:
+        return Swift(swift.DECIMAL, (self.property,), default=self.default, least=self.least, most=self.most)
+
+    def schema(self) -> dict[str, Any]:
+        types = ["integer"] if self.needed is True else ["integer", "null"]
+        return self._described({"type": types, "minimum": self.least, "maximum": self.most})
+
+    def rule(self) -> str:
+        return f"an integer from {self.least} to {_power(self.most)}"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, self.least + 1, self.least, self.most)
+        yield from self._nothing()
+        yield from self._each("bad_property", self.least - 1, self.most + 1, -(10**30))
+        yield from self._each("bad_type", "7", 7.0, True, [])
+
+
+@dataclass(frozen=True)
+class Score(Field):
+    """A number from `least` to `most`; with `decimals` in units of the last one, half to even, else whole (3.0 is)."""
+
+    least: int = field(kw_only=True)
+    most: int = field(kw_only=True)
+    decimals: int = field(default=0, kw_only=True)
+    default: int = field(default=0, kw_only=True)  # in its smallest unit
+
+    def look(self, found: Properties, said: Said) -> int:
+        text = present(found, self.property)
+        if text is None:
+            if self.is_needed(said.stands_for):
+                raise missing(self.property)
+            return self.default
+        kind = kind_of(text)
+        if kind not in ("int", "float"):
+            raise Wrong("bad_type", f"$.properties.{self.property}: expected a number, got {kind}")
+        number = decimal_of(text.decode(), None)
+        if (
+            isinstance(number, str)
+            or not self.least <= number <= self.most
+            or (self.decimals == 0 and number.denominator != 1)
+        ):
+            raise Wrong("bad_property", f"$.properties.{self.property}: expected {self.rule()}")
+        return _half_even(number, self.decimals)
+
+    def swift(self) -> Swift:
+        unit = 10**self.decimals
+        return Swift(
+            swift.DECIMAL,
+            (self.property,),
+            default=self.default,
+            least=self.least * unit,
+            most=self.most * unit,
+            decimals=self.decimals,
+        )
+
+    def schema(self) -> dict[str, Any]:
+        type_ = "number" if self.decimals else "integer"
+        types = [type_] if self.needed is True else [type_, "null"]
+        return self._described({"type": types, "minimum": self.least, "maximum": self.most})
+
+    def rule(self) -> str:
+        return f"a {'' if self.decimals else 'whole '}number from {self.least} to {self.most}"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, self.least, self.most, float(self.most))
+        broken = [number for number in (0.1, 0.0005, 0.0015, 1e-1) if self.least <= number <= self.most]
+        yield from self._each(None if self.decimals else "bad_property", *broken)
+        yield from self._nothing()
+        yield from self._each("bad_property", self.least - 1, self.most + 1, self.most + 0.5, 1e300)
+        yield from self._each("bad_type", "7", True, [], "much")
+
+
+@dataclass(frozen=True)
+class Time(Field):
+    """A time; absent: that of the event. Or, with `whether`, only that there is one."""
+
+    ahead_ms: int | None = field(default=None, kw_only=True)  # how far it may be after the event
+    ahead: str = field(default="", kw_only=True)  # the same in words
+    whether: bool = field(default=False, kw_only=True)
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, "u1" if self.whether else "i8"),)
+
+    def look(self, found: Properties, said: Said) -> int:
+        time = time_in(found, self.property, self.is_needed(said.stands_for))
+        if self.whether:
+            return int(time is not None)
+        if time is None:
+            return said.ts_ms
+        if self.ahead_ms is not None and time > said.ts_ms + self.ahead_ms:
+            raise Wrong("bad_property", f"$.properties.{self.property}: more than {self.ahead} after the event")
+        return time
+
+    def swift(self) -> Swift:
+        return Swift(
+            swift.TIME,
+            (self.property,),
+            absent=swift.DEFAULT if self.whether else swift.EVENT_TIME,
+            most=-1 if self.ahead_ms is None else self.ahead_ms,
+            whether=self.whether,
+        )
+
+    def schema(self) -> dict[str, Any]:
+        return self._described(time_schema())
+
+    def rule(self) -> str:
+        bound = f", at most {self.ahead} after the event" if self.ahead_ms is not None else ""
+        default = "" if self.whether or self.needed is True else "; missing: the event's time"
+        return f"a time as above, from 2000 to 2099{bound}{default}"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(
+            None, "2026-03-02T09:00:00Z", 1_772_442_000_000, 1_772_442_000, "2026-03-02 10:00:00.5+01"
+        )
+        yield from self._nothing()
+        yield from self._each("bad_property", "soon", 900_000_000, "9999-12-31T00:00:00Z", "")
+        if self.ahead_ms is not None:
+            yield from self._each("bad_property", "2099-12-31T00:00:00Z")
+        yield from self._each("bad_type", True, [], {})
+
+
+@dataclass(frozen=True)
+class Flag(Field):
+    """true or false."""
+
+    default: bool = field(default=False, kw_only=True)
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, "u1"),)
+
+    def look(self, found: Properties, said: Said) -> int:
+        text = present(found, self.property)
+        if text is None:
+            if self.is_needed(said.stands_for):
+                raise missing(self.property)
+            return int(self.default)
+        if kind_of(text) != "bool":
+            raise Wrong("bad_type", f"$.properties.{self.property}: expected bool, got {kind_of(text)}")
+        return int(text == b"true")
+
+    def swift(self) -> Swift:
+        return Swift(swift.FLAG, (self.property,), default=int(self.default))
+
+    def schema(self) -> dict[str, Any]:
+        return self._described({"type": ["boolean"] if self.needed is True else ["boolean", "null"]})
+
+    def rule(self) -> str:
+        return "`true` or `false`"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, True, False)
+        yield from self._nothing()
+        yield from self._each("bad_type", 1, "true", [], {})
+
+
+@dataclass(frozen=True)
+class Choice(Field):
+    """A word of a closed list, in any case; the column has its place there."""
+
+    words: tuple[str, ...] = field(kw_only=True)
+    default: str | None = field(default=None, kw_only=True)
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, "u1"),)
+
+    def look(self, found: Properties, said: Said) -> int:
+        needed = self.is_needed(said.stands_for) or self.default is None
+        text = text_in(found, self.property, needed)
+        word = (self.default or "") if text is None else text.lower()
+        if word not in self.words:
+            expected = " ".join(self.words)
+            raise Wrong("bad_property", f"$.properties.{self.property}: expected one of {expected}, got another")
+        return self.words.index(word)
+
+    def swift(self) -> Swift:
+        return Swift(swift.LEARNT, (self.property,))
+
+    def required(self) -> list[str]:
+        return [self.property] if self.needed is True or self.default is None else []
+
+    def schema(self) -> dict[str, Any]:
+        return self._described({"enum": [*self.words, *([] if self.required() else [None])]})
+
+    def rule(self) -> str:
+        default = f"; missing: `{self.default}`" if self.default else ""
+        return f"one of `{' '.join(self.words)}`, in any case{default}"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, *self.words, *(word.upper() for word in self.words))
+        yield from self._nothing()
+        yield from self._each("bad_property", "another", "")
+        yield from self._each("bad_type", 1, True, [], {})
+
+
+@dataclass(frozen=True)
+class Label(Field):
+    """One of a list of values, compared as slugs; the column has its place there, else that of `other`, `unknown`."""
+
+    values: tuple[str, ...] = field(kw_only=True)
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, "u1"),)
+
+    def look(self, found: Properties, said: Said) -> tuple[int, str]:
+        text = present(found, self.property)
+        if text is None and self.is_needed(said.stands_for):
+            raise missing(self.property)
+        value = None if text is None else scalar_text(text)
+        return label_code(value, self.values), value if isinstance(value, str) else ""
+
+    def come_to(self, value: tuple[int, str], said: Said) -> Mapping[str, Plain]:
+        said.refuse_marked(value[1])
+        return {self.column: value[0]}
+
+    def swift(self) -> Swift:
+        return Swift(swift.LEARNT, (self.property,))
+
+    def schema(self) -> dict[str, Any]:
+        return self._described({})
+
+    def rule(self) -> str:
+        return "compared as a slug; not listed: `other`, missing, null or empty: `unknown`"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, *self.values, *(value.upper() for value in self.values))
+        yield from self._each(None, "another", "", 7, True, [], {"a": 1})
+        yield from self._nothing()
+
+
+@dataclass(frozen=True)
+class Currency(Field):
+    """The reporting currency, in any case; it fills no column."""
+
+    currency: str = field(kw_only=True)
+    column: str = ""
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def look(self, found: Properties, said: Said) -> None:
+        currency_in(found, self.property, self.currency, self.is_needed(said.stands_for))
+
+    def come_to(self, value: None, said: Said) -> Mapping[str, Plain]:
+        return {}
+
+    def swift(self) -> Swift:
+        return Swift(swift.LEARNT, (self.property,))
+
+    def schema(self) -> dict[str, Any]:
+        types = ["string"] if self.needed is True else ["string", "null"]
+        return self._described({"type": types, "pattern": "^[A-Za-z]{3}$"})
+
+    def rule(self) -> str:
+        return "the config's `currency`, in any case"
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._each(None, self.currency, self.currency.lower())
+        yield from self._nothing()
+        yield from self._each("unsupported_currency", "XXX")
+        yield from self._each("bad_type", 840, True, [])
+
+
+@dataclass(frozen=True)
+class Named(Field):
+    """What the event's name stands for, as `Fact.events` has it; no property says it."""
+
+    words: tuple[str, ...] = field(kw_only=True)
+    property: str = ""
+    column: str = ""
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, "u1"),)
+
+    def of_code(self, stands_for: str | None) -> int:
+        return self.words.index(stands_for or "")
+
+    def look(self, found: Properties, said: Said) -> int:
+        return self.of_code(said.stands_for)
+
+    def swift(self) -> Swift:
+        return Swift(swift.NAMED)
+
+    def schema(self) -> dict[str, Any]:
+        return {}
+
+    def lines(self) -> list[Line]:
+        return []
+
+    def samples(self) -> Iterator[Sample]:
+        yield {}, None
+
+
+class Reading(Protocol):
+    """How the texts of a Learnt field are read."""
+
+    def look(self, found: Properties, said: Said) -> Any:
+        """As `Field.look`."""
+
+    def come_to(self, value: Any, said: Said) -> Mapping[str, int]:
+        """As `Field.come_to`; of nothing but the texts and what the event's name stands for."""
+
+    def required(self) -> list[str]:
+        """As `Field.required`."""
+
+    def schema(self) -> dict[str, Any]:
+        """As `Field.schema`."""
+
+    def constraints(self) -> dict[str, Any]:
+        """As `Field.constraints`."""
+
+    def lines(self) -> list[Line]:
+        """As `Field.lines`."""
+
+    def samples(self) -> Iterator[Sample]:
+        """As `Field.samples`."""
+
+
+@dataclass(frozen=True)
+class Learnt(Field):
+    """What several texts come to together: read once by `reading`, and found by their hash from then on."""
+
+    texts: tuple[str, ...] = field(kw_only=True)  # scalars
+    rare: tuple[str, ...] = field(default=(), kw_only=True)  # of any type; they cost only where they are there
+    fills: tuple[tuple[str, str], ...] = field(kw_only=True)  # columns and their types
+    reading: Reading = field(kw_only=True)
+    property: str = ""
+    column: str = ""
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return self.fills
+
+    def required(self) -> list[str]:
+        return self.reading.required()
+
+    def look(self, found: Properties, said: Said) -> Any:
+        return self.reading.look(found, said)
+
+    def come_to(self, value: Any, said: Said) -> Mapping[str, Plain]:
+        return self.reading.come_to(value, said)
+
+    def swift(self) -> Swift:
+        return Swift(swift.LEARNT, self.texts, self.rare)
+
+    def schema(self) -> dict[str, Any]:
+        return self.reading.schema()
+
+    def constraints(self) -> dict[str, Any]:
+        return self.reading.constraints()
+
+    def lines(self) -> list[Line]:
+        return self.reading.lines()
+
+    def samples(self) -> Iterator[Sample]:
+        return self.reading.samples()
+
+
+def label_code(value: str | Container | None, values: Sequence[str]) -> int:
+    """The place of a value among slugs, then `other`, then `unknown`."""
+    if value is None:
+        return len(values) + 1
+    found = None if isinstance(value, Container) else slug(value)
+    return values.index(found) if found in values else len(values)
+
+
+def _place(reason: str) -> int:
+    """Where a reason stands in the docs: by what is looked at first."""
+    return REASONS.index(reason)
+
+
+def _power(number: int) -> str:
+    """A limit as people read it."""
+    return f"2^63 - {2**63 - number}" if 2**62 < number < 2**63 else str(number)
+
+
+def _half_even(number: Fraction, decimals: int) -> int:
+    return int(round(number * 10**decimals))  # noqa: RUF046 - mypy knows no int here
