@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from flows.audit import Record
 from flows.cells import Snapshot
 from flows.columns import Tick
 from flows.config import Config
@@ -14,7 +15,6 @@ from flows.limits import Limits
 from flows.records import Raw
 from flows.shard import Shard, route, route_states
 from flows.totals import Totals
-from tests.reference import Record
 
 
 @dataclass

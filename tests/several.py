@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from random import Random
 
 from flows.alignment import Alignment
+from flows.audit import Record
 from flows.cells import Snapshot
 from flows.cluster import Cluster
 from flows.columns import Tick
@@ -23,7 +24,6 @@ from flows.records import Raw
 from flows.shard import Shard, route, route_states
 from flows.totals import Totals
 from tests.engine import polls
-from tests.reference import Record
 
 Channel = deque[Delivery | Tick]
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.alignment import Alignment
+from flows.audit import recompute
 from flows.columns import Tick
 from flows.config import Config
 from tests.comparison import assert_equal
-from tests.reference import recompute
 from tests.several import Several
 from tests.test_laws import CONFIGS, DAY, HOUR, encoded, events
 

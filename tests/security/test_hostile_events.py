@@ -23,12 +23,12 @@ import redis
 from confluent_kafka import Consumer, Message, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from flows.audit import Record
 from flows.catalogue import catalogue
 from flows.cells import ACCOUNTS
 from flows.config import Config
 from flows.config_file import load
 from flows.connectors.redis_layout import RESERVED
-from tests.reference import Record
 from tests.security.running import Ended, begun, end
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
 

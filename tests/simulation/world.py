@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from flows.audit import Record, Result, recompute
 from flows.cells import Snapshot
 from flows.columns import Tick
 from flows.config import Config
@@ -34,7 +35,6 @@ from flows.records import Raw
 from flows.shard import Shard, route, route_states
 from flows.totals import Totals
 from tests.job.running import cells_of, disagreements
-from tests.reference import Record, Result, recompute
 from tests.simulation.redis_model import Fate, ModelClient, RedisModel
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000

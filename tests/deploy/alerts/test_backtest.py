@@ -14,6 +14,7 @@ import pytest
 from flows.alerting.backtest import notation
 from flows.alerting.recorded import Selectors, record
 from flows.app import main
+from flows.audit import Record, recompute
 from flows.catalogue import catalogue
 from flows.config_file import load
 from flows.connectors.file_source import FileSource
@@ -21,7 +22,6 @@ from flows.connectors.prometheus import product_families
 from flows.limits import Limits
 from flows.rejections import Rejections
 from tests.deploy.alerts.judge import promtool
-from tests.reference import Record, recompute
 from tests.rejecting import AMPLITUDE
 from tests.services import ROOT
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from flows.config import Config, slug
-from tests.reference.cells import (
+from flows.audit.cells import (
     BOUNDS_SECONDS,
     Cells,
     by_user,
@@ -20,8 +19,9 @@ from tests.reference.cells import (
     suffixes,
     windows,
 )
-from tests.reference.clock import ordered_window_holds
-from tests.reference.records import Event
+from flows.audit.clock import ordered_window_holds
+from flows.audit.records import Event
+from flows.config import Config, slug
 
 SESSION_KINDS = ("track", "page", "screen")
 VIEWS = ("page", "screen")

@@ -57,4 +57,5 @@ def monthly_minor_units_of(
     """The same of items, each an amount, a quantity and a number of months: EVENTS.md has "their sum"."""
     price = sum((amount * quantity / months for amount, quantity, months in items), Fraction(0))
     price = max(Fraction(0), price * (100 - percent) / 100 - discount_a_month)
-    return round(price * 10**decimals)  # a Fraction rounds half to even
+    scale: int = 10**decimals
+    return round(price * scale)  # a Fraction rounds half to even

@@ -6,10 +6,10 @@ from collections import Counter
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from flows.audit.cells import Cells, groups, put_ratio, suffixes, windows
+from flows.audit.clock import arrival_window_holds
+from flows.audit.records import Event
 from flows.config import OTHER, Config, slug
-from tests.reference.cells import Cells, groups, put_ratio, suffixes, windows
-from tests.reference.clock import arrival_window_holds
-from tests.reference.records import Event
 
 DAY_MS = 86_400_000
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from flows.audit import Event, Record, Rejection, recompute
+from flows.audit.money import decimal_of, monthly_minor_units
+from flows.audit.parse import parse
+from flows.audit.records import State
 from flows.config import Config
 from tests.histories import Document, encoded, history
-from tests.reference import Event, Record, Rejection, recompute
-from tests.reference.money import decimal_of, monthly_minor_units
-from tests.reference.parse import parse
-from tests.reference.records import State
 
 START = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000

@@ -9,8 +9,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from flows.audit.records import Rejection
 from flows.config import OTHER, UNKNOWN, slug
-from tests.reference.records import Rejection
 
 PLACEHOLDERS = {
     *("", "null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "na", "n/a", "0", "-1", "true"),
@@ -110,4 +110,5 @@ def label(found: Any, listed: tuple[str, ...]) -> str:
 
 @lru_cache(1000)
 def slugs(names: tuple[str, ...]) -> frozenset[str]:
+    """The names as they are compared."""
     return frozenset(slug(name) for name in names)

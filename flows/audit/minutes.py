@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from flows.audit.activity import counts_as_active
+from flows.audit.funnels import Attempt
+from flows.audit.lifecycle import Lifecycle
+from flows.audit.records import Event
+from flows.audit.sessions import Session
 from flows.config import Config
-from tests.reference.activity import counts_as_active
-from tests.reference.funnels import Attempt
-from tests.reference.lifecycle import Lifecycle
-from tests.reference.records import Event
-from tests.reference.sessions import Session
 
 MINUTE_MS = 60_000
 

@@ -62,8 +62,7 @@ import re
 import time
 from typing import Any
 
-from flows.config import Config
-from tests.reference.fields import (
+from flows.audit.fields import (
     PLACEHOLDERS,
     YEAR_2000_MS,
     YEAR_2100_MS,
@@ -74,9 +73,10 @@ from tests.reference.fields import (
     label,
     lookup,
 )
-from tests.reference.records import Event, Exclusion, Record, Rejection
-from tests.reference.selectors import is_bot, matches, selected_texts, shows_presence
-from tests.reference.states import state_of
+from flows.audit.records import Event, Exclusion, Record, Rejection
+from flows.audit.selectors import is_bot, matches, selected_texts, shows_presence
+from flows.audit.states import state_of
+from flows.config import Config
 
 RECORD_BYTES = 32 * 1024
 NESTING = 500

@@ -21,7 +21,7 @@ Choices where the contract leaves room (parse.py and states.py have those about 
 
 from __future__ import annotations
 
-from tests.reference.recompute import Result, recompute
-from tests.reference.records import Event, Record, Rejection
+from flows.audit.recompute import Result, recompute
+from flows.audit.records import Event, Record, Rejection
 
 __all__ = ["Event", "Record", "Rejection", "Result", "recompute"]

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.audit import Event, Record, Rejection
+from flows.audit.parse import parse
+from flows.audit.records import Exclusion
 from flows.columns import REASONS
 from flows.config import Config
 from schemas.event import EXCLUSIONS
-from tests.reference import Event, Record, Rejection
-from tests.reference.parse import parse
-from tests.reference.records import Exclusion
 
 CONFIG = Config.model_validate(
     {

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flows.audit.records import Event, Exclusion, Record, Rejection
 from flows.cells import ACCOUNTS
 from flows.config import Config
-from tests.reference.records import Event, Exclusion, Record, Rejection
 
 Read = Event | Exclusion | Rejection
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from flows.audit.cells import Cells, put_ratio, ratio_windows, windows
+from flows.audit.clock import Turn, ordered_window_holds
+from flows.audit.records import State
 from flows.config import Config, Subscriptions
-from tests.reference.cells import Cells, put_ratio, ratio_windows, windows
-from tests.reference.clock import Turn, ordered_window_holds
-from tests.reference.records import State
 
 CUSTOMER_MOVEMENTS = ("new", "churned", "reactivated")
 MOVEMENTS = ("new", "expansion", "contraction", "churned", "reactivated")
@@ -257,6 +257,7 @@ def subscription_cells(
 
 
 def suffix(plan: str | None) -> str:
+    """What a cell of `plan` has behind its name; nothing for all plans together."""
     return "" if plan is None else f"{{plan={plan}}}"
 
 

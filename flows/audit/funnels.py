@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from flows.config import Config, Funnel, slug
-from tests.reference.cells import (
+from flows.audit.cells import (
     BOUNDS_SECONDS,
     Cells,
     by_user,
@@ -20,8 +19,9 @@ from tests.reference.cells import (
     ratio_windows,
     windows,
 )
-from tests.reference.clock import ordered_window_holds, pane
-from tests.reference.records import Event
+from flows.audit.clock import ordered_window_holds, pane
+from flows.audit.records import Event
+from flows.config import Config, Funnel, slug
 
 QUANTILES = {"p50": Fraction(50, 100), "p90": Fraction(90, 100)}
 AGES = range(60)

@@ -7,8 +7,8 @@ from typing import Any
 
 import crawleruseragents
 
+from flows.audit.fields import cached_slug, lookup, slugs, text_of
 from flows.config import Config, Selector
-from tests.reference.fields import cached_slug, lookup, slugs, text_of
 
 CHANNELS = ("channel", "context.channel")
 
@@ -23,6 +23,7 @@ def matches(selector: Selector, name: str, document: dict[str, Any]) -> bool:
 
 
 def carries(document: dict[str, Any], field: str, values: tuple[str, ...]) -> bool:
+    """Whether the field holds one of the values, compared as slugs."""
     text = text_of(lookup(document, field))
     return text is not None and cached_slug(text) in slugs(values)
 

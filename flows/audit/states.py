@@ -29,8 +29,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from flows.config import Subscriptions
-from tests.reference.fields import (
+from flows.audit.fields import (
     PLACEHOLDERS,
     YEAR_2000_MS,
     YEAR_2100_MS,
@@ -40,8 +39,9 @@ from tests.reference.fields import (
     instant,
     label,
 )
-from tests.reference.money import INTERVALS, MONTHS, decimal_of, monthly_minor_units_of
-from tests.reference.records import State
+from flows.audit.money import INTERVALS, MONTHS, decimal_of, monthly_minor_units_of
+from flows.audit.records import State
+from flows.config import Subscriptions
 
 Value = TypeVar("Value")
 STATUSES = ("trialing", "active", "past_due", "paused", "cancelled", "expired")
@@ -146,6 +146,7 @@ Price = tuple[Fraction | None, int, Fraction | None]
 
 
 def items_of(properties: dict[str, Any]) -> list[dict[str, Any]]:
+    """The items of a state, beside which it has no price of its own."""
     items = properties.get("items")
     if items is None or items == []:
         return []
@@ -160,6 +161,7 @@ def items_of(properties: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def item_price(item: Any, at: str, pays: bool, subscriptions: Subscriptions) -> Price:
+    """Amount, quantity and months of one item."""
     if not isinstance(item, dict):
         raise RefusedError("bad_type", f"$.properties.{at}: expected object")
     currency = text_of(item, "currency", f"{at}.")
@@ -202,6 +204,7 @@ def percent_of(properties: dict[str, Any]) -> Fraction:
 
 
 def refuse_what_is_not_understood(properties: dict[str, Any], at: str = "") -> None:
+    """Refuse a state whose price something else changes, too."""
     for field, plain in NOT_UNDERSTOOD.items():
         value = properties.get(field)
         if not says_nothing(value) and not (isinstance(value, str) and value.lower() in plain):
@@ -209,12 +212,14 @@ def refuse_what_is_not_understood(properties: dict[str, Any], at: str = "") -> N
 
 
 def says_nothing(value: Any) -> bool:
+    """Whether a value is as good as absent."""
     if isinstance(value, Number):
         return decimal_of(value.text) == 0
     return not value or (isinstance(value, str) and decimal_of(value) == 0)
 
 
 def sequence_of(properties: dict[str, Any]) -> int | None:
+    """The place of a state among those of one moment."""
     value = properties.get("sequence")
     if value is None:
         return None
@@ -226,12 +231,14 @@ def sequence_of(properties: dict[str, Any]) -> int | None:
 
 
 def needed(field: str, value: Value | None) -> Value:
+    """`value`, which has to be there."""
     if value is None:
         raise RefusedError("missing_field", f"$.properties.{field}")
     return value
 
 
 def text_of(properties: dict[str, Any], field: str, at: str = "") -> str | None:
+    """A text, or None where there is none."""
     value = properties.get(field)
     if value is not None and not isinstance(value, str):
         raise RefusedError("bad_type", f"$.properties.{at}{field}: expected string")
@@ -239,6 +246,7 @@ def text_of(properties: dict[str, Any], field: str, at: str = "") -> str | None:
 
 
 def id_of(properties: dict[str, Any], field: str) -> str | None:
+    """An id, which is no placeholder."""
     value = text_of(properties, field)
     if value is not None and (len(value) > 255 or "\0" in value or value.lower() in PLACEHOLDERS):
         raise RefusedError("bad_id", f"$.properties.{field}")
@@ -258,6 +266,7 @@ def status_of(properties: dict[str, Any], subscriptions: Subscriptions) -> str |
 
 
 def money_of(properties: dict[str, Any], field: str, at: str = "") -> Fraction | None:
+    """An exact amount."""
     value = properties.get(field)
     if value is None:
         return None
@@ -270,6 +279,7 @@ def money_of(properties: dict[str, Any], field: str, at: str = "") -> Fraction |
 
 
 def count_of(properties: dict[str, Any], field: str, least: int, most: int, at: str = "") -> int:
+    """A whole number in its range; 1 where there is none."""
     value = properties.get(field)
     if value is None:
         return 1
@@ -281,6 +291,7 @@ def count_of(properties: dict[str, Any], field: str, least: int, most: int, at: 
 
 
 def time_of(properties: dict[str, Any], field: str) -> int | None:
+    """An instant, ms UTC."""
     value = properties.get(field)
     if value is None:
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from flows.audit.cells import Cells, by_user, put_ratio, ratio_windows, windows
+from flows.audit.clock import ordered_window_holds
+from flows.audit.records import Event
 from flows.config import Config
-from tests.reference.cells import Cells, by_user, put_ratio, ratio_windows, windows
-from tests.reference.clock import ordered_window_holds
-from tests.reference.records import Event
 
 
 @dataclass

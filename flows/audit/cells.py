@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import TypeVar
 
+from flows.audit.records import Event
 from flows.config import Config, format_duration
-from tests.reference.records import Event
 
 Cells = dict[str, int | float]
 BOUNDS_SECONDS = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)

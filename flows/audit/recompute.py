@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from flows.audit.activity import active_user_cells, event_cells
+from flows.audit.cells import Cells
+from flows.audit.clock import judge
+from flows.audit.funnels import all_attempts, funnel_cells
+from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
+from flows.audit.minutes import minute_history
+from flows.audit.parse import parse
+from flows.audit.records import Record
+from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.subscriptions import all_customers, subscription_cells
 from flows.config import Config
-from tests.reference.activity import active_user_cells, event_cells
-from tests.reference.cells import Cells
-from tests.reference.clock import judge
-from tests.reference.funnels import all_attempts, funnel_cells
-from tests.reference.lifecycle import lifecycle_cells, lifecycle_of
-from tests.reference.minutes import minute_history
-from tests.reference.parse import parse
-from tests.reference.records import Record
-from tests.reference.sessions import all_sessions, session_cells
-from tests.reference.subscriptions import all_customers, subscription_cells
 
 
 @dataclass
