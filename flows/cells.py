@@ -72,5 +72,7 @@ class Snapshot:
     session_seconds: Sequence[int]  # closed sessions by duration bucket since the beginning, non-cumulative
     session_seconds_sum_ms: int
     final: bool = False
+    offsets: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """By partition that something was read from: of the first record that is counted, and behind the last."""
     events: Mapping[str, int] = field(default_factory=dict)  # accepted events by name since the beginning
     changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

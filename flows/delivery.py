@@ -35,6 +35,7 @@ class Delivery(NamedTuple):
             poll.excluded.tobytes() if self.accounts else b"",
             poll.caught_up,
             poll.monotonic_ms,
+            poll.offsets if self.accounts else None,
         )
         return _put_together, (header, _memory(self.rows), _memory(self.states), self.accounts)
 
@@ -57,12 +58,12 @@ def _memory(rows: NDArray[Any]) -> bytearray | None:
 
 
 def _put_together(
-    header: tuple[int, int, int, int, bytes, bytes, bool, int | None],
+    header: tuple[int, int, int, int, bytes, bytes, bool, int | None, tuple[int, int] | None],
     rows: bytearray | None,
     states: bytearray | None,
     accounts: bool,
 ) -> Delivery:
-    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms = header
+    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms, offsets = header
     poll = Columns(
         partition=partition,
         partitions=partitions,
@@ -73,6 +74,7 @@ def _put_together(
         excluded=np.frombuffer(excluded, np.int64) if excluded else _NO_COUNTS,
         caught_up=caught_up,
         monotonic_ms=monotonic_ms,
+        offsets=offsets,
     )
     return Delivery(
         poll,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from flows.audit.records import Event, Exclusion, Record, Rejection
@@ -33,10 +33,24 @@ class Judgement:
 
 
 def judge(records: Sequence[Record], readings: Sequence[Read], config: Config, as_of_ms: int | None) -> Judgement:
+    """What a replay of the records makes of them: time moves with the events, and at the end to `as_of_ms`."""
+    clocks = stream_clock_after_each(records, readings)
+    ends = [time for time in (clocks[-1] if clocks else None, as_of_ms) if time is not None]
+    return judge_by(clocks, records, readings, config, max(ends) if ends else None)
+
+
+def judge_by(
+    clocks: Sequence[int | None],
+    records: Sequence[Record],
+    readings: Sequence[Read],
+    config: Config,
+    as_of_ms: int | None,
+) -> Judgement:
     """METRICS.md 3.8: "`consumed = accepted + rejected(reason) + duplicate + excluded`, and
     `accepted = on_time + late`, per partition".
+
+    `clocks` is T after each record; at the end T is `as_of_ms`, whatever the records say.
     """
-    clocks = stream_clock_after_each(records, readings)
     copies = which_are_copies(readings, clocks, config.dedup_horizon)
     limits = lateness_limits(readings, clocks, config.lateness)
     late = which_are_late(readings, limits)
@@ -62,9 +76,8 @@ def judge(records: Sequence[Record], readings: Sequence[Read], config: Config, a
             else:
                 account["on_time"] += 1
                 on_time.append(reading)
-    ends = [time for time in (clocks[-1] if clocks else None, as_of_ms) if time is not None]
     return Judgement(
-        max(ends) if ends else None,
+        as_of_ms,
         accepted,
         on_time,
         accounting,
@@ -97,6 +110,35 @@ def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Read])
             stream_clock = now if stream_clock is None else max(stream_clock, now)
         clocks.append(stream_clock)
     return clocks
+
+
+def clock_as_it_came(records: Sequence[Record], readings: Sequence[Read]) -> list[int | None]:
+    """T after each record, had each been read at once when Kafka took it: no partition lags then.
+
+    "when none lags, the largest clock of all plus the time that has passed since", until the next record came.
+    """
+    newest: int | None = None
+    stream_clock: int | None = None
+    clocks: list[int | None] = []
+    following = [record.timestamp_ms for record in records[1:]] + [-1]
+    for record, reading, next_ms in zip(records, readings, following, strict=True):
+        if isinstance(reading, Event):
+            newest = reading.reading if newest is None else max(newest, reading.reading)
+        if newest is not None:
+            passed = next_ms - record.timestamp_ms if record.timestamp_ms >= 0 else 0
+            now = newest + max(0, passed)
+            stream_clock = now if stream_clock is None else max(stream_clock, now)
+        clocks.append(stream_clock)
+    return clocks
+
+
+def clock_of(partitions: Container[int], records: Sequence[Record], clocks: Sequence[int | None]) -> list[int | None]:
+    """`clocks` as they stand before each record of these partitions; before any other, T is behind its partition.
+
+    A partition that is caught up with is read so: T waits for it, so that its own clock decides.
+    """
+    following = [record.partition for record in records[1:]] + [-1]
+    return [clock if partition in partitions else None for clock, partition in zip(clocks, following, strict=True)]
 
 
 def all_turns(

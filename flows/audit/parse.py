@@ -8,7 +8,7 @@ room:
 Bytes and JSON
 * A tombstone is a record without a value or of zero bytes: excluded. `empty`: nothing but JSON white space
   (space, tab, CR, LF), however long.
-* `too_large`: more than 32 * 1024 bytes.
+* `too_large`: more than `limits.record_bytes`, 32 * 1024 unless the config says otherwise.
 * `not_json`: not strictly UTF-8; a BOM; NaN, Infinity or -Infinity anywhere; anything that Python's strict
   `json` refuses anywhere in the record (raw control characters in strings, bad escapes, trailing text);
   arrays and objects nested more than 500 deep; a lone surrogate (`\\ud800`) in a decoded string: `type`,
@@ -89,24 +89,27 @@ DAY_MS = 86_400_000
 SHIFTS_FROM_MS = 60_000
 
 
-def parse(record: Record, config: Config, machine_ms: int | None = None) -> Event | Exclusion | Rejection:
+def parse(
+    record: Record, config: Config, machine_ms: int | None = None, record_bytes: int = RECORD_BYTES
+) -> Event | Exclusion | Rejection:
     """The event in `record`, or why there is none. Total: no bytes raise.
 
-    `machine_ms`: the machine's clock; None: that of now.
+    `machine_ms`: the machine's clock; None: that of now. `record_bytes`: `limits.record_bytes`.
     """
     try:
-        return _event(record, config, time.time_ns() // 1_000_000 if machine_ms is None else machine_ms)
+        now_ms = time.time_ns() // 1_000_000 if machine_ms is None else machine_ms
+        return _event(record, config, now_ms, record_bytes)
     except RefusedError as refused:
         return refused.rejection
 
 
-def _event(record: Record, config: Config, machine_ms: int) -> Event | Exclusion:
+def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -> Event | Exclusion:
     value = record.value
     if not value:
         return Exclusion("tombstone")
     if not value.strip(b" \t\r\n"):
         raise RefusedError("empty", "$: nothing in it")
-    if len(value) > RECORD_BYTES:
+    if len(value) > record_bytes:
         raise RefusedError("too_large", f"$: {len(value)} bytes")
     document = _document(value)
     if not isinstance(document, dict):

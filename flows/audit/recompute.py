@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells
-from flows.audit.clock import judge
+from flows.audit.clock import Judgement, judge
 from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.minutes import minute_history
@@ -36,7 +36,11 @@ def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = 
     Time moves with the events only; after the last one T is advanced to `as_of_ms` if that is later.
     """
     records = list(records)
-    judgement = judge(records, [parse(record, config) for record in records], config, as_of_ms)
+    return numbers(judge(records, [parse(record, config) for record in records], config, as_of_ms), config)
+
+
+def numbers(judgement: Judgement, config: Config) -> Result:
+    """The same of records that have been judged."""
     # Without T nothing was accepted, so that every count is 0 at whatever time.
     as_of = judgement.as_of_ms if judgement.as_of_ms is not None else 0
     watermark = as_of - config.lateness

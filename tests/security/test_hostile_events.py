@@ -28,7 +28,7 @@ from flows.catalogue import catalogue
 from flows.cells import ACCOUNTS
 from flows.config import Config
 from flows.config_file import load
-from flows.connectors.redis_layout import RESERVED
+from flows.connectors.redis_layout import OFFSETS, RESERVED
 from tests.security.running import Ended, begun, end
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
 
@@ -181,7 +181,8 @@ def allowed_fields(of: Config) -> set[str]:
     listed = catalogue(of)
     accounts = {f"accounting.{account}" for account in ACCOUNTS}
     cells = {cell.name for cell in (*listed.cells, *listed.derived) if cell.metric is not None}
-    return cells | accounts | {f"{account}{{partition=0}}" for account in accounts} | {*RESERVED}
+    of_partition = {f"{name}{{partition=0}}" for name in (*accounts, *OFFSETS)}
+    return cells | accounts | of_partition | {*RESERVED}
 
 
 def labels_of(page: str) -> dict[str, set[str]]:
