@@ -141,4 +141,5 @@ def verdict(compared: Sequence[Compared]) -> str:
     undecided = f"; {found['undecided']:,} depend on when records were read" if found["undecided"] else ""
     if found["differs"]:
         return f"{found['differs']:,} of {len(compared):,} published numbers differ from the truth{undecided}"
-    return f"all {found['equal']:,} published numbers equal the truth{undecided}"
+    equal = f"{found['equal']:,} of {len(compared):,}" if undecided else f"all {found['equal']:,}"
+    return f"{equal} published numbers equal the truth{undecided}"

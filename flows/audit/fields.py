@@ -85,10 +85,11 @@ def lookup(document: dict[str, Any], path: str) -> Any:
     return found
 
 
-def keys_of(path: str) -> list[str]:
+@lru_cache(1000)
+def keys_of(path: str) -> tuple[str, ...]:
     """`properties."utm.source"` and `properties.utm\\.source` are two keys, `properties` and `utm.source`."""
     keys = re.findall(r'(?:^|\.)("(?:[^"\\]|\\.)*"|(?:[^".\\]|\\.)+)', path)
-    return [json.loads(key) if key.startswith('"') else key.replace("\\.", ".") for key in keys]
+    return tuple(json.loads(key) if key.startswith('"') else key.replace("\\.", ".") for key in keys)
 
 
 def text_of(found: Any) -> str | None:
