@@ -12,7 +12,7 @@ from flows.health import installed_version
 from flows.log_lines import log_to_stderr
 from flows.mistakes import ConfigErrors
 
-COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest", "dashboards", "traffic")
+COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest", "dashboards", "traffic", "audit")
 WRONG_USE = 2
 
 

@@ -24,6 +24,8 @@ LONGEST = (
     "faults/test_faults.py",
     "deploy/alerts/test_pager.py",
     "job/test_restarts.py",
+    "job/test_audit.py",
+    "demo/test_against_the_pipeline.py",
     "connectors/test_kafka_source.py",
     "test_subscriptions_laws.py",
     "bench/test_peers.py",

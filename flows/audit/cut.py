@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
+from sys import intern
 
 from flows.audit.clock import Judgement, Read, clock_as_it_came, clock_of, judge_by
 from flows.audit.parse import RECORD_BYTES, parse
 from flows.audit.published import Published
 from flows.audit.recompute import Result, numbers
-from flows.audit.records import Record
+from flows.audit.records import Event, Record
 from flows.config import Config
 
 DEPENDENT = ("accepted", "on_time", "late", "duplicate")
@@ -49,6 +50,8 @@ class History:
     def add(self, record: Record) -> None:
         """Take the next record of its partition."""
         reading = parse(record, self._config, record_bytes=self._record_bytes)
+        if isinstance(reading, Event):
+            reading.user = intern(reading.user)
         self._read.setdefault(record.partition, []).append((replace(record, value=None), reading))
 
     def truth(self, published: Published) -> Truth:

@@ -60,6 +60,8 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from flows.audit.fields import (
@@ -151,11 +153,17 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         reading=ts if reference is None else min(ts, reference),
         clamped=clamped,
         shows_presence=shows_presence(document, name, config),
-        values={name: label(found, config.breakdowns[name].values) for name, found in values.items()},
+        values=shared(tuple((name, label(found, config.breakdowns[name].values)) for name, found in values.items())),
         partition=record.partition,
         offset=record.offset,
         state=state,
     )
+
+
+@lru_cache(100_000)
+def shared(labels: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """One mapping for all events with these labels: of millions they would be most of the memory."""
+    return dict(labels)
 
 
 def _document(value: bytes) -> Any:
