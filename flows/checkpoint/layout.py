@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC: Final = b"TIDEGAUGE"
-VERSION: Final = 1
+VERSION: Final = 2
 """Rises with every change of what the arrays mean; an older checkpoint is then refused, or migrated here."""
 
 
