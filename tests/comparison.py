@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from flows.audit import Result
-from flows.cells import Snapshot
+from flows.messages.snapshot import Snapshot
 
 RELATIVE = 1e-12
 """Two orders of the same float operations; every count is compared exactly."""

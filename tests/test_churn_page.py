@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.audit import Record
-from flows.config import Config
+from flows.config.model import Config
 from schemas.subscription import State, Terms, read_state
 from tests.engine import replay
 from tests.test_architecture import ROOT

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from flows.connectors.kafka_reader import TUNED
-from flows.limits import Limits
+from flows.config.limits import Limits
+from flows.source.reader import TUNED
 
 POLL = 10_000
 

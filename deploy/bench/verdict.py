@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from flows.audit import Result
-from flows.cells import ACCOUNTS
+from flows.messages.snapshot import ACCOUNTS
 from tests.job.running import cells_of, disagreements
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from flows.audit.cells import Cells, groups, put_ratio, suffixes, windows
 from flows.audit.clock import arrival_window_holds
 from flows.audit.records import Event
-from flows.config import OTHER, Config, slug
+from flows.config.model import OTHER, Config, slug
 
 DAY_MS = 86_400_000
 

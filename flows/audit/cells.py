@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from flows.audit.records import Event
-from flows.config import Config, format_duration
+from flows.config.model import Config, format_duration
 
 Cells = dict[str, int | float]
 BOUNDS_SECONDS = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)

@@ -7,8 +7,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from flows.audit.records import Event, Exclusion, Record, Rejection
-from flows.cells import ACCOUNTS
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.snapshot import ACCOUNTS
 
 Read = Event | Exclusion | Rejection
 

@@ -13,8 +13,8 @@ from typing import Literal
 from flows.audit.cut import DEPENDENT, Truth
 from flows.audit.published import Published
 from flows.audit.recompute import Result
-from flows.cells import ACCOUNTS
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.snapshot import ACCOUNTS
 
 Number = int | float | None
 Verdict = Literal["equal", "differs", "undecided"]

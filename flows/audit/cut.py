@@ -25,7 +25,7 @@ from flows.audit.parse import RECORD_BYTES, parse
 from flows.audit.published import Published
 from flows.audit.recompute import Result, numbers
 from flows.audit.records import Event, Record
-from flows.config import Config
+from flows.config.model import Config
 
 DEPENDENT = ("accepted", "on_time", "late", "duplicate")
 """The accounts in which it shows when records were read; all others depend on the records alone."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from flows.audit.records import Rejection
-from flows.config import OTHER, UNKNOWN, slug
+from flows.config.model import OTHER, UNKNOWN, slug
 
 PLACEHOLDERS = {
     *("", "null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "na", "n/a", "0", "-1", "true"),

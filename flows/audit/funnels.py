@@ -21,7 +21,7 @@ from flows.audit.cells import (
 )
 from flows.audit.clock import ordered_window_holds, pane
 from flows.audit.records import Event
-from flows.config import Config, Funnel, slug
+from flows.config.model import Config, Funnel, slug
 
 QUANTILES = {"p50": Fraction(50, 100), "p90": Fraction(90, 100)}
 AGES = range(60)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from flows.audit.cells import Cells, by_user, put_ratio, ratio_windows, windows
 from flows.audit.clock import ordered_window_holds
 from flows.audit.records import Event
-from flows.config import Config
+from flows.config.model import Config
 
 
 @dataclass

@@ -10,7 +10,7 @@ from flows.audit.funnels import Attempt
 from flows.audit.lifecycle import Lifecycle
 from flows.audit.records import Event
 from flows.audit.sessions import Session
-from flows.config import Config
+from flows.config.model import Config
 
 MINUTE_MS = 60_000
 

@@ -78,7 +78,7 @@ from flows.audit.fields import (
 from flows.audit.records import Event, Exclusion, Record, Rejection
 from flows.audit.selectors import is_bot, matches, selected_texts, shows_presence
 from flows.audit.states import state_of
-from flows.config import Config
+from flows.config.model import Config
 
 RECORD_BYTES = 32 * 1024
 NESTING = 500

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flows.cells import ACCOUNTS
+from flows.messages.snapshot import ACCOUNTS
 
 OF_PARTITION = re.compile(r"(?P<name>[a-z_.]+)\{partition=(?P<partition>\d+)\}")
 

@@ -15,7 +15,7 @@ from flows.audit.parse import parse
 from flows.audit.records import Record
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.subscriptions import all_customers, subscription_cells
-from flows.config import Config
+from flows.config.model import Config
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 import crawleruseragents
 
 from flows.audit.fields import cached_slug, lookup, slugs, text_of
-from flows.config import Config, Selector
+from flows.config.model import Config, Selector
 
 CHANNELS = ("channel", "context.channel")
 

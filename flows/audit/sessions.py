@@ -21,7 +21,7 @@ from flows.audit.cells import (
 )
 from flows.audit.clock import ordered_window_holds
 from flows.audit.records import Event
-from flows.config import Config, slug
+from flows.config.model import Config, slug
 
 SESSION_KINDS = ("track", "page", "screen")
 VIEWS = ("page", "screen")

@@ -41,7 +41,7 @@ from flows.audit.fields import (
 )
 from flows.audit.money import INTERVALS, MONTHS, decimal_of, monthly_minor_units_of
 from flows.audit.records import State
-from flows.config import Subscriptions
+from flows.config.model import Subscriptions
 
 Value = TypeVar("Value")
 STATUSES = ("trialing", "active", "past_due", "paused", "cancelled", "expired")

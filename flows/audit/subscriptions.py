@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from flows.audit.cells import Cells, put_ratio, ratio_windows, windows
 from flows.audit.clock import Turn, ordered_window_holds
 from flows.audit.records import State
-from flows.config import Config, Subscriptions
+from flows.config.model import Config, Subscriptions
 
 CUSTOMER_MOVEMENTS = ("new", "churned", "reactivated")
 MOVEMENTS = ("new", "expansion", "contraction", "churned", "reactivated")

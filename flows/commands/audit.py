@@ -18,14 +18,14 @@ from flows.audit.cut import History
 from flows.audit.files import records_of, replayed
 from flows.audit.published import Published
 from flows.commands.arguments import PLAIN, positive
-from flows.config import Config
-from flows.config_file import load
-from flows.connectors.redis_client import RedisRefused, connect, sentence
-from flows.connectors.redis_layout import Keys
-from flows.connectors.redis_published import live_hash, with_minutes
-from flows.connectors.source import SourceError
-from flows.connectors.topic_records import records_between
-from flows.settings import Settings
+from flows.config.file import load
+from flows.config.model import Config
+from flows.config.settings import Settings
+from flows.kafka.topic_records import records_between
+from flows.process.outcomes import SourceError
+from flows.publish.redis.client import RedisRefused, connect, sentence
+from flows.publish.redis.layout import Keys
+from flows.publish.redis.published import live_hash, with_minutes
 
 HELP = "read the events again, compute every number anew, and compare with what is published"
 DESCRIPTION = """\

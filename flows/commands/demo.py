@@ -25,11 +25,11 @@ import redis
 import flows
 from flows.audit.comparison import compare, verdict
 from flows.commands.arguments import speed, time_ms
-from flows.config import Config
-from flows.config_file import Loaded, load
-from flows.connectors.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
-from flows.connectors.redis_published import with_minutes
+from flows.config.file import Loaded, load
+from flows.config.mistakes import ConfigErrors
+from flows.config.model import Config
 from flows.demo.comparison import report
+from flows.demo.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
 from flows.demo.scenarios import SCENARIOS, Switch
@@ -37,7 +37,7 @@ from flows.demo.sent import Sent
 from flows.demo.simulator import HISTORY_EVENTS, Simulator
 from flows.demo.view import Reading, line
 from flows.demo.watch import Reader, Screen
-from flows.mistakes import ConfigErrors
+from flows.publish.redis.published import with_minutes
 
 HELP = "watch a simulated product live: needs neither Kafka nor Redis"
 TOPIC = "events"

@@ -11,7 +11,7 @@ from typing import Final
 from flows import audit
 from flows.audit.cut import History, Truth
 from flows.audit.published import Published
-from flows.config import Config
+from flows.config.model import Config
 from flows.demo.simulator import Record
 
 MOST_RECORDS: Final = 400_000

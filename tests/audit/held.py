@@ -8,9 +8,9 @@ from flows.audit import Record
 from flows.audit.comparison import Compared, compare
 from flows.audit.cut import History
 from flows.audit.published import Published
-from flows.cells import Snapshot
-from flows.config import Config
-from flows.connectors.redis_layout import format_value, live_fields
+from flows.config.model import Config
+from flows.messages.snapshot import Snapshot
+from flows.publish.redis.layout import format_value, live_fields
 
 
 def published(snapshot: Snapshot, minutes: Mapping[int, Mapping[str, int]]) -> Published:

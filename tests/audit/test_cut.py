@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from flows.audit import Record
 from flows.audit.comparison import verdict
-from flows.config import Config
-from flows.records import Raw
+from flows.config.model import Config
+from flows.messages.raw import Raw
 from tests.audit.held import audited, published, verdicts, wrong
 from tests.engine import Engine, polls
 from tests.test_laws import CONFIGS, PLAIN, START, cuts, encoded, events

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from flows.audit import Event, Record, Rejection
 from flows.audit.parse import parse
 from flows.audit.records import Exclusion
-from flows.columns import REASONS
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.columns import REASONS
 from schemas.event import EXCLUSIONS
 
 CONFIG = Config.model_validate(

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from flows.audit import Record, Result, recompute
 from flows.audit.cells import BOUNDS_SECONDS, cumulative, put_quantile
-from flows.cells import ACCOUNTS
-from flows.columns import REASONS
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.columns import REASONS
+from flows.messages.snapshot import ACCOUNTS
 
 START = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000

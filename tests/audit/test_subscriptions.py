@@ -18,8 +18,8 @@ from flows.audit import Event, Record, Rejection, recompute
 from flows.audit.money import decimal_of, monthly_minor_units
 from flows.audit.parse import parse
 from flows.audit.records import State
-from flows.config import Config
-from tests.histories import Document, encoded, history
+from flows.config.model import Config
+from tests.laws.histories import Document, encoded, history
 
 START = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000

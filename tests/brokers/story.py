@@ -32,7 +32,7 @@ from deploy.local import free_port, wait_until
 from flows.audit import Record
 from flows.audit.parse import parse
 from flows.audit.records import Rejection
-from flows.config import Config
+from flows.config.model import Config
 from tests.brokers.cluster import KafkaCluster
 from tests.brokers.feed import Feed
 from tests.job.published import read_back, wrong_numbers

@@ -16,17 +16,18 @@ from typing import Any
 import pytest
 
 from flows.audit.comparison import compare
-from flows.cells import Snapshot
-from flows.columns import Tick
-from flows.config import Config
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
 from flows.demo.scenarios import SCENARIOS
 from flows.demo.sent import Sent
 from flows.demo.simulator import Record, Simulator
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.records import Raw
-from flows.shard import Shard, route, route_states
-from flows.totals import Totals
+from flows.measure.shard import Shard
+from flows.messages.raw import Raw
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.route.deal import route, route_states
+from flows.total.totals import Totals
 from tests.audit.held import published, wrong
 
 START_MS = 1_790_000_000_000

@@ -11,7 +11,7 @@ import pytest
 
 from flows import audit
 from flows.audit.parse import parse
-from flows.config import Config
+from flows.config.model import Config
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.simulator import HISTORY_MS, Record, Simulator
 

@@ -32,7 +32,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from flows.audit import Record
 from flows.audit.parse import parse
 from flows.audit.records import Rejection
-from flows.warm_up import warm_up
+from flows.run.warm_up import warm_up
 from tests.brokers.cluster import KafkaCluster, running_cluster
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy

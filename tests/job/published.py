@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from flows.audit import Record, recompute
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import SECONDS, cells_of, disagreements
 
 LARGEST_FETCH = 12 << 20

@@ -16,7 +16,7 @@ import redis
 from confluent_kafka import Producer
 
 from flows.audit import Record, Result
-from flows.config import Config
+from flows.config.model import Config
 from tests.services import ROOT, wait_until
 
 SECONDS = 300.0

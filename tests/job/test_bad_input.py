@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 import schemas
 from flows.audit import Record, recompute
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import Deployment, cells_of
 from tests.services import KafkaBroker, RedisServer
 

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from flows.audit import Record
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import SECONDS, Deployment
 from tests.services import KafkaBroker, RedisServer
 

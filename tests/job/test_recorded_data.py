@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.audit import Record, Result, recompute
-from flows.config import Config
+from flows.config.model import Config
 from tests.comparison import nonzero
 from tests.job.running import Deployment, cells_of, disagreements, replay, write_config
 from tests.services import KafkaBroker, RedisServer

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.audit import Record
-from flows.config import Config
-from flows.supervisor import NOTHING_ACCEPTED
+from flows.config.model import Config
+from flows.run.supervisor import NOTHING_ACCEPTED
 from tests.job.running import SECONDS, Deployment
 from tests.rejecting import AMPLITUDE
 from tests.services import KafkaBroker, RedisServer, wait_until

@@ -32,7 +32,7 @@ from typing import Any
 import yaml
 
 from flows.audit import Record
-from flows.config import UNITS_MS, Config
+from flows.config.model import UNITS_MS, Config
 
 FOLDER = Path(__file__).parent
 KINDS = ("track", "page", "screen", "identify")

@@ -23,7 +23,7 @@ from flows.audit import Record, Result, recompute
 from flows.audit.clock import judge
 from flows.audit.parse import parse
 from flows.audit.records import Event
-from flows.config import Config
+from flows.config.model import Config
 
 STEPS: Final = ("Product Viewed", "Product Added", "Checkout Started", "Order Completed")
 TRAFFIC: Final = ("events.5m", "events.1h")
