@@ -25,6 +25,7 @@ LONGEST = (
     "deploy/alerts/test_pager.py",
     "job/test_restarts.py",
     "job/test_audit.py",
+    "audit/test_cut.py",
     "demo/test_against_the_pipeline.py",
     "source/test_kafka.py",
     "laws/test_subscriptions.py",

@@ -30,6 +30,7 @@ from flows.audit import Record, activity, recompute
 from flows.audit import cells as reference_cells
 from flows.audit.clock import judge
 from flows.audit.parse import parse
+from flows.audit.recompute import numbers
 from flows.commands import metrics_page
 from flows.config.file import load, read
 from flows.config.model import Config

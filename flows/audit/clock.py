@@ -120,13 +120,13 @@ def clock_as_it_came(records: Sequence[Record], readings: Sequence[Read]) -> lis
     newest: int | None = None
     stream_clock: int | None = None
     clocks: list[int | None] = []
-    following = [record.timestamp_ms for record in records[1:]] + [-1]
-    for record, reading, next_ms in zip(records, readings, following, strict=True):
+    for record, reading, following in zip(records, readings, [*records[1:], None], strict=False):
         if isinstance(reading, Event):
             newest = reading.reading if newest is None else max(newest, reading.reading)
         if newest is not None:
-            passed = next_ms - record.timestamp_ms if record.timestamp_ms >= 0 else 0
-            now = newest + max(0, passed)
+            now = newest
+            if following is not None and record.timestamp_ms >= 0:
+                now += max(0, following.timestamp_ms - record.timestamp_ms)
             stream_clock = now if stream_clock is None else max(stream_clock, now)
         clocks.append(stream_clock)
     return clocks
@@ -137,8 +137,8 @@ def clock_of(partitions: Container[int], records: Sequence[Record], clocks: Sequ
 
     A partition that is caught up with is read so: T waits for it, so that its own clock decides.
     """
-    following = [record.partition for record in records[1:]] + [-1]
-    return [clock if partition in partitions else None for clock, partition in zip(clocks, following, strict=True)]
+    following = [record.partition in partitions for record in records[1:]] + [False]
+    return [clock if of_these else None for clock, of_these in zip(clocks, following, strict=False)]
 
 
 def all_turns(

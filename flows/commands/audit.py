@@ -22,8 +22,8 @@ from flows.config.file import load
 from flows.config.model import Config
 from flows.config.settings import Settings
 from flows.kafka.topic_records import records_between
-from flows.process.outcomes import SourceError
-from flows.publish.redis.client import RedisRefused, connect, sentence
+from flows.messages.errors import TidegaugeError
+from flows.publish.redis.client import connect, sentence
 from flows.publish.redis.layout import Keys
 from flows.publish.redis.published import live_hash, with_minutes
 
@@ -47,7 +47,7 @@ FORGETTING: Final = {"users.evicted": "limits.users_per_shard", "subscriptions.r
 logger = logging.getLogger(__name__)
 
 
-class NoVerdict(Exception):  # noqa: N818 - an outcome
+class NoVerdict(TidegaugeError):  # noqa: N818 - an outcome
     """Nothing can be compared; the message is for the operator."""
 
 
@@ -93,7 +93,7 @@ def main(args: argparse.Namespace) -> int:
         return 2
     try:
         compared = audit(args, config, settings)
-    except (NoVerdict, SourceError, RedisRefused, OSError, EOFError) as failure:
+    except (TidegaugeError, OSError, EOFError) as failure:
         logger.error("%s", failure)
         return NO_VERDICT
     except KeyboardInterrupt:

@@ -17,13 +17,13 @@ from flows.config.model import Config
 from flows.messages.raw import Raw
 from tests.audit.held import audited, published, verdicts, wrong
 from tests.engine import Engine, polls
-from tests.test_laws import CONFIGS, PLAIN, START, cuts, encoded, events
+from tests.laws.test_laws import CONFIGS, PLAIN, START, cuts, encoded, events
 
 SECOND, MINUTE = 1_000, 60_000
 
 
 @given(events(), st.sampled_from(CONFIGS), st.integers(1, 3), st.lists(st.integers(1, 8), max_size=20), cuts, cuts)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_at_every_tick_of_a_run_that_catches_up_all_numbers_are_found_right(
     stream: list[dict[str, object]],
     config: Config,
@@ -60,7 +60,7 @@ def stamped(records: list[Record], pauses: Random) -> list[Record]:
 
 
 @given(events(), st.sampled_from(CONFIGS), st.integers(1, 3), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_run_that_reads_each_record_as_it_comes_is_found_right(
     stream: list[dict[str, object]], config: Config, partitions: int, pauses: Random
 ) -> None:
@@ -77,7 +77,7 @@ def test_a_run_that_reads_each_record_as_it_comes_is_found_right(
 
 
 @given(events(), st.sampled_from(CONFIGS), st.integers(1, 3), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_whenever_records_were_read_no_right_number_is_called_wrong(
     stream: list[dict[str, object]], config: Config, partitions: int, chance: Random
 ) -> None:
@@ -148,6 +148,37 @@ def test_where_the_accounts_fit_neither_way_numbers_that_depend_on_it_are_undeci
         assert verdicts(records, replace(published(snapshot, engine.minutes), fields=wrongly), PLAIN)[cell] == "differs"
     assert [row for row in rows if row.verdict == "differs"] == []
     assert "depend on when records were read" in verdict(rows)
+
+
+def test_a_cut_names_the_first_record_ever_counted_and_the_first_that_is_not_also_after_a_restart() -> None:
+    records = [page(0, "ana", 2, 812), page(SECOND, "ana", 2, 815), page(2 * SECOND, "ben", 0, 7)]
+    engine = Engine(PLAIN)
+    assert engine.tick().offsets == {}
+    for raw in polls(records[:1], [], 3):
+        engine.read(raw)
+    assert engine.tick().offsets == {2: (812, 813)}
+    engine.restart()
+    for raw in polls(records[1:], [], 3):
+        engine.read(raw)
+    assert engine.tick().offsets == {0: (7, 8), 2: (812, 816)}
+
+
+def test_a_cut_before_the_first_record_holds_nothing_and_one_of_broken_records_no_numbers() -> None:
+    engine = Engine(PLAIN)
+    records = [Record(b"{", 0, 0, START), page(0, "ana", 0, 1)]
+    assert wrong(audited(records, engine.tick(), {}, PLAIN)) == []
+    engine.read(next(polls(records[:1], [], 1)))
+    rows = audited(records, engine.tick(), {}, PLAIN)
+    assert wrong(rows) == []
+    assert {row.cell for row in rows if not row.cell.startswith("accounting.")} == {"_consumed"}
+
+
+def test_records_before_and_behind_the_cut_are_no_part_of_it() -> None:
+    records = [page(offset * SECOND, "ana", 0, offset) for offset in range(9)]
+    engine = Engine(PLAIN)
+    for raw in polls(records[3:6], [], 1):
+        engine.read(raw)
+    assert wrong(audited(records, engine.tick(final=True), engine.minutes, PLAIN)) == []
 
 
 @pytest.mark.parametrize(
