@@ -15,11 +15,11 @@ from flows.config.file import config_schema
 INTRODUCTION = """\
 # Every key of the config
 
-<!-- Generated: `make docs` writes this file, a test says when it is stale. Change the models in config/, not this page. -->
+<!-- Generated: `make docs` writes this file, a test says when it is stale. Change the models, not this page. -->
 
 A YAML file says what to measure. Every key has a default, so an empty file works. Durations are written `10s`, `5m`,
-`1h`, `30d`. `-` stands for none: the text says what happens then. An unknown key is a mistake, and `tidegauge validate` lists all mistakes at once. The examples are those of
-[every-key.yaml](config/every-key.yaml).
+`1h`, `30d`. `-` stands for none: the text says what happens then. An unknown key is a mistake, and
+`tidegauge validate` lists all mistakes at once. The examples are those of [every-key.yaml](config/every-key.yaml).
 """
 
 
