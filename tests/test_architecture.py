@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("schemas",),
     ("messages",),
     ("config",),
-    ("process", "state", "checkpoint", "audit"),
+    ("process", "state", "checkpoint", "facts", "audit"),
     ("metrics",),
     ("kafka", "cluster"),
     ("source", "decode", "route", "measure", "total", "publish"),

@@ -31,8 +31,8 @@ from flows.audit import cells as reference_cells
 from flows.audit.clock import judge
 from flows.audit.parse import parse
 from flows.audit.recompute import numbers
-from flows.commands import metrics_page
-from flows.config.file import load, read
+from flows.commands import config_page, metrics_page
+from flows.config.file import load, load_alerts, read
 from flows.config.model import Config
 from flows.config.settings import Settings
 from flows.messages.snapshot import ACCOUNTS
@@ -397,6 +397,27 @@ def test_prometheus_understands_every_query(block: Block, tmp_path: Path) -> Non
 
 
 # ----------------------------------------------------------------------------------------- the page of all metrics
+
+
+def test_the_stored_reference_of_the_config_is_that_of_the_models() -> None:
+    stored = (ROOT / "flows" / "CONFIG.md").read_text(encoding="utf-8")
+    assert stored == config_page.page(), "flows/CONFIG.md is stale: make docs"
+
+
+def test_every_key_of_the_config_has_a_meaning_and_an_example_of_its_own(tmp_path: Path) -> None:
+    example = tmp_path / "every-key.yaml"
+    example.write_text(yaml.safe_dump(config_page.every_key(), sort_keys=False), encoding="utf-8")
+    load_alerts(example)
+    load(example)
+    found = [(part.path, key) for part in config_page.parts() for key in part.keys]
+    assert len(found) > 100
+    assert [path for path, key in found if not key.meaning] == []
+    same = [
+        (*path, key.name)
+        for path, key in found
+        if config_page.written(config_page.found_at(config_page.every_key(), (*path, key.name))) == key.default
+    ]
+    assert same == [("version",), ("breakdowns", "<name>", "of")]
 
 
 def test_the_stored_page_is_the_one_of_the_catalogue() -> None:

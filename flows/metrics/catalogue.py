@@ -5,10 +5,13 @@ Docs, Redis fields, Prometheus families and panels are all derived from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.facts.fact import Fact
 from flows.metrics.active_users import ActiveUsers
 from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.events import Events
@@ -39,8 +42,13 @@ class Catalogue:
         return list({metric.name: metric for metric in published}.values())
 
 
-def families(config: Config, book: MinuteBook) -> dict[str, Family]:
+Members: TypeAlias = Callable[[Config, MinuteBook, Limits], dict[str, Family]]
+"""What makes the families of a shard."""
+
+
+def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, Family]:
     """One new instance of every family, by the name under which its state is kept."""
+    limits = limits or Limits()
     return {
         "events": Events(config),
         "active_users": ActiveUsers(config),
@@ -48,8 +56,18 @@ def families(config: Config, book: MinuteBook) -> dict[str, Family]:
         "sessions": Sessions(config, book),
         "lifecycle": Lifecycle(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
-        **({"subscriptions": Subscriptions(config)} if config.subscriptions else {}),
+        **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
+
+
+def facts_of(members: Mapping[str, Family]) -> list[Fact]:
+    """The facts that some families take, each once."""
+    return list({family.takes.name: family.takes for family in members.values() if family.takes}.values())
+
+
+def facts(config: Config) -> list[Fact]:
+    """The facts that events carry under a config."""
+    return facts_of(families(config, MinuteBook(config)))
 
 
 def catalogue(config: Config) -> Catalogue:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined
 from flows.config.model import Config, slug
+from flows.facts.fact import Fact
 from flows.metrics.cells import Tally
 from flows.metrics.rows import Block, Formula
 
@@ -36,6 +37,12 @@ class Family(ABC):
 
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
+    takes: ClassVar[Fact | None] = None
+    """The facts whose rows it uses; None: it uses events.
+
+    A family of facts is ordered: it gets rows of the fact's dtype by `used`, all with used < now_ms, at the watermark.
+    Their `slot` is the user's where the fact's key is the user.
+    """
 
     @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
