@@ -43,7 +43,7 @@ KNOWN_TO_THE_AUDIT = {
 """What the second truth may know of the first: the config's meaning, and how the accounts are called."""
 
 SHARED_BY_FAMILIES = {
-    f"flows.metrics.{name}" for name in ("family", "minutes", "cells", "rows", "formulas", "histograms")
+    f"flows.metrics.{name}" for name in ("family", "minutes", "cells", "charts", "rows", "formulas", "histograms")
 } | {"flows.metrics"}
 """What a family may import of its own folder: what a family is, how it declares numbers, and the book of minutes."""
 NO_FAMILIES = SHARED_BY_FAMILIES | {"flows.metrics.catalogue", "flows.metrics.cost"}

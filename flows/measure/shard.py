@@ -53,7 +53,7 @@ EXCLUDED_AS: Final = REJECTED + len(REASONS)
 class Shard:
     """The users whose hash is one number modulo `config.shards`; `limits.users_per_shard` of them at most."""
 
-    def __init__(self, config: Config, limits: Limits | None = None, members: Members = families) -> None:
+    def __init__(self, config: Config, limits: Limits | None = None, members: Members | None = None) -> None:
         self._config = config
         self._fingerprint = fingerprint(config)
         limits = limits or Limits()
@@ -64,7 +64,7 @@ class Shard:
         self.recent = self._events.recent
         self.users = Users()
         self.book = MinuteBook(config)
-        self._families = members(config, self.book, limits)
+        self._families = (members or families)(config, self.book, limits)
         of_events = [family for family in self._families.values() if family.takes is None]
         self._arrival = [family for family in of_events if not family.ordered]
         self._ordered = [family for family in of_events if family.ordered]

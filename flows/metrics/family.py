@@ -13,6 +13,7 @@ from flows.compiled.loops import inlined
 from flows.config.model import Config, slug
 from flows.facts.fact import Fact
 from flows.metrics.cells import Tally
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.rows import Block, Formula
 
 HELD: Final = np.dtype(
@@ -66,6 +67,14 @@ class Family(ABC):
 
     def tallies(self) -> list[Tally]:
         """Counters and histograms of Prometheus, over cells of this family."""
+        return []
+
+    def headlines(self) -> list[Number]:
+        """The few numbers of the family that are looked at first."""
+        return []
+
+    def charts(self) -> list[ChartRow]:
+        """How the family is drawn; what no chart names gets a plain panel in the row of its metric."""
         return []
 
     def forget(self, slots: NDArray[Any]) -> None:  # noqa: B027 - most families keep nothing present of a user

@@ -121,6 +121,7 @@ from numpy.typing import NDArray
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.facts.fact import Fact
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.books import (
@@ -134,6 +135,7 @@ from flows.metrics.subscriptions.books import (
     use_states,
 )
 from flows.metrics.subscriptions.cells import KINDS, blocks_of, formulas_of
+from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
 from flows.metrics.subscriptions.fact import STATE
 from flows.state.agenda import Agenda
 from flows.state.rows import Counters
@@ -233,6 +235,12 @@ class Subscriptions(Family):
 
     def blocks(self) -> list[Block]:
         return blocks_of(self._config, self._section)
+
+    def headlines(self) -> list[Number]:
+        return HEADLINES
+
+    def charts(self) -> list[ChartRow]:
+        return [CHARTS]
 
     def formulas(self) -> list[Formula]:
         return formulas_of(self._config, self._section)
