@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import doctest
 import importlib.util
 import inspect
 import json
@@ -25,8 +26,13 @@ import yaml
 import flows.measure.shard
 import flows.metrics.catalogue
 from flows.app import COMMANDS
-from flows.commands import metrics_page
-from flows.config.file import load, read
+from flows.audit import Record, activity, recompute
+from flows.audit import cells as reference_cells
+from flows.audit.clock import judge
+from flows.audit.parse import parse
+from flows.audit.recompute import numbers
+from flows.commands import config_page, metrics_page
+from flows.config.file import load, load_alerts, read
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.config.settings import Settings
@@ -35,14 +41,10 @@ from flows.metrics.catalogue import catalogue, families
 from flows.metrics.cells import Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
-from flows.publish.prometheus import health_families, product_families
+from flows.publish.prometheus import health_families, product_families, tally_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program
-from tests.reference import Record, activity, recompute
-from tests.reference import cells as reference_cells
-from tests.reference.clock import judge
-from tests.reference.parse import parse
 from tests.scenarios.story import read_story
 from tests.services import RedisServer
 from tests.test_architecture import FAMILIES, ROOT, tracked
@@ -127,6 +129,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
                 reached.add(file)
                 waiting.append(file)
     assert [page for page in PAGES if page not in reached] == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("flows", "schemas")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if ">>> " in file.read_text(encoding="utf-8")
+    ],
+)
+def test_the_examples_in_docstrings_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted
+    assert not result.failed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -260,7 +277,9 @@ def test_yaml_is_what_it_is_named_after(block: Block, tmp_path: Path) -> None:
 @in_language("python")
 def test_python_is_written_as_the_project_is(block: Block) -> None:
     ast.parse(block.text)
-    piece = [] if block.name.startswith("flows/") else ["--ignore", "F,D"]  # of a file that imports what it uses
+    piece = (
+        [] if block.name.startswith("flows/metrics/") else ["--ignore", "F,D"]
+    )  # of a file that imports what it uses
     for command in (["check", *piece], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(ROOT / (block.name or "snippet.py")), "-"],
@@ -324,7 +343,10 @@ def series() -> list[tuple[str, dict[str, str]]]:
         for family in product_families(catalogue(config), SHOP.product):
             for _, _, text in family.series:
                 found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
-    for healthy in health_families(None, None, Health(redis_configured=True).read(), SHOP.product):
+    for healthy in (
+        *tally_families(catalogue(SHOP).tallies, None, None),
+        *health_families(None, None, Health(redis_configured=True).read(), SHOP.product),
+    ):
         endings = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum", "")}
         labels = {"product": SHOP.product} if healthy.type == "info" else {}
         found += [(healthy.name + ending, labels) for ending in endings.get(healthy.type, ("",))]
@@ -378,6 +400,27 @@ def test_prometheus_understands_every_query(block: Block, tmp_path: Path) -> Non
 # ----------------------------------------------------------------------------------------- the page of all metrics
 
 
+def test_the_stored_reference_of_the_config_is_that_of_the_models() -> None:
+    stored = (ROOT / "flows" / "CONFIG.md").read_text(encoding="utf-8")
+    assert stored == config_page.page(), "flows/CONFIG.md is stale: make docs"
+
+
+def test_every_key_of_the_config_has_a_meaning_and_an_example_of_its_own(tmp_path: Path) -> None:
+    example = tmp_path / "every-key.yaml"
+    example.write_text(yaml.safe_dump(config_page.every_key(), sort_keys=False), encoding="utf-8")
+    load_alerts(example)
+    load(example)
+    found = [(part.path, key) for part in config_page.parts() for key in part.keys]
+    assert len(found) > 100
+    assert [path for path, key in found if not key.meaning] == []
+    same = [
+        (*path, key.name)
+        for path, key in found
+        if config_page.written(config_page.found_at(config_page.every_key(), (*path, key.name))) == key.default
+    ]
+    assert same == [("version",), ("breakdowns", "<name>", "of")]
+
+
 def test_the_stored_page_is_the_one_of_the_catalogue() -> None:
     stored = (ROOT / "flows" / "METRICS.md").read_text(encoding="utf-8")
     assert stored == metrics_page.page(), "flows/METRICS.md is stale: make docs"
@@ -424,7 +467,7 @@ def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(flows.measure.shard, "families", with_views)
     # What the reference file has by itself, and the one name that the text says is missing.
     names = vars(activity) | {"ratio_windows": reference_cells.ratio_windows}
-    exec(compile(block_named("tests/reference/activity.py").text, "README.md", "exec"), names)
+    exec(compile(block_named("flows/audit/activity.py").text, "README.md", "exec"), names)
 
     story = tmp_path / "page_views.yaml"
     story.write_text(block_named("tests/scenarios/page_views.yaml").text)
@@ -468,5 +511,5 @@ def test_the_steps_of_the_readme_name_what_is_there() -> None:
     steps = text[text.index("## Adding a metric") : text.index("## Limits")]
     assert "families()" in steps
     assert inspect.isfunction(flows.metrics.catalogue.families)
-    assert "cells |= active_user_cells(judgement.accepted, config, as_of)" in inspect.getsource(recompute)
+    assert "cells |= active_user_cells(judgement.accepted, config, as_of)" in inspect.getsource(numbers)
     assert re.search(r"(?m)^VERSION: Final = \d+$", (ROOT / "flows" / "checkpoint" / "layout.py").read_text())

@@ -158,7 +158,7 @@ class Reader:
     def read(
         self, raw: Raw, records: NDArray[np.int64], rows: NDArray[np.void]
     ) -> tuple[NDArray[np.uint8], list[tuple[int, Problem]]]:
-        """The facts of `records` as bytes, and which of them cannot be read and why: the bytes of those are worthless."""
+        """The facts of `records` as bytes, and which of them cannot be read, and why; those bytes say nothing."""
         memory = np.zeros((len(records), self.dtype.itemsize), np.uint8)
         problems = []
         size = self._decoder.batch_records

@@ -19,9 +19,11 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, events_that_count, group_of, pairs_of, window_label
+from flows.metrics.cells import Metric
+from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line, Number
+from flows.metrics.family import Family, Groups, Split, events_that_count, group_of
 from flows.metrics.formulas import ratio
+from flows.metrics.rows import At, Block, Count, Formula
 from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
@@ -39,6 +41,29 @@ TODAY = Metric(
 )
 STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
 
+ACTIVITY = ChartRow(
+    "Activity",
+    [
+        Course(
+            "Active users",
+            "Distinct users with an event in the chosen window, and at the same time last week.",
+            [Line("active_users")],
+            last_week=True,
+            width=8,
+        ),
+        Course(
+            "Active users by window",
+            "Distinct users of every window, on a logarithmic scale: a fall shows in the short ones first.",
+            [Line("active_users", "{{window}}", by=("window",))],
+            log=True,
+            width=8,
+        ),
+        ByBreakdown("active_users", "Active users"),
+        Number("active_users.day", "Active today", "Distinct users since midnight of the product."),
+        Number("stickiness", "Stickiness", "Users of the last day over users of the last 30 days."),
+    ],
+)
+
 
 class Seen(NamedTuple):
     """What is known of users, as the kernel takes it.
@@ -52,7 +77,7 @@ class Seen(NamedTuple):
     shown: Latest
 
 
-class ActiveUsers:
+class ActiveUsers(Family):
     """Users by the pane of their latest event."""
 
     ordered: ClassVar[bool] = False
@@ -102,28 +127,18 @@ class ActiveUsers:
     def read(self) -> NDArray[np.int64]:
         return np.concatenate([self.windows.totals.ravel(), self.day.values[1:]])
 
-    def cells(self) -> list[Cell]:
-        return [
-            *(
-                Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
-                for window, group in pairs_of(self._config.windows, self._groups)
-            ),
-            *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
-        ]
+    def blocks(self) -> list[Block]:
+        groups = self._groups.labels
+        return [Block([Count(ACTIVE)], self._config.windows, groups), Block([Count(TODAY)], groups=groups)]
 
-    def derived(self) -> list[Derived]:
-        if not {DAY_MS, 30 * DAY_MS} <= set(self._config.windows):
-            return []
-        return [
-            Derived(
-                cell_name("stickiness", None, group),
-                STICKINESS,
-                (cell_name("active_users", DAY_MS, group), cell_name("active_users", 30 * DAY_MS, group)),
-                ratio,
-                group,
-            )
-            for group in self._groups.labels
-        ]
+    def headlines(self) -> list[Number]:
+        return [Number("active_users", "Active users", "Distinct users with an event in the window.")]
+
+    def charts(self) -> list[ChartRow]:
+        return [ACTIVITY]
+
+    def formulas(self) -> list[Formula]:
+        return [Formula(STICKINESS, (At("active_users", DAY_MS), At("active_users", 30 * DAY_MS)), ratio)]
 
 
 @steady

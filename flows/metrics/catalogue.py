@@ -13,12 +13,14 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.facts.fact import Fact
 from flows.metrics.active_users import ActiveUsers
-from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.cells import Cell, Derived, Metric, Tally
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.events import Events
-from flows.metrics.family import Family, taken_by
+from flows.metrics.family import Family
 from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
 from flows.state.container import containers
@@ -32,6 +34,10 @@ class Catalogue:
 
     cells: Sequence[Cell]
     derived: Sequence[Derived]
+    tallies: Sequence[Tally] = ()
+    minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
+    headlines: Sequence[Number] = ()
+    charts: Sequence[ChartRow] = ()
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
@@ -49,22 +55,22 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
     return {
         "events": Events(config),
         "active_users": ActiveUsers(config),
-        "sessions": Sessions(config, book),
-        "lifecycle": Lifecycle(config, book),
         "minutes": Minutes(config, book),
+        "sessions": Sessions(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
 
 
 def facts_of(members: Mapping[str, Family]) -> list[Fact]:
     """The facts that some families take, each once."""
-    return list({fact.name: fact for family in members.values() if (fact := taken_by(family))}.values())
+    return list({family.takes.name: family.takes for family in members.values() if family.takes}.values())
 
 
 def takers(fact: Fact, members: Mapping[str, Family]) -> list[Family]:
     """The families that take a kind of facts."""
-    return [family for family in members.values() if (taken := taken_by(family)) and taken.name == fact.name]
+    return [family for family in members.values() if family.takes is not None and family.takes.name == fact.name]
 
 
 def facts(config: Config) -> list[Fact]:
@@ -74,10 +80,17 @@ def facts(config: Config) -> list[Fact]:
 
 def catalogue(config: Config) -> Catalogue:
     """Everything that `config` publishes, besides the accounting."""
-    members = families(config, MinuteBook(config)).values()
+    book = MinuteBook(config)
+    members = families(config, book).values()
+    cells = [cell for family in members for block in family.blocks() for cell in block.cells()]
+    operands = Operands(cells)
     return Catalogue(
-        [cell for family in members for cell in family.cells()],
-        [cell for family in members for cell in family.derived()],
+        cells,
+        [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)],
+        [tally for family in members for tally in family.tallies()],
+        book.fields,
+        [number for family in members for number in family.headlines()],
+        [row for family in members for row in family.charts()],
     )
 
 

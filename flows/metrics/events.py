@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import steady
 from flows.config.model import Config
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.metrics.cells import Metric, Tally
+from flows.metrics.charts import ChartRow, Course, Line, Rate
+from flows.metrics.family import Family, Groups, Split, group_of
+from flows.metrics.rows import Block, Count
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
 
@@ -23,8 +25,20 @@ EVENTS_BY_NAME = Metric(
     "events.<event>", "Accepted events of one name in the window.", "events", "Traffic", "window_events"
 )
 
+PER_SECOND = Rate(
+    "Events per second",
+    "Events counted, by name, as they are read. A stretch without any that is no quiet night is an outage.",
+    "events",
+    "event",
+)
+IN_WINDOW = Course(
+    "Events in the window",
+    "Accepted events of the chosen window, by name.",
+    [Line("events.<event>", "{{event}}", by=("event",))],
+)
 
-class Events:
+
+class Events(Family):
     """Counts of events by window, breakdown value and name."""
 
     ordered: ClassVar[bool] = False
@@ -49,18 +63,21 @@ class Events:
         values[windowed:] = self.lifetime.values
         return values
 
-    def cells(self) -> list[Cell]:
-        cells = []
-        for window, group in pairs_of(self._config.windows, self._groups):
-            labels = window_label(window) | group
-            cells.append(Cell(cell_name("events", window, group), EVENTS, labels))
-            for name in self._names:
-                cells.append(Cell(cell_name(f"events.{name}", window, group), EVENTS_BY_NAME, {"event": name} | labels))
-        cells += [Cell(f"events.lifetime.{name}", None) for name in self._names]
-        return cells
+    def blocks(self) -> list[Block]:
+        by_name = [Count(EVENTS_BY_NAME, f"events.{name}", {"event": name}) for name in self._names]
+        return [
+            Block([Count(EVENTS), *by_name], self._config.windows, self._groups.labels),
+            Block([Count(None, f"events.lifetime.{name}") for name in self._names]),
+        ]
 
-    def derived(self) -> list[Derived]:
-        return []
+    def charts(self) -> list[ChartRow]:
+        return [ChartRow("Traffic", [PER_SECOND, IN_WINDOW])]
+
+    def tallies(self) -> list[Tally]:
+        return [
+            Tally("events", "Events counted, by name.", [f"events.lifetime.{name}"], {"event": name})
+            for name in self._names
+        ]
 
 
 @steady

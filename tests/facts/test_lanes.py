@@ -24,10 +24,10 @@ from flows.facts.fact import Fact
 from flows.measure.shard import Shard
 from flows.messages.raw import Raw
 from flows.messages.tick import Tick
-from flows.metrics.cells import Cell, Derived
 from flows.metrics.events import Events
 from flows.metrics.family import Family
 from flows.metrics.minutes import MinuteBook
+from flows.metrics.rows import Block
 from flows.route.deal import deliveries
 from flows.state.container import Arrays, Container
 from tests.facts.declared import CONFIG, ORDER, TICKET
@@ -52,7 +52,7 @@ class Log(Container):
         self.rows = arrays["rows"].copy()
 
 
-class Clerk:
+class Clerk(Family):
     """Writes down the facts of one kind."""
 
     ordered: ClassVar[bool] = True
@@ -69,10 +69,7 @@ class Clerk:
     def read(self) -> NDArray[np.int64]:
         return np.array([len(self.log.rows)])
 
-    def cells(self) -> list[Cell]:
-        return []
-
-    def derived(self) -> list[Derived]:
+    def blocks(self) -> list[Block]:
         return []
 
 

@@ -120,7 +120,9 @@ from numpy.typing import NDArray
 
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.metrics.cells import Cell, Derived
+from flows.metrics.charts import ChartRow, Number
+from flows.metrics.family import Family
+from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.books import (
     CUSTOMER,
     ON_PLAN,
@@ -131,7 +133,8 @@ from flows.metrics.subscriptions.books import (
     pass_time,
     use_states,
 )
-from flows.metrics.subscriptions.cells import KINDS, cells_of, derived_of
+from flows.metrics.subscriptions.cells import KINDS, blocks_of, formulas_of
+from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
 from flows.metrics.subscriptions.fact import state_fact
 from flows.state.agenda import Agenda
 from flows.state.rows import Counters
@@ -152,7 +155,7 @@ def _by_sequence(states: NDArray[Any]) -> NDArray[Any]:
     return states[np.lexsort((-sequence, effective, without, states["used"]))]
 
 
-class Subscriptions:
+class Subscriptions(Family):
     """States of subscriptions, pending and applied, and the movements that came of them."""
 
     ordered: ClassVar[bool] = True
@@ -229,8 +232,14 @@ class Subscriptions:
             ]
         )
 
-    def cells(self) -> list[Cell]:
-        return cells_of(self._config, self._section)
+    def blocks(self) -> list[Block]:
+        return blocks_of(self._config, self._section)
 
-    def derived(self) -> list[Derived]:
-        return derived_of(self._config, self._section)
+    def headlines(self) -> list[Number]:
+        return HEADLINES
+
+    def charts(self) -> list[ChartRow]:
+        return [CHARTS]
+
+    def formulas(self) -> list[Formula]:
+        return formulas_of(self._config, self._section)
