@@ -1,7 +1,7 @@
 """The loop that reads facts: what a table says of each field (`STEP`) is done to the scanned texts of each record.
 
 It is modest: whatever it is unsure of it leaves to the slow reader, and what it does read must be what that says; tests
-hold the two together. Rows are written as bytes, so that one loop serves the facts of every kind.
+hold the two together. Rows are written as words, so that one loop serves the facts of every kind.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Steps(NamedTuple):
 
     steps: NDArray[Any]  # dtype STEP, in the order of the fields
     places: NDArray[np.int64]  # numbers of scanned fields
-    spots: NDArray[np.int64]  # (columns, 2): where in a row they lie, and how wide they are
+    spots: NDArray[np.int64]  # which words of a row they are
     by_code: NDArray[np.int64]  # (fields, codes): for NAMED the value, for others 1 where the property is needed
     numbers: NDArray[np.uint64]  # (fields,): what has been read of a record so far
 
@@ -169,26 +169,6 @@ def _container_end(buffer: NDArray[np.uint8], begin: Number) -> Number:
                 return at
 
 
-@inlined
-def _put(memory: NDArray[np.uint8], row: Number, at: Number, width: Number, number: Number) -> None:
-    """Write an integer of so many bytes (8, 4 or 1) to a row."""
-    if width == 8:
-        for byte in range(8):
-            memory[row, at + byte] = np.uint8(number >> np.uint64(8 * byte) & np.uint64(255))
-    else:
-        for byte in range(width):
-            memory[row, at + byte] = np.uint8(number >> np.uint64(8 * byte) & np.uint64(255))
-
-
-@inlined
-def _get(memory: NDArray[np.uint8], row: Number, at: Number) -> Number:
-    """The 8 bytes of a row from `at`."""
-    number = np.uint64(0)
-    for byte in range(8):
-        number |= np.uint64(memory[row, at + byte]) << np.uint64(8 * byte)
-    return number
-
-
 @compiled
 def read(
     buffer: NDArray[np.uint8],
@@ -207,9 +187,9 @@ def read(
     values: NDArray[np.int64],
     own_keys: NDArray[np.uint64],
     sure: NDArray[np.bool_],
-    memory: NDArray[np.uint8],
+    facts: NDArray[np.uint64],
 ) -> None:
-    """Fill in `memory` (the bytes of facts, a row for each of `records`) where that is `sure`.
+    """Fill in `facts` (a row of words for each of `records`) where that is `sure`.
 
     `steps` to `numbers` are those of `Steps`, `learnt` and `values` those of `Table`: numba takes long to look at
     tuples, and facts are few. `own_keys`, shape (records, learnt fields), are the hashes of their texts; 0: there is
@@ -259,7 +239,7 @@ def read(
                     continue
                 for column in range(step["spots"]):
                     number = np.uint64(values[slot, column])
-                    _put(memory, i, spots[spot + column, 0], spots[spot + column, 1], number)
+                    facts[i, spots[spot + column]] = number
                 continue
             if way == NAMED:
                 number = np.uint64(by_code[s, code])
@@ -305,40 +285,40 @@ def read(
                     certain &= kind == scan.TRUE or kind == scan.FALSE
                     number = np.uint64(kind == scan.TRUE)
             numbers[s] = number
-            _put(memory, i, spots[spot, 0], spots[spot, 1], number)
+            facts[i, spots[spot]] = number
         sure[i] = certain
 
 
-_AT: Final = {name: FACT.fields[name][1] for name in FACT.names}  # type: ignore[index, union-attr] # it has some
-_KEY, _USER, _MESSAGE, _TS = _AT["key"], _AT["user"], _AT["message"], _AT["ts"]
-_CLOCK, _OFFSET, _DIMS, _PARTITION = _AT["clock"], _AT["offset"], _AT["dims"], _AT["partition"]
+_KEY, _USER, _MESSAGE, _TS, _CLOCK, _OFFSET, _DIMS, _PARTITION = (
+    (FACT.names or ()).index(name) for name in ("key", "user", "message", "ts", "clock", "offset", "dims", "partition")
+)
 
 
 @compiled
 def complete(
-    memory: NDArray[np.uint8],
+    facts: NDArray[np.uint64],
     places: NDArray[np.int64],
     rows: NDArray[np.void],
     ids: NDArray[np.int64],
     by_user: bool,
 ) -> None:
-    """Write what the events at `places` of `rows` say to facts, and make `ids` (where they lie) of two keys differ."""
+    """Write what the events at `places` of `rows` say to facts, and make `ids` (their words) of two keys differ."""
     for i in range(len(places)):
         row = rows[places[i]]
         if by_user:
-            _put(memory, i, _KEY, 8, np.uint64(row["user"]))
-        salt = _get(memory, i, _KEY) * SALT
+            facts[i, _KEY] = np.uint64(row["user"])
+        salt = facts[i, _KEY] * SALT
         for place in range(len(ids)):
-            number = _get(memory, i, ids[place])
+            number = facts[i, ids[place]]
             if number != np.uint64(0):
-                _put(memory, i, ids[place], 8, number ^ salt)
+                facts[i, ids[place]] = number ^ salt
         message = np.uint64(row["message"])
         if message != np.uint64(0):
             message = max(message ^ salt, np.uint64(1))
-        _put(memory, i, _USER, 8, np.uint64(row["user"]))
-        _put(memory, i, _MESSAGE, 8, message)
-        _put(memory, i, _TS, 8, np.uint64(row["ts"]))
-        _put(memory, i, _CLOCK, 8, np.uint64(row["clock"]))
-        _put(memory, i, _OFFSET, 8, np.uint64(row["offset"]))
-        _put(memory, i, _DIMS, 8, np.uint64(row["dims"]))
-        _put(memory, i, _PARTITION, 4, np.uint64(row["partition"]))
+        facts[i, _USER] = np.uint64(row["user"])
+        facts[i, _MESSAGE] = message
+        facts[i, _TS] = np.uint64(row["ts"])
+        facts[i, _CLOCK] = np.uint64(row["clock"])
+        facts[i, _OFFSET] = np.uint64(row["offset"])
+        facts[i, _DIMS] = np.uint64(row["dims"])
+        facts[i, _PARTITION] = np.uint64(row["partition"])

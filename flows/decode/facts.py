@@ -35,7 +35,7 @@ class Carried(NamedTuple):
     """Facts of one kind that some records of a poll carry."""
 
     records: NDArray[np.int64]
-    memory: NDArray[np.uint8]  # a row of bytes for each; what the event itself tells is not there yet
+    facts: NDArray[np.uint64]  # a row of words for each; what the event itself tells is not there yet
 
 
 class Facts:
@@ -75,24 +75,24 @@ class Facts:
             records = np.empty(count, np.int64)
             records = records[: of_kind(found, bits, bit, fates, records)]
             if len(records):
-                memory, problems = reader.read(raw, records, rows)
-                kinds[name] = Carried(records, memory)
+                facts, problems = reader.read(raw, records, rows)
+                kinds[name] = Carried(records, facts)
                 for index, problem in problems:
                     fates[index] = REJECTED
                     refused.append(rejection(raw, index, problem, self._limit_bytes))
         if refused:
             rejected += refused
             rejected.sort(key=lambda one: one.offset)
-            for name, (records, memory) in kinds.items():
+            for name, (records, facts) in kinds.items():
                 kept = fates[records] == ROW
-                kinds[name] = Carried(records[kept], memory[kept])
+                kinds[name] = Carried(records[kept], facts[kept])
         return {name: carried for name, carried in kinds.items() if len(carried.records)}
 
     def completed(self, name: str, carried: Carried, places: NDArray[np.int64], rows: NDArray[np.void]) -> NDArray[Any]:
         """The facts of a kind (its dtype), with what the events say; `places`: of each record's event among `rows`."""
         reader = self._readers[name]
-        complete(carried.memory, places[carried.records], rows, reader.ids, reader.by_user)
-        return carried.memory.reshape(-1).view(reader.dtype)
+        complete(carried.facts, places[carried.records], rows, reader.ids, reader.by_user)
+        return carried.facts.reshape(-1).view(reader.dtype)
 
 
 class Reader:
@@ -106,9 +106,10 @@ class Reader:
         self.by_user = fact.by_user
         self._fact = fact
         self.dtype = fact.dtype
-        self.ids = np.array(  # where they lie
+        words = list(self.dtype.names or ())
+        self.ids = np.array(  # which words they are
             [
-                self.dtype.fields[field.column][1]  # type: ignore[index] # it has some
+                words.index(field.column)
                 for field in fact.fields
                 if isinstance(field, Id) and not isinstance(field, Key)
             ],
@@ -126,7 +127,7 @@ class Reader:
     def _steps(self, swift: Sequence[Swift]) -> Steps:
         fields = self._fact.fields
         steps = np.zeros(len(fields), STEP)
-        spots: list[tuple[int, int]] = []
+        words, spots = list(self.dtype.names or ()), list[int]()
         by_code = np.zeros((len(fields), len(self.carries)), np.int64)
         place = learnt = 0
         for number, (field, one) in enumerate(zip(fields, swift, strict=True)):
@@ -142,24 +143,23 @@ class Reader:
                 learnt += 1
             columns = field.columns()
             step["spot"], step["spots"] = len(spots), len(columns)
-            for column, type_ in columns:
-                spots.append((self.dtype.fields[column][1], np.dtype(type_).itemsize))  # type: ignore[index]
+            spots += [words.index(column) for column, _ in columns]
             for code in np.flatnonzero(self.carries).tolist():
                 stands_for = self._stand_for[code]
                 by_code[number, code] = field.of_code(stands_for)
         return Steps(
             steps,
             self._decoder.fields.astype(np.int64),
-            np.array(spots, np.int64).reshape(-1, 2),
+            np.array(spots, np.int64),
             by_code,
             np.zeros(len(fields), np.uint64),
         )
 
     def read(
         self, raw: Raw, records: NDArray[np.int64], rows: NDArray[np.void]
-    ) -> tuple[NDArray[np.uint8], list[tuple[int, Problem]]]:
-        """The facts of `records` as bytes, and which of them cannot be read, and why; those bytes say nothing."""
-        memory = np.zeros((len(records), self.dtype.itemsize), np.uint8)
+    ) -> tuple[NDArray[np.uint64], list[tuple[int, Problem]]]:
+        """The facts of `records` as words, and which of them cannot be read, and why; those words say nothing."""
+        facts = np.zeros((len(records), self.dtype.itemsize // 8), np.uint64)
         problems = []
         size = self._decoder.batch_records
         for first in range(0, len(records), size):
@@ -179,7 +179,7 @@ class Reader:
                 *self._table,
                 keys,
                 sure,
-                memory[first : first + size],
+                facts[first : first + size],
             )
             for place in np.flatnonzero(~sure).tolist():
                 index = int(part[place])
@@ -188,9 +188,9 @@ class Reader:
                 if isinstance(told, Problem):
                     problems.append((index, told))
                 else:
-                    self._fill(memory[first + place].view(self.dtype)[0], told, int(row["user"]))
+                    self._fill(facts[first + place].view(self.dtype)[0], told, int(row["user"]))
                     self._learn(keys[place].tolist(), told)
-        return memory, problems
+        return facts, problems
 
     def _fill(self, fact: np.void, told: dict[str, Plain], user: int) -> None:
         for column, plain in told.items():

@@ -1,17 +1,17 @@
 """The kinds of fields that facts are made of; each knows both its readers, its schema, its docs and its examples.
 
-Key         the id of what the fact is about: whose shard it goes to          u8, a hash
-Id          an id; the same text under another key is another                 u8, a hash; 0: none
-Money       an amount in the minor unit of its currency                       i8
-Whole       an integer                                                        i8
-Score       a number from .. to, in its smallest unit                         i8
-Time        RFC 3339 or epoch, ms UTC; or whether there is one                i8; u1
-Flag        true or false                                                     u1
-Choice      a word of a closed list; others are refused                       u1
-Label       one of a list of values, `other`, `unknown`                       u1
-Currency    the reporting currency, or the event is refused                   -
-Named       what the event's name stands for                                  u1
-Learnt      computed once from several texts, and found by their hash since   any
+Key         the id of what the fact is about: whose shard it goes to          a hash
+Id          an id; the same text under another key is another                 a hash; 0: none
+Money       an amount in the minor unit of its currency
+Whole       an integer
+Score       a number from .. to, in its smallest unit
+Time        RFC 3339 or epoch, ms UTC; or whether there is one
+Flag        true or false
+Choice      a word of a closed list; others are refused                       its place
+Label       one of a list of values, `other`, `unknown`                       its place
+Currency    the reporting currency, or the event is refused                   nothing
+Named       what the event's name stands for                                  its place
+Learnt      computed once from several texts, and found by their hash since
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Field(ABC):
     note: str = field(default="", kw_only=True)  # for the docs, besides its rule
 
     def columns(self) -> tuple[tuple[str, str], ...]:
-        """Names and numpy types of the columns that it fills."""
+        """Names and numpy types of the columns that it fills: "i8", or "u8" for hashes."""
         return ((self.column, "i8"),)
 
     def is_needed(self, stands_for: str | None) -> bool:
@@ -335,9 +335,6 @@ class Time(Field):
     ahead: str = field(default="", kw_only=True)  # the same in words
     whether: bool = field(default=False, kw_only=True)
 
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return ((self.column, "u1" if self.whether else "i8"),)
-
     def look(self, found: Properties, said: Said) -> int:
         time = time_in(found, self.property, self.is_needed(said.stands_for))
         if self.whether:
@@ -382,9 +379,6 @@ class Flag(Field):
 
     default: bool = field(default=False, kw_only=True)
 
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return ((self.column, "u1"),)
-
     def look(self, found: Properties, said: Said) -> int:
         text = present(found, self.property)
         if text is None:
@@ -416,9 +410,6 @@ class Choice(Field):
 
     words: tuple[str, ...] = field(kw_only=True)
     default: str | None = field(default=None, kw_only=True)
-
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return ((self.column, "u1"),)
 
     def look(self, found: Properties, said: Said) -> int:
         needed = self.is_needed(said.stands_for) or self.default is None
@@ -454,9 +445,6 @@ class Label(Field):
     """One of a list of values, compared as slugs; the column has its place there, else that of `other`, `unknown`."""
 
     values: tuple[str, ...] = field(kw_only=True)
-
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return ((self.column, "u1"),)
 
     def look(self, found: Properties, said: Said) -> tuple[int, str]:
         text = present(found, self.property)
@@ -525,9 +513,6 @@ class Named(Field):
     property: str = ""
     column: str = ""
 
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return ((self.column, "u1"),)
-
     def of_code(self, stands_for: str | None) -> int:
         return self.words.index(stands_for or "")
 
@@ -578,13 +563,13 @@ class Learnt(Field):
 
     texts: tuple[str, ...] = field(kw_only=True)  # scalars
     rare: tuple[str, ...] = field(default=(), kw_only=True)  # of any type; they cost only where they are there
-    fills: tuple[tuple[str, str], ...] = field(kw_only=True)  # columns and their types
+    fills: tuple[str, ...] = field(kw_only=True)  # columns
     reading: Reading = field(kw_only=True)
     property: str = ""
     column: str = ""
 
     def columns(self) -> tuple[tuple[str, str], ...]:
-        return self.fills
+        return tuple((column, "i8") for column in self.fills)
 
     def required(self) -> list[str]:
         return self.reading.required()

@@ -64,7 +64,7 @@ def state_fact(section: Section, terms: Terms | None = None) -> Fact:
             Learnt(
                 texts=("status", "plan", "currency", "amount", "discount", "interval", "interval_count", "quantity"),
                 rare=("items", *PERCENTS, *NOT_UNDERSTOOD),
-                fills=(("mrr", "i8"), ("status", "u1"), ("plan", "u1")),
+                fills=("mrr", "status", "plan"),
                 reading=terms or terms_of(section),
             ),
             Time(
