@@ -22,7 +22,8 @@ from flows.decode.fact_loop import NOWHERE, STEP, Steps, Table, carrying, comple
 from flows.decode.hashing import id_hash
 from flows.decode.texts import REJECTED, ROW, SPELLINGS, SPELLINGS_KEPT, rejection
 from flows.facts.fact import Fact
-from flows.facts.fields import Id, Key, Plain
+from flows.facts.field import Plain
+from flows.facts.fields import Id, Key
 from flows.facts.swift import LEARNT, Swift
 from flows.messages.raw import Raw, Rejected
 from schemas.event import Problem

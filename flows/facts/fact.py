@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from flows.facts.fields import Field, Key, Line, Plain, Said
+from flows.facts.field import Field, Line, Plain, Said
+from flows.facts.fields import Key
 from flows.messages.columns import FACT
 from schemas.event import Problem
 from schemas.json_text import Wrong, kind_of, members_of, opened

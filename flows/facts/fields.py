@@ -1,148 +1,29 @@
-"""The kinds of fields that facts are made of; each knows both its readers, its schema, its docs and its examples.
-
-Key         the id of what the fact is about: whose shard it goes to          a hash
-Id          an id; the same text under another key is another                 a hash; 0: none
-Money       an amount in the minor unit of its currency
-Whole       an integer
-Score       a number from .. to, in its smallest unit
-Time        RFC 3339 or epoch, ms UTC; or whether there is one
-Flag        true or false
-Choice      a word of a closed list; others are refused                       its place
-Label       one of a list of values, `other`, `unknown`                       its place
-Currency    the reporting currency, or the event is refused                   nothing
-Named       what the event's name stands for                                  its place
-Learnt      computed once from several texts, and found by their hash since
-"""
+"""Fields that are ids, numbers, times and flags: the loop reads them by itself."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any
 
-from flows.config.notation import slug
 from flows.facts import swift
+from flows.facts.field import NULL, Field, Plain, Said, Sample
 from flows.facts.swift import Swift
 from flows.facts.values import (
     MINOR_UNITS,
     Properties,
-    currency_in,
     decimal_of,
     id_in,
     integer_in,
     missing,
     money_in,
     present,
-    text_in,
     time_in,
 )
-from flows.messages.columns import REASONS
-from schemas.event import ID_CHARACTERS, Container
+from schemas.event import ID_CHARACTERS
 from schemas.json_schema import DECIMAL_TEXT, identity_schema, time_schema
-from schemas.json_text import Wrong, kind_of, scalar_text
-
-Plain: TypeAlias = int | str | None
-"""What a column holds before ids are hashed; None: the user in `key`, else nothing."""
-Sample: TypeAlias = tuple[dict[str, Any], str | None]
-"""Properties, and the reason for which they are refused; None: they are taken."""
-NULL: Final = {"type": "null"}
-
-
-class Said(NamedTuple):
-    """What the event itself tells."""
-
-    ts_ms: int
-    stands_for: str | None  # by its name
-    marker: str  # what stands for a lone surrogate in its texts; "": there is none
-
-    def refuse_marked(self, text: object) -> None:
-        """Raise Wrong for a text with half a surrogate pair."""
-        if self.marker and isinstance(text, str) and self.marker in text:
-            raise Wrong("not_json", "$: a lone surrogate in a needed field")
-
-
-class Line(NamedTuple):
-    """One row of the table in the docs, in Markdown."""
-
-    names: str
-    rule: str
-    otherwise: str
-
-
-@dataclass(frozen=True)
-class Field(ABC):
-    """One property, or several that belong together, and what comes of them."""
-
-    property: str
-    column: str
-    needed: bool | frozenset[str] = field(default=False, kw_only=True)  # or: where the event's name stands for these
-    help: str = field(default="", kw_only=True)  # for the schema
-    note: str = field(default="", kw_only=True)  # for the docs, besides its rule
-
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        """Names and numpy types of the columns that it fills: "i8", or "u8" for hashes."""
-        return ((self.column, "i8"),)
-
-    def is_needed(self, stands_for: str | None) -> bool:
-        """Whether it must be there in an event whose name stands for this."""
-        return self.needed if isinstance(self.needed, bool) else stands_for in self.needed
-
-    def of_code(self, stands_for: str | None) -> int:
-        """What the loop knows of it by the event's name: 1 where it is needed."""
-        return int(self.is_needed(stands_for))
-
-    def required(self) -> list[str]:
-        """The properties that are always needed."""
-        return [self.property] if self.needed is True else []
-
-    @abstractmethod
-    def look(self, found: Properties, said: Said) -> Any:
-        """What is there; raises Wrong. All fields are looked at, in order, before any comes to anything."""
-
-    def come_to(self, value: Any, said: Said) -> Mapping[str, Plain]:
-        """What `look` gave, by column; raises Wrong."""
-        return {self.column: value}
-
-    @abstractmethod
-    def swift(self) -> Swift:
-        """How the loop reads it."""
-
-    @abstractmethod
-    def schema(self) -> dict[str, Any]:
-        """JSON Schemas by property."""
-
-    def constraints(self) -> dict[str, Any]:
-        """What a JSON Schema says of several properties together."""
-        return {}
-
-    def lines(self) -> list[Line]:
-        """Its rows in the docs."""
-        rule = "; ".join(part for part in (self.rule(), self.note, "required" if self.needed is True else "") if part)
-        found = {reason for _, reason in self.samples() if reason} | ({"missing_field"} if self.needed else set())
-        return [Line(f"`{self.property}`", rule, ", ".join(f"`{reason}`" for reason in sorted(found, key=_place)))]
-
-    def rule(self) -> str:
-        """What it must be like, for the docs."""
-        return ""
-
-    @abstractmethod
-    def samples(self) -> Iterator[Sample]:
-        """Values with which both readers are tried; the first one is taken."""
-
-    def _each(self, reason: str | None, *values: Any) -> Iterator[Sample]:
-        """Values of the property that have the same fate."""
-        for value in values:
-            yield {self.property: value}, reason
-
-    def _nothing(self) -> Iterator[Sample]:
-        """Null, where that has one fate whatever the event's name."""
-        if isinstance(self.needed, bool):
-            yield {self.property: None}, "missing_field" if self.required() else None
-
-    def _described(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return {self.property: schema | ({"description": self.help} if self.help else {})}
+from schemas.json_text import Wrong, kind_of
 
 
 @dataclass(frozen=True)
@@ -402,211 +283,6 @@ class Flag(Field):
         yield from self._each(None, True, False)
         yield from self._nothing()
         yield from self._each("bad_type", 1, "true", [], {})
-
-
-@dataclass(frozen=True)
-class Choice(Field):
-    """A word of a closed list, in any case; the column has its place there."""
-
-    words: tuple[str, ...] = field(kw_only=True)
-    default: str | None = field(default=None, kw_only=True)
-
-    def look(self, found: Properties, said: Said) -> int:
-        needed = self.is_needed(said.stands_for) or self.default is None
-        text = text_in(found, self.property, needed)
-        word = (self.default or "") if text is None else text.lower()
-        if word not in self.words:
-            expected = " ".join(self.words)
-            raise Wrong("bad_property", f"$.properties.{self.property}: expected one of {expected}, got another")
-        return self.words.index(word)
-
-    def swift(self) -> Swift:
-        return Swift(swift.LEARNT, (self.property,))
-
-    def required(self) -> list[str]:
-        return [self.property] if self.needed is True or self.default is None else []
-
-    def schema(self) -> dict[str, Any]:
-        return self._described({"enum": [*self.words, *([] if self.required() else [None])]})
-
-    def rule(self) -> str:
-        default = f"; missing: `{self.default}`" if self.default else ""
-        return f"one of `{' '.join(self.words)}`, in any case{default}"
-
-    def samples(self) -> Iterator[Sample]:
-        yield from self._each(None, *self.words, *(word.upper() for word in self.words))
-        yield from self._nothing()
-        yield from self._each("bad_property", "another", "")
-        yield from self._each("bad_type", 1, True, [], {})
-
-
-@dataclass(frozen=True)
-class Label(Field):
-    """One of a list of values, compared as slugs; the column has its place there, else that of `other`, `unknown`."""
-
-    values: tuple[str, ...] = field(kw_only=True)
-
-    def look(self, found: Properties, said: Said) -> tuple[int, str]:
-        text = present(found, self.property)
-        if text is None and self.is_needed(said.stands_for):
-            raise missing(self.property)
-        value = None if text is None else scalar_text(text)
-        return label_code(value, self.values), value if isinstance(value, str) else ""
-
-    def come_to(self, value: tuple[int, str], said: Said) -> Mapping[str, Plain]:
-        said.refuse_marked(value[1])
-        return {self.column: value[0]}
-
-    def swift(self) -> Swift:
-        return Swift(swift.LEARNT, (self.property,))
-
-    def schema(self) -> dict[str, Any]:
-        return self._described({})
-
-    def rule(self) -> str:
-        return "compared as a slug; not listed: `other`, missing, null or empty: `unknown`"
-
-    def samples(self) -> Iterator[Sample]:
-        yield from self._each(None, *self.values, *(value.upper() for value in self.values))
-        yield from self._each(None, "another", "", 7, True, [], {"a": 1})
-        yield from self._nothing()
-
-
-@dataclass(frozen=True)
-class Currency(Field):
-    """The reporting currency, in any case; it fills no column."""
-
-    currency: str = field(kw_only=True)
-    column: str = ""
-
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return ()
-
-    def look(self, found: Properties, said: Said) -> None:
-        currency_in(found, self.property, self.currency, self.is_needed(said.stands_for))
-
-    def come_to(self, value: None, said: Said) -> Mapping[str, Plain]:
-        return {}
-
-    def swift(self) -> Swift:
-        return Swift(swift.LEARNT, (self.property,))
-
-    def schema(self) -> dict[str, Any]:
-        types = ["string"] if self.needed is True else ["string", "null"]
-        return self._described({"type": types, "pattern": "^[A-Za-z]{3}$"})
-
-    def rule(self) -> str:
-        return "the config's `currency`, in any case"
-
-    def samples(self) -> Iterator[Sample]:
-        yield from self._each(None, self.currency, self.currency.lower())
-        yield from self._nothing()
-        yield from self._each("unsupported_currency", "XXX")
-        yield from self._each("bad_type", 840, True, [])
-
-
-@dataclass(frozen=True)
-class Named(Field):
-    """What the event's name stands for, as `Fact.events` has it; no property says it."""
-
-    words: tuple[str, ...] = field(kw_only=True)
-    property: str = ""
-    column: str = ""
-
-    def of_code(self, stands_for: str | None) -> int:
-        return self.words.index(stands_for or "")
-
-    def look(self, found: Properties, said: Said) -> int:
-        return self.of_code(said.stands_for)
-
-    def swift(self) -> Swift:
-        return Swift(swift.NAMED)
-
-    def schema(self) -> dict[str, Any]:
-        return {}
-
-    def lines(self) -> list[Line]:
-        return []
-
-    def samples(self) -> Iterator[Sample]:
-        yield {}, None
-
-
-class Reading(Protocol):
-    """How the texts of a Learnt field are read."""
-
-    def look(self, found: Properties, said: Said) -> Any:
-        """As `Field.look`."""
-
-    def come_to(self, value: Any, said: Said) -> Mapping[str, int]:
-        """As `Field.come_to`; of nothing but the texts and what the event's name stands for."""
-
-    def required(self) -> list[str]:
-        """As `Field.required`."""
-
-    def schema(self) -> dict[str, Any]:
-        """As `Field.schema`."""
-
-    def constraints(self) -> dict[str, Any]:
-        """As `Field.constraints`."""
-
-    def lines(self) -> list[Line]:
-        """As `Field.lines`."""
-
-    def samples(self) -> Iterator[Sample]:
-        """As `Field.samples`."""
-
-
-@dataclass(frozen=True)
-class Learnt(Field):
-    """What several texts come to together: read once by `reading`, and found by their hash from then on."""
-
-    texts: tuple[str, ...] = field(kw_only=True)  # scalars
-    rare: tuple[str, ...] = field(default=(), kw_only=True)  # of any type; they cost only where they are there
-    fills: tuple[str, ...] = field(kw_only=True)  # columns
-    reading: Reading = field(kw_only=True)
-    property: str = ""
-    column: str = ""
-
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return tuple((column, "i8") for column in self.fills)
-
-    def required(self) -> list[str]:
-        return self.reading.required()
-
-    def look(self, found: Properties, said: Said) -> Any:
-        return self.reading.look(found, said)
-
-    def come_to(self, value: Any, said: Said) -> Mapping[str, Plain]:
-        return self.reading.come_to(value, said)
-
-    def swift(self) -> Swift:
-        return Swift(swift.LEARNT, self.texts, self.rare)
-
-    def schema(self) -> dict[str, Any]:
-        return self.reading.schema()
-
-    def constraints(self) -> dict[str, Any]:
-        return self.reading.constraints()
-
-    def lines(self) -> list[Line]:
-        return self.reading.lines()
-
-    def samples(self) -> Iterator[Sample]:
-        return self.reading.samples()
-
-
-def label_code(value: str | Container | None, values: Sequence[str]) -> int:
-    """The place of a value among slugs, then `other`, then `unknown`."""
-    if value is None:
-        return len(values) + 1
-    found = None if isinstance(value, Container) else slug(value)
-    return values.index(found) if found in values else len(values)
-
-
-def _place(reason: str) -> int:
-    """Where a reason stands in the docs: by what is looked at first."""
-    return REASONS.index(reason)
 
 
 def _power(number: int) -> str:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from flows.config.model import Config, Subscriptions
 from flows.facts.fact import Fact
-from flows.facts.fields import Choice, Currency, Flag, Id, Key, Label, Money, Named, Score, Time, Whole
+from flows.facts.fields import Flag, Id, Key, Money, Score, Time, Whole
+from flows.facts.words import Choice, Currency, Label, Named
 from flows.metrics.subscriptions.fact import state_fact
 
 ORDER: Final = Fact(

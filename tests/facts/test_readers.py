@@ -15,7 +15,7 @@ from flows.config.limits import Limits
 from flows.decode.hashing import id_hash
 from flows.decode.intake import Intake
 from flows.facts.fact import Fact
-from flows.facts.fields import Plain
+from flows.facts.field import Plain
 from flows.messages.columns import Columns
 from flows.messages.raw import Raw, Rejected
 from schemas.event import Problem
@@ -117,6 +117,11 @@ def test_every_property_has_a_line_in_the_docs(fact: Fact) -> None:
     names = " ".join(line.names for line in fact.lines())
     assert [name for name in fact.schema()["required"] if f"`{name}`" not in names] == []
     assert all(line.rule for line in fact.lines())
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.name)
+def test_a_row_is_made_of_words_which_is_all_that_the_loop_knows_of_it(fact: Fact) -> None:
+    assert {type_ for _, type_ in fact.dtype.descr} == {"<i8", "<u8"}
 
 
 def test_an_event_may_carry_two_facts_and_has_both_or_none() -> None:

@@ -13,7 +13,8 @@ from typing import Final
 
 from flows.config.model import Subscriptions as Section
 from flows.facts.fact import Fact
-from flows.facts.fields import Id, Key, Learnt, Time, Whole
+from flows.facts.fields import Id, Key, Time, Whole
+from flows.facts.words import Learnt
 from flows.metrics.subscriptions.terms import NOT_UNDERSTOOD, PERCENTS, Terms
 
 STATE: Final = "subscription"

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.facts.fields import Line, Said, Sample, label_code
+from flows.facts.field import Line, Said, Sample
 from flows.facts.values import (
     MAJOR_UNITS,
     MINOR_UNITS,
@@ -41,6 +41,7 @@ from flows.facts.values import (
     text_in,
     whole_in,
 )
+from flows.facts.words import label_code
 from schemas.json_schema import DECIMAL_TEXT
 from schemas.json_text import Wrong, kind_of, members_of, scalar_text, string_of
 
