@@ -26,14 +26,8 @@ def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
         change=Fall(drop=limits.drop, below=limits.below),
         least=limits.attempts,
         apart={
-            name: (
-                Fall(
-                    drop=limits.drop if own.drop is None else own.drop,
-                    below=limits.below if own.below is None else own.below,
-                ),
-                limits.attempts if own.attempts is None else own.attempts,
-            )
-            for name, own in limits.funnels.items()
+            name: (Fall(drop=own.drop, below=own.below), own.attempts)
+            for name, own in ((name, limits.of(name)) for name in limits.funnels)
         },
         summary="Only {{ $value | humanizePercentage }} get through {{ $labels.funnel }} of {{ $labels.product }}",
         description="Live conversion of {{ $labels.funnel }} is {{ $value | humanizePercentage }}.",
