@@ -339,24 +339,35 @@ def test_a_stock_that_falls(tmp_path: Path) -> None:
             ("0d 17:00", "0d 18:00", 3000),  # on the first day: 3 %, not beyond doubt
             ("0d 20:00", "0d 21:00", 9000),  # beyond it
             ("7d 02:00", "7d 03:00", 4000),  # 4 %
-            ("7d 06:00", "7d 07:00", 1400),  # 1.4 %, and a second process shows it, too: does not matter
+            ("7d 06:00", "7d 07:00", 1400),  # 1.4 %: does not matter
         )
     )
-    dispute, paid = level(10), counted(level(120, ("7d 10:00", "7d 11:00", 9000)), 2)
-    shown = {
-        series("prepaid"): level(100_000),
-        series("holders"): level(1000),
-        series("prepaid_moved", 'movement="refund"'): refund,
-        series("prepaid_moved", 'movement="dispute"'): dispute,
-        series("prepaid_moved", 'movement="paid"'): paid,
-    }
-    both = level(np.nan, ("7d 06:00", "7d 07:00", 0))
-    shown |= {name.replace('instance="', 'instance="next.'): values + both for name, values in shown.items()}
+    paid = counted(level(120, ("7d 10:00", "7d 11:00", 9000)), 2)
     expected = [
         Firing("PrepaidDrop", "0d 20:05", "0d 21:10"),
         Firing("PrepaidDrop", "7d 02:05", "7d 03:10"),
     ]
-    judge(rules, Toy(shown), expected, tmp_path)
+    judge(rules, Toy(prepaid(refund, paid)), expected, tmp_path)
+
+
+def test_what_two_processes_show_is_counted_once(tmp_path: Path) -> None:
+    """One follows the other, and for some hours both show the same."""
+    refund = counted(level(100, ("7d 02:00", "7d 03:00", 1400), ("7d 06:00", "7d 07:00", 3000)))
+    shown = prepaid(refund, counted(level(120), 2))
+    both = level(np.nan, ("7d 01:00", "7d 10:00", 0))
+    shown |= {name.replace('instance="', 'instance="next.'): values + both for name, values in shown.items()}
+    judge(written(PREPAID, tmp_path), Toy(shown), [Firing("PrepaidDrop", "7d 06:05", "7d 07:10")], tmp_path)
+
+
+def prepaid(refund: np.ndarray, paid: np.ndarray) -> dict[str, np.ndarray]:
+    """A stock of 100,000 with these movements within an hour."""
+    return {
+        series("prepaid"): level(100_000),
+        series("holders"): level(1000),
+        series("prepaid_moved", 'movement="refund"'): refund,
+        series("prepaid_moved", 'movement="dispute"'): level(10),
+        series("prepaid_moved", 'movement="paid"'): paid,
+    }
 
 
 # ------------------------------------------------------------------------------------------------ all of them
