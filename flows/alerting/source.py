@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from flows.alerting.promql import Alert, Pace
@@ -22,6 +23,7 @@ class Source:
     config: Config
     alerts: Alerts
     pace: Pace
+    breakdowns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # families: labels of their breakdowns
 
     @property
     def product(self) -> str:
@@ -30,8 +32,7 @@ class Source:
 
     def shown(self, series: Series) -> str:
         """What is published: the largest, since two processes may show the same number while one follows the other."""
-        broken = tuple(self.config.breakdowns) if series.broken_by is None else series.broken_by
-        equal = {"product": self.product, **series.labels} | dict.fromkeys(broken, "")
+        equal = {"product": self.product, **series.labels} | dict.fromkeys(self.breakdowns.get(series.family, ()), "")
         matchers = [f'{name}="{value}"' for name, value in equal.items()]
         by = ["product", *series.by]
         if series.one_of is None:

@@ -16,20 +16,17 @@ MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 
-Severity = Literal["page", "ticket"]
+Severity = Annotated[
+    Literal["page", "ticket"],
+    Field(description="The alert's label `severity`: `page` wakes somebody, `ticket` can wait for the morning."),
+]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Short = Annotated[DurationMs, AfterValidator(Between("1s", "24h"))]
 Long = Annotated[DurationMs, AfterValidator(Between("10s", "400d"))]
 
 
-class AlertSection(Section):
-    """What every alert of a product has."""
-
-    severity: Severity = "page"
-
-
-class CountFalls(AlertSection):
+class CountFalls(Section):
     """Limits of a count that falls; each alert adds `least`, under the name of what it counts."""
 
     window: Long = HOUR_MS
@@ -40,7 +37,7 @@ class CountFalls(AlertSection):
     """Without a last week: fewer than this, where ten times the minimum were usual in the last day."""
 
 
-class CountRises(AlertSection):
+class CountRises(Section):
     """Limits of a count that rises; each alert adds its limit without a past, and its minimum."""
 
     window: Long = HOUR_MS
@@ -49,7 +46,7 @@ class CountRises(AlertSection):
     """So many times as many as usual over the trailing time."""
 
 
-class BounceAlert(AlertSection):
+class BounceAlert(Section):
     """BounceSpike: visitors leave at once, by the provisional bounce rate (sessions begun 5 to 15 minutes ago)."""
 
     rise: Share = 0.1
@@ -58,17 +55,21 @@ class BounceAlert(AlertSection):
     """Without a last week: above this rate."""
     sessions: Count = 200
     """Not judged by fewer."""
+    severity: Severity = "page"
 
 
 class ConversionThresholds(Section):
-    """What differs for one funnel."""
+    """What differs for one funnel; a key that is not there is as for all."""
 
     drop: Share | None = None
+    """In place of the `drop` of all funnels."""
     below: Share | None = None
+    """In place of their `below`."""
     attempts: Count | None = None
+    """In place of their `attempts`."""
 
 
-class ConversionAlert(AlertSection):
+class ConversionAlert(Section):
     """ConversionDrop: fewer attempts at a funnel succeed, by its live (Kaplan-Meier) conversion."""
 
     drop: Share = 0.25
@@ -79,6 +80,7 @@ class ConversionAlert(AlertSection):
     """Not judged by fewer, entered within the funnel's window."""
     funnels: dict[Slug, ConversionThresholds] = Field(default={}, max_length=50)
     """Other thresholds for single funnels, by name."""
+    severity: Severity = "page"
 
     def of(self, funnel: str) -> ConversionAlert:
         """The thresholds of one funnel: its own, and these where it has none."""
@@ -93,6 +95,7 @@ class ActiveUsersAlert(CountFalls):
     """Over which users are counted: the smallest of the config's `windows` that is not below this."""
     users: Count = 50
     """Not judged where fewer are expected."""
+    severity: Severity = "page"
 
 
 class KeyActionsAlert(CountFalls):
@@ -102,6 +105,7 @@ class KeyActionsAlert(CountFalls):
     """Which events; without this key all `key_actions`, and `Signed Up` where it is counted by name."""
     count: Count = 50
     """Not judged where fewer are expected."""
+    severity: Severity = "page"
 
 
 class ChurnAlert(CountRises):
@@ -111,9 +115,10 @@ class ChurnAlert(CountRises):
     """While the trailing time is too short to compare with: more than this share of all customers."""
     cancellations: Count = 10
     """Not judged by fewer."""
+    severity: Severity = "page"
 
 
-class MrrAlert(AlertSection):
+class MrrAlert(Section):
     """MRRDrop: recurring revenue is lost faster than it ever was in the trailing time."""
 
     window: Long = HOUR_MS
@@ -124,9 +129,10 @@ class MrrAlert(AlertSection):
     """While the trailing time is too short to compare with: so much."""
     customers: Count = 5
     """Not judged while the loss is less than so many average customers pay: with few, each one is a large share."""
+    severity: Severity = "page"
 
 
-class SessionDurationAlert(AlertSection):
+class SessionDurationAlert(Section):
     """SessionDurationCollapse: those who stay, stay much shorter. Bounced sessions are left out."""
 
     window: Long = HOUR_MS

@@ -28,7 +28,6 @@ class Series:
     labels: Mapping[str, str] = field(default_factory=dict)
     one_of: tuple[str, Sequence[str]] | None = None  # a label and some of its values, whose series are added up
     by: tuple[str, ...] = ()  # labels left open; each of their values is judged by itself
-    broken_by: tuple[str, ...] | None = None  # labels that are "" for all values; None: the config's breakdowns
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ from flows.metrics.alerts.shapes import (
     window_of,
 )
 
-PLAN: Final = ("plan",)
-CUSTOMERS: Final = Series("customers_active", broken_by=PLAN)
+CUSTOMERS: Final = Series("customers_active")
 
 
 def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
@@ -34,8 +33,8 @@ def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
 
 def _churn(limits: ChurnAlert, window_ms: int) -> CountRose:
     window = label_of(window_ms)
-    left = Series("window_customers", {"movement": "churned", "window": window}, broken_by=PLAN)
-    asked = Series("window_cancellations_requested", {"window": window}, broken_by=())
+    left = Series("window_customers", {"movement": "churned", "window": window})
+    asked = Series("window_cancellations_requested", {"window": window})
     return CountRose(
         name="churn",
         alert="ChurnSpike",
@@ -59,13 +58,13 @@ def _revenue(limits: MrrAlert, window_ms: int) -> StockFell:
     window = label_of(window_ms)
 
     def moved(*movements: str) -> Series:
-        return Series("window_mrr_movement", {"window": window}, one_of=("movement", movements), broken_by=PLAN)
+        return Series("window_mrr_movement", {"window": window}, one_of=("movement", movements))
 
     return StockFell(
         name="mrr",
         alert="MRRDrop",
         about="Monthly recurring revenue, and what was lost of it, net of what was gained.",
-        stock=Amount("now", "MRR.", Series("mrr", broken_by=PLAN)),
+        stock=Amount("now", "MRR.", Series("mrr")),
         lost=Amount(
             "net_loss",
             f"Lost within {window}.",

@@ -87,7 +87,7 @@ def counted(means: np.ndarray, seed: int = 1) -> np.ndarray:
 
 def written(shape: AnyShape, folder: Path) -> Path:
     """The rules of a product with this alert alone, which promtool finds valid."""
-    source = Source(Config(product="toy"), Alerts(), Pace())
+    source = Source(Config(product="toy"), Alerts(), Pace(), {"tickets": ["platform"]})
     file = folder / "rules.yml"
     file.write_text(rule_file([freshness(source), rules_of(shape, source)], "One alert."))
     done = promtool("check", "rules", "--lint-fatal", str(file))
@@ -176,7 +176,13 @@ def test_a_count_that_rises(above: int | ShareOf, tmp_path: Path) -> None:
             ("7d 10:00", "7d 11:00", 0),  # fewer is no spike
         )
     )
-    toy = Toy({series("tickets", 'state="opened"'): opened, series("customers"): level(1000)})
+    toy = Toy(
+        {
+            series("tickets", 'state="opened"'): opened,
+            series("tickets", 'state="opened", platform="ios"'): level(5000),  # of a breakdown, which is not judged
+            series("customers"): level(1000),
+        }
+    )
     expected = [
         Firing("TicketSpike", "0d 20:05", "0d 21:10"),
         Firing("TicketSpike", "7d 02:05", "7d 03:10"),
