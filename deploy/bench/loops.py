@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from flows.connectors.kafka_reader import TUNED
+from flows.connectors.topic_consumer import TUNED
 from flows.limits import Limits
 
 POLL = 10_000

@@ -32,8 +32,9 @@ from flows.cluster import MAX_PROCESSES, Cluster, Peers
 from flows.columns import Tick
 from flows.connectors.epochs import EpochPhase
 from flows.connectors.kafka_client import START_SECONDS
-from flows.connectors.kafka_reader import IDLE_SECONDS, Pace, Reader
+from flows.connectors.kafka_reader import IDLE_SECONDS, Reader
 from flows.connectors.log_identity import Place, Proof
+from flows.connectors.skew import Pace
 from flows.connectors.source import Outcome, Part, SourceError, Ticker
 from flows.records import Raw
 from flows.settings import Settings

@@ -82,7 +82,7 @@ class Blocked:
 
     def __init__(self, source: KafkaSource, partition: int) -> None:
         assert source._reader is not None
-        self._consumer = source._reader._consumer
+        self._consumer = source._reader._consumer.client
         self._where = [TopicPartition(TOPIC, partition)]
         self._consumer.pause(self._where)
         source._reader._parts[partition].at_end = False
@@ -457,7 +457,7 @@ def test_records_that_kafka_delivers_again_are_handed_on_once(bench: Bench) -> N
     source = bench.source()
     rounds = Rounds(source).until(Rounds.caught_up)
     assert source._reader is not None
-    source._reader._consumer.seek(TopicPartition(TOPIC, 0, 1))
+    source._reader._consumer.client.seek(TopicPartition(TOPIC, 0, 1))
     bench.produce(0, numbered(1, 5))
     rounds.until(lambda rounds: b"5" in rounds.values(0))
     assert rounds.values(0) == numbered(6)
@@ -617,7 +617,7 @@ def test_only_what_a_checkpoint_holds_is_committed_to_the_group(bench: Bench) ->
         rounds.play()
     assert bench.committed(0) < 0  # read, but in no checkpoint
     rounds.states()
-    rounds.until(lambda rounds: not source._reader.commits.open and not source._snapped)  # type: ignore[union-attr]
+    rounds.until(lambda rounds: not source._reader._consumer.commits.open and not source._snapped)  # type: ignore[union-attr]
     assert bench.committed(0) == 10
     bench.produce(0, numbered(2, 10))
     rounds.until(lambda rounds: rounds.records() == 12)
@@ -975,16 +975,16 @@ def test_leaving_waits_for_no_broker_that_has_gone_even_with_a_commit_under_way(
 
     def acknowledged() -> bool:
         reader.poll()
-        if reader.commits.refused:  # a new broker's coordinator may still be loading
-            reader.commits.sent_at = 0.0
+        if reader._consumer.commits.refused:  # a new broker's coordinator may still be loading
+            reader._consumer.commits.sent_at = 0.0
             reader.commit({0: 0})
-        return not reader.commits.open
+        return not reader._consumer.commits.open
 
     reader.commit({0: 0})
     wait_until(acknowledged, "the first commit")
     own_kafka.kill()
-    wait_until(lambda: reader.poll() or reader._link.down, "the loss of the broker")
-    reader.commits.sent_at = 0.0
+    wait_until(lambda: reader.poll() or reader._consumer.link.down, "the loss of the broker")
+    reader._consumer.commits.sent_at = 0.0
     reader.commit({0: 0})
     leaving = threading.Thread(target=reader.close, daemon=True)
     leaving.start()
