@@ -18,10 +18,14 @@ from typing import Final, Literal
 
 from confluent_kafka import KafkaError
 
+from flows.columns import NO_TIME
+from flows.connectors.clock_holds import ClockHolds, Held, Reason, describe
+from flows.connectors.cluster_watch import ClusterWatch
 from flows.connectors.kafka_client import START_SECONDS
 from flows.connectors.log_identity import Place
 from flows.connectors.lost_records import LostRecords
 from flows.connectors.open_transactions import OpenTransactions
+from flows.connectors.outages import Outages
 from flows.connectors.partition import Partition
 from flows.connectors.read_errors import meaning
 from flows.connectors.record_queue import NOTHING, Batch
@@ -60,6 +64,11 @@ class Reader:
         )
         self._losses = LostRecords(self._consumer, settings.on_lost_offset)
         self._transactions = OpenTransactions(settings.topic, settings.limits.transaction_wait_ms, monotonic)
+        self._holds = ClockHolds(settings.topic, monotonic)
+        self._outages = Outages(settings.limits.delivery_wait_ms, monotonic)
+        self._monotonic = monotonic
+        self._watch: ClusterWatch | None = None
+        self._watches = True  # for outages; towards an end no time is handed on
         self._parts: dict[int, Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
@@ -112,9 +121,14 @@ class Reader:
             if part.end is not None and part.fetched > part.end:
                 self._losses.look_for(part)
         self._losses.topic_id = topic_id
-        self._consumer.watch.ask()
+        self._outages.add(places)
+        self._watches = not to_end
+        self._watch = ClusterWatch(
+            self._consumer.questions, self._consumer.heard, self._outages, self._consumer.known_high, self._monotonic
+        )
         if topic_id is not None:
-            self._compare_topic(_ID_SECONDS)
+            self._watch.ask_id(_ID_SECONDS)
+            self._compare_topic()
 
     # A round
 
@@ -140,17 +154,29 @@ class Reader:
         self._last_poll = time.monotonic()
         self._full = False
         self._look_for_transactions()
+        if self._watch is not None:
+            self._watch.look()
         self._compare_topic()
 
     def doubt(self, monotonic_ms: int | None, *, everything: bool) -> Iterable[Raw]:
-        """Call before records are handed on: the news of partitions whose end is not known any more,
-        since no broker has been heard of for a while, or (`everything`) this process stood still.
+        """Call before records are handed on: the news of partitions that lag from now on, though they were read to
+        their end. No broker has been heard of for a while, Kafka is away for those who write them, or (`everything`)
+        this process stood still.
 
         Else records of one that come first would move the clock, and make late what has waited in another.
         """
         silent, found_again = self._consumer.contact.silent, self._consumer.contact.found_again()
-        if not (everything or silent or found_again):
-            return
+        if everything or silent or found_again:
+            self._look_for_ends(silent, found_again, everything=everything)
+        if self._watches:
+            self._look_for_outages(silent, everything=everything)
+        for part in self._parts.values():
+            if part.told and not part.done and (not part.at_end or self._outages.hold(part.number)):
+                part.told = False
+                yield Raw.of(self.topic, part.number, self.partitions, [], [], [], False, monotonic_ms)
+
+    def _look_for_ends(self, silent: frozenset[int], found_again: frozenset[int], *, everything: bool) -> None:
+        """Of these partitions it is not known any more where they end."""
         parts = [
             part
             for part in self._parts.values()
@@ -161,9 +187,22 @@ class Reader:
             self._consumer.assign(anew)  # fetched anew, for librdkafka says only once where the end is
         for part in parts:
             part.at_end = False
-            if part.told:
-                part.told = False
-                yield Raw.of(self.topic, part.number, self.partitions, [], [], [], False, monotonic_ms)
+            part.stalled = part.stalled or everything
+
+    def _look_for_outages(self, silent: frozenset[int], *, everything: bool) -> None:
+        """Judge anew from which partitions older events may still come."""
+        if everything:
+            self._outages.woke()
+        self._outages.heard(silent)
+        clocks = {number: NO_TIME if self._pace is None else self._pace.clock_ms(number) for number in self._parts}
+        for number, part in self._parts.items():
+            self._outages.reads(number, part.fetched, clocks[number])
+        self._outages.look()
+        for number, part in self._parts.items():
+            if self._outages.hold(number) is None:
+                part.floor_ms = NO_TIME
+            elif part.floor_ms == NO_TIME:
+                part.floor_ms = max(clocks.values())
 
     def take(self, number: int, monotonic_ms: int | None) -> Raw | None:
         """The partition's waiting records, at most `limits.poll_records`, or the news that its end was
@@ -202,13 +241,20 @@ class Reader:
     def lags(self) -> Iterable[tuple[int, int]]:
         """(partition, records not yet handed on) as of the last fetches, where known."""
         for part in self._parts.values():
-            high = self._consumer.known_high(part)
+            high = self._consumer.known_high(part.number)
             if high >= 0:
                 yield part.number, max(0, high - part.fetched)
 
     def waits_for_transactions(self) -> Mapping[int, tuple[int, float]]:
         """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
         return self._transactions.waits()
+
+    def clock_holds(self) -> Mapping[int, Held]:
+        """By partition that lags: why, and for how long; says so in the log when the stream clock stands still."""
+        reasons = {part.number: self._why(part) for part in self._parts.values() if self._lags(part)}
+        known = {number: describe(self._outages.keepers(number)) for number in reasons}
+        self._holds.look(self.slowest_ms(), reasons, known)
+        return self._holds.holds()
 
     def all_caught_up(self) -> bool:
         """Whether every partition of this process has been read at least once as far as it could be."""
@@ -233,6 +279,8 @@ class Reader:
 
     def count_partitions(self) -> int | None:
         """How many partitions the topic has now; None: the cluster does not say in time."""
+        if self._watch is not None:
+            self._watch.ask_id()
         return self._consumer.count_partitions()
 
     # Behind the last round of an epoch, and of all
@@ -278,8 +326,8 @@ class Reader:
             elif news.offset >= part.fetched:  # else records have come since
                 part.fetched = news.offset
                 self._reach_end(part)
-                self._transactions.stands(part.number, part.fetched, self._consumer.known_high(part))
-        if len(batch) and not part.at_end and 0 <= self._consumer.known_high(part) <= part.fetched:
+                self._transactions.stands(part.number, part.fetched, self._consumer.known_high(part.number))
+        if len(batch) and not part.at_end and 0 <= self._consumer.known_high(part.number) <= part.fetched:
             self._reach_end(part)
         if part.end is not None and part.ends:
             part.fetched = part.end
@@ -317,10 +365,24 @@ class Reader:
         """Whether there is, or may be, more of `part` than has been handed on."""
         if part.held and len(part.queue):
             return True
-        return not part.done and (not part.at_end or self._transactions.hold(part.number))
+        if part.done:
+            return False
+        return not part.at_end or self._transactions.hold(part.number) or self._outages.hold(part.number) is not None
+
+    def _why(self, part: Partition) -> Reason:
+        """Why a partition lags: what Kafka lacks comes first, and grace last."""
+        hold = self._outages.hold(part.number)
+        if hold is not None and hold.reason != "grace":
+            return hold.reason
+        if self._transactions.hold(part.number):
+            return "transaction"
+        if part.at_end and hold is not None and not len(part.queue):
+            return hold.reason
+        return "stall" if part.stalled else "reading"
 
     def _reach_end(self, part: Partition) -> None:
         part.at_end = True
+        part.stalled = False
         self._never_caught_up.discard(part.number)
         self._consumer.contact.reached(part.number)
 
@@ -346,5 +408,6 @@ class Reader:
         self._reach_end(part)
         self._consumer.pause(part)
 
-    def _compare_topic(self, seconds: float = 0.0) -> None:
-        self._losses.compare_topic(self._consumer.watch.answer(seconds), self._parts.values())
+    def _compare_topic(self) -> None:
+        if self._watch is not None:
+            self._losses.compare_topic(self._watch.topic_id(), self._parts.values())

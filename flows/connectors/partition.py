@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flows.columns import NO_TIME
 from flows.connectors.log_identity import Place, Proof, proof_of
 from flows.connectors.record_queue import Batch, News, RecordQueue
 
@@ -25,6 +26,8 @@ class Partition:
     done: bool = False  # everything up to `end` has been handed on
     unproven: bool = False  # reading has begun at `proof`, which has not come yet
     reached: int = 0  # how far it had been read when it was assigned: markers of transactions behind the last record
+    stalled: bool = False  # the process stood still, and its end has not been found again
+    floor_ms: int = NO_TIME  # where event time stood when it began to lag for an outage alone
     unheard: tuple[News, ...] = ()  # errors behind the records handed on last
 
     @property

@@ -37,6 +37,7 @@ from prometheus_client.registry import Collector
 
 from flows.cells import Cell, Derived, Snapshot
 from flows.columns import REASONS
+from flows.connectors.clock_holds import MEANINGS
 from flows.connectors.http_endpoint import HttpEndpoint, Page
 from flows.health import PUBLISH_BOUNDS_SECONDS, DeadLetterCounts, Health, Reading
 from schemas.event import EXCLUSIONS
@@ -179,6 +180,15 @@ def health_families(
         behind.add_metric([topic, str(partition)], transaction.records)
         waited.add_metric([topic, str(partition)], transaction.seconds)
     yield from (behind, waited)
+    held = GaugeMetricFamily(
+        f"{PREFIX}clock_held_seconds",
+        "How long some partition has held the stream clock for this reason; 0: none does.",
+        labels=["reason"],
+    )
+    for reason in MEANINGS:
+        lasting = (hold.seconds for hold in health.clock_holds.values() if hold.reason == reason)
+        held.add_metric([reason], max(lasting, default=0.0))
+    yield held
     yield _gauge(
         "caught_up", "1 once every partition has been read as far as it could be.", float(health.caught_up)
     )  # fmt: skip

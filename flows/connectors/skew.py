@@ -1,7 +1,8 @@
 """Keeps partitions in step: while some partition lags, one that is far ahead of the slowest lagging one is held.
 
 Nothing is taken for a partition that is held, so that its queue fills and librdkafka fetches no more. It goes on at
-half that distance. The slowest lagging partition is never held, so this cannot stand still.
+half that distance. The slowest lagging partition is never held, so this cannot stand still. One that lags for an outage
+of Kafka alone may have had its last event days ago: it counts as no slower than event time was when that began.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Pace(Protocol):
 
 def slowest_ms(parts: Sequence[Partition], pace: Pace, lags: Callable[[Partition], bool]) -> int | None:
     """The event time of the slowest lagging partition among `parts`; None: none lags."""
-    return min((pace.clock_ms(part.number) for part in parts if lags(part)), default=None)
+    return min((max(pace.clock_ms(part.number), part.floor_ms) for part in parts if lags(part)), default=None)
 
 
 def hold_those_ahead(parts: Sequence[Partition], pace: Pace, lags: Callable[[Partition], bool], limit_ms: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from flows.connectors.admin_questions import AdminQuestions
 from flows.connectors.kafka_client import START_SECONDS, Link, options, wait_for_topic
 from flows.connectors.kafka_contact import STATISTICS_MS, Contact
 from flows.connectors.lag_commits import LagCommits
@@ -19,7 +20,6 @@ from flows.connectors.librdkafka import LibraryError
 from flows.connectors.partition import Partition
 from flows.connectors.record_queue import RecordQueue, RecordQueues
 from flows.connectors.source import SourceError
-from flows.connectors.topic_watch import TopicWatch
 from flows.settings import Settings
 
 _QUERY_SECONDS: Final = 5.0
@@ -57,6 +57,7 @@ class TopicConsumer:
         """`processes`: so many read the topic, each as many of its partitions."""
         self.topic = settings.topic
         self.partitions = 0  # of the topic
+        self.brokers: frozenset[int] = frozenset()  # of the cluster, as it was first seen
         self.link = Link(settings)
         self.contact = Contact()
         self.commits = LagCommits(settings.topic)
@@ -65,9 +66,9 @@ class TopicConsumer:
         self._stopping = stopping
         self._processes = processes
         self._start_seconds = start_seconds
-        self.client, self._queues, self.watch = self._connect()
+        self.client, self._queues, self.questions = self._connect()
 
-    def _connect(self) -> tuple[Consumer, RecordQueues, TopicWatch]:
+    def _connect(self) -> tuple[Consumer, RecordQueues, AdminQuestions]:
         configuration = options(
             self._settings,
             {**TUNED, "queued.max.messages.kbytes": self._queued_kbytes()},
@@ -86,7 +87,7 @@ class TopicConsumer:
             consumer = Consumer(configuration)
             name = str(configuration["client.id"])
             queues = RecordQueues(consumer, name, self._settings.limits.poll_records, self.link.on_error)
-            return consumer, queues, TopicWatch(consumer, name, self.topic)
+            return consumer, queues, AdminQuestions(consumer, name, self.topic)
         except LibraryError as error:
             raise SourceError(str(error)) from error
         except (KafkaException, TypeError, ValueError) as error:
@@ -103,7 +104,7 @@ class TopicConsumer:
         To be called before anything is assigned.
         """
         try:
-            self.partitions = wait_for_topic(
+            found = wait_for_topic(
                 self.client,
                 self.topic,
                 self.link,
@@ -113,14 +114,15 @@ class TopicConsumer:
             )
         except (TimeoutError, InterruptedError) as error:
             raise SourceError(str(error)) from error
+        self.partitions, self.brokers = found.partitions, found.brokers
         return self.partitions
 
     def connect_anew(self) -> None:
         """Now that the number of partitions is known, so is what each may queue."""
-        self.watch.close()
+        self.questions.close()
         self.client.close()
         self._queues.close()
-        self.client, self._queues, self.watch = self._connect()
+        self.client, self._queues, self.questions = self._connect()
 
     def queue(self, number: int) -> RecordQueue:
         """The queue of a partition; ask for it before the partition is assigned."""
@@ -161,16 +163,19 @@ class TopicConsumer:
                     raise SourceError(f"{name}: Kafka does not tell its offsets ({_text(error)})") from error
                 time.sleep(0.1)
 
-    def known_high(self, part: Partition) -> int:
-        """The high watermark of the last fetch; negative: not known."""
-        _, high = self.client.get_watermark_offsets(TopicPartition(self.topic, part.number), cached=True)
+    def known_high(self, number: int) -> int:
+        """The high watermark of a partition, as its last fetch has told; negative: not known."""
+        _, high = self.client.get_watermark_offsets(TopicPartition(self.topic, number), cached=True)
         return high
+
+    def heard(self) -> frozenset[int]:
+        """The brokers that can be asked something: those that are heard, or all while none is."""
+        return self.contact.brokers or self.brokers
 
     def count_partitions(self) -> int | None:
         """How many partitions the topic has now; None: the cluster does not say in time."""
         if self.link.down:
             return None
-        self.watch.ask()
         try:
             found = self.client.list_topics(self.topic, timeout=_CHECK_SECONDS).topics.get(self.topic)
         except KafkaException:
@@ -181,7 +186,7 @@ class TopicConsumer:
         """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
         if not self.link.down:
             self.commits.settle(self.client)
-        self.watch.close()
+        self.questions.close()
         for part in parts:
             part.queue.close()
         # With a commit under way and no broker, librdkafka would wait in here for ever.
