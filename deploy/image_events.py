@@ -10,9 +10,9 @@ import sys
 import time
 from itertools import islice
 
-from flows.config_file import load
+from flows.config.file import load
 from flows.demo.simulator import Simulator
-from flows.warm_up import warm_up
+from flows.run.warm_up import warm_up
 
 RECORDS = 30_000
 

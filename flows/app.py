@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
-from flows.health import installed_version
-from flows.log_lines import log_to_stderr
-from flows.mistakes import ConfigErrors
+from flows.config.mistakes import ConfigErrors
+from flows.process.health import installed_version
+from flows.process.log_lines import log_to_stderr
 
 COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest", "dashboards", "traffic")
 WRONG_USE = 2

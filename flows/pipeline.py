@@ -5,7 +5,7 @@ r"""The whole dataflow on one screen.
                              \--Word--> peers
 
 Several processes run it together; rows then go to the process of their shard, partials to that of `total`, snapshots
-to process 0, and at each tick every process has a `Word` for all (`cluster.py`).
+to process 0, and at each tick every process has a `Word` for all (`cluster/peers.py`).
 
 Step ids and keys are the address of the state in a checkpoint: frozen names.
 """
@@ -24,18 +24,21 @@ from bytewax.inputs import Source
 from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import DynamicSink, FixedPartitionedSink, StatefulSinkPartition, StatelessSinkPartition
 
-from flows.alignment import Alignment
-from flows.cells import Snapshot
-from flows.cluster import MAX_PROCESSES, Cluster, Word
-from flows.columns import Columns, Tick
-from flows.config import Config
-from flows.delivery import Delivery, lag_notice
-from flows.limits import Limits
-from flows.placement import placed, shard_keys
-from flows.records import Raw, Rejected
-from flows.shard import Partial, Shard, route, route_states
-from flows.state_files import History, StateFiles
-from flows.totals import Totals
+from flows.checkpoint.files import History, StateFiles
+from flows.cluster.alignment import Alignment
+from flows.cluster.peers import MAX_PROCESSES, Cluster, Word
+from flows.cluster.placement import placed, shard_keys
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.measure.shard import Shard
+from flows.messages.columns import Columns
+from flows.messages.delivery import Delivery, lag_notice
+from flows.messages.partial import Partial
+from flows.messages.raw import Raw, Rejected
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.route.deal import route, route_states
+from flows.total.totals import Totals
 
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
 Publish = Callable[[Snapshot], None]
@@ -163,7 +166,7 @@ def _route(item: Columns | Tick, shards: int, cluster: Cluster) -> Iterable[tupl
         return [(key, Sent(cluster.process, item)) for key in shard_keys(shards)]
     header = item.without_rows()
     if not cluster.alone:
-        header = replace(header, monotonic_ms=None)  # hosts have clocks of their own: see alignment.py
+        header = replace(header, monotonic_ms=None)  # hosts have clocks of their own: see cluster/alignment.py
     return [
         (
             key,

@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas import event as rules
 from schemas import subscription
-from schemas.decode import MAX_NESTING
+from schemas.json_text import MAX_NESTING
 
 _NO_NUL = "^[^\\u0000]*$"
 

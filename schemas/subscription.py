@@ -42,8 +42,8 @@ from typing import Final
 import msgspec
 
 from schemas import event as rules
-from schemas.decode import Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas.event import Container, Problem
+from schemas.json_text import Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas.timestamps import number_ms, text_ms
 
 STATUSES: Final = ("trialing", "active", "past_due", "paused", "cancelled", "expired")

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.compiled import Number, inlined
+from flows.compiled.loops import Number, inlined
 
 NOT_READ: Final = -(2**62)
 """What the compiled functions return for a text that they do not read."""

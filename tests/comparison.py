@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from flows.cells import Snapshot
+from flows.messages.snapshot import Snapshot
 from tests.reference import Result
 
 RELATIVE = 1e-12

@@ -11,21 +11,21 @@ import hypothesis
 import pytest
 
 from deploy.local import ROOT
-from schemas import compiled
+from flows.compiled import loops as compiled
 from tests import services
 from tests.lacking import IN_CI, need, told
 
 LONGEST = (
     "deploy/alerts/test_end_to_end.py",
-    "test_laws.py",
+    "laws/test_laws.py",
     "job/test_recorded_data.py",
     "job/test_cluster.py",
     "bench/test_bench.py",
     "faults/test_faults.py",
     "deploy/alerts/test_pager.py",
     "job/test_restarts.py",
-    "connectors/test_kafka_source.py",
-    "test_subscriptions_laws.py",
+    "source/test_kafka.py",
+    "laws/test_subscriptions.py",
     "bench/test_peers.py",
     "deploy/test_kafka.py",
     "security/test_refusals.py",

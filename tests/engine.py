@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from flows.cells import Snapshot
-from flows.columns import Tick
-from flows.config import Config
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.records import Raw
-from flows.shard import Shard, route, route_states
-from flows.totals import Totals
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
+from flows.measure.shard import Shard
+from flows.messages.raw import Raw
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.route.deal import route, route_states
+from flows.total.totals import Totals
 from tests.reference import Record
 
 

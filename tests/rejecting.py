@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.columns import EVENT, NO_TIME, REASONS, Columns
-from flows.records import Rejected
+from flows.messages.columns import EVENT, NO_TIME, REASONS, Columns
+from flows.messages.raw import Rejected
 from schemas.event import EXCLUSIONS
 
 AMPLITUDE = b'{"event_type": "Signed Up", "user_id": "ana", "device_id": "d", "insert_id": "i", "time": 1795942890250}'

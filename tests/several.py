@@ -11,17 +11,18 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
-from flows.alignment import Alignment
-from flows.cells import Snapshot
-from flows.cluster import Cluster
-from flows.columns import Tick
-from flows.config import Config
-from flows.delivery import Delivery, lag_notice
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.records import Raw
-from flows.shard import Shard, route, route_states
-from flows.totals import Totals
+from flows.cluster.alignment import Alignment
+from flows.cluster.peers import Cluster
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
+from flows.measure.shard import Shard
+from flows.messages.delivery import Delivery, lag_notice
+from flows.messages.raw import Raw
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.route.deal import route, route_states
+from flows.total.totals import Totals
 from tests.engine import polls
 from tests.reference import Record
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.config import Config
+from flows.config.model import Config
 from schemas.subscription import State, Terms, read_state
 from tests.engine import replay
 from tests.reference import Record

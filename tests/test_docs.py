@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import doctest
 import importlib.util
 import inspect
 import json
@@ -22,18 +23,19 @@ import pytest
 import redis
 import yaml
 
-import flows.catalogue
-import flows.shard
+import flows.measure.shard
+import flows.metrics.catalogue
 from flows.app import COMMANDS
-from flows.catalogue import catalogue, families
-from flows.cells import ACCOUNTS, Metric
 from flows.commands import metrics_page
-from flows.config import Config
-from flows.config_file import load, read
-from flows.connectors.prometheus import health_families, product_families
-from flows.health import Health
+from flows.config.file import load, read
+from flows.config.model import Config
+from flows.config.settings import Settings
+from flows.messages.snapshot import ACCOUNTS
+from flows.metrics.catalogue import catalogue, families
+from flows.metrics.cells import Metric
 from flows.metrics.minutes import MinuteBook
-from flows.settings import Settings
+from flows.process.health import Health
+from flows.publish.prometheus import health_families, product_families, tally_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program
@@ -127,6 +129,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert [page for page in PAGES if page not in reached] == []
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("flows", "schemas")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if ">>> " in file.read_text(encoding="utf-8")
+    ],
+)
+def test_the_examples_in_docstrings_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted
+    assert not result.failed
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_test_that_is_named_is_there(page: Path) -> None:
     tests = {
@@ -142,12 +159,12 @@ def test_every_invariant_names_the_test_that_holds_it() -> None:
     assert [text for text in invariants if not re.search(r"\*Held by\*\s+`test_", text)] == []
 
 
-def test_every_module_that_the_architecture_page_names_is_there() -> None:
+def test_every_folder_of_the_code_is_on_the_map() -> None:
     page = prose_of(ROOT / "flows" / "README.md")
     code_map = page[page.index("## Code map") : page.index("**Architecture Invariant:**")]
-    named = [name for cell in re.findall(r"(?m)^\| ([^|]+) \|", code_map) for name in re.findall(r"`(\w+)`", cell)]
-    assert named
-    assert [name for name in named if not (ROOT / "flows" / f"{name}.py").is_file()] == []
+    mapped = set(re.findall(r"(?m)^\| \[(\w+)/\]", code_map)) | set(re.findall(r" \[(\w+)/\]", code_map))
+    folders = {file.parent.name for file in (ROOT / "flows").glob("*/__init__.py")}
+    assert folders - mapped == set()
 
 
 # ------------------------------------------------------------------------------------------------------ commands
@@ -322,7 +339,10 @@ def series() -> list[tuple[str, dict[str, str]]]:
         for family in product_families(catalogue(config), SHOP.product):
             for _, _, text in family.series:
                 found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
-    for healthy in health_families(None, None, Health(redis_configured=True).read(), SHOP.product):
+    for healthy in (
+        *tally_families(catalogue(SHOP).tallies, None, None),
+        *health_families(None, None, Health(redis_configured=True).read(), SHOP.product),
+    ):
         endings = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum", "")}
         labels = {"product": SHOP.product} if healthy.type == "info" else {}
         found += [(healthy.name + ending, labels) for ending in endings.get(healthy.type, ("",))]
@@ -418,8 +438,8 @@ def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pyte
     def with_views(config: Config, book: MinuteBook) -> dict[str, object]:
         return {**families(config, book), "views": family(config)}
 
-    monkeypatch.setattr(flows.catalogue, "families", with_views)
-    monkeypatch.setattr(flows.shard, "families", with_views)
+    monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
+    monkeypatch.setattr(flows.measure.shard, "families", with_views)
     # What the reference file has by itself, and the one name that the text says is missing.
     names = vars(activity) | {"ratio_windows": reference_cells.ratio_windows}
     exec(compile(block_named("tests/reference/activity.py").text, "README.md", "exec"), names)
@@ -465,6 +485,6 @@ def test_the_steps_of_the_readme_name_what_is_there() -> None:
     text = prose_of(README)
     steps = text[text.index("## Adding a metric") : text.index("## Limits")]
     assert "families()" in steps
-    assert inspect.isfunction(flows.catalogue.families)
+    assert inspect.isfunction(flows.metrics.catalogue.families)
     assert "cells |= active_user_cells(judgement.accepted, config, as_of)" in inspect.getsource(recompute)
-    assert re.search(r"(?m)^VERSION: Final = \d+$", (ROOT / "flows" / "checkpoint.py").read_text())
+    assert re.search(r"(?m)^VERSION: Final = \d+$", (ROOT / "flows" / "checkpoint" / "layout.py").read_text())

@@ -17,7 +17,7 @@ import redis
 from deploy.bench import processes, stream
 from deploy.bench.processes import Cost
 from deploy.bench.stream import Stream
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import write_config
 from tests.services import KafkaServer, RedisServer, install_kafka, running_kafka, running_redis
 

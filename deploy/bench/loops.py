@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from flows.connectors.topic_consumer import TUNED
-from flows.limits import Limits
+from flows.config.limits import Limits
+from flows.source.topic_consumer import TUNED
 
 POLL = 10_000
 

@@ -14,7 +14,7 @@ import numpy as np
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
-from flows.connectors.librdkafka import Signatures, handle, library
+from flows.kafka.librdkafka import Signatures, handle, library
 
 SIGNATURES: Final[Signatures] = {
     "rd_kafka_topic_new": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]),

@@ -23,7 +23,7 @@ from deploy.bench.measures import slope
 from deploy.bench.processes import Cost, RunFailed
 from deploy.bench.stream import Stream
 from deploy.bench.table import Asked, Row, text, write_json
-from flows.supervisor import free_ports
+from flows.run.supervisor import free_ports
 from tests.services import ServerUnavailable
 
 

@@ -14,9 +14,9 @@ from deploy.bench.laboratory import Laboratory, Topic, say
 from deploy.bench.processes import RunFailed
 from deploy.bench.stream import Stream
 from deploy.bench.table import Row
-from flows.catalogue import catalogue
-from flows.config import Config
-from flows.connectors.prometheus import product_families
+from flows.config.model import Config
+from flows.metrics.catalogue import catalogue
+from flows.publish.prometheus import product_families
 from tests.job.running import write_config
 from tests.services import free_port, wait_until
 

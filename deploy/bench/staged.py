@@ -18,16 +18,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import flows.measure.reorder
+import flows.measure.shard
 import flows.pipeline
-import flows.reorder
-import flows.shard
 from flows.app import main
-from flows.connectors.kafka_source import KafkaSource
-from flows.connectors.redis_sink import RedisPublisher
-from flows.connectors.source import Part
-from flows.dedup import Recent
-from flows.intake import Intake
-from flows.job import Outputs
+from flows.checkpoint.files import StateFiles
+from flows.decode.intake import Intake
+from flows.measure.dedup import Recent
+from flows.measure.shard import Shard
+from flows.measure.users import Users
 from flows.metrics.active_users import ActiveUsers
 from flows.metrics.events import Events
 from flows.metrics.funnels import Funnel
@@ -36,10 +35,11 @@ from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
 from flows.pipeline import Measure
-from flows.shard import Shard
-from flows.state_files import StateFiles
-from flows.totals import Totals
-from flows.users import Users
+from flows.publish.redis.sink import RedisPublisher
+from flows.run.job import Outputs
+from flows.source.kafka import KafkaSource
+from flows.source.ticks import Part
+from flows.total.totals import Totals
 
 FAMILIES = {
     "events": Events,
@@ -57,10 +57,10 @@ STAGES: list[tuple[Any, str, str]] = [
     (Shard, "receive", "measure: shard"),
     (Shard, "tick", "measure: shard"),
     (Measure, "snapshot", "checkpoint"),
-    (flows.shard, "judge", "measure: late or not"),
+    (flows.measure.shard, "judge", "measure: late or not"),
     (Recent, "copies", "measure: dedup"),
     (Users, "slots", "measure: users"),
-    (flows.reorder, "in_order", "measure: sort"),
+    (flows.measure.reorder, "in_order", "measure: sort"),
     (MinuteBook, "closed", "measure: minutes"),
     *((family, "advance", f"measure: {name}") for name, family in FAMILIES.items()),
     *((family, "read", "measure: report") for family in FAMILIES.values()),

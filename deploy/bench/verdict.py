@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from flows.cells import ACCOUNTS
+from flows.messages.snapshot import ACCOUNTS
 from tests.job.running import cells_of, disagreements
 from tests.reference import Result
 

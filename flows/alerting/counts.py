@@ -6,7 +6,7 @@ from typing import Final
 
 from flows.alerting.promql import Alert, Group, Recording
 from flows.alerting.source import WEEKS, Source, label_of, told, window_of
-from flows.config import slug
+from flows.config.model import slug
 
 SIGNED_UP: Final = "signed_up"
 

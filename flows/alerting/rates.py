@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from flows.alert_settings import ConversionAlert, ConversionThresholds
 from flows.alerting.promql import Alert, Group, Recording, tidy
 from flows.alerting.source import Source, label_of, told, window_of
+from flows.config.alerts import ConversionAlert, ConversionThresholds
 
 SETTLING_MS: Final = 600_000
 """The provisional bounce rate is over sessions begun within ten minutes (METRICS.md)."""

@@ -13,18 +13,20 @@ from typing import Final
 
 import numpy as np
 
-from flows.catalogue import catalogue
-from flows.cells import Snapshot
-from flows.columns import NO_TIME, Columns, Tick
-from flows.config import Config
-from flows.connectors.file_source import FileSource
-from flows.connectors.prometheus import health_families, product_families
-from flows.health import Health
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.rejections import Rejections
-from flows.shard import Shard, route, route_states
-from flows.totals import Totals
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
+from flows.measure.shard import Shard
+from flows.messages.columns import NO_TIME, Columns
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.metrics.catalogue import catalogue
+from flows.process.health import Health
+from flows.process.rejections import Rejections
+from flows.publish.prometheus import health_families, product_families, tally_families
+from flows.route.deal import route, route_states
+from flows.source.file import FileSource
+from flows.total.totals import Totals
 
 TARGET: Final = 'job="tidegauge",instance="backtest"'
 SELECTOR: Final = re.compile(r"\b(tidegauge_\w+)(?:\{([^}]*)\})?")
@@ -159,7 +161,10 @@ class Scraper:
     def _process(self, snapshot: Snapshot) -> Iterator[tuple[str, float]]:
         """What the process tells of itself; times count from the recording's beginning, as Prometheus's clock will."""
         assert self._begins_ms is not None
-        for family in health_families(snapshot, None, self._health.read(), self._config.product):
+        for family in (
+            *tally_families(self._totals.catalogue.tallies, snapshot, None),
+            *health_families(snapshot, None, self._health.read(), self._config.product),
+        ):
             for sample in family.samples:
                 inside = ",".join(f'{label}="{value}"' for label, value in sample.labels.items())
                 if self._wanted(f"{sample.name}{{{inside}}}"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flows.alert_settings import Alerts
 from flows.alerting.counts import drops
 from flows.alerting.freshness import freshness
 from flows.alerting.money import churn, revenue
@@ -10,7 +9,8 @@ from flows.alerting.pipeline import pipeline
 from flows.alerting.promql import Group, Pace, rule_file
 from flows.alerting.rates import bounce, conversion, session_duration
 from flows.alerting.source import Source
-from flows.config import Config
+from flows.config.alerts import Alerts
+from flows.config.model import Config
 
 HEADING = """
 Recording and alert rules of the product {product}, for Prometheus 2.42 or newer.

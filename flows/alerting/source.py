@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from flows.alert_settings import Alerts
 from flows.alerting.promql import Alert, Pace
-from flows.config import Config
-from flows.notation import format_duration
+from flows.config.alerts import Alerts
+from flows.config.model import Config
+from flows.config.notation import format_duration
 
 LIVE: Final = "/d/tidegauge-live"
 TREE: Final = "/d/tidegauge-tree"

@@ -17,12 +17,12 @@ from flows.alerting.recorded import Recording, Selectors, record
 from flows.alerting.rules import rules_text
 from flows.commands.arguments import time_ms
 from flows.commands.verdict import told
-from flows.config import parse_duration
-from flows.config_file import load, load_alerts
-from flows.connectors.file_source import FileSource
-from flows.connectors.source import SourceError
-from flows.cost import check_size
-from flows.rejections import Rejections
+from flows.config.file import load, load_alerts
+from flows.config.model import parse_duration
+from flows.metrics.cost import check_size
+from flows.process.outcomes import SourceError
+from flows.process.rejections import Rejections
+from flows.source.file import FileSource
 
 HELP = "list when each alert would have fired over a file of events (NDJSON)"
 DESCRIPTION = """\

@@ -8,15 +8,15 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Final
 
-from flows.census import Absent, Census
+from flows.commands.census import Absent, Census
 from flows.commands.progress import progress_shown
 from flows.commands.verdict import NOTHING_ACCEPTED, sentence
-from flows.config import OTHER, UNKNOWN
-from flows.config_file import Loaded
-from flows.connectors.file_source import FileSource
-from flows.connectors.source import SourceError
-from flows.intake import Intake
-from flows.log_lines import plain
+from flows.config.file import Loaded
+from flows.config.model import OTHER, UNKNOWN
+from flows.decode.intake import Intake
+from flows.process.log_lines import plain
+from flows.process.outcomes import SourceError
+from flows.source.file import FileSource
 
 SHOWN: Final = 10
 """Names of events that are listed with their counts."""

@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from flows.config import Config
-from flows.config_file import load
+from flows.config.file import load
+from flows.config.model import Config
 
 HELP = "write Grafana dashboards for a configuration: live product, metric tree, pipeline health"
 DESCRIPTION = """\

@@ -24,9 +24,10 @@ import redis
 
 import flows
 from flows.commands.arguments import speed, time_ms
-from flows.config_file import Loaded, load
-from flows.connectors.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
+from flows.config.file import Loaded, load
+from flows.config.mistakes import ConfigErrors
 from flows.demo.comparison import compare, report, verdict
+from flows.demo.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
 from flows.demo.scenarios import SCENARIOS, Switch
@@ -34,7 +35,6 @@ from flows.demo.simulator import HISTORY_EVENTS, Simulator
 from flows.demo.truth import Truth
 from flows.demo.view import Reading, line
 from flows.demo.watch import Reader, Screen
-from flows.mistakes import ConfigErrors
 
 HELP = "watch a simulated product live: needs neither Kafka nor Redis"
 TOPIC = "events"

@@ -9,20 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.cells import Snapshot
-from flows.columns import Columns
 from flows.commands.arguments import positive, time_ms
 from flows.commands.verdict import told
-from flows.config_file import load
-from flows.connectors.dead_letters import DeadLetterError, FileLetters
-from flows.connectors.file_source import FileSource
-from flows.connectors.source import SourceError
-from flows.cost import check_size
-from flows.intake import Intake
-from flows.job import run_flow
+from flows.config.file import load
+from flows.decode.intake import Intake
+from flows.messages.columns import Columns
+from flows.messages.raw import Rejected
+from flows.messages.snapshot import Snapshot
+from flows.metrics.cost import check_size
 from flows.pipeline import build
-from flows.records import Rejected
-from flows.rejections import Rejections
+from flows.process.outcomes import SourceError
+from flows.process.rejections import Rejections
+from flows.publish.dead_letters.letters import DeadLetterError, FileLetters
+from flows.run.job import run_flow
+from flows.source.file import FileSource
 
 HELP = "run the dataflow over a file of events (NDJSON) and print the final numbers as JSON"
 DESCRIPTION = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 from flows.alerting.promql import Pace
 from flows.alerting.rules import rules_text
 from flows.commands.arguments import speed, time_ms
-from flows.config_file import load_alerts
+from flows.config.file import load_alerts
 
 HELP = "print Prometheus recording and alert rules for a configuration"
 DESCRIPTION = """\

@@ -9,19 +9,15 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from flows.checkpoint import CheckpointError
-from flows.checkpoint_folder import FolderError
-from flows.cluster import MAX_PROCESSES, Cluster, ClusterError
+from flows.cluster.peers import MAX_PROCESSES, Cluster
 from flows.commands.arguments import add_connection_arguments, connection_options, positive, time_ms
-from flows.config_file import load
-from flows.connectors.dead_letters import DeadLetterError
-from flows.connectors.redis_client import RedisRefused
-from flows.connectors.redis_sink import FencedOut
-from flows.connectors.source import SourceError
-from flows.cost import check_size
-from flows.health import installed_version
-from flows.job import Job, stopped_by_signals
-from flows.supervisor import NOTHING_ACCEPTED, START_AGAIN, Supervisor, obey_supervisor, stop_before_reading
+from flows.config.file import load
+from flows.messages.errors import TidegaugeError
+from flows.metrics.cost import check_size
+from flows.process.health import installed_version
+from flows.publish.redis.sink import FencedOut
+from flows.run.job import Job, stopped_by_signals
+from flows.run.supervisor import NOTHING_ACCEPTED, START_AGAIN, Supervisor, obey_supervisor, stop_before_reading
 
 HELP = "read the events from Kafka and keep the numbers right, until stopped"
 DESCRIPTION = """\
@@ -136,9 +132,7 @@ def run_one(job: Job, args: argparse.Namespace) -> int:
     except FencedOut as ended:
         logger.error("%s", ended)
         return FENCED
-    except (
-        SourceError, DeadLetterError, FolderError, CheckpointError, ClusterError, RedisRefused, OSError
-    ) as failure:  # fmt: skip
+    except (TidegaugeError, OSError) as failure:
         logger.error("%s", failure)
         return 1
     if not written:

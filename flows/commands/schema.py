@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from flows.cells import Cell, Derived
-from flows.config import Config
-from flows.config_file import config_schema, load
-from flows.mistakes import ConfigErrors
+from flows.config.file import config_schema, load
+from flows.config.mistakes import ConfigErrors
+from flows.config.model import Config
+from flows.metrics.cells import Cell, Derived
 
 HELP = "print the JSON Schema of events or of the configuration, or what is published"
 
@@ -76,7 +76,7 @@ class Row:
 
 def rows(config: Config) -> list[Row]:
     """Every cell that `config` publishes, the counted ones first, in the order of the catalogue."""
-    from flows.catalogue import catalogue  # here: numba takes a second to load
+    from flows.metrics.catalogue import catalogue  # here: numba takes a second to load
 
     listed = catalogue(config)
     found = []

@@ -10,12 +10,12 @@ from typing import NoReturn
 
 import redis
 
-from flows.config_file import load
-from flows.connectors.redis_client import RedisRefused, connect, sentence
-from flows.connectors.redis_layout import Keys
+from flows.config.file import load
+from flows.config.mistakes import ConfigErrors
 from flows.demo.view import Reading, line
 from flows.demo.watch import TIMEOUT_S, Reader, Screen, products
-from flows.mistakes import ConfigErrors
+from flows.publish.redis.client import RedisRefused, connect, sentence
+from flows.publish.redis.layout import Keys
 
 HELP = "show the live numbers of a running deployment in the terminal"
 REFRESH_S = 0.5

@@ -12,13 +12,13 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from flows.commands.demo import default_config
-from flows.config_file import load
-from flows.connectors.kafka_client import options
+from flows.config.file import load
+from flows.config.settings import Settings
 from flows.demo.feed import Feed, Nobody, Start
 from flows.demo.scenarios import SCENARIOS
 from flows.demo.simulator import Simulator
-from flows.job import stopped_by_signals
-from flows.settings import Settings
+from flows.kafka.client import options
+from flows.run.job import stopped_by_signals
 
 HELP = "send a simulated web shop's events to your own Kafka, to try a deployment"
 DESCRIPTION = """\

@@ -6,8 +6,8 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 
-from flows.config_file import Loaded, Report, read
-from flows.mistakes import Mistake
+from flows.config.file import Loaded, Report, read
+from flows.config.mistakes import Mistake
 
 HELP = "check configuration files, what they cost, and what they make of a file of events"
 DESCRIPTION = """\
@@ -76,14 +76,14 @@ def _all_right(files: Sequence[str]) -> bool:
 
 
 def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:
-    from flows.cost import too_many_cells  # here: numba takes a second to load
+    from flows.metrics.cost import too_many_cells  # here: numba takes a second to load
 
     problem = too_many_cells(loaded.config, loaded.settings.limits)
     return [Mistake(file, "", problem)] if problem else []
 
 
 def _summary(file: str, report: Report) -> Iterator[str]:
-    from flows.cost import cost
+    from flows.metrics.cost import cost
 
     assert report.loaded is not None
     config, settings = report.loaded

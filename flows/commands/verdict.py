@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from flows.rejections import Rejections
+from flows.process.rejections import Rejections
 
 NOTHING_ACCEPTED = 1
 logger = logging.getLogger("tidegauge.events")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.config import format_duration
+from flows.config.model import format_duration
 from flows.dashboards.comparisons import by_breakdown
 from flows.dashboards.page import Row
 from flows.dashboards.panels import Query, Sized, bars, course

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.connectors.prometheus import PREFIX
 from flows.dashboards.comparisons import by_breakdown, compared
 from flows.dashboards.funnels import funnel_row
 from flows.dashboards.page import Page, Row, freshness
 from flows.dashboards.panels import Query, Sized, course, heat
 from flows.dashboards.queries import A_WEEK, OF_PRODUCT, WINDOW, Numbers, rate
 from flows.dashboards.subscriptions import churn, money
+from flows.publish.prometheus import PREFIX
 
 UID = "tidegauge-live"
 WIDTH = 8  # of a panel that nobody designed

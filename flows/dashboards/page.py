@@ -11,9 +11,9 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from flows.connectors.prometheus import PREFIX
 from flows.dashboards.panels import RED, SOURCE, Bounds, Sized, now
 from flows.dashboards.queries import BREAKDOWN, INSTANCE, JOB, PRODUCT, WINDOW, Numbers, age, health, of_product, total
+from flows.publish.prometheus import PREFIX
 
 COLUMNS: Final = 24
 TAG: Final = "tidegauge"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from flows.catalogue import Catalogue, catalogue
-from flows.cells import Cell, Derived, Metric
-from flows.config import Config, format_duration
-from flows.connectors.prometheus import PREFIX
+from flows.config.model import Config, format_duration
+from flows.metrics.catalogue import Catalogue, catalogue
+from flows.metrics.cells import Cell, Derived, Metric
+from flows.publish.prometheus import PREFIX
 
 JOB: Final = "job"
 INSTANCE: Final = "instance"

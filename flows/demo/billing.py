@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 
-from flows.config import Subscriptions
+from flows.config.model import Subscriptions
 from flows.demo.scenarios import Conditions
 
 NEWCOMERS = 0.3  # share of what happens

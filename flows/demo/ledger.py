@@ -12,8 +12,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from flows.config import OTHER, Subscriptions
-from flows.config import slug as slug_of
+from flows.config.model import OTHER, Subscriptions
+from flows.config.model import slug as slug_of
 
 slug = lru_cache(maxsize=1000)(slug_of)
 EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)

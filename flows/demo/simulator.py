@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from flows.config import Config
+from flows.config.model import Config
 from flows.demo.billing import Billing
 from flows.demo.scenarios import NORMAL, Conditions, Scenario, Switch
 from flows.demo.shop import EVENTS_PER_VISIT, PERSONAS, Step, Visitor, crawl, new_visitor, visit

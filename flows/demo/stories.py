@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from flows.config import Config, Funnel
-from flows.config import slug as slug_of
+from flows.config.model import Config, Funnel
+from flows.config.model import slug as slug_of
 
 SESSION_KINDS = ("track", "page", "screen")
 VIEWS = ("page", "screen")

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from flows.config import OTHER, UNKNOWN, Breakdown, Config, Funnel, Selector, format_duration, keys_of
+from flows.config.model import OTHER, UNKNOWN, Breakdown, Config, Funnel, Selector, format_duration, keys_of
 from flows.demo.ledger import Ledger, Told
 from flows.demo.simulator import Record
 from flows.demo.stories import Attempt, Happened, Session, attempts, sessions, slug, transitions

@@ -12,10 +12,10 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from flows.connectors.redis_client import connect
-from flows.connectors.redis_layout import Keys
-from flows.connectors.redis_primary import Primary
 from flows.demo.view import Reading, line, page
+from flows.publish.redis.client import connect
+from flows.publish.redis.layout import Keys
+from flows.publish.redis.primary import Primary
 
 LIVE_KEY = re.compile(r"tidegauge:v1:\{([a-z0-9_]+)\}:live")
 KEYS_PER_SCAN = 1000

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.compiled.loops import inlined
 from flows.state.container import Arrays, Container
-from schemas.compiled import inlined
 
 NEVER: Final = 2**62
 BLOCK: Final = 64

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.compiled.loops import inlined
 from flows.state.container import Arrays, Container
-from schemas.compiled import inlined
 
 
 class Heap(NamedTuple):

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from flows.compiled.loops import Number, compiled, inlined
 from flows.state.container import Arrays, Container
-from schemas.compiled import Number, compiled, inlined
 
 SMALLEST: Final = 16
 MIX: Final = np.uint64(0x9E3779B97F4A7C15)

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.columns import NO_TIME
+from flows.compiled.loops import compiled, inlined
+from flows.messages.columns import NO_TIME
 from flows.state.container import Arrays, Container
-from schemas.compiled import compiled, inlined
 
 PANES: Final = 60
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.warm_up import warm_up
+from flows.run.warm_up import warm_up
 from tests.brokers.cluster import KafkaCluster, running_cluster
 from tests.brokers.story import CONFIG, Story
 from tests.services import RedisServer

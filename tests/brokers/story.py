@@ -29,7 +29,7 @@ from pathlib import Path
 import redis
 
 from deploy.local import free_port, wait_until
-from flows.config import Config
+from flows.config.model import Config
 from tests.brokers.cluster import KafkaCluster
 from tests.brokers.feed import Feed
 from tests.job.published import read_back, wrong_numbers

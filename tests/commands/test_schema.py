@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.catalogue import catalogue
 from flows.commands import schema
-from flows.config_file import config_schema, load
+from flows.config.file import config_schema, load
+from flows.metrics.catalogue import catalogue
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = str(ROOT / "deploy" / "examples" / "minimal.yaml")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flows.commands import validate
-from flows.config_file import load
-from flows.cost import cost
+from flows.config.file import load
+from flows.metrics.cost import cost
 from tests.rejecting import AMPLITUDE
 
 ROOT = Path(__file__).parents[2]

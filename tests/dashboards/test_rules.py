@@ -18,8 +18,8 @@ from grafana_foundation_sdk.models import units
 
 from deploy.grafana.panels import filled, questions, variables
 from flows.commands.dashboards import dashboards
-from flows.config import Config
-from flows.config_file import load
+from flows.config.file import load
+from flows.config.model import Config
 from tests.services import ROOT
 from tests.test_docs import promtool
 

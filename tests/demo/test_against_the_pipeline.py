@@ -14,19 +14,20 @@ from typing import Any
 
 import pytest
 
-from flows.cells import Snapshot
-from flows.columns import Tick
-from flows.config import Config
-from flows.connectors.redis_layout import format_value, live_fields
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
 from flows.demo.comparison import compare
 from flows.demo.scenarios import SCENARIOS
 from flows.demo.simulator import Record, Simulator
 from flows.demo.truth import Truth
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.records import Raw
-from flows.shard import Shard, route, route_states
-from flows.totals import Totals
+from flows.measure.shard import Shard
+from flows.messages.raw import Raw
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.publish.redis.layout import format_value, live_fields
+from flows.route.deal import route, route_states
+from flows.total.totals import Totals
 
 START_MS = 1_790_000_000_000
 JOB_STARTS_MS = START_MS + 4_000

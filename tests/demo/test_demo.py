@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flows.commands.demo import default_config
-from flows.config_file import load
+from flows.config.file import load
 from tests.services import ROOT
 
 PACKAGED = ROOT / "flows" / "demo" / "demo.yaml"

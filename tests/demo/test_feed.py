@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from flows.config import Config
-from flows.connectors.embedded import EmbeddedKafka
+from flows.config.model import Config
+from flows.demo.embedded import EmbeddedKafka
 from flows.demo.feed import Feed, Start
 from flows.demo.simulator import Record, Simulator
 from flows.demo.truth import Truth

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from flows.config import Config
+from flows.config.model import Config
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.simulator import HISTORY_MS, Record, Simulator
 

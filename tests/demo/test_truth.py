@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.config import Config
+from flows.config.model import Config
 from flows.demo.simulator import Event, Record
 from flows.demo.truth import Truth, quantile_ms, window_from_ms
 from tests.services import ROOT
@@ -286,4 +286,4 @@ def test_the_truth_shares_nothing_with_the_pipeline_but_the_config(module: str) 
     tree = ast.parse((ROOT / "flows" / "demo" / f"{module}.py").read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
     ours = {name for name in imported if name.startswith(("flows", "schemas")) and not name.startswith("flows.demo.")}
-    assert ours <= {"flows.config"}
+    assert ours <= {"flows.config.model"}

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from confluent_kafka import Consumer, TopicPartition
 
-from flows.reader import LiveNumbers
+from flows.client.reader import LiveNumbers
 from tests.deploy.dockerfile import Image
 from tests.lacking import lacking
 from tests.services import ROOT, KafkaBroker, RedisServer, free_port, wait_until

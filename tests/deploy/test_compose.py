@@ -16,7 +16,7 @@ import yaml
 from compose_spec import PyCompose
 from confluent_kafka import Consumer, TopicPartition
 
-from flows.reader import LiveNumbers
+from flows.client.reader import LiveNumbers
 from tests.lacking import program
 from tests.services import ROOT, KafkaBroker, RedisServer, tied, wait_until
 from tests.test_docs import promtool

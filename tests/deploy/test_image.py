@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import compiled
+from flows.compiled import loops as compiled
 from tests.deploy.dockerfile import ignored, read
 from tests.services import ROOT
 

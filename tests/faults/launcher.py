@@ -25,19 +25,19 @@ from tests.faults.wrong import MUTATIONS
 Side = Literal["before", "after"]
 POINTS: Final[dict[str, tuple[str, str, Side, int]]] = {
     # A batch goes to 4 shards, so three calls of four lie in the middle of one.
-    "in the middle of a batch": ("flows.shard", "Shard.receive", "after", 40),
-    "between shards of a tick": ("flows.shard", "Shard.tick", "after", 40),
-    "before a publish": ("flows.connectors.redis_sink", "RedisPublisher._send", "before", 12),
-    "after a publish": ("flows.connectors.redis_sink", "RedisPublisher._send", "after", 12),
+    "in the middle of a batch": ("flows.measure.shard", "Shard.receive", "after", 40),
+    "between shards of a tick": ("flows.measure.shard", "Shard.tick", "after", 40),
+    "before a publish": ("flows.publish.redis.sink", "RedisPublisher._send", "before", 12),
+    "after a publish": ("flows.publish.redis.sink", "RedisPublisher._send", "after", 12),
     # Of one shard's file: some or all are written, and the engine has not stored their names.
-    "during a checkpoint": ("flows.state_files", "StateFiles.write", "after", 24),
-    "before a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "before", 4),
-    "after a file of a checkpoint is forgotten": ("flows.state_files", "StateFiles.forget", "after", 4),
-    "while starting from a checkpoint": ("flows.shard", "Shard.thaw", "after", 4),
-    "before a dead letter": ("flows.connectors.dead_letter_topic", "KafkaLetters.write", "before", 3),
-    "after a dead letter": ("flows.connectors.dead_letter_topic", "KafkaLetters.write", "after", 3),
-    "before dead letters are settled": ("flows.connectors.dead_letter_topic", "KafkaLetters.settle", "before", 20),
-    "while stopping": ("flows.job", "Outputs.close", "before", 1),
+    "during a checkpoint": ("flows.checkpoint.files", "StateFiles.write", "after", 24),
+    "before a file of a checkpoint is forgotten": ("flows.checkpoint.files", "StateFiles.forget", "before", 4),
+    "after a file of a checkpoint is forgotten": ("flows.checkpoint.files", "StateFiles.forget", "after", 4),
+    "while starting from a checkpoint": ("flows.measure.shard", "Shard.thaw", "after", 4),
+    "before a dead letter": ("flows.publish.dead_letters.topic", "KafkaLetters.write", "before", 3),
+    "after a dead letter": ("flows.publish.dead_letters.topic", "KafkaLetters.write", "after", 3),
+    "before dead letters are settled": ("flows.publish.dead_letters.topic", "KafkaLetters.settle", "before", 20),
+    "while stopping": ("flows.run.job", "Outputs.close", "before", 1),
 }
 """Name -> module, function, on which side of its call, and the latest call that is soon reached."""
 
@@ -68,7 +68,7 @@ def arm(point: str, count: int, number: signal.Signals) -> None:
         return result
 
     setattr(owner, name, passing)
-    job = import_module("flows.job").Job
+    job = import_module("flows.run.job").Job
     flow = job._flow
 
     def begin(self: Any, *args: Any, **options: Any) -> Any:
@@ -98,7 +98,7 @@ def main() -> int:
     parser.add_argument("--recheck", type=float, help="look for new partitions so often, in seconds")
     options = parser.parse_args(ours)
     if options.recheck:
-        source = import_module("flows.connectors.kafka_source").KafkaSource
+        source = import_module("flows.source.kafka").KafkaSource
         source.__init__.__kwdefaults__["recheck_ms"] = int(options.recheck * 1000)
     if (file := os.environ.get("CLOCK_OFFSET_FILE")) and "LD_PRELOAD" not in os.environ:
         step_clock_of_python(file)

@@ -29,7 +29,7 @@ from random import Random
 import redis
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from flows.warm_up import warm_up
+from flows.run.warm_up import warm_up
 from tests.brokers.cluster import KafkaCluster, running_cluster
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from flows.config_file import load
+from flows.config.file import load
 from tests import services
 from tests.faults.faults import wait_for_start
 from tests.faults.load import START

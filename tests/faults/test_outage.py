@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import urllib.request
 
-from flows.connectors.redis_sink import BACKOFF_SECONDS, SOCKET_SECONDS
+from flows.publish.redis.sink import BACKOFF_SECONDS, SOCKET_SECONDS
 from tests.faults.stage import SECONDS, History, Stage
 from tests.services import wait_until
 

@@ -11,7 +11,7 @@ import numpy as np
 
 def increments() -> None:
     """The sink adds what has changed since its last publish, instead of writing what is so."""
-    from flows.connectors import redis_sink
+    from flows.publish.redis import sink as redis_sink
 
     def send(self: Any, snapshot: Any, fields: Mapping[str, int | float], minutes: Any, touched: Any) -> list[str]:
         before = self._written or {}
@@ -28,7 +28,7 @@ def increments() -> None:
 
 def no_fence() -> None:
     """The script of the sink does not look for a newer run's token."""
-    from flows.connectors import redis_scripts
+    from flows.publish.redis import scripts as redis_scripts
 
     check = "if stored and stored > tonumber(token) then"
     assert check in redis_scripts.PUBLISH
@@ -37,7 +37,7 @@ def no_fence() -> None:
 
 def no_dedup_in_checkpoint() -> None:
     """Which messages have been read is forgotten with a crash."""
-    from flows.dedup import Recent
+    from flows.measure.dedup import Recent
 
     def save(self: Any, users: int) -> dict[str, Any]:
         return {
@@ -51,7 +51,7 @@ def no_dedup_in_checkpoint() -> None:
 
 def clock_follows_the_future() -> None:
     """The clock believes an event that lies ahead."""
-    from flows.intake import Intake
+    from flows.decode.intake import Intake
 
     original = Intake.read
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import SECONDS, end
 from tests.job.test_cluster import named
 from tests.job.test_restarts import deployment

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import SECONDS, cells_of, disagreements
 from tests.reference import Record, recompute
 

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 from confluent_kafka import Producer
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.reference import Record, Result
 from tests.services import ROOT, wait_until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 import schemas
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import Deployment, cells_of
 from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import SECONDS, Deployment
 from tests.reference import Record
 from tests.services import KafkaBroker, RedisServer

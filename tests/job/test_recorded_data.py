@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.comparison import nonzero
 from tests.job.running import Deployment, cells_of, disagreements, replay, write_config
 from tests.reference import Record, Result, recompute

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.config import Config
-from flows.supervisor import NOTHING_ACCEPTED
+from flows.config.model import Config
+from flows.run.supervisor import NOTHING_ACCEPTED
 from tests.job.running import SECONDS, Deployment
 from tests.reference import Record
 from tests.rejecting import AMPLITUDE

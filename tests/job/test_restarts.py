@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.job.running import SECONDS, Deployment, cells_of, disagreements, end
 from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer, wait_until

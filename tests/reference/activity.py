@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from flows.config import OTHER, Config, slug
+from flows.config.model import OTHER, Config, slug
 from tests.reference.cells import Cells, groups, put_ratio, suffixes, windows
 from tests.reference.clock import arrival_window_holds
 from tests.reference.records import Event

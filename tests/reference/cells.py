@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import TypeVar
 
-from flows.config import Config, format_duration
+from flows.config.model import Config, format_duration
 from tests.reference.records import Event
 
 Cells = dict[str, int | float]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.cells import ACCOUNTS
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.snapshot import ACCOUNTS
 from tests.reference.records import Event, Exclusion, Record, Rejection
 
 Read = Event | Exclusion | Rejection

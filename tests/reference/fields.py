@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from flows.config import OTHER, UNKNOWN, slug
+from flows.config.model import OTHER, UNKNOWN, slug
 from tests.reference.records import Rejection
 
 PLACEHOLDERS = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from flows.config import Config, Funnel, slug
+from flows.config.model import Config, Funnel, slug
 from tests.reference.cells import (
     BOUNDS_SECONDS,
     Cells,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.reference.cells import Cells, by_user, put_ratio, ratio_windows, windows
 from tests.reference.clock import ordered_window_holds
 from tests.reference.records import Event

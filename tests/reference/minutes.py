@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.reference.activity import counts_as_active
 from tests.reference.funnels import Attempt
 from tests.reference.lifecycle import Lifecycle

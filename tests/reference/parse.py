@@ -62,7 +62,7 @@ import re
 import time
 from typing import Any
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.reference.fields import (
     PLACEHOLDERS,
     YEAR_2000_MS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flows.config import Config
+from flows.config.model import Config
 from tests.reference.activity import active_user_cells, event_cells
 from tests.reference.cells import Cells
 from tests.reference.clock import judge

@@ -29,7 +29,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from flows.config import Subscriptions
+from flows.config.model import Subscriptions
 from tests.reference.fields import (
     PLACEHOLDERS,
     YEAR_2000_MS,

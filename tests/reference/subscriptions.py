@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from flows.config import Config, Subscriptions
+from flows.config.model import Config, Subscriptions
 from tests.reference.cells import Cells, put_ratio, ratio_windows, windows
 from tests.reference.clock import Turn, ordered_window_holds
 from tests.reference.records import State

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.columns import REASONS
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.columns import REASONS
 from schemas.event import EXCLUSIONS
 from tests.reference import Event, Record, Rejection
 from tests.reference.parse import parse

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.cells import ACCOUNTS
-from flows.columns import REASONS
-from flows.config import Config
+from flows.config.model import Config
+from flows.messages.columns import REASONS
+from flows.messages.snapshot import ACCOUNTS
 from tests.reference import Record, Result, recompute
 from tests.reference.cells import BOUNDS_SECONDS, cumulative, put_quantile
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from flows.config import Config
-from tests.histories import Document, encoded, history
+from flows.config.model import Config
+from tests.laws.histories import Document, encoded, history
 from tests.reference import Event, Record, Rejection, recompute
 from tests.reference.money import decimal_of, monthly_minor_units
 from tests.reference.parse import parse

@@ -31,7 +31,7 @@ from typing import Any
 
 import yaml
 
-from flows.config import UNITS_MS, Config
+from flows.config.model import UNITS_MS, Config
 from tests.reference import Record
 
 FOLDER = Path(__file__).parent

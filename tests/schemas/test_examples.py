@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 
 import schemas
-from flows.columns import KINDS, REASONS, Columns
-from flows.config import Config
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.records import Raw, Rejected
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
+from flows.messages.columns import KINDS, REASONS, Columns
+from flows.messages.raw import Raw, Rejected
 from schemas.event import EXCLUSIONS, TYPES
 from schemas.json_schema import event_schema, event_schema_text
 

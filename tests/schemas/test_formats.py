@@ -20,7 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import schemas
-from flows.config import Config
+from flows.config.model import Config
 from flows.demo.simulator import Simulator
 from schemas.formats import FORMATS
 from schemas.guess import format_of, guess

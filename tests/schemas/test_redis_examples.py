@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.connectors.test_redis_sink import Run, running, snapshot
 from tests.lacking import program
+from tests.publish.test_redis import Run, running, snapshot
 from tests.services import ROOT, RedisServer, wait_until
 from tests.test_docs import BLOCKS, Block, command_lines
 

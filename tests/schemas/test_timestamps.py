@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.scan import PADDING
+from flows.messages.raw import PADDING
 from schemas.timestamps import NOT_READ, number_ms, number_ms_at, text_ms, text_ms_at
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.connectors.http_endpoint import REQUEST_BYTES, HttpEndpoint, Page
-from flows.settings import Settings
+from flows.config.settings import Settings
+from flows.publish.http_endpoint import REQUEST_BYTES, HttpEndpoint, Page
 from tests.security.test_hostile_events import NOW_MS, living, of_one_user, produce
 from tests.services import KafkaBroker, RedisServer, wait_until
 

@@ -23,11 +23,11 @@ import redis
 from confluent_kafka import Consumer, Message, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.catalogue import catalogue
-from flows.cells import ACCOUNTS
-from flows.config import Config
-from flows.config_file import load
-from flows.connectors.redis_layout import RESERVED
+from flows.config.file import load
+from flows.config.model import Config
+from flows.messages.snapshot import ACCOUNTS
+from flows.metrics.catalogue import catalogue
+from flows.publish.redis.layout import RESERVED
 from tests.reference import Record
 from tests.security.running import Ended, begun, end
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until

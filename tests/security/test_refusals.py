@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.connectors.kafka_client import check_access
-from flows.connectors.source import SourceError
-from flows.settings import Settings
+from flows.config.settings import Settings
+from flows.kafka.client import check_access
+from flows.process.outcomes import SourceError
 from tests.security.authority import Authority
 from tests.security.conftest import PASSWORDS, SecureKafka, SecureRedis
 from tests.security.running import SECONDS, Ended, begun, end, run

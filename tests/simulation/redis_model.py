@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 import msgspec
 import redis
 
-from flows.connectors import redis_scripts
-from flows.connectors.redis_layout import format_value
-from flows.reader import Address
+from flows.client.reader import Address
+from flows.publish.redis import scripts as redis_scripts
+from flows.publish.redis.layout import format_value
 
 FENCE: Final = "if stored and stored > tonumber(token) then"
 """The line of the script that refuses an older run; without it the model does, too, as if nothing had happened."""

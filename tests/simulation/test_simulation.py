@@ -14,12 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from flows.connectors import redis_scripts
-from flows.connectors.redis_layout import Keys
-from flows.connectors.redis_scripts import PUBLISH, TAKE
-from flows.connectors.redis_sink import RedisPublisher
-from flows.dedup import Recent
-from flows.intake import Intake
+from flows.decode.intake import Intake
+from flows.measure.dedup import Recent
+from flows.publish.redis import scripts as redis_scripts
+from flows.publish.redis.layout import Keys
+from flows.publish.redis.scripts import PUBLISH, TAKE
+from flows.publish.redis.sink import RedisPublisher
 from tests.faults.wrong import MUTATIONS
 from tests.services import RedisServer
 from tests.simulation.redis_model import Fate, RedisModel

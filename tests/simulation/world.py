@@ -22,17 +22,18 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from flows.cells import Snapshot
-from flows.columns import Tick
-from flows.config import Config
-from flows.connectors.redis_sink import FencedOut, RedisPublisher
-from flows.connectors.source import Ticker
-from flows.health import Health
-from flows.intake import Intake
-from flows.limits import Limits
-from flows.records import Raw
-from flows.shard import Shard, route, route_states
-from flows.totals import Totals
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.decode.intake import Intake
+from flows.measure.shard import Shard
+from flows.messages.raw import Raw
+from flows.messages.snapshot import Snapshot
+from flows.messages.tick import Tick
+from flows.process.health import Health
+from flows.publish.redis.sink import FencedOut, RedisPublisher
+from flows.route.deal import route, route_states
+from flows.source.ticks import Ticker
+from flows.total.totals import Totals
 from tests.job.running import cells_of, disagreements
 from tests.reference import Record, Result, recompute
 from tests.simulation.redis_model import Fate, ModelClient, RedisModel

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flows.compiled.loops import compiled
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
-from schemas.compiled import compiled
 
 USERS = 300
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.columns import NO_TIME
+from flows.messages.columns import NO_TIME
 from flows.state.pairs import TIME, Pairs, position
 
 

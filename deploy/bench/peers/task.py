@@ -19,7 +19,7 @@ from typing import Final
 from confluent_kafka import Consumer, TopicPartition
 
 from deploy.bench.stream import DELAY_MS, Chunk, Stream
-from flows.config import Config
+from flows.config.model import Config
 from tests.reference import Record, Result, recompute
 from tests.reference.clock import judge
 from tests.reference.parse import parse

@@ -7,11 +7,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.compiled.loops import Number, compiled, inlined, steady
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, EXPANSION, KINDS, NEW, REACTIVATED
 from flows.state.agenda import Plan, falls_due, put, take
 from flows.state.table import Entries, known_row, row_of
 from flows.state.windows import Ring, add, move
-from schemas.compiled import Number, compiled, inlined, steady
 from schemas.subscription import SEQUENCE, STATUSES
 
 NOT_COUNTED: Final = -1

@@ -14,12 +14,12 @@ import pytest
 from flows.alerting.backtest import notation
 from flows.alerting.recorded import Selectors, record
 from flows.app import main
-from flows.catalogue import catalogue
-from flows.config_file import load
-from flows.connectors.file_source import FileSource
-from flows.connectors.prometheus import product_families
-from flows.limits import Limits
-from flows.rejections import Rejections
+from flows.config.file import load
+from flows.config.limits import Limits
+from flows.metrics.catalogue import catalogue
+from flows.process.rejections import Rejections
+from flows.publish.prometheus import product_families
+from flows.source.file import FileSource
 from tests.deploy.alerts.judge import promtool
 from tests.reference import Record, recompute
 from tests.rejecting import AMPLITUDE

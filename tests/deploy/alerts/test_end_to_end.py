@@ -22,8 +22,8 @@ import yaml
 
 from deploy.alertmanager.stack import FAST, Product, Stack, Unavailable
 from deploy.local import wait_until
-from flows.config_file import load, load_alerts
-from flows.warm_up import warm_up
+from flows.config.file import load, load_alerts
+from flows.run.warm_up import warm_up
 from tests.lacking import lacking
 from tests.services import ROOT
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.alert_settings import Alerts
-from flows.config_file import load_alerts, read
-from flows.fingerprint import fingerprint
+from flows.checkpoint.fingerprint import fingerprint
+from flows.config.alerts import Alerts
+from flows.config.file import load_alerts, read
 
 
 def mistakes(file: Path, text: str) -> list[str]:

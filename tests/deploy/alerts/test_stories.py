@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.alerting.rules import rules_text
-from flows.config_file import load_alerts
+from flows.config.file import load_alerts
 from tests.deploy.alerts.judge import Firing, judge
 from tests.deploy.alerts.timeline import DAY, HOUR, Change, Conditions, Timeline
 from tests.services import ROOT

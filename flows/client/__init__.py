@@ -1,0 +1,1 @@
+"""For services: a product's numbers, read from Redis."""

@@ -1,0 +1,1 @@
+"""How loops over arrays are compiled, cached and trusted."""

@@ -1,0 +1,507 @@
+"""The user's file: what to measure, and by which definitions.
+
+Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say
+about itself (names that collide, lists that contradict each other) is in `rules.py`; a `Config` that
+exists obeys both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
+the file changes nothing: neither the meaning of stored state nor its fingerprint (`checkpoint/fingerprint.py`).
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from flows.config.event_codes import FROM_SERVERS, Codes, Condition, Selection
+from flows.config.mistakes import Finding, closest
+from flows.config.notation import (
+    DURATION_PATTERN,
+    FIELD_PATTERN,
+    UNITS_MS,
+    format_duration,
+    keys_of,
+    parse_duration,
+    slug,
+)
+from flows.config.rules import broken_rules, check_time_zone, check_windows
+from flows.messages.columns import MAX_BREAKDOWNS
+
+__all__ = [
+    "OTHER",
+    "UNITS_MS",
+    "UNKNOWN",
+    "ActiveUsers",
+    "Breakdown",
+    "Config",
+    "DurationMs",
+    "Engaged",
+    "Exclude",
+    "Funnel",
+    "Section",
+    "Sessions",
+    "Subscriptions",
+    "format_duration",
+    "keys_of",
+    "parse_duration",
+    "slug",
+]
+
+OTHER: Final = "other"
+UNKNOWN: Final = "unknown"
+
+SLUG_PATTERN: Final = r"^[a-z0-9_]*[a-z0-9][a-z0-9_]*$"
+LABEL_PATTERN: Final = r"^[a-z][a-z0-9_]*$"  # a Prometheus label
+
+A_FIELD: Final = 'a field such as context.device.type, properties."Plan Type" or channel'
+OBJECTS: Final = ("context", "properties", "traits")
+"""Where most fields are."""
+IDS: Final = ("userId", "anonymousId", "messageId")
+"""Fields that are different in every event or user, so that nothing can be broken down by them."""
+
+CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
+
+MINOR_DIGITS: Final = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
+    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+"""Digits of the minor unit where they are not 2 (ISO 4217, list one)."""
+
+MAX_VALUES: Final = 253
+"""A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Accepts a duration (ms) from `low` to `high`, inclusive."""
+
+    low: str
+    high: str
+
+    def __call__(self, ms: int) -> int:
+        if not parse_duration(self.low) <= ms <= parse_duration(self.high):
+            raise ValueError(f"expected a duration from {self.low} to {self.high}")
+        return ms
+
+
+def written(value: Any) -> Any:
+    """Text as it would be written in JSON: an unquoted `7` or `true` in a list of names is a name."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _alternatives(step: Any) -> Any:
+    """A step is a list of alternatives; one name is a list of one."""
+    return (step,) if isinstance(step, str | int | float) else step
+
+
+def _selector(value: Any) -> Any:
+    """A name alone selects all events of that name."""
+    return {"event": value} if isinstance(value, str | int | float) else value
+
+
+def _selectors(value: Any) -> Any:
+    """One selector is a list of one."""
+    return (value,) if isinstance(value, str | int | float | dict) else value
+
+
+def _is_a_field(text: str) -> str:
+    keys = keys_of(text)
+    if keys is None or keys[0] == "$" or (len(keys) > 1 and keys[0] not in OBJECTS and closest(keys[0], OBJECTS)):
+        raise ValueError(f"expected {A_FIELD}")
+    if keys[0] in IDS:
+        raise ValueError(f"expected another field: {keys[0]} says who it was, and is not published")
+    if len(keys) == 1 and keys[0] in OBJECTS:
+        raise ValueError(f"expected a field within {text}, such as {text}.plan")
+    return text
+
+
+DurationMs = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    Field(ge=0),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["10s", "30m", "1h", "30d"]}),
+]
+"""Written `10s`, held in ms."""
+
+WindowMs = Annotated[DurationMs, AfterValidator(Between("1m", "400d"))]
+Slug = Annotated[str, BeforeValidator(written), Field(pattern=SLUG_PATTERN, max_length=64)]
+Label = Annotated[str, BeforeValidator(written), Field(pattern=LABEL_PATTERN, max_length=64)]
+EventName = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=200)]
+Names = Annotated[tuple[EventName, ...], Field(max_length=1000)]
+Value = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=100)]
+Step = Annotated[
+    tuple[EventName, ...],
+    BeforeValidator(_alternatives),
+    Field(min_length=1, max_length=50),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 200},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1, "maxLength": 200},
+                    "minItems": 1,
+                    "maxItems": 50,
+                },
+            ]
+        }
+    ),
+]
+"""One event name, or a list of alternatives; the step is named after the first."""
+FieldPath = Annotated[
+    str,
+    Field(max_length=200),
+    AfterValidator(_is_a_field),
+    WithJsonSchema({"type": "string", "pattern": FIELD_PATTERN, "maxLength": 200}),
+]
+"""The path to a value in an event: keys between dots, in double quotes where they hold more than letters."""
+Values = Annotated[
+    tuple[Value, ...],
+    BeforeValidator(_alternatives),
+    Field(min_length=1, max_length=100),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1, "maxItems": 100},
+            ]
+        }
+    ),
+]
+"""One value, or a list of alternatives; compared as slugs of their JSON texts."""
+
+
+def _durations(*texts: str) -> tuple[int, ...]:
+    return tuple(parse_duration(text) for text in texts)
+
+
+class Section(BaseModel):
+    """Strict and frozen: an unknown key is a mistake, not a wish; one without a value is as if absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_the_default(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        return {
+            key: value
+            for key, value in values.items()
+            if value is not None or key not in fields or _admits_none(fields[key].annotation)
+        }
+
+
+def _admits_none(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(annotation)
+
+
+class Selector(Section):
+    """Some events: those of a name, or of one of several, or only those of them that carry certain values."""
+
+    event: Step
+    """The event's name, or a list of alternatives. `identify`, `group` and `alias` are named by their type."""
+    where: dict[FieldPath, Values] = Field({}, max_length=10)
+    """The values that fields must have, all of them; a list in place of a value: any of these."""
+
+    @field_validator("where")
+    @classmethod
+    def _alphabetical(cls, fields: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return dict(sorted(fields.items()))
+
+    def selection(self) -> Selection:
+        """The slugs of its names, and what an event of such a name must carry besides."""
+        conditions = tuple(Condition.of(field, values) for field, values in self.where.items())
+        return frozenset(map(slug, self.event)), conditions
+
+
+_SELECTOR_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": 200},
+        {
+            "type": "object",
+            "required": ["event"],
+            "additionalProperties": False,
+            "properties": {
+                "event": {"type": ["string", "array"], "items": {"type": "string"}},
+                "where": {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": ["string", "number", "boolean", "array"],
+                        "items": {"type": ["string", "number", "boolean"]},
+                    },
+                },
+            },
+        },
+    ]
+}
+Selectors = Annotated[
+    tuple[Annotated[Selector, BeforeValidator(_selector)], ...],
+    BeforeValidator(_selectors),
+    Field(max_length=1000),
+    WithJsonSchema({"anyOf": [*_SELECTOR_SCHEMA["anyOf"], {"type": "array", "items": _SELECTOR_SCHEMA}]}),
+]
+"""Names of events, or `{event: name, where: {field: value}}`, alone or in a list."""
+
+
+class Presence(Section):
+    """Which events show that a person is there: for active users, sessions, and who is new, alive or churned."""
+
+    except_: Selectors = Field(default=(), alias="except")
+    """Events that show nobody: heartbeats, mails that a server has sent."""
+    only: Annotated[Selectors, Field(min_length=1)] | None = None
+    """Only these show somebody; without this key all do but facts from servers, such as `Subscription Changed`."""
+    server: bool = True
+    """Whether an event whose `channel` or `context.channel` is `server` shows somebody."""
+
+
+class Engaged(Section):
+    """What makes a session engaged; each rule can be off (null)."""
+
+    longer_than: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] | None = 10_000
+    """The session has lasted longer than this."""
+    views: Annotated[int, Field(ge=1, le=100)] | None = 2
+    """It has at least so many events of type `page` or `screen`."""
+    key_actions: Annotated[int, Field(ge=1, le=100)] | None = 1
+    """It has at least so many key actions."""
+
+
+class Sessions(Section):
+    """How a session ends, and when it counts as bounced."""
+
+    timeout: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 30 * 60_000
+    """A session ends when the user's next event comes more than this after the last."""
+    max_duration: Annotated[DurationMs, AfterValidator(Between("1s", "30d"))] = 24 * 3_600_000
+    """A session never gets longer than this; not less than the timeout."""
+    engaged: Engaged = Engaged()
+    bounce: Literal["not_engaged", "single_event"] = "not_engaged"
+    """Which closed sessions bounced: those not engaged, or those of exactly one event."""
+
+
+class Funnel(Section):
+    """Ordered steps within a window; a step is an event name or a list of alternatives."""
+
+    window: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
+    """Time from the first step to the last; exactly so long is still in time."""
+    steps: tuple[Step, ...] = Field(min_length=2, max_length=20)
+    """Event names in order; a list in place of a name: any of them."""
+    reentry: Literal["first", "latest"] = "first"
+    """`latest`: a repeated first step restarts the attempt while it has reached no further."""
+
+    def step_names(self) -> list[str]:
+        """`01_product_viewed`, ...: number and slug of each step's first alternative."""
+        return [f"{number:02d}_{slug(step[0])}" for number, step in enumerate(self.steps, 1)]
+
+
+class Breakdown(Section):
+    """One dimension: where its value is found in an event, and the closed list of values told apart."""
+
+    field: FieldPath
+    """Where the value stands: `context.device.type`, `properties."Plan Type"`, `channel`."""
+    values: tuple[Value, ...] = Field(min_length=1, max_length=MAX_VALUES)
+    """The values told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
+    of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = Field(
+        ("active_users", "sessions", "funnels"), min_length=1, max_length=4
+    )
+    """Which metrics are broken down."""
+
+    def labels(self) -> list[str]:
+        """Slugs of all values a cell can carry: those listed, `other`, `unknown`; the index is the code."""
+        return [*(slug(value) for value in self.values), OTHER, UNKNOWN]
+
+
+class ActiveUsers(Section):
+    """Which events make a user active: all, or a list of names."""
+
+    events: Annotated[tuple[EventName, ...], Field(min_length=1, max_length=1000)] | None = None
+
+
+class Exclude(Section):
+    """Events that are valid but not wanted."""
+
+    events: Selectors = ()
+    """Events that are left out of everything."""
+    bots: bool | Literal["user_agent"] = True
+    """Leave out events that a collector has marked as a bot's: `context.bot` or `context.isBot` is true, or
+    `context.bot` an object; `user_agent`: also those whose `context.userAgent` is a known crawler's."""
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+Currency = Annotated[
+    str,
+    BeforeValidator(_upper),
+    Field(pattern=CURRENCY_PATTERN, examples=["USD", "EUR", "JPY"]),
+]
+Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expired"]
+
+
+class Subscriptions(Section):
+    """Customers who pay again and again: what they pay a month, who stops and who comes back."""
+
+    currency: Currency = "USD"
+    """The reporting currency (ISO 4217); a state in another is rejected as `unsupported_currency`."""
+    plans: tuple[Value, ...] = Field((), max_length=30)
+    """The plans told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
+    moves: tuple[tuple[Value, Value], ...] | None = Field(None, max_length=900)
+    """Pairs of listed plans, [from, to], whose moves are counted one by one; without this key all pairs."""
+    events: dict[EventName, Status | None] = Field({"Subscription Changed": None}, min_length=1, max_length=50)
+    """Events that carry the state of a subscription, with the status that one without `status` stands for."""
+    statuses: dict[Value, Status] = Field({}, max_length=50)
+    """Other words for a status, as your billing system has them: {unpaid: past_due, in_trial: trialing}."""
+    amount_unit: Literal["major", "minor"] = "major"
+    """What `amount` and `discount` count: `major` units (19.99), or `minor` ones (1999), as Stripe and Chargebee do."""
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point of the currency's minor unit."""
+        return MINOR_DIGITS.get(self.currency, 2)
+
+    def labels(self) -> list[str]:
+        """Slugs of the plans listed, `other`, `unknown`; the index is the code."""
+        return [*(slug(plan) for plan in self.plans), OTHER, UNKNOWN]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Slugs of the plans, from and to, whose moves are counted one by one."""
+        plans = self.labels()[:-2]
+        if self.moves is None:
+            return [(one, other) for one in plans for other in plans if one != other]
+        return sorted({(slug(one), slug(other)) for one, other in self.moves})
+
+    @field_validator("events", "statuses")
+    @classmethod
+    def _alphabetical(cls, words: dict[str, Any]) -> dict[str, Any]:
+        return dict(sorted(words.items()))
+
+
+class Config(Section):
+    """What Tidegauge measures for one product."""
+
+    version: Literal[1] = 1
+    """Version of this file's format."""
+    product: Slug = "product"
+    """Names the Redis keys and the Prometheus label."""
+    time_zone: str = "UTC"
+    """IANA name; decides when a `day` begins."""
+    lateness: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] = 10_000
+    """How much disorder is put right: sessions, funnels and lifecycle stand so far behind the clock."""
+    windows: tuple[WindowMs, ...] = Field(
+        _durations("1m", "5m", "30m", "1h", "24h", "7d", "30d"), min_length=1, max_length=20
+    )
+    """Trailing windows of all counts."""
+    ratio_windows: tuple[WindowMs, ...] = Field(_durations("5m", "1h", "24h"), max_length=20)
+    """Those of them for which rates and ratios are published."""
+    events: Names = ()
+    """Event names counted by name, besides those named elsewhere."""
+    exclude: Exclude = Exclude()
+    presence: Presence = Field(default_factory=lambda: Presence.model_validate({}))
+    active_users: ActiveUsers = ActiveUsers()
+    sessions: Sessions = Sessions()
+    key_actions: Names = ()
+    """Events that show a session to be worth something."""
+    churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
+    """A user without any event for longer has churned."""
+    funnels: dict[Slug, Funnel] = Field({}, max_length=50)
+    breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
+    subscriptions: Subscriptions | None = None
+    """Customers, recurring revenue and churn; without this part nothing of them is measured."""
+    dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
+    """A repeated messageId is dropped for at least so long."""
+    minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
+    """How long the final numbers of each minute are kept."""
+    shards: int = Field(16, ge=1, le=256)
+    """Parts the users are dealt out to; fixed for the life of the stored state."""
+
+    _in_order = field_validator("windows", "ratio_windows")(check_windows)
+    _a_known_zone = field_validator("time_zone")(check_time_zone)
+
+    @field_validator("funnels", "breakdowns")
+    @classmethod
+    def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
+        return dict(sorted(sections.items()))
+
+    @model_validator(mode="after")
+    def _rules_are_kept(self) -> Config:
+        broken = list(broken_rules(self))
+        if broken:
+            raise Finding.error(broken)
+        return self
+
+    def vocabulary(self) -> list[str]:
+        """Slugs of the event names told apart, `other` first, then sorted; the index is the name's code."""
+        named = [
+            *self.events,
+            *self.key_actions,
+            *(self.active_users.events or ()),
+            *(name for funnel in self.funnels.values() for step in funnel.steps for name in step),
+            *(self.subscriptions.events if self.subscriptions else ()),
+            *(name for selector in self._selectors() for name in selector.event),
+        ]
+        return [OTHER, *sorted({slug(name) for name in named} - {OTHER})]
+
+    def _selectors(self) -> list[Selector]:
+        """Those that speak of events which count for something."""
+        presence = [*self.presence.except_, *(self.presence.only or ())]
+        return [*presence, *(selector for selector in self.exclude.events if selector.where)]
+
+    def _selections(self) -> list[Selection]:
+        """What will be asked of events besides their names."""
+        asked: list[Selection] = [selector.selection() for selector in self._selectors() if selector.where]
+        return asked if self.presence.server else [*asked, (None, FROM_SERVERS)]
+
+    def asked_of_names(self) -> dict[str, set[Condition]]:
+        """Which conditions are asked of the events of each name."""
+        asked: dict[str, set[Condition]] = {name: set() for name in self.vocabulary()}
+        for names, conditions in self._selections():
+            for name in asked if names is None else names:
+                asked[name].update(conditions)
+        return asked
+
+    def codes(self) -> Codes:
+        """The event codes: a code says an event's name, and which conditions of selectors on that name it meets."""
+        return Codes(self.asked_of_names())
+
+    def excluded(self, codes: Codes) -> NDArray[np.bool_]:
+        """By code: whether such events are left out of everything. (Names without a code of their own are not here.)"""
+        return codes.matching(selector.selection() for selector in self.exclude.events)
+
+    def shows_presence(self, codes: Codes) -> NDArray[np.bool_]:
+        """By code: whether such an event shows that somebody was there."""
+        rules = self.presence
+        if rules.only is None:
+            facts = frozenset(map(slug, self.subscriptions.events)) if self.subscriptions else frozenset()
+            shows = ~codes.matching([(facts, ())])
+        else:
+            shows = codes.matching(selector.selection() for selector in rules.only)
+        hides: list[Selection] = [selector.selection() for selector in rules.except_]
+        if not rules.server:
+            hides += [(None, (condition,)) for condition in FROM_SERVERS]
+        return shows & ~codes.matching(hides)
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The Section that an annotation holds itself, as the values of a mapping, or beside None; else None."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := section_of(part))), None)

@@ -1,0 +1,280 @@
+"""What a configuration must obey as a whole: rules that no single field can check about itself.
+
+Each rule names the places it speaks of, so that the file's line can be shown; all are checked, always.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+import zoneinfo
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS
+from flows.config.mistakes import Finding, Path, closest, shown
+from flows.config.notation import field_text, format_duration, keys_of, says_something, slug
+
+if TYPE_CHECKING:
+    from flows.config.model import Config, Selector
+
+MAX_NAMES: Final = 1000
+"""Event names told apart: each costs a ring of counters per window and breakdown value."""
+
+RESERVED_LABELS: Final = frozenset(
+    {
+        *("product", "window", "event", "funnel", "step", "state", "stage", "kind", "transition", "movement"),
+        *("currency", "reason", "topic", "partition", "le", "quantile", "job", "instance"),
+    }
+)
+"""Labels that the published families use themselves, or that Prometheus adds."""
+
+TAKEN_SLUGS: Final = ("other", "unknown")
+
+
+def check_windows(windows: tuple[int, ...]) -> tuple[int, ...]:
+    """`windows` (ms) in ascending order; one given twice, under whatever name, is refused."""
+    broken = [
+        Finding((index,), f"{format_duration(window)} is listed twice")
+        for index, window in enumerate(windows)
+        if window in windows[:index]
+    ]
+    if broken:
+        raise Finding.error(broken)
+    return tuple(sorted(windows))
+
+
+def check_time_zone(zone: str) -> str:
+    """`zone` if the time zone database knows it."""
+    try:
+        zoneinfo.ZoneInfo(zone)
+    # Besides "not found", odd names give ValueError (absolute paths), IsADirectoryError ("Europe"), ...
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        known = zoneinfo.available_timezones()
+        if not known:
+            raise ValueError("no time zone database was found; install the package tzdata") from None
+        raise Finding.error(
+            [Finding((), f"found {shown(zone)}, expected an IANA time zone", _likely_zone(zone, known))]
+        ) from None
+    return zone
+
+
+def _likely_zone(zone: str, known: set[str]) -> str | None:
+    wanted = zone.lower().replace(" ", "_")
+    cities = {name.rpartition("/")[2].lower(): name for name in sorted(known, reverse=True)}
+    if wanted in cities:
+        return cities[wanted]
+    near_city = difflib.get_close_matches(wanted, cities, n=1, cutoff=0.8)
+    return closest(wanted, known) or (cities[near_city[0]] if near_city else None)
+
+
+def broken_rules(config: Config) -> Iterator[Finding]:
+    """Every rule of the whole that `config` breaks."""
+    yield from _names_that_say_nothing(config)
+    yield from _names_that_are_one(config)
+    yield from _too_many_names(config)
+    yield from _excluded_but_wanted(config)
+    yield from _ratios_without_counts(config)
+    yield from _breakdowns_that_clash(config)
+    yield from _plans_that_clash(config)
+    if config.sessions.max_duration < config.sessions.timeout:
+        yield Finding(
+            ("sessions", "max_duration"),
+            f"found {format_duration(config.sessions.max_duration)}, expected at least the session timeout,"
+            f" {format_duration(config.sessions.timeout)}",
+            because_of=[("sessions", "timeout")],
+        )
+
+
+def remarks(config: Config) -> Iterator[Finding]:
+    """What is allowed but probably not meant."""
+    for name, funnel in config.funnels.items():
+        for index, (before, step) in enumerate(zip(funnel.steps, funnel.steps[1:], strict=False), 1):
+            if {slug(event) for event in before} & {slug(event) for event in step}:
+                yield Finding(
+                    ("funnels", name, "steps", index),
+                    f"step {index + 1} can be the same event as step {index}, which must then come twice",
+                )
+    for path, names in _lists_of_names(config):
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if slug(name) in seen:
+                yield Finding((*path, index), f"{shown(name)} is listed twice ({slug(name)})")
+            seen.add(slug(name))
+    if config.churn_after <= config.sessions.timeout:
+        yield Finding(
+            ("churn_after",),
+            f"{format_duration(config.churn_after)} is not longer than a session's timeout,"
+            f" {format_duration(config.sessions.timeout)}: users will churn within a visit",
+            because_of=[("sessions", "timeout")],
+        )
+
+
+def _lists_of_names(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Every list of event names, with its place; those to be left out come last."""
+    yield ("events",), config.events
+    yield ("key_actions",), config.key_actions
+    yield ("active_users", "events"), config.active_users.events or ()
+    for name, funnel in config.funnels.items():
+        for index, step in enumerate(funnel.steps):
+            yield ("funnels", name, "steps", index), step
+    if config.subscriptions:
+        yield ("subscriptions", "events"), tuple(config.subscriptions.events)
+    for path, selectors in _lists_of_selectors(config):
+        for index, selector in enumerate(selectors):
+            yield (*path, index, "event"), selector.event
+
+
+def _lists_of_selectors(config: Config) -> Iterator[tuple[Path, tuple[Selector, ...]]]:
+    yield ("presence", "except"), config.presence.except_
+    yield ("presence", "only"), config.presence.only or ()
+    yield ("exclude", "events"), config.exclude.events
+
+
+def _names_that_say_nothing(config: Config) -> Iterator[Finding]:
+    for path, names in _lists_of_names(config):
+        for index, name in enumerate(names):
+            if not says_something(name):
+                yield Finding((*path, index), f"found {shown(name)}, expected a name with a letter, digit or symbol")
+            elif slug(name) == "other":
+                yield Finding((*path, index), f"found {shown(name)}, but `other` stands for all events not named")
+    for name, breakdown in config.breakdowns.items():
+        for index, value in enumerate(breakdown.values):
+            if not says_something(value):
+                yield Finding(
+                    ("breakdowns", name, "values", index),
+                    f"found {shown(value)}, expected a value with a letter, digit or symbol",
+                )
+
+
+def _names_that_are_one(config: Config) -> Iterator[Finding]:
+    """Unlike names with one slug would be counted as one; `Order Completed` and `order_completed` are meant to be."""
+    first: dict[str, str] = {}
+    for path, names in _lists_of_names(config):
+        for index, name in enumerate(names):
+            other = first.setdefault(slug(name), name)
+            if _plainly(name) != _plainly(other) and says_something(name):
+                yield Finding(
+                    (*path, index), f"{shown(name)} cannot be told from {shown(other)}: both are `{slug(name)}`"
+                )
+
+
+def _plainly(name: str) -> str:
+    """`name` without what nobody tells names apart by: case, and how words are set apart."""
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _too_many_names(config: Config) -> Iterator[Finding]:
+    named = len(config.vocabulary()) - 1
+    if named > MAX_NAMES:
+        yield Finding((), f"{named} event names are told apart, at most {MAX_NAMES} can be")
+        return
+    asked = config.asked_of_names()
+    conditions = {condition for some in asked.values() for condition in some}
+    if len(conditions) > MAX_CONDITIONS:
+        yield Finding((), f"{len(conditions)} conditions (`where`) are distinct, at most {MAX_CONDITIONS} can be")
+    elif sum(1 << len(some) for some in asked.values()) > MAX_CODES:
+        most = max(asked, key=lambda name: len(asked[name]))
+        yield Finding((), f"too many conditions (`where`) are asked of the same events: {len(asked[most])} of {most}")
+
+
+def _excluded_but_wanted(config: Config) -> Iterator[Finding]:
+    wanted: dict[str, str] = {}
+    for path, names in _lists_of_names(config):
+        if path[0] not in ("exclude", "presence"):
+            for name in names:
+                wanted.setdefault(slug(name), ".".join(str(part) for part in path))
+    for index, selector in enumerate(config.exclude.events):
+        for name in selector.event:
+            if not selector.where and slug(name) in wanted:
+                yield Finding(
+                    ("exclude", "events", index),
+                    f"{shown(name)} is left out here but wanted in {wanted[slug(name)]}",
+                )
+
+
+def _ratios_without_counts(config: Config) -> Iterator[Finding]:
+    missing = [format_duration(window) for window in config.ratio_windows if window not in config.windows]
+    if missing:
+        yield Finding(
+            ("ratio_windows",),
+            f"{', '.join(missing)} must also be listed in windows"
+            f" ({', '.join(format_duration(window) for window in config.windows)})",
+            because_of=[("windows",)],
+        )
+
+
+def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
+    fields = {keys_of(breakdown.field) or (): name for name, breakdown in config.breakdowns.items()}
+    for name, breakdown in config.breakdowns.items():
+        place: Path = ("breakdowns", name)
+        if name in RESERVED_LABELS:
+            yield Finding(place, f"{name} is a label of its own in Prometheus", f"{name}_name", True)
+        seen: dict[str, str] = {}
+        for index, value in enumerate(breakdown.values):
+            code = slug(value)
+            if code in TAKEN_SLUGS:
+                yield Finding((*place, "values", index), f"`{code}` is added by itself and cannot be listed")
+            elif code in seen and says_something(value):
+                yield Finding(
+                    (*place, "values", index),
+                    f"{shown(value)} cannot be told from {shown(seen[code])}: both are `{code}`",
+                )
+            seen.setdefault(code, value)
+        for index, family in enumerate(breakdown.of):
+            if family in breakdown.of[:index]:
+                yield Finding((*place, "of", index), f"{family} is listed twice")
+        keys = keys_of(breakdown.field) or ()
+        for other, owner in fields.items():
+            if len(keys) > len(other) and keys[: len(other)] == other:
+                yield Finding(
+                    (*place, "field"),
+                    f"{breakdown.field} lies inside {field_text(other)}, which {owner} reads as a plain value",
+                )
+
+
+def _plans_that_clash(config: Config) -> Iterator[Finding]:
+    section = config.subscriptions
+    if section is None:
+        return
+    seen: dict[str, str] = {}
+    for index, plan in enumerate(section.plans):
+        place: Path = ("subscriptions", "plans", index)
+        code = slug(plan)
+        if code in TAKEN_SLUGS:
+            yield Finding(place, f"`{code}` is added by itself and cannot be listed")
+        elif not says_something(plan):
+            yield Finding(place, f"found {shown(plan)}, expected a plan with a letter, digit or symbol")
+        elif code in seen:
+            yield Finding(place, f"{shown(plan)} cannot be told from {shown(seen[code])}: both are `{code}`")
+        seen.setdefault(code, plan)
+    for index, (one, other) in enumerate(section.moves or ()):
+        for side, plan in enumerate((one, other)):
+            if slug(plan) not in seen:
+                yield Finding(
+                    ("subscriptions", "moves", index, side),
+                    f"found {shown(plan)}, expected one of the plans",
+                    closest(plan, section.plans),
+                    because_of=[("subscriptions", "plans")],
+                )
+        if slug(one) == slug(other):
+            yield Finding(("subscriptions", "moves", index), f"{shown(one)} to itself is no move")
+    words: dict[str, str] = {}
+    for word in section.statuses:
+        if slug(word) in words:
+            yield Finding(
+                ("subscriptions", "statuses", word),
+                f"{shown(word)} cannot be told from {shown(words[slug(word)])}",
+                at_key=True,
+            )
+        words.setdefault(slug(word), word)
+    names: dict[str, str] = {}
+    for name in section.events:
+        if slug(name) in names:
+            yield Finding(
+                ("subscriptions", "events", name),
+                f"{shown(name)} cannot be told from {shown(names[slug(name)])}",
+                at_key=True,
+            )
+        names.setdefault(slug(name), name)

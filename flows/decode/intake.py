@@ -1,0 +1,268 @@
+"""From the bytes of a poll to its columns: decode, identify, date, name, and leave out what is not wanted.
+
+Two ways lead to a row, and they give the same row. The fast one takes the whole batch: the scanner of
+`schemas` finds the fields, one compiled loop (`plain_rows`) turns them into rows, and spellings of event names,
+breakdown values and conditions are looked up in a table of hashes. The slow one, `Intake._one`, takes a single record
+through `Decoder.explain`; it decides every record about which the fast one is in the least doubt, and it alone
+rejects.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.compiled.loops import compiled
+from flows.config.event_codes import place_among
+from flows.config.limits import Limits
+from flows.config.model import Config, slug
+from flows.config.notation import keys_of
+from flows.decode.events import Decoder, is_event_name
+from flows.decode.hashing import id_hash
+from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
+from flows.decode.spellings import Spellings
+from flows.decode.states import States, complete
+from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
+from flows.decode.times import TIME_MESSAGES, date
+from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, Columns
+from flows.messages.raw import Raw, Rejected
+from schemas.event import EXCLUSIONS, Container, Event, Exclusion, Problem
+from schemas.json_text import scalar_text, string_of
+from schemas.timestamps import NOT_READ
+
+_USER_AGENT: Final = ("context", "userAgent")
+
+
+def machine_ms() -> int:
+    """The machine's clock: no clock of producers or collectors may be a day ahead of it."""
+    return time.time_ns() // 1_000_000
+
+
+def user_of(user_id: str | None, anonymous_id: str | None) -> str | None:
+    """Who an event belongs to: `userId` when present, else `anonymousId`.
+
+    `plain_rows` says the same in the compiled loop.
+    """
+    return user_id if user_id is not None else anonymous_id
+
+
+class Intake:
+    """Reads polls by a config; keeps only bounded tables of spellings between them.
+
+    `live`: events come as they happen, so that one without any reference clock is bounded by the machine's.
+    """
+
+    def __init__(
+        self, config: Config, limits: Limits, *, live: bool = False, clock_ms: Callable[[], int] = machine_ms
+    ) -> None:
+        if len(config.breakdowns) > MAX_BREAKDOWNS:
+            raise ValueError(f"at most {MAX_BREAKDOWNS} breakdowns, got {len(config.breakdowns)}")
+        self._live = live
+        self._clock_ms = clock_ms
+        self._codes = config.codes()
+        self._codes_of_names = {slug(name): EXCLUDED_NAME for one in config.exclude.events for name in one.event}
+        self._codes_of_names.update({name: code for code, name in enumerate(self._codes.names)})
+        self._names = Names(
+            np.array([self._name_code(name_of(kind, None)) for kind in KINDS], np.int64),
+            self._codes.asked,
+            self._codes.first,
+            config.excluded(self._codes),
+            config.exclude.bots is not False,
+        )
+        breakdowns = config.breakdowns.values()
+        self._values_of_dims = [
+            {value: code for code, value in reversed(list(enumerate(breakdown.labels()[:-2])))}
+            for breakdown in breakdowns
+        ]
+        fields = [keys_of(breakdown.field) or () for breakdown in breakdowns]
+        self._conditions = self._codes.fields()
+        fields += [keys_of(field) or () for field in self._conditions]
+        if config.exclude.bots == "user_agent":
+            fields.append(_USER_AGENT)
+        self._decoder = Decoder(fields, limits.record_bytes)
+        dims = len(breakdowns)
+        self._texts = Texts(
+            self._decoder.fields[:dims],
+            np.array([len(breakdown.values) for breakdown in breakdowns], np.int64),
+            self._decoder.fields[dims:],
+        )
+        self._limit_bytes = limits.record_bytes
+        self._spellings = Spellings()
+        self._states = None if config.subscriptions is None else States(config, config.subscriptions, limits)
+
+    def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
+        """The columns of a poll, and its rejected records, both in offset order."""
+        consumed = raw.count
+        now_ms = self._clock_ms()
+        rows = np.empty(consumed, EVENT)
+        fates = np.empty(consumed, np.uint8)
+        rejected: list[Rejected] = []
+        size = self._decoder.batch_records
+        for first in range(0, consumed, size):
+            part = slice(first, first + size)
+            self._read_batch(raw, part, now_ms, fates[part], rows[part])
+        for index in np.flatnonzero(fates >= UNSURE).tolist():
+            outcome = self._one(raw, index, now_ms)
+            if isinstance(outcome, Rejected):
+                fates[index] = REJECTED
+                rejected.append(outcome)
+            elif isinstance(outcome, Exclusion):
+                fates[index] = EXCLUDED + EXCLUSIONS.index(outcome.kind)
+            else:
+                fates[index] = ROW
+                rows[index] = outcome
+        carried = NO_STATES
+        places = np.zeros(0, np.int64)
+        if self._states is not None:
+            found, carried = self._states.read(raw, fates, rows, rejected)
+            places = np.cumsum(fates == ROW)[found] - 1
+        excluded = np.zeros(len(EXCLUSIONS), np.int64)
+        kept, clock_ms = _compact(fates, rows, excluded)
+        if len(carried):
+            complete(carried, places, rows)
+        if kept * 2 < consumed:
+            rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
+        counts = np.zeros(len(REASONS), np.int64)
+        for one in rejected:
+            counts[REASONS.index(one.reason)] += 1
+        columns = Columns(
+            partition=raw.partition,
+            partitions=raw.partitions,
+            rows=rows[:kept],
+            clock_ms=int(clock_ms),
+            consumed=consumed,
+            rejected=counts,
+            excluded=excluded,
+            caught_up=raw.caught_up,
+            monotonic_ms=raw.monotonic_ms,
+            states=carried,
+        )
+        return columns, rejected
+
+    def _read_batch(self, raw: Raw, part: slice, now_ms: int, fates: NDArray[np.uint8], rows: NDArray[np.void]) -> None:
+        """The fast path: whatever it leaves UNSURE or UNREAD is for the slow one."""
+        self._spellings.make_room()
+        scanned = self._decoder.scan(raw.buffer, raw.bounds[:-1][part], raw.bounds[1:][part])
+        np.add(scanned.plain, UNSURE, out=fates, casting="unsafe")  # plain: UNREAD
+        poll = Poll(raw.timestamps_ms[part], raw.offsets[part], raw.partition, now_ms, self._live)
+        while True:
+            self._spellings.listen()
+            fill(
+                scanned.buffer,
+                scanned.kinds,
+                scanned.begins,
+                scanned.ends,
+                poll,
+                self._names,
+                self._texts,
+                self._spellings.table,
+                fates,
+                rows,
+            )
+            if not self._spellings.learn(scanned, self._code_of_text):
+                return
+
+    def _code_of_text(self, salt: int, text: bytes) -> int | None:
+        """What a JSON text is as an event name (salt 0), in a breakdown, in a condition, or as a user agent."""
+        if salt == 0:
+            name = string_of(text)
+            return self._name_code(slug(name)) if is_event_name(name) else None
+        return self._code_of_value(salt - 1, scalar_text(text))
+
+    def _code_of_value(self, place: int, found: str | Container | None) -> int:
+        """The code of a value at one of the decoder's paths: of breakdowns first, then of conditions."""
+        dims = len(self._values_of_dims)
+        if place < dims:
+            other = int(self._texts.dim_others[place])
+            if found is None:
+                return other + 1
+            return other if isinstance(found, Container) else self._values_of_dims[place].get(slug(found), other)
+        value = found if isinstance(found, str) else None
+        if place - dims < len(self._conditions):
+            return self._codes.met(self._conditions[place - dims], value)
+        return BOT_MARK if value is not None and _is_crawler(value) else 0
+
+    def _one(self, raw: Raw, index: int, now_ms: int) -> Rejected | Exclusion | tuple[int, ...]:
+        """The slow path: the row of one record, or why there is none."""
+        value, record_ms = raw.value(index), int(raw.timestamps_ms[index])
+        outcome = self._decoder.explain(value)
+        if isinstance(outcome, Event):
+            told = (outcome.timestamp_ms, outcome.original_timestamp_ms, outcome.sent_at_ms, outcome.received_at_ms)
+            timestamp, original, sent, received = (NOT_READ if time is None else time for time in told)
+            fit, ts, reading = date(timestamp, original, sent, received, record_ms, now_ms, self._live)
+            if fit in TIME_MESSAGES:
+                field = "timestamp" if told[0] is not None or told[1] is None else "originalTimestamp"
+                outcome = Problem("bad_timestamp", f"$.{field}: {TIME_MESSAGES[fit]}")
+        if isinstance(outcome, Exclusion):
+            return outcome
+        if isinstance(outcome, Problem):
+            return rejection(raw, index, outcome, self._limit_bytes)
+        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values)]
+        dims, met = codes[: len(self._values_of_dims)], codes[len(self._values_of_dims) :]
+        marks = functools.reduce(int.__or__, met, 0)
+        name = self._name_code(name_of(outcome.type, outcome.name))
+        if name == EXCLUDED_NAME:
+            return Exclusion("event")
+        code = int(self._codes.first[name] + place_of(marks, self._codes.asked[name]))
+        if self._names.excluded[code]:
+            return Exclusion("event")
+        if self._names.without_bots and (outcome.bot or marks & BOT_MARK):
+            return Exclusion("bot")
+        user = user_of(outcome.user_id, outcome.anonymous_id)
+        assert user is not None  # explain() saw to it
+        message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
+        word = sum(code << 8 * dim for dim, code in enumerate(dims))
+        kind = KINDS.index(outcome.type)
+        return (id_hash(user), message, ts, reading, int(raw.offsets[index]), word, raw.partition, code, kind, fit)
+
+    def _name_code(self, name: str) -> int:
+        return self._codes_of_names.get(name, 0)
+
+
+@functools.lru_cache(65_536)
+def _is_crawler(user_agent: str) -> bool:
+    """Whether a well-kept list names a browser as a crawler's."""
+    import crawleruseragents  # here: it costs those who ask for it, and nobody else
+
+    return bool(crawleruseragents.is_crawler(user_agent))
+
+
+def name_of(type_: str, name: str | None) -> str:
+    """The slug by which an event is known: of its name, `page_viewed`, `screen_viewed`, or its type."""
+    if name is not None:
+        return slug(name)
+    return f"{type_}_viewed" if type_ in ("page", "screen") else type_
+
+
+@compiled
+def place_of(met: int, asked: int) -> int:
+    """`place_among`, for single calls."""
+    return int(place_among(met, asked))
+
+
+@compiled
+def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray[np.int64]) -> tuple[int, int]:
+    """Move the rows of accepted records together, let `clock` be the largest reading up to each, count exclusions.
+
+    Returns how many rows there are, and the largest reading (NO_TIME: none).
+    """
+    kept = 0
+    clock = NO_TIME
+    for record in range(len(fates)):
+        fate = fates[record]
+        if fate == ROW:
+            if kept != record:
+                rows[kept] = rows[record]
+            row = rows[kept]
+            if row["clock"] > clock:
+                clock = row["clock"]
+            row["clock"] = clock
+            kept += 1
+        elif fate >= EXCLUDED:
+            excluded[fate - EXCLUDED] += 1
+    return kept, clock

@@ -1,0 +1,1 @@
+"""How any part of the job talks to Kafka."""

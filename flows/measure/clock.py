@@ -1,0 +1,135 @@
+"""The stream clock: what time it is in the events (METRICS.md 1).
+
+Each partition has a clock, the largest reading of an event accepted from it: the smaller of the event's time and its
+reference clock (`decode/times.py`), so that a device ahead of its time moves nobody's but its own. A partition that
+lags (has records not yet read) holds the stream clock T back to its own clock; one that was read to its end does not:
+
+    T = the smallest clock among the lagging partitions, or, when none lags,
+        the largest clock of all plus the time that has passed since the newest record was read.
+
+When a lag ends without a record (an outage of a product that is idle), T goes on from where it stood. It never moves
+back. Elapsed time comes with the polls as the reader's monotonic clock, so a stepped system clock moves
+nothing; where it is None (replay, --until-end, the moment after a stall) time moves with the events only.
+
+Whether an event is late is decided here, event by event: it is when it is older than the watermark at its poll, or than
+its own partition's running clock minus the lateness. While catching up the second is the stricter one, and it depends
+on nothing but the order within the partition: neither on batches nor on how partitions interleave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.compiled.loops import compiled
+from flows.messages.columns import NO_TIME, Columns
+from flows.state.container import Arrays, Container
+
+
+class Reading(NamedTuple):
+    """The clocks as they stood when a poll was read, ms."""
+
+    own: int  # the partition's clock before the poll
+    now: int  # the stream clock
+
+
+class StreamClock(Container):
+    """The clocks of all partitions, and T (`now_ms`, NO_TIME before the first event)."""
+
+    def __init__(self) -> None:
+        self.now_ms = NO_TIME
+        self._clocks: list[int] = []
+        self._newest = NO_TIME  # the largest of them
+        self._lagging: set[int] = set()
+        self._since = NO_TIME  # event time at `_read_at`
+        self._read_at: int | None = None  # monotonic ms of the newest record or the end of the last lag; None: unknown
+        self._stands_at: int | None = NO_TIME  # monotonic ms of the last poll, when it was taken note of
+
+    def read(self, poll: Columns) -> Reading:
+        """Take note of a poll; the reading is from before it."""
+        while len(self._clocks) < poll.partitions:
+            self._lagging.add(len(self._clocks))  # until its end has been seen
+            self._clocks.append(NO_TIME)
+        if poll.monotonic_ms != self._stands_at:  # else it stands there since the poll before
+            self.advance(poll.monotonic_ms)
+        partition = poll.partition
+        reading = Reading(self._clocks[partition], self.now_ms)
+        if poll.clock_ms > self._clocks[partition]:
+            self._clocks[partition] = poll.clock_ms
+            self._newest = max(self._newest, poll.clock_ms)
+        lagged = bool(self._lagging)
+        if poll.caught_up:
+            self._lagging.discard(partition)
+        else:
+            self._lagging.add(partition)
+        if poll.consumed or lagged:
+            self._read_at = poll.monotonic_ms
+            self._since = self._newest if poll.consumed else max(self._newest, self.now_ms)
+        self.advance(poll.monotonic_ms)
+        self._stands_at = poll.monotonic_ms
+        return reading
+
+    def advance(self, monotonic_ms: int | None, as_of_ms: int | None = None) -> int:
+        """Let the time be `monotonic_ms`, and at least `as_of_ms`; returns T."""
+        if self._lagging:
+            candidate = min(self._clocks[p] for p in self._lagging)
+        else:
+            candidate = max(self._newest, self._since)
+            if monotonic_ms is not None and candidate != NO_TIME:
+                if self._read_at is None:
+                    self._read_at = monotonic_ms
+                elif monotonic_ms > self._read_at:
+                    candidate += monotonic_ms - self._read_at
+        if as_of_ms is not None and as_of_ms > candidate:
+            candidate = as_of_ms
+        if candidate > self.now_ms:
+            self.now_ms = candidate
+        return self.now_ms
+
+    def save(self, users: int) -> Arrays:
+        return {"clocks": np.array(self._clocks, np.int64), "now": np.array([self.now_ms], np.int64)}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        """Every partition lags until its end has been seen again."""
+        self._clocks = arrays["clocks"].tolist()
+        self._newest = max(self._clocks, default=NO_TIME)
+        self._lagging = set(range(len(self._clocks)))
+        self.now_ms = self._since = int(arrays["now"][0])
+        self._read_at = None
+
+
+def judge(
+    rows: NDArray[Any], lengths: Sequence[int], readings: Sequence[Reading], lateness_ms: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The clock at each row (ms), and which rows are late.
+
+    The clock is the running clock of the row's partition, with the row, or the stream clock where that is ahead.
+
+    `rows` (dtype EVENT) are consecutive polls of `lengths[i]` rows, read when the clocks stood at `readings[i]`.
+    """
+    clocks = np.empty(len(rows), np.int64)
+    late = np.empty(len(rows), np.bool_)
+    _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, clocks, late)
+    return clocks, late
+
+
+@compiled
+def _judge(
+    rows: NDArray[Any],
+    lengths: NDArray[np.int64],
+    readings: NDArray[np.int64],
+    lateness: int,
+    clocks: NDArray[np.int64],
+    late: NDArray[np.bool_],
+) -> None:
+    i = 0
+    for poll in range(len(lengths)):
+        own = readings[poll, 0]
+        now = readings[poll, 1]
+        for _ in range(lengths[poll]):
+            clocks[i] = max(now, own, rows[i]["clock"])
+            late[i] = rows[i]["ts"] < clocks[i] - lateness
+            i += 1

@@ -1,0 +1,115 @@
+"""The one shape in which events travel between stages: rows of a numpy record array with a header.
+
+A poll of one Kafka partition becomes one `Columns`: fixed-width rows (ids as stable 64-bit hashes,
+names as codes) plus what is true of the whole poll (counts, caught up, the reader's clock).
+Rows are records, not separate arrays, so that routing, buffering and sorting move one row with one copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from schemas.event import TYPES
+
+NO_TIME: Final = -(2**62)
+"""A time that has not happened: older than every event, and far enough from the edge to add to."""
+
+TRACK: Final = 0
+IDENTIFY: Final = 1
+PAGE: Final = 2
+SCREEN: Final = 3
+GROUP: Final = 4
+ALIAS: Final = 5
+KINDS: Final = TYPES
+"""The values of an event's `type`; the position is the row's `kind`."""
+
+REASONS: Final = (
+    "not_json",
+    "too_large",
+    "not_an_object",
+    "missing_field",
+    "bad_type",
+    "bad_id",
+    "bad_timestamp",
+    "bad_property",
+    "unsupported_currency",
+    "empty",
+)
+"""Why a record can be rejected (a closed set); the position indexes `Columns.rejected`."""
+
+MAX_BREAKDOWNS: Final = 8
+"""Breakdowns fit one byte each into the 64 bits of a row's `dims`."""
+
+EVENT: Final = np.dtype(
+    [
+        ("user", "u8"),  # stable hash of the user, never 0
+        ("message", "u8"),  # stable hash of the messageId; 0: it has none
+        ("ts", "i8"),  # event time, ms UTC
+        ("clock", "i8"),  # the largest reading of this poll up to and including this row, ms (decode/times.py)
+        ("offset", "i8"),  # Kafka offset: the tie-break within a partition
+        ("dims", "u8"),  # one code per breakdown of the config, the first in the lowest byte
+        ("partition", "i4"),
+        ("code", "u2"),  # of its name and the conditions it meets (config/event_codes.py)
+        ("kind", "u1"),  # index into KINDS
+        ("clamped", "u1"),  # 1: its timestamp lay ahead and was replaced by the reference time
+    ]
+)
+"""One accepted event, before deduplication."""
+
+STATE: Final = np.dtype(
+    [
+        ("user", "u8"),  # of the event that carried it, as all fields down to `partition`
+        ("message", "u8"),  # messageId and customer; 0: it has no messageId
+        ("ts", "i8"),
+        ("clock", "i8"),
+        ("offset", "i8"),
+        ("partition", "i4"),
+        ("customer", "u8"),  # stable hash of the customer, never 0
+        ("subscription", "u8"),  # stable hash of customer and subscription
+        ("replaces", "u8"),  # the same of the subscription that it succeeds; 0: none
+        ("effective", "i8"),  # when it takes effect, ms UTC
+        ("sequence", "i8"),  # its place among states with the same `effective`; -1: it has none
+        ("used", "i8"),  # when it takes its turn, ms UTC; known to the shard only
+        ("mrr", "i8"),  # minor units a month; 0 unless active or past due
+        ("status", "u1"),  # index into schemas.subscription.STATUSES
+        ("plan", "u1"),  # listed plans, other, unknown
+        ("cancelling", "u1"),  # 1: its cancellation has been requested
+    ]
+)
+"""What one event says of a subscription, beside the event's own row: it goes to the shard of its customer."""
+
+
+def joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    """Record arrays one behind the other; as bytes, since numpy copies records field by field in 20 times the time."""
+    return np.concatenate([part.view(np.uint8) for part in parts]).view(dtype)
+
+
+NO_STATES: Final = np.zeros(0, STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All records of one poll of one partition, decoded.
+
+    `consumed == len(rows) + rejected.sum() + excluded.sum()` holds for every instance.
+    """
+
+    partition: int
+    partitions: int  # how many partitions the topic has
+    rows: NDArray[np.void]  # dtype EVENT, in offset order
+    clock_ms: int  # the largest reading among rows; NO_TIME when there is none
+    consumed: int  # records read from Kafka in this poll
+    rejected: NDArray[np.int64]  # by reason, shape (len(REASONS),)
+    excluded: NDArray[np.int64]  # records left out that are no errors, by kind, shape (len(EXCLUSIONS),)
+    caught_up: bool  # the partition was read to its end with this poll
+    monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
+    states: NDArray[np.void] = field(default_factory=lambda: NO_STATES)  # dtype STATE, in offset order
+
+    def without_rows(self) -> Columns:
+        """What is true of the poll as a whole."""
+        return replace(self, rows=self.rows[:0], states=NO_STATES)

@@ -1,0 +1,82 @@
+"""What a shard gets of each poll, as it goes from process to process.
+
+The engine pickles what crosses. Of arrays of records pickle writes the whole layout beside each, and takes three times
+as long over it as over the bytes; so a delivery is taken apart into numbers and its arrays' own memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.messages.columns import EVENT, NO_STATES, NO_TIME, STATE, Columns
+
+
+class Delivery(NamedTuple):
+    """One shard's part of a poll. Every shard hears of every poll, for the clock."""
+
+    poll: Columns  # without its rows and states
+    rows: NDArray[Any]  # dtype EVENT
+    states: NDArray[Any]  # dtype STATE
+    accounts: bool  # this shard books what the poll consumed
+
+    def __reduce__(self) -> tuple[Callable[..., Delivery], tuple[Any, ...]]:
+        poll = self.poll
+        header = (
+            poll.partition,
+            poll.partitions,
+            poll.clock_ms,
+            poll.consumed,
+            poll.rejected.tobytes() if self.accounts else b"",  # nobody else reads it
+            poll.excluded.tobytes() if self.accounts else b"",
+            poll.caught_up,
+            poll.monotonic_ms,
+        )
+        return _put_together, (header, _memory(self.rows), _memory(self.states), self.accounts)
+
+
+def lag_notice(delivery: Delivery) -> tuple[int, Delivery] | None:
+    """For a delivery that leaves its partition lagging: the partition, and word of just that."""
+    poll = delivery.poll
+    if poll.caught_up:
+        return None
+    bare = replace(poll, clock_ms=NO_TIME, consumed=0, rejected=_NO_COUNTS, excluded=_NO_COUNTS)
+    return poll.partition, Delivery(bare, np.zeros(0, EVENT), NO_STATES, False)
+
+
+_NO_COUNTS = np.zeros(0, np.int64)
+
+
+def _memory(rows: NDArray[Any]) -> bytearray | None:
+    """A copy of the rows' bytes, which stays writable when it arrives."""
+    return bytearray(rows.view(np.uint8).data) if len(rows) else None
+
+
+def _put_together(
+    header: tuple[int, int, int, int, bytes, bytes, bool, int | None],
+    rows: bytearray | None,
+    states: bytearray | None,
+    accounts: bool,
+) -> Delivery:
+    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms = header
+    poll = Columns(
+        partition=partition,
+        partitions=partitions,
+        rows=np.zeros(0, EVENT),
+        clock_ms=clock_ms,
+        consumed=consumed,
+        rejected=np.frombuffer(rejected, np.int64) if rejected else _NO_COUNTS,
+        excluded=np.frombuffer(excluded, np.int64) if excluded else _NO_COUNTS,
+        caught_up=caught_up,
+        monotonic_ms=monotonic_ms,
+    )
+    return Delivery(
+        poll,
+        np.zeros(0, EVENT) if rows is None else np.frombuffer(rows, EVENT),
+        NO_STATES if states is None else np.frombuffer(states, STATE),
+        accounts,
+    )

@@ -1,0 +1,21 @@
+"""What one shard reports at a tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What one shard reports at a tick; the sums over all shards are the published counts."""
+
+    number: int
+    final: bool
+    as_of_ms: int  # T, NO_TIME before the first event; the same in every shard
+    watermark_ms: int
+    values: NDArray[np.int64]  # in the order of catalogue(config).cells
+    minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
+    accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning

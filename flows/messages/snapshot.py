@@ -1,0 +1,37 @@
+"""Everything that one tick publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+
+from flows.messages.columns import REASONS
+from schemas.event import EXCLUSIONS
+
+ACCOUNTS = (
+    "consumed",
+    "accepted",
+    "on_time",
+    "late",
+    "duplicate",
+    "excluded",
+    "clamped",  # accepted, but its timestamp lay ahead and was replaced
+    *(f"rejected.{reason}" for reason in REASONS),
+    *(f"excluded.{kind}" for kind in EXCLUSIONS),
+)
+"""What becomes of records: consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that one tick publishes: consistent, because all shards reported at the same cut and time."""
+
+    number: int
+    as_of_ms: int | None  # the stream clock T; None before the first event
+    watermark_ms: int | None
+    cells: Mapping[str, int | float]  # counted and derived, by cell name; finite
+    minutes: Mapping[int, Mapping[str, int]]  # minutes closed since the last tick: epoch ms -> field -> value
+    accounting: Mapping[int, Mapping[str, int]]  # partition -> one of ACCOUNTS -> records since the beginning
+    tallies: Mapping[str, int] = field(default_factory=dict)  # cells of the catalogue's tallies, since the beginning
+    final: bool = False
+    changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

@@ -1,0 +1,77 @@
+"""The one list of everything that is published: families, their metrics, and the cells that a config makes of them.
+
+Docs, Redis fields, Prometheus families and panels are all derived from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flows.config.model import Config
+from flows.metrics.active_users import ActiveUsers
+from flows.metrics.cells import Cell, Derived, Metric, Tally
+from flows.metrics.events import Events
+from flows.metrics.family import Family
+from flows.metrics.funnels import Funnel
+from flows.metrics.lifecycle import Lifecycle
+from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.rows import Operands
+from flows.metrics.sessions import Sessions
+from flows.metrics.subscriptions import Subscriptions
+from flows.state.container import containers
+
+SAMPLE_USERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All cells under one config: `cells` in the order of a shard's vector, and those `derived` from their sums."""
+
+    cells: Sequence[Cell]
+    derived: Sequence[Derived]
+    tallies: Sequence[Tally] = ()
+    minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
+
+    def metrics(self) -> list[Metric]:
+        """The definitions, each once, in the order of their first cell."""
+        published = [cell.metric for cell in self.cells if cell.metric] + [cell.metric for cell in self.derived]
+        return list({metric.name: metric for metric in published}.values())
+
+
+def families(config: Config, book: MinuteBook) -> dict[str, Family]:
+    """One new instance of every family, by the name under which its state is kept."""
+    return {
+        "events": Events(config),
+        "active_users": ActiveUsers(config),
+        "minutes": Minutes(config, book),
+        "sessions": Sessions(config, book),
+        "lifecycle": Lifecycle(config, book),
+        **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        **({"subscriptions": Subscriptions(config)} if config.subscriptions else {}),
+    }
+
+
+def catalogue(config: Config) -> Catalogue:
+    """Everything that `config` publishes, besides the accounting."""
+    book = MinuteBook(config)
+    members = families(config, book).values()
+    cells = [cell for family in members for block in family.blocks() for cell in block.cells()]
+    operands = Operands(cells)
+    return Catalogue(
+        cells,
+        [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)],
+        [tally for family in members for tally in family.tallies()],
+        book.fields,
+    )
+
+
+def state_bytes_per_user(config: Config) -> int:
+    """Bytes of checkpointed state per known user, besides breakdown values shown and recent message ids."""
+    total = 8 + 4 + 6  # hash, last seen, and the index at two thirds full
+    for family in families(config, MinuteBook(config)).values():
+        for container in containers(family).values():
+            container.resize(SAMPLE_USERS)
+            per_user = container.save(SAMPLE_USERS).values()
+            total += sum(array.itemsize for array in per_user if len(array) == SAMPLE_USERS)
+    return total

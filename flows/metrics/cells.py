@@ -1,0 +1,82 @@
+"""The vocabulary of published numbers: what a metric is, and which cells it has under a config.
+
+A *metric* is one definition (`sessions.closed`); a *cell* is one number of it (`sessions.closed.5m{platform=ios}`).
+Counted cells are additive over shards. Derived cells are computed from published ones after the sum, and are absent
+(never 0, NaN or Inf) where their denominator is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from flows.config.notation import format_duration
+
+Window: TypeAlias = int | str | None
+"""The time that a cell covers: a trailing window in ms; `total`, since the beginning; or None, now."""
+
+SINCE_START: Window = "total"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One definition of the catalogue; docs, Redis fields, Prometheus families and panels come from it."""
+
+    name: str  # its cells' name without window and labels: "sessions.closed"
+    help: str  # one sentence
+    unit: str  # "users", "sessions", "ms", "ratio", ...
+    panel: str  # the dashboard row it belongs to
+    prometheus: str | None = None  # gauge family, without the tidegauge_ prefix; None: Redis only
+    scale: float = 1.0  # multiplies the cell's value on its way to Prometheus (ms to seconds: 0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One additive integer of a family's vector, in the vector's order."""
+
+    name: str
+    metric: Metric | None  # None: an ingredient of derived cells or tallies, not published
+    labels: Mapping[str, str] = field(default_factory=dict)  # Prometheus labels
+    stem: str = ""  # its name without window and group
+    window: Window = None
+    group: Mapping[str, str] = field(default_factory=dict)  # a breakdown and its value; empty: everybody
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """One number computed from counted cells: `formula(*values of inputs)`, None where it is undefined."""
+
+    name: str
+    metric: Metric
+    inputs: Sequence[str]
+    formula: Callable[..., float | None]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A counter or a histogram of Prometheus. It starts at 0 with its process, where gauges are exact state."""
+
+    prometheus: str  # family, without the tidegauge_ prefix
+    help: str
+    cells: Sequence[str]  # a counter's one; a histogram's buckets, the one beyond all bounds, and the sum
+    labels: Mapping[str, str] = field(default_factory=dict)
+    bounds: Sequence[float] = ()  # of a histogram: upper bounds of its buckets, inclusive
+    scale: float = 1.0  # multiplies a histogram's sum on its way to Prometheus
+
+
+def cell_name(stem: str, window: Window = None, group: Mapping[str, str] | None = None) -> str:
+    """`sessions.closed`, 300000, {platform: ios} -> `sessions.closed.5m{platform=ios}`."""
+    name = stem if window is None else f"{stem}.{window_text(window)}"
+    return name + "".join(f"{{{dimension}={value}}}" for dimension, value in (group or {}).items())
+
+
+def window_text(window: Window) -> str:
+    """As cells and labels write it: `5m`, `total`."""
+    return format_duration(window) if isinstance(window, int) else str(window)
+
+
+def window_label(window: Window) -> dict[str, str]:
+    """The Prometheus label of a window; none for now."""
+    return {} if window is None else {"window": window_text(window)}

@@ -1,0 +1,95 @@
+"""What a configuration costs: published numbers and stored bytes, known before the first event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flows.config.limits import Limits
+from flows.config.mistakes import ConfigErrors, Mistake
+from flows.config.model import Breakdown, Config
+from flows.messages.snapshot import ACCOUNTS
+from flows.metrics.catalogue import catalogue, state_bytes_per_user
+from flows.metrics.cells import Cell, Derived
+
+RESERVED_FIELDS = 5
+"""Of the live hash: _as_of, _watermark, _published_at, _run and _consumed."""
+
+MINUTE_MS = 60_000
+
+
+def too_many_cells(config: Config, limits: Limits) -> str | None:
+    """What is wrong with a `config` that makes more cells than may be published; found without making them."""
+    cells = expected_cells(config)
+    if cells <= limits.publish_fields:
+        return None
+    return (
+        f"found {cells:,} cells, expected at most {limits.publish_fields:,} (limits.publish_fields);"
+        " list fewer breakdown values or windows, or name fewer metrics in a breakdown's `of`"
+    )
+
+
+def check_size(config: Config, limits: Limits) -> None:
+    """Raise ConfigErrors for what `too_many_cells` finds."""
+    if problem := too_many_cells(config, limits):
+        raise ConfigErrors([Mistake("config", "", problem)])
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Sizes of everything that one product publishes and keeps."""
+
+    counted: int  # cells of counts, published
+    derived: int  # cells computed from them
+    series: int  # Prometheus series of cells; the health series come on top
+    fields: int  # of the live hash in Redis, with one partition
+    fields_per_partition: int  # each further partition adds so many
+    minutes: int  # hashes of the minute history
+    user_bytes: int  # stored state per known user; recent message ids and breakdown values shown come on top
+
+    @property
+    def cells(self) -> int:
+        """All published cells."""
+        return self.counted + self.derived
+
+
+def expected_cells(config: Config) -> int:
+    """The number of cells under `config`, without making them: a large number may not fit into memory.
+
+    Exact, for every cell is there once, and with a breakdown of its family once more for each of its labels.
+    """
+    plain = config.model_copy(update={"breakdowns": {}})
+    without = _cells(plain)
+    total = without
+    for name, breakdown in config.breakdowns.items():
+        one_value = Breakdown(field=breakdown.field, values=("one",), of=breakdown.of)
+        added = _cells(plain.model_copy(update={"breakdowns": {name: one_value}})) - without
+        total += added // len(one_value.labels()) * len(breakdown.labels())
+    return total
+
+
+def _cells(config: Config) -> int:
+    listed = catalogue(config)
+    return sum(cell.metric is not None for cell in listed.cells) + len(listed.derived)
+
+
+def cost(config: Config) -> Cost:
+    """The cost of `config`; takes memory and time in proportion to its cells."""
+    listed = catalogue(config)
+    published = [cell for cell in listed.cells if cell.metric is not None]
+    counted = len(published)
+    derived = len(listed.derived)
+    both: list[Cell | Derived] = [*published, *listed.derived]
+    series = {
+        (cell.metric.prometheus, tuple(sorted(cell.labels.items())))
+        for cell in both
+        if cell.metric is not None and cell.metric.prometheus is not None
+    }
+    return Cost(
+        counted=counted,
+        derived=derived,
+        series=len(series),
+        fields=counted + derived + RESERVED_FIELDS + 2 * len(ACCOUNTS),
+        fields_per_partition=len(ACCOUNTS),
+        minutes=config.minute_history // MINUTE_MS,
+        user_bytes=state_bytes_per_user(config),
+    )

@@ -1,0 +1,1 @@
+"""Where numbers and rejected records go: Redis, Prometheus, the dead-letter topic."""

@@ -1,0 +1,1 @@
+"""Writes numbers to Redis: one primary, one script, absolute values."""

@@ -1,0 +1,1 @@
+"""One run of the job, from its first process to its end."""

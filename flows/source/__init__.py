@@ -1,0 +1,1 @@
+"""Where records come from: Kafka, a file, and the ticks that cut their streams."""

@@ -1,0 +1,114 @@
+"""From the partials of all shards to what is published: sums, and the numbers derived from them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.config.model import Config
+from flows.messages.columns import NO_TIME
+from flows.messages.partial import Partial
+from flows.messages.snapshot import ACCOUNTS, Snapshot
+from flows.metrics.catalogue import Catalogue, catalogue
+
+
+class Totals:
+    """Adds up the shards' partials of each tick.
+
+    Every shard reports once per tick, at the same cut through the stream and the same T, so the sum is consistent: its
+    identities hold exactly.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.catalogue: Catalogue = catalogue(config)
+        self._shards = config.shards
+        self._sums: dict[int, _Sum] = {}  # by the number of their tick
+        places = {cell.name: place for place, cell in enumerate(self.catalogue.cells)}
+        if len(places) < len(self.catalogue.cells):
+            raise ValueError("two cells of the catalogue have the same name")
+        self._names = [cell.name if cell.metric else None for cell in self.catalogue.cells]
+        self._inputs = [np.array([places[name] for name in cell.inputs]) for cell in self.catalogue.derived]
+        self._used_by: list[list[int]] = [[] for _ in self._names]  # by place: the derived cells that read it
+        for number, inputs in enumerate(self._inputs):
+            for place in inputs.tolist():
+                self._used_by[place].append(number)
+        self._values: NDArray[np.int64] | None = None  # of the last snapshot
+        self._cells: dict[str, int | float] = {}  # what they came to
+        self._tallies = [(name, places[name]) for tally in self.catalogue.tallies for name in tally.cells]
+
+    def add(self, partial: Partial) -> Snapshot | None:
+        """Take one shard's partial; a snapshot when it was the last one of its tick."""
+        so_far = self._sums.get(partial.number)  # shards of other processes may be a tick ahead
+        if so_far is None:
+            so_far = self._sums[partial.number] = _Sum(partial)
+        else:
+            so_far.add(partial)
+        if so_far.shards < self._shards:
+            return None
+        del self._sums[partial.number]
+        values = so_far.values
+        started = partial.as_of_ms != NO_TIME
+        changed = self._compute(values) if started else set()
+        return Snapshot(
+            number=partial.number,
+            as_of_ms=partial.as_of_ms if started else None,
+            watermark_ms=partial.watermark_ms if started else None,
+            cells=self._cells,
+            minutes=self._minutes(so_far.minutes),
+            accounting=_accounting(so_far.accounting),
+            tallies={name: int(values[place]) for name, place in self._tallies},
+            final=partial.final,
+            changed=changed,
+        )
+
+    def _compute(self, values: NDArray[np.int64]) -> set[str]:
+        """Let the cells be those of `values`; only what differs from the last snapshot is computed, and named."""
+        changed = range(len(values)) if self._values is None else np.flatnonzero(values != self._values).tolist()
+        self._values = values
+        cells = self._cells = self._cells.copy()  # the last one has been handed on
+        told, derived = set(), set()
+        for place in changed:
+            if (name := self._names[place]) is not None:
+                cells[name] = int(values[place])
+                told.add(name)
+            derived.update(self._used_by[place])
+        for number in derived:
+            cell = self.catalogue.derived[number]
+            value = cell.formula(*values[self._inputs[number]].tolist())
+            if value is None or not math.isfinite(value):
+                cells.pop(cell.name, None)
+            else:
+                cells[cell.name] = value
+            told.add(cell.name)
+        return told
+
+    def _minutes(self, sums: dict[int, NDArray[np.int64]]) -> dict[int, dict[str, int]]:
+        return {
+            minute: dict(zip(self.catalogue.minute_fields, sums[minute].tolist(), strict=True))
+            for minute in sorted(sums)
+        }
+
+
+class _Sum:
+    """What the shards have reported at one tick so far: added up at once, while a report is still at hand."""
+
+    def __init__(self, first: Partial) -> None:
+        self.shards = 1
+        self.values = first.values.copy()
+        self.minutes = dict(first.minutes)
+        self.accounting = first.accounting.copy()
+        self._as_of_ms = first.as_of_ms
+
+    def add(self, partial: Partial) -> None:
+        assert partial.as_of_ms == self._as_of_ms, "shards reported at different times"
+        self.shards += 1
+        self.values += partial.values
+        self.accounting += partial.accounting
+        for minute, counts in partial.minutes.items():
+            self.minutes[minute] = self.minutes[minute] + counts if minute in self.minutes else counts
+
+
+def _accounting(total: NDArray[np.int64]) -> dict[int, dict[str, int]]:
+    return {partition: dict(zip(ACCOUNTS, row, strict=True)) for partition, row in enumerate(total.tolist())}
