@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -104,12 +104,13 @@ def wait_for_topic(
     InterruptedError when `stopping()` turns true.
     """
     deadline = time.monotonic() + seconds
-    said = False
+    said = after_outage = False
     while True:
         missing = _look_for(client, topic, link, serve)
         if isinstance(missing, FoundTopic):
             link.on_answer()
-            return missing
+            return replace(missing, after_outage=after_outage)
+        after_outage |= not missing.answered
         if stopping():
             raise InterruptedError("stopped while waiting for Kafka")
         if link.refusal is not None:
@@ -131,6 +132,7 @@ class FoundTopic:
 
     partitions: int
     brokers: frozenset[int]  # of the cluster
+    after_outage: bool = False  # the cluster could not be reached at first
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ What can be known of it, and how soon:
   offset of the newest record while that lies beyond it. Two such answers, a second apart, are one too many. Producers
   wait for such records, and with them for all others of the same leader, so these lag as well.
 
-A run that starts does not know any of this yet: its partitions lag until their leaders have answered once.
+A run that starts does not know any of this yet: its partitions lag until their leaders have answered once. One that has
+had to wait for the cluster has its grace first.
 
 Grace begins with the end of any of these, with every change of the leader or the in-sync replicas, and anew with each
 record from before the end. A set that stays shrunk (a broker is being replaced) has its grace once, then nothing is
@@ -100,9 +101,12 @@ class Outages:
 
     # What comes in
 
-    def add(self, partitions: Iterable[int]) -> None:
-        """These are read from now on."""
-        self._known.update((partition, _Known()) for partition in partitions)
+    def add(self, partitions: Iterable[int], *, after_outage: bool = False) -> None:
+        """These are read from now on; `after_outage`: the cluster could not be reached when this run began."""
+        for partition in partitions:
+            known = self._known[partition] = _Known()
+            if after_outage:
+                self._begin_grace(known, self._now_ms())
 
     def described(self, partitions: Mapping[int, Keepers]) -> None:
         """The cluster has said who keeps the partitions."""

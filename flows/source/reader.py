@@ -122,7 +122,7 @@ class Reader:
             if part.end is not None and part.fetched > part.end:
                 self._losses.look_for(part)
         self._losses.topic_id = topic_id
-        self._outages.add(places)
+        self._outages.add(places, after_outage=self._consumer.after_outage)
         self._watches = not to_end
         self._watch = ClusterWatch(
             self._consumer.questions, self._consumer.heard, self._outages, self._consumer.known_high, self._monotonic

@@ -58,6 +58,7 @@ class TopicConsumer:
         self.topic = settings.topic
         self.partitions = 0  # of the topic
         self.brokers: frozenset[int] = frozenset()  # of the cluster, as it was first seen
+        self.after_outage = False  # the cluster could not be reached at first
         self.link = Link(settings)
         self.contact = Contact()
         self.commits = LagCommits(settings.topic)
@@ -115,6 +116,7 @@ class TopicConsumer:
         except (TimeoutError, InterruptedError) as error:
             raise SourceError(str(error)) from error
         self.partitions, self.brokers = found.partitions, found.brokers
+        self.after_outage = found.after_outage
         return self.partitions
 
     def connect_anew(self) -> None:

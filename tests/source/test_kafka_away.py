@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -63,6 +64,32 @@ def away() -> Iterator[Away]:
         yield bench
         for source in bench.sources:
             source.close()
+
+
+def test_a_run_that_begins_while_kafka_is_away_lags_when_it_has_come_back() -> None:
+    with EmbeddedKafka() as kafka:
+        bench = Bench(kafka)
+        bench.topic(1, p0=numbered(3))
+        kafka.go_down()
+        returning = threading.Timer(3.0, kafka.come_up)  # longer than one attempt
+        returning.start()
+        clock = HandDrivenClock()
+        settings = replace(bench.settings, limits=Limits(delivery_wait_ms=WAIT_MS))
+        reading = bench.rounds(settings, monotonic=clock)  # returns when Kafka answers
+        returning.join()
+        reader = bench.sources[-1]._reader
+        assert reader is not None
+
+        def waits_alone(rounds: Rounds) -> bool:
+            clock.seconds += 0.01
+            return [held.reason for held in reader.clock_holds().values()] == ["grace"]
+
+        reading.until(waits_alone)
+        assert reading.records() == 3
+        assert not reading.caught_up()
+        clock.seconds += WAIT_MS / 1000
+        reading.until(Rounds.caught_up)
+        bench.sources[-1].close()
 
 
 def news(items: list[Raw]) -> list[tuple[int, int, bool]]:

@@ -83,6 +83,13 @@ def test_a_run_that_starts_waits_until_leaders_have_answered_once() -> None:
     assert cluster.reasons == {}
 
 
+def test_a_run_that_had_to_wait_for_the_cluster_has_its_grace() -> None:
+    cluster = Cluster()
+    cluster.outages.add([0, 1], after_outage=True)
+    assert cluster.second(WAIT_MS // 1000 - 1).reasons == {0: "grace", 1: "grace"}
+    assert cluster.second().reasons == {}
+
+
 def test_a_run_that_starts_while_a_follower_hangs_lags_until_it_hangs_no_more() -> None:
     cluster = Cluster()
     cluster.beyond = {0, 1}
