@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.warm_up import warm_up
+from flows.run.warm_up import warm_up
 from tests.brokers.away import AWAY, HUNG
 from tests.brokers.cluster import KAFKAS_OWN, KafkaCluster, running_cluster
 from tests.brokers.injuries import play
