@@ -59,10 +59,10 @@ def records_between(settings: Settings, spans: Spans) -> Iterator[Record]:
 def _check(consumer: Consumer, settings: Settings, link: Link, spans: Spans) -> None:
     topic = settings.topic
     try:
-        partitions = wait_for_topic(consumer, topic, link, serve=lambda: consumer.poll(0), stopping=lambda: False)
+        found = wait_for_topic(consumer, topic, link, serve=lambda: consumer.poll(0), stopping=lambda: False)
     except TimeoutError as error:
         raise SourceError(str(error)) from None
-    if (last := max(spans, default=0)) >= partitions:
+    if (last := max(spans, default=0)) >= found.partitions:
         raise SourceError(
             f"the numbers count records of partition {last}, which topic {topic} does not have: "
             "it is not the one that was counted"
