@@ -122,7 +122,7 @@ class Intake:
             found, carried = self._states.read(raw, fates, rows, rejected)
             places = np.cumsum(fates == ROW)[found] - 1
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
-        kept, clock_ms = _compact(fates, rows, excluded)
+        kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
         if len(carried):
             complete(carried, places, rows)
         if kept * 2 < consumed:
@@ -135,6 +135,7 @@ class Intake:
             partitions=raw.partitions,
             rows=rows[:kept],
             clock_ms=int(clock_ms),
+            latest_ms=int(latest_ms),
             consumed=consumed,
             rejected=counts,
             excluded=excluded,
@@ -246,13 +247,14 @@ def place_of(met: int, asked: int) -> int:
 
 
 @compiled
-def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray[np.int64]) -> tuple[int, int]:
+def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray[np.int64]) -> tuple[int, int, int]:
     """Move the rows of accepted records together, let `clock` be the largest reading up to each, count exclusions.
 
-    Returns how many rows there are, and the largest reading (NO_TIME: none).
+    Returns how many rows there are, the largest reading, and the largest time (NO_TIME: none).
     """
     kept = 0
     clock = NO_TIME
+    latest = NO_TIME
     for record in range(len(fates)):
         fate = fates[record]
         if fate == ROW:
@@ -262,7 +264,8 @@ def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray
             if row["clock"] > clock:
                 clock = row["clock"]
             row["clock"] = clock
+            latest = max(latest, row["ts"])
             kept += 1
         elif fate >= EXCLUDED:
             excluded[fate - EXCLUDED] += 1
-    return kept, clock
+    return kept, clock, latest

@@ -13,29 +13,31 @@ since every family's state is a function of the rows it has used and the time it
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.checkpoint.fingerprint import fingerprint
-from flows.checkpoint.layout import pieces, unpack
+from flows.checkpoint.layout import State, pieces
 from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.reorder import ReorderBuffer
+from flows.measure.stored import ACCOUNTING, Stored
 from flows.measure.users import Users
 from flows.messages.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, joined
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS
 from flows.messages.tick import Tick
 from flows.metrics.catalogue import families
-from flows.metrics.family import HELD
+from flows.metrics.family import HELD, Groups
 from flows.metrics.minutes import MinuteBook
+from flows.metrics.parts import definitions
 from flows.metrics.subscriptions import Subscriptions
-from flows.state.container import Arrays, Container, containers
+from flows.state.container import Container, containers
 from schemas.event import EXCLUSIONS
 
 ADVANCE_ROWS: Final = 8_192
@@ -56,20 +58,19 @@ class Shard:
 
     def __init__(self, config: Config, limits: Limits | None = None) -> None:
         self._config = config
-        self._fingerprint = fingerprint(config)
         limits = limits or Limits()
         self._max_users = limits.users_per_shard
         self._max_held = limits.held_per_shard
-        self.clock = StreamClock()
+        self.clock = StreamClock(config.lateness)
         self.recent = Recent(config.dedup_horizon)
         self.users = Users()
         self.book = MinuteBook(config)
         self._families = families(config, self.book)
-        self._arrival = [family for family in self._families.values() if not family.ordered]
-        self._ordered = [family for family in self._families.values() if family.ordered]
+        self._arrival = {name: family for name, family in self._families.items() if not family.ordered}
+        self._ordered = {name: family for name, family in self._families.items() if family.ordered}
         self._subscriptions = None
         if isinstance(subscriptions := self._families.get("subscriptions"), Subscriptions):
-            self._ordered.remove(subscriptions)
+            del self._ordered["subscriptions"]
             self._subscriptions = subscriptions
             subscriptions.most = limits.users_per_shard
             self.recent_states = Recent(config.dedup_horizon)
@@ -80,8 +81,15 @@ class Shard:
         self._waiting_rows = 0
         self._waiting_states: list[tuple[NDArray[Any], Reading]] = []
         self._states_waiting = 0
-        self.buffer = ReorderBuffer()
+        self.buffer = ReorderBuffer(config.codes(), Groups(config, None))
         self._unused_rows = 0  # admitted since the last advance
+        self._since: dict[str, int] = {}  # when parts began that have not been there from the beginning, ms
+        self._definitions = definitions(config, self._families)
+        self._definitions_text = self._definitions.text()
+        legends = {name: container.legend() for name, container in self._parts().items()}
+        self._legends = json.dumps(
+            {name: legend for name, legend in legends.items() if legend is not None} | {ACCOUNTING: ACCOUNTS}
+        )
 
     @property
     def held_rows(self) -> int:
@@ -125,7 +133,7 @@ class Shard:
         self._advance()
         self._advance_subscriptions()
         now = self.clock.now_ms
-        watermark = NO_TIME if now == NO_TIME else now - self._config.lateness
+        watermark = self.clock.watermark_ms
         return Partial(
             tick.number,
             tick.final,
@@ -134,6 +142,7 @@ class Shard:
             np.concatenate([family.read() for family in self._families.values()]),
             {} if now == NO_TIME else self.book.closed(watermark),
             self._accounting.copy(),
+            self._since,
         )
 
     def _admit(self) -> None:
@@ -145,7 +154,7 @@ class Shard:
         rows = joined([rows for rows, _ in self._waiting], EVENT)
         self._waiting.clear()
         self._waiting_rows = 0
-        clocks, late = judge(rows, lengths, readings, self._config.lateness)
+        clocks, late = judge(rows, lengths, readings, self._config.lateness, self.clock.floor_ms)
         late[max(0, self._max_held - self.held_rows) :] = True  # no room to wait: they count as late, seen by all
         copies = self.recent.copies(rows, clocks)
         slots = self.users.slots(rows)  # a copy's user is known already
@@ -165,8 +174,10 @@ class Shard:
         self._waiting_states.clear()
         self._states_waiting = 0
         clocks, _ = judge(states, lengths, readings, self._config.lateness)
-        states["used"] = np.maximum(states["ts"], clocks - self._config.lateness)
-        self._subscriptions.receive(states[~self.recent_states.copies(states, clocks)])
+        limits = np.maximum(clocks - self._config.lateness, self.clock.floor_ms)
+        states["used"] = np.maximum(states["ts"], limits)
+        states = states[~self.recent_states.copies(states, clocks)]
+        self._subscriptions.receive(self._seen_by("subscriptions", states, in_order=False))
 
     def _advance_subscriptions(self) -> None:
         """Use the states whose time has come. They are few, so that it is not done with every advance."""
@@ -175,7 +186,7 @@ class Shard:
             return
         self._admit_states()
         self.recent_states.forget(now)
-        self._subscriptions.advance(NO_ROWS, self.users.count, now - self._config.lateness)
+        self._subscriptions.advance(NO_ROWS, self.users.count, self.clock.watermark_ms)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -189,15 +200,15 @@ class Shard:
         now = self.clock.now_ms
         if now == NO_TIME:
             return
-        watermark = now - self._config.lateness
+        watermark = self.clock.watermark_ms
         self.recent.forget(now)
         arrived, passed = self.buffer.release(now, watermark)
         self._unused_rows = 0
-        for family in self._arrival:
-            family.advance(arrived, self.users.count, now)
+        for name, family in self._arrival.items():
+            family.advance(self._seen_by(name, arrived, in_order=False), self.users.count, now)
         self.book.turn(watermark)
-        for family in self._ordered:
-            family.advance(passed, self.users.count, watermark)
+        for name, family in self._ordered.items():
+            family.advance(self._seen_by(name, passed, in_order=True), self.users.count, watermark)
         if self.users.count > self._max_users:
             self._evict()
 
@@ -233,32 +244,48 @@ class Shard:
         """The whole state; see `checkpoint.pieces`."""
         self._admit()
         self._admit_states()
-        return pieces(self._arrays(), self._fingerprint)
-
-    def _arrays(self) -> Arrays:
         arrays = {
             f"{name}/{key}": array
             for name, container in self._parts().items()
             for key, array in container.save(self.users.count).items()
         }
-        arrays["accounting"] = self._accounting
-        return arrays
+        arrays[ACCOUNTING] = self._accounting
+        return pieces(State(self._definitions_text, self._since, self._legends, arrays))
 
     def thaw(self, frozen: bytes | memoryview) -> None:
-        """Take back what `freeze` gave; raises CheckpointError when it was made by another config or version."""
-        arrays = unpack(frozen, self._fingerprint, layout=self._arrays())
-        count = len(arrays["users/hashes"])
-        while self.users.capacity < count:
-            self.users.resize(self.users._grown(count))
-        capacity = self.users.capacity
-        for name, container in self._parts().items():
-            prefix = f"{name}/"
-            container.load(
-                {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)},
-                capacity,
-            )
-        self._capacity = capacity
-        self._accounting = arrays["accounting"].copy()
+        """Take back what `freeze` gave, perhaps under another config: parts that have another definition start afresh.
+
+        Raises CheckpointError where nothing can go on.
+        """
+        stored = Stored(frozen, self._definitions)
+        while self.users.capacity < stored.users:
+            self.users.resize(self.users._grown(stored.users))
+        capacity = self._capacity = self.users.capacity
+        for name, container in containers(self).items():
+            if name != "recent_states" or stored.keeps("subscriptions"):
+                stored.load(name, container, capacity)
+        self._accounting = stored.accounting()
+        self._since = stored.since(self.clock)
+        for name, family in self._families.items():
+            for part, container in containers(family).items():
+                if stored.keeps(name):
+                    stored.load(f"{name}.{part}", container, capacity)
+                else:
+                    container.resize(capacity)
+            if not stored.keeps(name):
+                self.book.restart(name)
+            elif self.clock.now_ms != NO_TIME and (rebuild := getattr(family, "rebuild", None)) is not None:
+                rebuild(self.users.count, self.clock.watermark_ms if family.ordered else self.clock.now_ms)
+
+    def _seen_by(self, family: str, rows: NDArray[Any], *, in_order: bool) -> NDArray[Any]:
+        """Those of `rows` that a family counts: none from before it began."""
+        since = self._since.get(family, 0)
+        if not since or not len(rows):
+            return rows
+        if in_order:
+            return rows if rows["ts"][0] >= since else rows[np.searchsorted(rows["ts"], since) :]
+        counted = rows["ts"] >= since
+        return rows if counted.all() else rows[counted]
 
 
 @compiled

@@ -30,6 +30,7 @@ class Delivery(NamedTuple):
             poll.partition,
             poll.partitions,
             poll.clock_ms,
+            poll.latest_ms,
             poll.consumed,
             poll.rejected.tobytes() if self.accounts else b"",  # nobody else reads it
             poll.excluded.tobytes() if self.accounts else b"",
@@ -44,7 +45,7 @@ def lag_notice(delivery: Delivery) -> tuple[int, Delivery] | None:
     poll = delivery.poll
     if poll.caught_up:
         return None
-    bare = replace(poll, clock_ms=NO_TIME, consumed=0, rejected=_NO_COUNTS, excluded=_NO_COUNTS)
+    bare = replace(poll, clock_ms=NO_TIME, latest_ms=NO_TIME, consumed=0, rejected=_NO_COUNTS, excluded=_NO_COUNTS)
     return poll.partition, Delivery(bare, np.zeros(0, EVENT), NO_STATES, False)
 
 
@@ -57,17 +58,18 @@ def _memory(rows: NDArray[Any]) -> bytearray | None:
 
 
 def _put_together(
-    header: tuple[int, int, int, int, bytes, bytes, bool, int | None],
+    header: tuple[int, int, int, int, int, bytes, bytes, bool, int | None],
     rows: bytearray | None,
     states: bytearray | None,
     accounts: bool,
 ) -> Delivery:
-    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms = header
+    partition, partitions, clock_ms, latest_ms, consumed, rejected, excluded, caught_up, monotonic_ms = header
     poll = Columns(
         partition=partition,
         partitions=partitions,
         rows=np.zeros(0, EVENT),
         clock_ms=clock_ms,
+        latest_ms=latest_ms,
         consumed=consumed,
         rejected=np.frombuffer(rejected, np.int64) if rejected else _NO_COUNTS,
         excluded=np.frombuffer(excluded, np.int64) if excluded else _NO_COUNTS,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,3 +20,4 @@ class Partial:
     values: NDArray[np.int64]  # in the order of catalogue(config).cells
     minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
+    since: Mapping[str, int] = field(default_factory=dict)  # of parts that began later than the stream: when, ms

@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import steady
-from flows.config.model import Config
+from flows.config.model import OTHER, Config
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.state.axes import Names
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
 
@@ -27,6 +29,7 @@ EVENTS_BY_NAME = Metric(
 class Events:
     """Counts of events by window, breakdown value and name."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:
@@ -35,8 +38,9 @@ class Events:
         codes = config.codes()
         self._names = codes.names
         self._name_of = codes.name_of
-        self.windows = Windows(config.windows, len(self._groups) * len(self._names))
-        self.lifetime = Counters(len(self._names))  # by name, since the beginning
+        names = Names(self._names, rest=OTHER)
+        self.windows = Windows(config.windows, self._groups, names)
+        self.lifetime = Counters(names)  # by name, since the beginning
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         _advance(rows, now_ms, self._name_of, self.windows.ring, self.lifetime.values, self._groups.split)
@@ -61,6 +65,9 @@ class Events:
 
     def derived(self) -> list[Derived]:
         return []
+
+    def definition(self) -> Definition:
+        return Definition({})
 
 
 @steady

@@ -17,11 +17,13 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.config.model import Config
+from flows.config import canonical
+from flows.config.model import Config, format_duration
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
+from flows.metrics.family import Groups, Split, cell_name, group_of, groups_of, named, pairs_of, window_label
 from flows.metrics.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
@@ -162,6 +164,7 @@ class Ledger(NamedTuple):
 class Funnel:
     """The attempts of one funnel."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, name: str, book: MinuteBook) -> None:
@@ -180,13 +183,13 @@ class Funnel:
             FUNNELS + 2 * list(config.funnels).index(name),
         )
         self._fields = STEPS + len(funnel.steps)
-        self.users = UserRows(ATTEMPT)
+        self.users = UserRows(ATTEMPT, dims=self._groups)
         self.drops_at = Deadlines()
-        self.converted = Queue(2)  # start + window, dims
-        self.windows = Windows(config.windows, len(self._groups) * self._fields)
-        self.matured = Windows(config.ratio_windows, len(self._groups) * 2)
-        self.under_way = Windows([funnel.window], len(self._groups))
-        self.by_age = Windows([funnel.window], len(self._groups) * PANES)
+        self.converted = Queue(2, dims=(1, self._groups))  # start + window, dims
+        self.windows = Windows(config.windows, self._groups, self._fields)
+        self.matured = Windows(config.ratio_windows, self._groups, 2)
+        self.under_way = Windows([funnel.window], self._groups)
+        self.by_age = Windows([funnel.window], self._groups, PANES)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         self.converted.reserve(len(rows))
@@ -210,6 +213,27 @@ class Funnel:
                 group = group_of(self._groups.split, d, self.users.rows[slot]["dims"])
                 add(self.windows.ring, start, group * self._fields + IN_PROGRESS, -1)
                 add(self.windows.ring, start, group * self._fields + DROPPED, 1)
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the attempts in progress in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        slots = np.flatnonzero(self.drops_at.times.at[:users] != NEVER)
+        starts, reached = self.drops_at.times.at[slots] - self._rules.window, self.users.rows["reached"][slots]
+        for groups in groups_of(self._groups.split, self.users.rows["dims"][slots]):
+            self.windows.book(new, starts, groups * self._fields + IN_PROGRESS)
+            for step in range(self._rules.steps):
+                there = reached > step
+                self.windows.book(new, starts[there], groups[there] * self._fields + STEPS + step)
+
+    def definition(self) -> Definition:
+        funnel = self._config.funnels[self._name]
+        return Definition(
+            {
+                "window": format_duration(funnel.window),
+                "steps": [canonical.step(step) for step in funnel.steps],
+                "reentry": funnel.reentry,
+            }
+        )
 
     def read(self) -> NDArray[np.int64]:
         windowed, matured = self.windows.totals.size, self.matured.totals.size

@@ -17,11 +17,12 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.config.model import Config
+from flows.config.model import Config, format_duration
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import cell_name, window_label
+from flows.metrics.family import cell_name, presence, window_label
 from flows.metrics.formulas import user_churn_rate
 from flows.metrics.minutes import NEW_USERS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
@@ -78,6 +79,7 @@ class Ledger(NamedTuple):
 class Lifecycle:
     """Transitions between unseen, alive and churned."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
@@ -128,6 +130,9 @@ class Lifecycle:
                 for transition in TRANSITIONS
             ),
         ]
+
+    def definition(self) -> Definition:
+        return presence(self._config).beside({"churn_after": format_duration(self._config.churn_after)})
 
     def derived(self) -> list[Derived]:
         return [

@@ -13,12 +13,14 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
 from flows.metrics.cells import Cell, Derived
-from flows.metrics.family import events_that_count
+from flows.metrics.family import events_that_count, presence_of_active
+from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
 
@@ -40,6 +42,13 @@ def minute_fields(config: Config) -> list[str]:
     ]
 
 
+def part_of(field: str) -> str:
+    """The part of the state that counts a field: a family, or one funnel."""
+    if field.startswith("funnel."):
+        return field.rpartition(".")[0]
+    return {"new_users": "lifecycle", "events": "minutes", "active_users": "minutes"}.get(field, "sessions")
+
+
 class Page(NamedTuple):
     """The arrays as kernels take them."""
 
@@ -52,9 +61,8 @@ class MinuteBook(Container):
 
     def __init__(self, config: Config) -> None:
         kept = max(1, config.minute_history // MINUTE_MS) + 1
-        self.page = Page(
-            np.zeros((kept, len(minute_fields(config))), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64)
-        )
+        self._fields = minute_fields(config)
+        self.page = Page(np.zeros((kept, len(self._fields)), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64))
         self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
 
     def turn(self, now_ms: int) -> None:
@@ -81,6 +89,25 @@ class MinuteBook(Container):
         self.page.counts[...] = arrays["counts"]
         self.page.head[...] = arrays["head"]
 
+    def legend(self) -> Legend:
+        return {"fields": self._fields, "minutes": len(self.page.counts)}
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """As many of the newest minutes as there is room for, the fields by name."""
+        counts, head = np.zeros_like(self.page.counts), int(arrays["head"][0])
+        minutes = np.arange(max(0, head - min(len(counts), past["minutes"]) + 1), head + 1)
+        for column, field in enumerate(self._fields):
+            if field in past["fields"]:
+                was = past["fields"].index(field)
+                counts[minutes % len(counts), column] = arrays["counts"][minutes % past["minutes"], was]
+        return {"counts": counts, "head": arrays["head"]}
+
+    def restart(self, part: str) -> None:
+        """Let the fields of a part that starts afresh begin with the open minute: closed ones are final."""
+        for column, field in enumerate(self._fields):
+            if part_of(field) == part and self.page.head[0] > 0:
+                self.page.counts[self.page.head[0] % len(self.page.counts), column] = 0
+
 
 @steady
 def _turn(page: Page, head: int) -> None:
@@ -103,9 +130,11 @@ def note(page: Page, ts: int, column: int, amount: int) -> None:
 class Minutes:
     """Events and distinct users of each minute."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
+        self._config = config
         self._book = book
         self._counts = events_that_count(config)
         self.last = UserRows(np.int32)  # the newest minute in which the user was active
@@ -121,6 +150,9 @@ class Minutes:
 
     def derived(self) -> list[Derived]:
         return []
+
+    def definition(self) -> Definition:
+        return presence_of_active(self._config)
 
 
 @steady

@@ -20,12 +20,24 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import compiled, inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.config import canonical
 from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
+from flows.metrics.family import (
+    Groups,
+    Split,
+    cell_name,
+    group_of,
+    groups_of,
+    named,
+    pairs_of,
+    presence,
+    window_label,
+)
 from flows.metrics.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
@@ -155,6 +167,7 @@ class Ledger(NamedTuple):
 class Sessions:
     """Runs of events without a long gap."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
@@ -172,12 +185,12 @@ class Sessions:
             named(config, config.key_actions),
             config.shows_presence(config.codes()),
         )
-        self.users = UserRows(SESSION)
+        self.users = UserRows(SESSION, dims=self._groups)
         self.closes_at = Deadlines()
-        self.ended = Queue(6)  # closes at, start, dims, events, key actions, engaged
-        self.windows = Windows(config.windows, len(self._groups) * FIELDS)
-        self.settling = Windows([SETTLING_WINDOW_MS], len(self._groups) * 2)
-        self.open = Counters(len(self._groups))
+        self.ended = Queue(6, dims=(2, self._groups))  # closes at, start, dims, events, key actions, engaged
+        self.windows = Windows(config.windows, self._groups, FIELDS)
+        self.settling = Windows([SETTLING_WINDOW_MS], self._groups, 2)
+        self.open = Counters(self._groups)
         self.lifetime = Counters(len(BOUNDS_S) + 2)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
@@ -199,6 +212,20 @@ class Sessions:
         for slot in slots[self.closes_at.times.at[slots] != NEVER]:
             for d in range(len(self._groups.split.base)):
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the sessions that are open in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        slots = np.flatnonzero(self.closes_at.times.at[:users] != NEVER)
+        ended = self.ended.heap.rows[: int(self.ended.heap.size[0])]
+        starts = np.concatenate([self.users.rows["start"][slots], ended[:, 1]])
+        dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])
+        for groups in groups_of(self._groups.split, dims):
+            self.windows.book(new, starts, groups * FIELDS + STARTED)
+
+    def definition(self) -> Definition:
+        rules = self._config.sessions.model_dump(mode="json")
+        return presence(self._config).beside(rules | {"key_actions": canonical.names(self._config.key_actions)})
 
     def read(self) -> NDArray[np.int64]:
         settling = self.settling.ring

@@ -119,10 +119,12 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.config.model import Config
 from flows.messages.columns import NO_STATES
 from flows.metrics.cells import Cell, Derived
 from flows.metrics.subscriptions.books import (
+    COUNTER_OF,
     CUSTOMER,
     ON_PLAN,
     PENDING,
@@ -132,7 +134,7 @@ from flows.metrics.subscriptions.books import (
     pass_time,
     use_states,
 )
-from flows.metrics.subscriptions.cells import KINDS, cells_of, derived_of
+from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, cells_of, derived_of
 from flows.state.agenda import Agenda
 from flows.state.container import Arrays, Container
 from flows.state.deadlines import NEVER
@@ -174,6 +176,7 @@ def _by_sequence(states: NDArray[Any]) -> tuple[NDArray[np.int64], ...]:
 class Subscriptions:
     """States of subscriptions, waiting and applied, and the movements that came of them."""
 
+    LAYOUT: ClassVar[int] = 2
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config) -> None:
@@ -259,6 +262,28 @@ class Subscriptions:
 
     def cells(self) -> list[Cell]:
         return cells_of(self._config, self._section)
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the losses that can yet be taken back in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        customers, subscriptions = self.customers.known, self.subscriptions.known
+        slots = np.flatnonzero(subscriptions["lost"])
+        slots = slots[customers["moved_last"][subscriptions["customer"][slots]] == slots + 1]
+        lost = subscriptions[slots]
+        movements = np.where(customers["mrr"][lost["customer"]] == 0, CHURNED, CONTRACTION)
+        for base in (np.zeros(len(slots), np.int64), KINDS * (1 + lost["lost_plan"].astype(np.int64))):
+            self.windows.book(new, lost["effective"], base + movements, lost["lost"])
+            churned = movements == CHURNED
+            self.windows.book(new, lost["effective"][churned], base[churned] + COUNTER_OF[CHURNED])
+
+    def definition(self) -> Definition:
+        return Definition(
+            {
+                "currency": self._section.currency,
+                "plans": self._section.labels(),
+                "moves": [" to ".join(pair) for pair in self._pairs],
+            }
+        )
 
     def derived(self) -> list[Derived]:
         return derived_of(self._config, self._section)
