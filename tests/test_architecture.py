@@ -39,7 +39,7 @@ SHARED_BY_FAMILIES = {f"flows.metrics.{name}" for name in ("family", "minutes", 
     "flows.metrics"
 }
 """What a family may import of its own folder: what families and cells are, formulas, and the book of minutes."""
-NO_FAMILIES = SHARED_BY_FAMILIES | {f"flows.metrics.{name}" for name in ("catalogue", "cost", "parts")}
+NO_FAMILIES = SHARED_BY_FAMILIES | {f"flows.metrics.{name}" for name in ("catalogue", "cost", "known_since", "parts")}
 
 
 def sources() -> dict[str, Path]:

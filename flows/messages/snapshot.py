@@ -36,4 +36,8 @@ class Snapshot:
     session_seconds_sum_ms: int
     final: bool = False
     events: Mapping[str, int] = field(default_factory=dict)  # accepted events by name since the beginning
+    since: Mapping[str, int] = field(default_factory=dict)
+    """Of every family, and of other parts that began later than the stream: when (ms); 0: at the beginning."""
+    partial: Sequence[str] = ()
+    """Cells whose window reaches back to before what they count began."""
     changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.config.model import Config
+from flows.config.model import Config, parse_duration
 from flows.messages.columns import NO_TIME
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import (
     Groups,
     Split,
+    Trail,
     cell_name,
     events_that_count,
     group_of,
     pairs_of,
     presence_of_active,
+    trailing,
     window_label,
 )
 from flows.metrics.formulas import ratio
@@ -135,6 +137,12 @@ class ActiveUsers:
             ),
             *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
         ]
+
+    def trail(self, cell: Cell) -> Trail | None:
+        """Windows that are new are filled at once, from what is known of everybody."""
+        if cell.metric is TODAY:
+            return Trail("day", self._midnight)
+        return trailing(parse_duration(cell.labels["window"]))
 
     def definition(self) -> Definition:
         return presence_of_active(self._config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined
 from flows.config import canonical
-from flows.config.model import UNKNOWN, Config, format_duration, slug
+from flows.config.model import UNKNOWN, Config, format_duration, parse_duration, slug
 from flows.metrics.cells import Cell, Derived
 from flows.state.axes import Legend
+from flows.state.windows import PANES
 
 HELD: Final = np.dtype(
     [
@@ -27,6 +28,10 @@ HELD: Final = np.dtype(
     ]
 )
 """One accepted event of a known user, waiting for its time."""
+
+
+TOTAL: Final = "total"
+"""In place of a window: since the beginning."""
 
 
 class Family(Protocol):
@@ -215,3 +220,32 @@ def presence_of_active(config: Config) -> Definition:
     """What says which events make a user active."""
     listed = config.active_users.events
     return presence(config).beside({"events": None if listed is None else canonical.names(listed)})
+
+
+class Trail(NamedTuple):
+    """How far back a cell looks."""
+
+    key: str  # tells windows apart
+    begins: Callable[[int], int]  # from the time it stands at to the beginning of its window, ms
+    parts: tuple[str, ...] = ()  # that keep such a window
+
+
+def trailing(width_ms: int, *parts: str) -> Trail:
+    """A window of that width: it begins with its oldest pane."""
+
+    def begins(now_ms: int) -> int:
+        return -(-(now_ms * PANES // width_ms - PANES + 1) * width_ms // PANES)
+
+    return Trail(format_duration(width_ms), begins, parts)
+
+
+def trail_of(family: Family, cell: Cell) -> Trail | None:
+    """How far back a cell of `family` looks, which may say so by a method `trail`; None: it has no window."""
+    own: Callable[[Cell], Trail | None] = getattr(family, "trail", windowed)
+    return own(cell)
+
+
+def windowed(cell: Cell) -> Trail | None:
+    """What the label `window` says."""
+    width = cell.labels.get("window", TOTAL)
+    return None if width == TOTAL else trailing(parse_duration(width), f"window.{width}")

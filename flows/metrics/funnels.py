@@ -21,9 +21,21 @@ from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config import canonical
-from flows.config.model import Config, format_duration
+from flows.config.model import Config, format_duration, parse_duration
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, groups_of, named, pairs_of, window_label
+from flows.metrics.family import (
+    Groups,
+    Split,
+    Trail,
+    cell_name,
+    group_of,
+    groups_of,
+    named,
+    pairs_of,
+    trailing,
+    window_label,
+    windowed,
+)
 from flows.metrics.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
@@ -224,6 +236,16 @@ class Funnel:
             for step in range(self._rules.steps):
                 there = reached > step
                 self.windows.book(new, starts[there], groups[there] * self._fields + STEPS + step)
+
+    def trail(self, cell: Cell) -> Trail | None:
+        window = self._rules.window
+        if cell.metric is None:  # the ages of those under way
+            return trailing(window)
+        if cell.metric not in (MATURED, MATURED_CONVERTED):
+            return windowed(cell)
+        width = cell.labels["window"]
+        at_entry = trailing(parse_duration(width), f"ratio_window.{width}")
+        return at_entry._replace(key=f"{width} before", begins=lambda now_ms: at_entry.begins(now_ms - window))
 
     def definition(self) -> Definition:
         funnel = self._config.funnels[self._name]

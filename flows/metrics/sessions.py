@@ -30,13 +30,16 @@ from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.family import (
     Groups,
     Split,
+    Trail,
     cell_name,
     group_of,
     groups_of,
     named,
     pairs_of,
     presence,
+    trailing,
     window_label,
+    windowed,
 )
 from flows.metrics.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
@@ -222,6 +225,9 @@ class Sessions:
         dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])
         for groups in groups_of(self._groups.split, dims):
             self.windows.book(new, starts, groups * FIELDS + STARTED)
+
+    def trail(self, cell: Cell) -> Trail | None:
+        return trailing(SETTLING_WINDOW_MS) if cell.metric in (SETTLING, SETTLING_ENGAGED) else windowed(cell)
 
     def definition(self) -> Definition:
         rules = self._config.sessions.model_dump(mode="json")

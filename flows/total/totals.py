@@ -13,6 +13,7 @@ from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.formulas import BOUNDS_S
+from flows.metrics.known_since import KnownSince
 from flows.metrics.minutes import minute_fields
 
 
@@ -25,6 +26,7 @@ class Totals:
 
     def __init__(self, config: Config) -> None:
         self.catalogue: Catalogue = catalogue(config)
+        self._known = KnownSince(config, self.catalogue)
         self._shards = config.shards
         self._minute_fields = minute_fields(config)
         self._sums: dict[int, _Sum] = {}  # by the number of their tick
@@ -67,6 +69,8 @@ class Totals:
             session_seconds_sum_ms=int(values[self._lifetime_sum]),
             events={name: int(values[place]) for name, place in self._events},
             final=partial.final,
+            since={**dict.fromkeys(self._known.families, 0), **partial.since},
+            partial=self._partial(partial) if started and partial.since else (),
             changed=changed,
         )
 
@@ -90,6 +94,9 @@ class Totals:
                 cells[cell.name] = value
             told.add(cell.name)
         return told
+
+    def _partial(self, at: Partial) -> list[str]:
+        return self._known.partial(at.since, at.as_of_ms, at.watermark_ms)
 
     def _minutes(self, sums: dict[int, NDArray[np.int64]]) -> dict[int, dict[str, int]]:
         return {minute: dict(zip(self._minute_fields, sums[minute].tolist(), strict=True)) for minute in sorted(sums)}

@@ -79,7 +79,7 @@ def test_a_ratio_is_no_count(run: Run, numbers: LiveNumbers) -> None:
 def test_only_what_is_asked_for_is_read_and_the_times(run: Run, numbers: LiveNumbers) -> None:
     run.publish(snapshot({"a": 1, "b": 2}))
     now = numbers.read("a", "undefined")
-    assert set(now.fields) == {"a", "_as_of", "_watermark", "_published_at"}
+    assert set(now.fields) == {"a", "_as_of", "_watermark", "_published_at", "_partial"}
     assert (now.count("a"), now.ratio("undefined"), now.state) == (1, None, "live")
 
 

@@ -150,6 +150,12 @@ class Expected:
                 cells = _without(cells | found, found, config, "user")
         return cells
 
+    def since(self) -> dict[str, int]:
+        """When every family began."""
+        parts = ["events", "active_users", "sessions", "lifecycle", "minutes", *self.new.funnels]
+        names = {part: f"funnel.{part}" if part in self.new.funnels else part for part in parts}
+        return {names[part]: 0 if self.keeps(part) else self.moment.since_ms for part in parts}
+
     def _transitions(self) -> tuple[list[int], ...]:
         return self._lifecycle.new, self._lifecycle.resurrected, self._lifecycle.churned
 

@@ -109,4 +109,7 @@ def test_what_both_configs_have_goes_on_to_the_digit_and_the_rest_begins_at_the_
     moment = Moment(cut, snapshot.as_of_ms, begins(records[:cut], old, snapshot.as_of_ms))
     expected = Expected(records, old, new, moment)
     assert differences(expected.cells(final.as_of_ms), final.cells) == {}
+    families = expected.since()
+    assert {part: since for part, since in final.since.items() if part in families} == families
+    assert {since for part, since in final.since.items() if part not in families} <= {moment.since_ms}
     assert {m: v for m, v in changed.minutes.items() if any(v.values())} == expected.minutes(published)

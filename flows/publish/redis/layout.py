@@ -5,6 +5,7 @@ The contract is schemas/redis.v1.md.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ import numpy as np
 
 from flows.messages.snapshot import Snapshot
 
-RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
-"""Fields of the live hash that are no cells."""
+RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed", "_partial")
+"""Fields of the live hash that are no cells; those that begin with `_since.` are none either."""
 
 LIVE_SECONDS: Final = 600
 """The live hash goes away after so long without a publish: no number is better than an old one."""
@@ -48,9 +49,12 @@ class Keys:
         return f"tidegauge:v1:{{{self.product}}}:minute:{start:%Y-%m-%dT%H:%M}Z"
 
 
-def format_value(value: int | float) -> str:
+Value = int | float | str
+
+
+def format_value(value: Value) -> str:
     """The shortest positional decimal that reads back as the same number; 3.0 is `3`."""
-    if isinstance(value, int):
+    if isinstance(value, int | str):
         return str(value)
     text = repr(float(value))
     if "e" in text:
@@ -58,14 +62,14 @@ def format_value(value: int | float) -> str:
     return text.removesuffix(".0")
 
 
-def live_fields(snapshot: Snapshot) -> dict[str, int | float]:
+def live_fields(snapshot: Snapshot) -> dict[str, Value]:
     """Everything that the live hash holds of a snapshot, by field name."""
     return dict(snapshot.cells) | own_fields(snapshot)
 
 
-def own_fields(snapshot: Snapshot) -> dict[str, int | float]:
+def own_fields(snapshot: Snapshot) -> dict[str, Value]:
     """Accounts, and those reserved fields that the snapshot determines."""
-    fields: dict[str, int | float] = {}
+    fields: dict[str, Value] = {}
     totals: Counter[str] = Counter()
     for partition, accounts in snapshot.accounting.items():
         totals.update(accounts)
@@ -74,6 +78,9 @@ def own_fields(snapshot: Snapshot) -> dict[str, int | float]:
     for account, records in totals.items():
         fields[f"accounting.{account}"] = records
     fields["_consumed"] = totals["consumed"]
+    fields["_partial"] = json.dumps(list(snapshot.partial), ensure_ascii=False) if snapshot.partial else "[]"
+    for part, since_ms in snapshot.since.items():
+        fields[f"_since.{part}"] = since_ms
     if snapshot.as_of_ms is not None:
         fields["_as_of"] = snapshot.as_of_ms
     if snapshot.watermark_ms is not None:
