@@ -24,6 +24,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from flows.checkpoint.files import SUFFIX
 from flows.checkpoint.parts import Change, Definitions, compare
 from flows.compiled.trusted_path import OTHERS, doubts, make_private
+from flows.messages.errors import TidegaugeError
 
 STORE = "part-0.sqlite3"
 DEFINITIONS = "definitions.json"
@@ -34,7 +35,7 @@ PRIVATE = 0o600
 logger = logging.getLogger(__name__)
 
 
-class FolderError(Exception):
+class FolderError(TidegaugeError):
     """The folder cannot be used; the message is one sentence that says what to do."""
 
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definitions
+from flows.messages.errors import TidegaugeError
 
 MAGIC: Final = b"TIDEGAUGE"
-VERSION: Final = 2
+VERSION: Final = 3
 """Rises with every change of this format. What arrays mean is the matter of each part's own layout."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(TidegaugeError):
     """A checkpoint that cannot be used, with a sentence that says what to do."""
 
 

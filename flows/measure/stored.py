@@ -13,7 +13,7 @@ from flows.checkpoint.parts import Definitions, compare
 from flows.measure.clock import StreamClock
 from flows.messages.columns import NO_TIME
 from flows.messages.snapshot import ACCOUNTS
-from flows.state.container import Container
+from flows.state.container import Container, containers
 
 ACCOUNTING = "accounting"
 
@@ -60,6 +60,11 @@ class Stored:
             if account in past:
                 found[:, column] = stored[:, past.index(account)]
         return found
+
+    def load_all(self, prefix: str, owner: object, capacity: int) -> None:
+        """Let all containers of `owner` hold what was saved under their names behind `prefix`."""
+        for name, container in containers(owner).items():
+            self.load(f"{prefix}{name}", container, capacity)
 
     def load(self, name: str, container: Container, capacity: int) -> None:
         """Let `container` hold what was saved under that name."""

@@ -5,17 +5,21 @@ Docs, Redis fields, Prometheus families and panels are all derived from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.facts.fact import Fact
 from flows.metrics.active_users import ActiveUsers
-from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.events import Events
 from flows.metrics.family import Family
 from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
 from flows.state.container import containers
@@ -29,6 +33,8 @@ class Catalogue:
 
     cells: Sequence[Cell]
     derived: Sequence[Derived]
+    tallies: Sequence[Tally] = ()
+    minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
@@ -36,25 +42,45 @@ class Catalogue:
         return list({metric.name: metric for metric in published}.values())
 
 
-def families(config: Config, book: MinuteBook) -> dict[str, Family]:
+Members: TypeAlias = Callable[[Config, MinuteBook, Limits], dict[str, Family]]
+"""What makes the families of a shard."""
+
+
+def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, Family]:
     """One new instance of every family, by the name under which its state is kept."""
+    limits = limits or Limits()
     return {
         "events": Events(config),
         "active_users": ActiveUsers(config),
+        "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
         "lifecycle": Lifecycle(config, book),
-        "minutes": Minutes(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
-        **({"subscriptions": Subscriptions(config)} if config.subscriptions else {}),
+        **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
+
+
+def facts_of(members: Mapping[str, Family]) -> list[Fact]:
+    """The facts that some families take, each once."""
+    return list({family.takes.name: family.takes for family in members.values() if family.takes}.values())
+
+
+def facts(config: Config) -> list[Fact]:
+    """The facts that events carry under a config."""
+    return facts_of(families(config, MinuteBook(config)))
 
 
 def catalogue(config: Config) -> Catalogue:
     """Everything that `config` publishes, besides the accounting."""
-    members = families(config, MinuteBook(config)).values()
+    book = MinuteBook(config)
+    members = families(config, book).values()
+    cells = [cell for family in members for block in family.blocks() for cell in block.cells()]
+    operands = Operands(cells)
     return Catalogue(
-        [cell for family in members for cell in family.cells()],
-        [cell for family in members for cell in family.derived()],
+        cells,
+        [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)],
+        [tally for family in members for tally in family.tallies()],
+        book.fields,
     )
 
 

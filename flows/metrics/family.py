@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined
 from flows.config import canonical
-from flows.config.model import UNKNOWN, Config, format_duration, parse_duration, slug
-from flows.metrics.cells import Cell, Derived
+from flows.config.model import UNKNOWN, Config, format_duration, slug
+from flows.facts.fact import Fact
+from flows.metrics.cells import Cell, Tally
+from flows.metrics.rows import Block, Formula
 from flows.state.axes import Legend
 from flows.state.windows import PANES
 
@@ -30,18 +33,24 @@ HELD: Final = np.dtype(
 """One accepted event of a known user, waiting for its time."""
 
 
-TOTAL: Final = "total"
-"""In place of a window: since the beginning."""
+class Family(ABC):
+    """The definition of some metrics over the users of one shard.
 
-
-class Family(Protocol):
-    """The definition of some metrics over the users of one shard."""
+    State is in containers (`flows/state`) that are public attributes: the shard saves, restores and grows them.
+    """
 
     LAYOUT: ClassVar[int]
     """Rises when its state is stored otherwise, or means something else: then it starts afresh, and only it."""
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
+    takes: ClassVar[Fact | None] = None
+    """The facts whose rows it uses; None: it uses events.
 
+    A family of facts is ordered: it gets rows of the fact's dtype by `used`, all with used < now_ms, at the watermark.
+    Their `slot` is the user's where the fact's key is the user.
+    """
+
+    @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Use `rows` (dtype HELD) and then stand at `now_ms`.
 
@@ -49,17 +58,35 @@ class Family(Protocol):
         families get rows in any order with ts <= now_ms. Slots in rows are < `users`, the number of known users.
         """
 
+    @abstractmethod
     def read(self) -> NDArray[np.int64]:
-        """The values of `cells()` at the time last advanced to."""
+        """The family's vector, as `blocks` lays it out, at the time last advanced to."""
 
-    def cells(self) -> list[Cell]:
-        """Names and labels of the additive numbers, in the order of `read()`."""
+    @abstractmethod
+    def blocks(self) -> list[Block]:
+        """What the vector consists of."""
 
-    def derived(self) -> list[Derived]:
-        """Numbers computed from the cells of all shards together."""
-
+    @abstractmethod
     def definition(self) -> Definition:
         """What its state depends on: where that is another, the family starts afresh."""
+
+    def formulas(self) -> list[Formula]:
+        """Numbers derived from the vectors of all shards together, of this family and others."""
+        return []
+
+    def tallies(self) -> list[Tally]:
+        """Counters and histograms of Prometheus, over cells of this family."""
+        return []
+
+    def trail(self, cell: Cell) -> Trail | None:
+        """How far back a cell looks; None: it has no window."""
+        return trailing(cell.window) if isinstance(cell.window, int) else None
+
+    def rebuild(self, users: int, now_ms: int) -> None:  # noqa: B027 - most families know nothing of the time before
+        """Fill windows that are new since the checkpoint with what is known at `now_ms`, where the family stands."""
+
+    def forget(self, slots: NDArray[Any]) -> None:  # noqa: B027 - most families keep nothing present of a user
+        """Take the users of `slots` out of what counts the present: they are about to be evicted."""
 
 
 class Split(NamedTuple):
@@ -184,22 +211,6 @@ def events_that_count(config: Config) -> NDArray[np.bool_]:
     return shows if listed is None else shows & named(config, listed)
 
 
-def cell_name(metric: str, window_ms: int | None = None, group: dict[str, str] | None = None) -> str:
-    """`sessions.closed`, 300000, {platform: ios} -> `sessions.closed.5m{platform=ios}`."""
-    name = metric if window_ms is None else f"{metric}.{format_duration(window_ms)}"
-    return name + "".join(f"{{{dimension}={value}}}" for dimension, value in (group or {}).items())
-
-
-def window_label(window_ms: int) -> dict[str, str]:
-    """The Prometheus label of a window."""
-    return {"window": format_duration(window_ms)}
-
-
-def pairs_of(windows: Sequence[int], groups: Groups) -> list[tuple[int, dict[str, str]]]:
-    """All (window, group) pairs in the order in which arrays of shape (windows, groups) are flattened."""
-    return [(window, group) for window in windows for group in groups.labels]
-
-
 def presence(config: Config) -> Definition:
     """What says which events show presence, for families that depend on it."""
     rules = config.presence
@@ -230,22 +241,11 @@ class Trail(NamedTuple):
     parts: tuple[str, ...] = ()  # that keep such a window
 
 
-def trailing(width_ms: int, *parts: str) -> Trail:
-    """A window of that width: it begins with its oldest pane."""
+def trailing(width_ms: int, part: str | None = "window") -> Trail:
+    """A window of that width, which begins with its oldest pane; kept in the part of the width that `part` names."""
+    width = format_duration(width_ms)
 
     def begins(now_ms: int) -> int:
         return -(-(now_ms * PANES // width_ms - PANES + 1) * width_ms // PANES)
 
-    return Trail(format_duration(width_ms), begins, parts)
-
-
-def trail_of(family: Family, cell: Cell) -> Trail | None:
-    """How far back a cell of `family` looks, which may say so by a method `trail`; None: it has no window."""
-    own: Callable[[Cell], Trail | None] = getattr(family, "trail", windowed)
-    return own(cell)
-
-
-def windowed(cell: Cell) -> Trail | None:
-    """What the label `window` says."""
-    width = cell.labels.get("window", TOTAL)
-    return None if width == TOTAL else trailing(parse_duration(width), f"window.{width}")
+    return Trail(width, begins, () if part is None else (f"{part}.{width}",))

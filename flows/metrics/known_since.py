@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from flows.config.model import OTHER, Config
 from flows.metrics.catalogue import Catalogue, families
 from flows.metrics.cells import Cell
-from flows.metrics.family import Trail, trail_of
+from flows.metrics.family import Trail
 from flows.metrics.minutes import MinuteBook
 
 
@@ -39,10 +39,10 @@ class KnownSince:
         found: dict[tuple[object, ...], _Trails] = {}
         place = 0
         for name, family in members.items():
-            for cell in family.cells():
-                trail = trail_of(family, cell)
+            for cell in (cell for block in family.blocks() for cell in block.cells()):
+                trail = family.trail(cell)
                 if trail is not None:
-                    parts = (*trail.parts, *_parts_of(name, cell, config))
+                    parts = (*trail.parts, *_parts_of(name, cell))
                     trails = _Trails(trail, family.ordered, parts)
                     found.setdefault((trail.key, family.ordered, parts), trails).places.append(place)
                 place += 1
@@ -61,14 +61,13 @@ class KnownSince:
         return [*(cell.name for cell in counted if cell.metric), *derived]
 
 
-def _parts_of(family: str, cell: Cell, config: Config) -> Iterator[str]:
+def _parts_of(family: str, cell: Cell) -> Iterator[str]:
     """What a cell of that family depends on, besides its window."""
     yield family
     of = "funnels" if family.startswith("funnel.") else family
-    for label, value in cell.labels.items():
-        if label == "event" and value != OTHER:
-            yield f"event.{value}"
-        elif label in config.breakdowns:
-            yield f"breakdown.{label}"
-            yield f"breakdown.{label}.{value}"
-            yield f"breakdown.{label}.of.{of}"
+    if (name := cell.labels.get("event", OTHER)) != OTHER:
+        yield f"event.{name}"
+    for breakdown, value in cell.group.items():
+        yield f"breakdown.{breakdown}"
+        yield f"breakdown.{breakdown}.{value}"
+        yield f"breakdown.{breakdown}.of.{of}"

@@ -1,8 +1,8 @@
 """The final numbers of each closed minute (METRICS.md 3.7, ordered).
 
-`MinuteBook` is the shared page that the ordered families write to: a count at time t belongs to the minute of t, and a
-minute is closed, its numbers final, when the watermark has reached its end. `Minutes` itself counts events and distinct
-active users. Minutes in which nothing happened are not reported.
+`MinuteBook` is the shared page that the ordered families write to, each in columns of its own. A count at time t
+belongs to the minute of t; a minute is closed, and its numbers are final, when the watermark has reached its end.
+`Minutes` itself counts events and distinct active users. Minutes in which nothing happened are not reported.
 """
 
 from __future__ import annotations
@@ -18,35 +18,13 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
-from flows.metrics.cells import Cell, Derived
-from flows.metrics.family import events_that_count, presence_of_active
+from flows.metrics.family import Family, events_that_count, presence_of_active
+from flows.metrics.rows import Block
 from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
 
 MINUTE_MS: Final = 60_000
-EVENTS, ACTIVE_USERS, NEW_USERS, SESSIONS_STARTED, SESSIONS_CLOSED, SESSIONS_BOUNCED, FUNNELS = range(7)
-"""Columns of the book; each funnel adds two from FUNNELS on: entered, converted."""
-
-
-def minute_fields(config: Config) -> list[str]:
-    """The fields of a minute's hash, in the order of the book's columns."""
-    return [
-        "events",
-        "active_users",
-        "new_users",
-        "sessions_started",
-        "sessions_closed",
-        "sessions_bounced",
-        *(f"funnel.{name}.{what}" for name in config.funnels for what in ("entered", "converted")),
-    ]
-
-
-def part_of(field: str) -> str:
-    """The part of the state that counts a field: a family, or one funnel."""
-    if field.startswith("funnel."):
-        return field.rpartition(".")[0]
-    return {"new_users": "lifecycle", "events": "minutes", "active_users": "minutes"}.get(field, "sessions")
 
 
 class Page(NamedTuple):
@@ -57,13 +35,22 @@ class Page(NamedTuple):
 
 
 class MinuteBook(Container):
-    """A ring of minutes, as long as the history that is kept."""
+    """A ring of minutes, as long as the history that is kept; a family that writes to it takes columns of its own."""
 
     def __init__(self, config: Config) -> None:
-        kept = max(1, config.minute_history // MINUTE_MS) + 1
-        self._fields = minute_fields(config)
-        self.page = Page(np.zeros((kept, len(self._fields)), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64))
+        self._kept = max(1, config.minute_history // MINUTE_MS) + 1
+        self.fields: list[str] = []  # of a minute, in the order of the columns
+        self._parts: list[str] = []  # of the state that they belong to
+        self.page = Page(np.zeros((self._kept, 0), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64))
         self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
+
+    def columns(self, part: str, *fields: str) -> int:
+        """Give `fields` of a part of the state columns, one beside the other; returns the number of the first."""
+        first = len(self.fields)
+        self._parts += [part] * len(fields)
+        self.fields += fields
+        self.page = Page(np.zeros((self._kept, len(self.fields)), np.int64), self.page.head)
+        return first
 
     def turn(self, now_ms: int) -> None:
         """Let the minute of `now_ms` be the newest; what is older than the history is forgotten."""
@@ -90,13 +77,13 @@ class MinuteBook(Container):
         self.page.head[...] = arrays["head"]
 
     def legend(self) -> Legend:
-        return {"fields": self._fields, "minutes": len(self.page.counts)}
+        return {"fields": self.fields, "minutes": len(self.page.counts)}
 
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
         """As many of the newest minutes as there is room for, the fields by name."""
         counts, head = np.zeros_like(self.page.counts), int(arrays["head"][0])
         minutes = np.arange(max(0, head - min(len(counts), past["minutes"]) + 1), head + 1)
-        for column, field in enumerate(self._fields):
+        for column, field in enumerate(self.fields):
             if field in past["fields"]:
                 was = past["fields"].index(field)
                 counts[minutes % len(counts), column] = arrays["counts"][minutes % past["minutes"], was]
@@ -104,8 +91,8 @@ class MinuteBook(Container):
 
     def restart(self, part: str) -> None:
         """Let the fields of a part that starts afresh begin with the open minute: closed ones are final."""
-        for column, field in enumerate(self._fields):
-            if part_of(field) == part and self.page.head[0] > 0:
+        for column, of in enumerate(self._parts):
+            if of == part and self.page.head[0] > 0:
                 self.page.counts[self.page.head[0] % len(self.page.counts), column] = 0
 
 
@@ -127,7 +114,7 @@ def note(page: Page, ts: int, column: int, amount: int) -> None:
         page.counts[minute % kept, column] += amount
 
 
-class Minutes:
+class Minutes(Family):
     """Events and distinct users of each minute."""
 
     LAYOUT: ClassVar[int] = 1
@@ -136,19 +123,17 @@ class Minutes:
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
+        self._events = book.columns("minutes", "events", "active_users")
         self._counts = events_that_count(config)
         self.last = UserRows(np.int32)  # the newest minute in which the user was active
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        _advance(rows, self._counts, self.last.rows, self._book.page)
+        _advance(rows, self._counts, self.last.rows, self._events, self._book.page)
 
     def read(self) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
 
-    def cells(self) -> list[Cell]:
-        return []
-
-    def derived(self) -> list[Derived]:
+    def blocks(self) -> list[Block]:
         return []
 
     def definition(self) -> Definition:
@@ -156,12 +141,12 @@ class Minutes:
 
 
 @steady
-def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], page: Page) -> None:
+def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], events: int, page: Page) -> None:
     for i in range(len(rows)):
         prefetch(last, upcoming(rows, i))
         row = rows[i]
-        note(page, row["ts"], EVENTS, 1)
+        note(page, row["ts"], events, 1)
         minute = row["ts"] // MINUTE_MS
         if counts[row["code"]] and minute > last[row["slot"]]:
             last[row["slot"]] = minute
-            note(page, row["ts"], ACTIVE_USERS, 1)
+            note(page, row["ts"], events + 1, 1)

@@ -138,7 +138,7 @@ def test_a_name_told_apart_that_becomes_a_fact_takes_the_parts_that_saw_presence
     found = compare(definitions(before), definitions(after))
     assert [told(change) for change in found.losses] == [
         f"{part} starts afresh: {part} now has subscription_changed, which was told apart before"
-        for part in ("active_users", "sessions", "lifecycle", "minutes")
+        for part in ("active_users", "minutes", "sessions", "lifecycle")
     ]
 
 

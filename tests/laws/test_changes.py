@@ -11,8 +11,12 @@ from flows.config.model import Config
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.laws.changed import Expected, Moment, begins
+from tests.laws.histories import history
 from tests.laws.test_laws import DAY, HOUR, encoded, events
 from tests.reference import recompute
+from tests.reference.clock import judge
+from tests.reference.parse import parse
+from tests.reference.subscriptions import all_customers, subscription_cells
 
 BUY = {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}
 AGAIN = {"window": "1h", "steps": ["Viewed", ["Viewed", "Added"]]}
@@ -113,3 +117,49 @@ def test_what_both_configs_have_goes_on_to_the_digit_and_the_rest_begins_at_the_
     assert {part: since for part, since in final.since.items() if part in families} == families
     assert {since for part, since in final.since.items() if part not in families} <= {moment.since_ms}
     assert {m: v for m, v in changed.minutes.items() if any(v.values())} == expected.minutes(published)
+
+
+PAID = Config.model_validate(
+    {"subscriptions": {"plans": ["Basic", "Pro"]}, "shards": 2, "windows": ["1m", "24h"], "ratio_windows": ["24h"]}
+)
+UNPAID = PAID.model_copy(update={"subscriptions": None})
+OTHERWISE = Config.model_validate(
+    PAID.model_dump(mode="json")
+    | {"windows": ["1m", "24h", "30d"], "events": ["Left"], "funnels": {"buy": BUY}, "sessions": {"timeout": "5m"}}
+)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 40), st.sampled_from([PAID, UNPAID]))
+@settings(max_examples=100)
+def test_subscriptions_go_on_whatever_else_changes_and_begin_at_the_change_where_they_are_new(
+    seed: int, cut: int, old: Config
+) -> None:
+    records = encoded(history(seed))
+    cut = min(cut, len(records))
+    all_polls = list(polls(records, [cut] if cut else [], 1))
+    engine = Engine(old)
+    for raw in all_polls[: 1 if cut else 0]:
+        engine.read(raw)
+    before = engine.tick()
+    changed = engine.under(OTHERWISE)
+    for raw in all_polls[1 if cut else 0 :]:
+        changed.read(raw)
+    changed.restart()
+    final = changed.tick(final=True)
+    if before.as_of_ms is None or final.as_of_ms is None:
+        return
+    since = 0 if old is PAID else begins(records[:cut], old, before.as_of_ms)
+    readings = [parse(record, old if number < cut else OTHERWISE) for number, record in enumerate(records)]
+    judgement = judge(records, readings, OTHERWISE, final.as_of_ms)
+    assert OTHERWISE.subscriptions is not None
+    customers = all_customers([turn for turn in judgement.turns if turn.event.ts >= since], final.watermark_ms or 0)
+    cells = subscription_cells(customers, OTHERWISE.subscriptions, OTHERWISE, final.watermark_ms or 0)
+    found = {name: final.cells[name] for name in cells.keys() & final.cells.keys()}
+    if old is UNPAID:
+        assert differences(cells, found) == {}
+        return
+    new = {name for name in cells if name.partition("{")[0].endswith(".30d")}
+    assert (
+        differences({name: cells[name] for name in cells.keys() - new}, {n: found[n] for n in found.keys() - new}) == {}
+    )
+    assert {name for name in new & found.keys() if not 0 <= found[name] <= cells.get(name, 0)} == set()
