@@ -49,13 +49,15 @@ class Keys:
         return f"tidegauge:v1:{{{self.product}}}:minute:{start:%Y-%m-%dT%H:%M}Z"
 
 
-Value = int | float | str
+Value = int | float | tuple[str, ...]
 
 
 def format_value(value: Value) -> str:
-    """The shortest positional decimal that reads back as the same number; 3.0 is `3`."""
-    if isinstance(value, int | str):
+    """The shortest positional decimal that reads back as the same number; 3.0 is `3`. Names are a JSON list."""
+    if isinstance(value, int):
         return str(value)
+    if isinstance(value, tuple):
+        return json.dumps(value, ensure_ascii=False)
     text = repr(float(value))
     if "e" in text:
         return np.format_float_positional(value, trim="-")
@@ -78,7 +80,7 @@ def own_fields(snapshot: Snapshot) -> dict[str, Value]:
     for account, records in totals.items():
         fields[f"accounting.{account}"] = records
     fields["_consumed"] = totals["consumed"]
-    fields["_partial"] = json.dumps(list(snapshot.partial), ensure_ascii=False) if snapshot.partial else "[]"
+    fields["_partial"] = tuple(snapshot.partial)
     for part, since_ms in snapshot.since.items():
         fields[f"_since.{part}"] = since_ms
     if snapshot.as_of_ms is not None:
