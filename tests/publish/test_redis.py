@@ -909,12 +909,11 @@ def test_the_contract_names_every_key_and_reserved_field() -> None:
 
 
 def test_since_when_parts_count_and_what_is_partial_stand_beside_the_numbers(any_server: RedisServer) -> None:
+    taken = replace(snapshot({"a.1h": 1}), since={"events": 0, "funnel.buy": 1_700_000_000_000})
     with running(any_server) as run, closing(reader(any_server)) as client:
-        run.publish(
-            replace(snapshot({"a.1h": 1}), since={"events": 0, "funnel.buy": 1_700_000_000_000}, partial=["a.1h"])
-        )
+        run.publish(replace(taken, partial=["a.1h"]))
         there = client.hgetall(run.publisher.keys.live)
         assert (there["_since.events"], there["_since.funnel.buy"]) == ("0", "1700000000000")
         assert json.loads(there["_partial"]) == ["a.1h"]
-        run.publish(replace(snapshot({"a.1h": 1}), since=since))
+        run.publish(taken)
         assert client.hget(run.publisher.keys.live, "_partial") == "[]"
