@@ -29,7 +29,7 @@ from flows.config.model import Config
 from flows.measure.clock import StreamClock
 from flows.measure.lane import FactLane, Lane, counted
 from flows.measure.reorder import ReorderBuffer
-from flows.measure.stored import ACCOUNTING, Stored
+from flows.measure.stored import ACCOUNTING, OFFSETS, Stored
 from flows.measure.users import Users
 from flows.messages.columns import EVENT, NO_TIME, REASONS
 from flows.messages.delivery import Delivery
@@ -56,7 +56,7 @@ EXCLUDED_AS: Final = REJECTED + len(REASONS)
 class Shard:
     """The users whose hash is one number modulo `config.shards`; `limits.users_per_shard` of them at most."""
 
-    def __init__(self, config: Config, limits: Limits | None = None, members: Members = families) -> None:
+    def __init__(self, config: Config, limits: Limits | None = None, members: Members | None = None) -> None:
         self._config = config
         limits = limits or Limits()
         self._max_users = limits.users_per_shard
@@ -66,7 +66,7 @@ class Shard:
         self.recent = self._events.recent
         self.users = Users()
         self.book = MinuteBook(config)
-        self._families = members(config, self.book, limits)
+        self._families = (members or families)(config, self.book, limits)
         of_events = {name: family for name, family in self._families.items() if family.takes is None}
         self._arrival = {name: family for name, family in of_events.items() if not family.ordered}
         self._ordered = {name: family for name, family in of_events.items() if family.ordered}
@@ -77,6 +77,7 @@ class Shard:
         self._capacity = 0
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
+        self._offsets: NDArray[np.int64] = np.zeros((0, 2), np.int64)  # of the partitions that this shard accounts for
         self.buffer = ReorderBuffer(config.codes(), Groups(config, None))
         self._unused_rows = 0  # admitted since the last advance
         self._since: dict[str, int] = {}  # when parts began that have not been there from the beginning, ms
@@ -96,10 +97,14 @@ class Shard:
         """Take note of a poll, and take those of its rows and facts that live here."""
         poll = delivery.poll
         if len(self._accounting) < poll.partitions:
-            grown = np.zeros((poll.partitions, len(ACCOUNTS)), np.int64)
-            grown[: len(self._accounting)] = self._accounting
-            self._accounting = grown
+            self._accounting = _grown(self._accounting, poll.partitions)
+            self._offsets = _grown(self._offsets, poll.partitions)
         if delivery.accounts:
+            if poll.offsets is not None:
+                first, behind = poll.offsets
+                if not self._offsets[poll.partition, 1]:
+                    self._offsets[poll.partition, 0] = first
+                self._offsets[poll.partition, 1] = behind
             account = self._accounting[poll.partition]
             account[CONSUMED] += poll.consumed
             account[EXCLUDED] += poll.excluded.sum()
@@ -135,6 +140,7 @@ class Shard:
             np.concatenate([family.read() for family in self._families.values()]),
             {} if now == NO_TIME else self.book.closed(watermark),
             self._accounting.copy(),
+            self._offsets.copy(),
             self._since,
         )
 
@@ -217,7 +223,7 @@ class Shard:
             for name, container in self._parts().items()
             for key, array in container.save(self.users.count).items()
         }
-        arrays[ACCOUNTING] = self._accounting
+        arrays |= {ACCOUNTING: self._accounting, OFFSETS: self._offsets}
         return pieces(State(self._definitions_text, self._since, self._legends, arrays))
 
     def thaw(self, frozen: bytes | memoryview) -> None:
@@ -230,7 +236,7 @@ class Shard:
             self.users.resize(self.users._grown(stored.users))
         capacity = self._capacity = self.users.capacity
         stored.load_all("", self, capacity)
-        self._accounting = stored.accounting()
+        self._accounting, self._offsets = stored.accounting(), stored.offsets()
         self._since = stored.since(self.clock)
         for name, lane in self._lanes.items():
             if any(map(stored.keeps, lane.families)):
@@ -244,6 +250,11 @@ class Shard:
                 for container in containers(family).values():
                     container.resize(capacity)
                 self.book.restart(name)
+
+
+def _grown(counts: NDArray[np.int64], partitions: int) -> NDArray[np.int64]:
+    """`counts` with a row for each of so many partitions."""
+    return np.concatenate([counts, np.zeros((partitions - len(counts), counts.shape[1]), np.int64)])
 
 
 @compiled

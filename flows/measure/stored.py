@@ -15,7 +15,7 @@ from flows.messages.columns import NO_TIME
 from flows.messages.snapshot import ACCOUNTS
 from flows.state.container import Container, containers
 
-ACCOUNTING = "accounting"
+ACCOUNTING, OFFSETS = "accounting", "offsets"
 
 
 class Stored:
@@ -60,6 +60,10 @@ class Stored:
             if account in past:
                 found[:, column] = stored[:, past.index(account)]
         return found
+
+    def offsets(self) -> NDArray[np.int64]:
+        """By partition: of the first record that is counted, and behind the last."""
+        return self._state.arrays[OFFSETS].copy()
 
     def load_all(self, prefix: str, owner: object, capacity: int) -> None:
         """Let all containers of `owner` hold what was saved under their names behind `prefix`."""

@@ -38,4 +38,6 @@ class Snapshot:
     """Of every family, and of other parts that began later than the stream: when (ms); 0: at the beginning."""
     partial: Sequence[str] = ()
     """Cells whose window reaches back to before what they count began."""
+    offsets: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """By partition that something was read from: of the first record that is counted, and behind the last."""
     changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

@@ -14,6 +14,7 @@ from flows.config.model import Config
 from flows.facts.fact import Fact
 from flows.metrics.active_users import ActiveUsers
 from flows.metrics.cells import Cell, Derived, Metric, Tally
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.events import Events
 from flows.metrics.family import Family
 from flows.metrics.funnels import Funnel
@@ -35,6 +36,8 @@ class Catalogue:
     derived: Sequence[Derived]
     tallies: Sequence[Tally] = ()
     minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
+    headlines: Sequence[Number] = ()
+    charts: Sequence[ChartRow] = ()
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
@@ -54,8 +57,8 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "active_users": ActiveUsers(config),
         "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
-        "lifecycle": Lifecycle(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
 
@@ -81,6 +84,8 @@ def catalogue(config: Config) -> Catalogue:
         [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)],
         [tally for family in members for tally in family.tallies()],
         book.fields,
+        [number for family in members for number in family.headlines()],
+        [row for family in members for row in family.charts()],
     )
 
 

@@ -15,6 +15,7 @@ from flows.config import canonical
 from flows.config.model import UNKNOWN, Config, format_duration, slug
 from flows.facts.fact import Fact
 from flows.metrics.cells import Cell, Tally
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.rows import Block, Formula
 from flows.state.axes import Legend
 from flows.state.windows import PANES
@@ -84,6 +85,14 @@ class Family(ABC):
 
     def rebuild(self, users: int, now_ms: int) -> None:  # noqa: B027 - most families know nothing of the time before
         """Fill windows that are new since the checkpoint with what is known at `now_ms`, where the family stands."""
+
+    def headlines(self) -> list[Number]:
+        """The few numbers of the family that are looked at first."""
+        return []
+
+    def charts(self) -> list[ChartRow]:
+        """How the family is drawn; what no chart names gets a plain panel in the row of its metric."""
+        return []
 
     def forget(self, slots: NDArray[Any]) -> None:  # noqa: B027 - most families keep nothing present of a user
         """Take the users of `slots` out of what counts the present: they are about to be evicted."""

@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from flows.audit import Record
+from flows.audit.activity import active_user_cells, event_cells
+from flows.audit.cells import Cells, groups
+from flows.audit.clock import judge
+from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
+from flows.audit.lifecycle import Lifecycle, lifecycle_cells, lifecycle_of
+from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
+from flows.audit.parse import parse
+from flows.audit.records import Event
+from flows.audit.sessions import all_sessions, session_cells
 from flows.config.model import OTHER, UNKNOWN, Config, format_duration, slug
-from tests.reference import Record
-from tests.reference.activity import active_user_cells, event_cells
-from tests.reference.cells import Cells, groups
-from tests.reference.clock import judge
-from tests.reference.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
-from tests.reference.lifecycle import Lifecycle, lifecycle_cells, lifecycle_of
-from tests.reference.minutes import MINUTE_MS, minute_history, minute_of
-from tests.reference.parse import parse
-from tests.reference.records import Event
-from tests.reference.sessions import all_sessions, session_cells
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.audit import recompute
+from flows.audit.clock import judge
+from flows.audit.parse import parse
+from flows.audit.subscriptions import all_customers, subscription_cells
 from flows.config.model import Config
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.laws.changed import Expected, Moment, begins
 from tests.laws.histories import history
 from tests.laws.test_laws import DAY, HOUR, encoded, events
-from tests.reference import recompute
-from tests.reference.clock import judge
-from tests.reference.parse import parse
-from tests.reference.subscriptions import all_customers, subscription_cells
 
 BUY = {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}
 AGAIN = {"window": "1h", "steps": ["Viewed", ["Viewed", "Added"]]}

@@ -122,6 +122,7 @@ from flows.checkpoint.parts import Definition
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.facts.fact import Fact
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.books import (
@@ -136,6 +137,7 @@ from flows.metrics.subscriptions.books import (
     use_states,
 )
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, blocks_of, formulas_of
+from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
 from flows.metrics.subscriptions.fact import STATE
 from flows.state.agenda import Agenda
 from flows.state.rows import Counters
@@ -258,6 +260,12 @@ class Subscriptions(Family):
                 "moves": [" to ".join(pair) for pair in self._pairs],
             }
         )
+
+    def headlines(self) -> list[Number]:
+        return HEADLINES
+
+    def charts(self) -> list[ChartRow]:
+        return [CHARTS]
 
     def formulas(self) -> list[Formula]:
         return formulas_of(self._config, self._section)

@@ -16,7 +16,11 @@ import numpy as np
 from flows.messages.snapshot import Snapshot
 
 RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed", "_partial")
-"""Fields of the live hash that are no cells; those that begin with `_since.` are none either."""
+"""Fields of the live hash that are no cells. Those that begin with `_since.` are none either, nor are two for each
+partition, see OFFSETS."""
+
+OFFSETS: Final = ("_from_offset", "_to_offset")
+"""Of the first record of a partition that the numbers count, and of the first one that they do not count yet."""
 
 LIVE_SECONDS: Final = 600
 """The live hash goes away after so long without a publish: no number is better than an old one."""
@@ -83,6 +87,9 @@ def own_fields(snapshot: Snapshot) -> dict[str, Value]:
     fields["_partial"] = tuple(snapshot.partial)
     for part, since_ms in snapshot.since.items():
         fields[f"_since.{part}"] = since_ms
+    for partition, span in snapshot.offsets.items():
+        for name, offset in zip(OFFSETS, span, strict=True):
+            fields[f"{name}{{partition={partition}}}"] = offset
     if snapshot.as_of_ms is not None:
         fields["_as_of"] = snapshot.as_of_ms
     if snapshot.watermark_ms is not None:
