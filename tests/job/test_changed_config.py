@@ -38,7 +38,7 @@ QUICK = ("--checkpoint", "100ms", "--tick", "50ms")
 def test_what_did_not_change_is_that_of_the_whole_stream_whenever_the_job_is_killed(
     tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, processes: int
 ) -> None:
-    records = stream(20 + processes, 2)
+    records = stream(20 + processes, 2, 20_000)
     half = len(records) // 2
     job = Deployment(FIRST, tmp_path, kafka.bootstrap_servers, kafka.create_topic(2), redis_server.url)
     job.produce(records[:half])
@@ -58,21 +58,17 @@ def test_what_did_not_change_is_that_of_the_whole_stream_whenever_the_job_is_kil
     assert "--accept-changes" in job.log()
     assert "event.left" not in job.log()
 
-    several = ("--processes", str(processes)) if processes > 1 else ()
     told = job.log().count("funnel.look is new")
-    run = job.start("--until-end", "--accept-changes", *QUICK)
-    wait_until(lambda: job.log().count("funnel.look is new") > told, "the change is accepted", SECONDS)
-    assert end(run, signal.SIGKILL) == -signal.SIGKILL
-    assert job.consumed() == half  # killed before it has read anything
-
-    kills = 0
-    for _ in range(3):
-        covered = job.consumed()
-        run = job.start("--until-end", *QUICK)  # accepted once, it needs no word any more
-        wait_until(lambda c=covered, r=run: job.consumed() > c or r.poll() is not None, "some more", SECONDS)  # type: ignore[misc]
-        kills += end(run, signal.SIGKILL) == -signal.SIGKILL
-    assert kills > 0, "no run lived long enough to be killed"
-    job.finish(*several, *QUICK)
+    job.program = ("tests.faults.launcher", "--at", "while starting from a checkpoint:2:SIGKILL", "--")
+    assert job.start("--until-end", "--accept-changes", *QUICK).wait(SECONDS) == -signal.SIGKILL
+    assert job.log().count("funnel.look is new") == told + 1
+    # Accepted once, it needs no word any more. Of a checkpoint's files some, then all are of the new config, and none
+    # counts; then a batch is half used.
+    for point in ("during a checkpoint:2", "during a checkpoint:4", "in the middle of a batch:7"):
+        job.program = ("tests.faults.launcher", "--at", f"{point}:SIGKILL", "--")
+        assert job.start("--until-end", *QUICK).wait(SECONDS) == -signal.SIGKILL, point
+    job.program = ("flows.app",)
+    job.finish(*(("--processes", str(processes)) if processes > 1 else ()), *QUICK)
 
     live = job.live()
     assert int(live["_consumed"]) == len(records)
