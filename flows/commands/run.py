@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from flows.checkpoint.folder import ChangesRefused
 from flows.cluster.peers import MAX_PROCESSES, Cluster
 from flows.commands.arguments import add_connection_arguments, connection_options, positive, time_ms
 from flows.config.file import load
@@ -62,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT,...",
         help="where the processes listen for each other, the same list for each; no outsider may reach them",
     )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on from a checkpoint of another config also where parts of it are lost, as `tidegauge validate "
+        "--state` lists them",
+    )
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -85,7 +92,8 @@ def cluster_of(args: argparse.Namespace) -> Cluster:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when it ended well, 1 on a failure while running, 3 when a newer run has taken over, 4 to be started again.
+    """0 when it ended well, 1 on a failure while running, 2 when the config has a mistake or would lose parts of the
+    checkpoint, 3 when a newer run has taken over, 4 to be started again.
 
     5 when --until-end has found nothing to accept.
     """
@@ -116,7 +124,15 @@ def main(args: argparse.Namespace) -> int:
         supervisor = Supervisor([sys.executable, "-m", "flows.app", *args.given], args.processes)
         with stopped_by_signals(supervisor.stop, again=supervisor.kill):
             return supervisor.run()
-    return run_one(Job(config, settings, until_end=args.until_end, as_of_ms=args.as_of, cluster=cluster), args)
+    job = Job(
+        config,
+        settings,
+        until_end=args.until_end,
+        as_of_ms=args.as_of,
+        cluster=cluster,
+        accept_changes=args.accept_changes,
+    )
+    return run_one(job, args)
 
 
 def run_one(job: Job, args: argparse.Namespace) -> int:
@@ -129,6 +145,9 @@ def run_one(job: Job, args: argparse.Namespace) -> int:
             if args.supervised:
                 obey_supervisor()
             written = job.run()
+    except ChangesRefused as refusal:
+        logger.error("%s", refusal)
+        return 2
     except FencedOut as ended:
         logger.error("%s", ended)
         return FENCED

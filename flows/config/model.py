@@ -3,7 +3,7 @@
 Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say
 about itself (names that collide, lists that contradict each other) is in `rules.py`; a `Config` that
 exists obeys both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
-the file changes nothing: neither the meaning of stored state nor its fingerprint (`checkpoint/fingerprint.py`).
+the file changes nothing: neither the meaning of stored state nor its definitions (`metrics/parts.py`).
 """
 
 from __future__ import annotations

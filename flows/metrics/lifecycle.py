@@ -17,12 +17,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.config.model import Config
+from flows.config.model import Config, format_duration
 from flows.metrics.cells import Metric
 from flows.metrics.charts import ChartRow, Course, Line, Number
-from flows.metrics.family import Family
+from flows.metrics.family import Family, presence
 from flows.metrics.formulas import user_churn_rate
 from flows.metrics.minutes import MinuteBook, Page, note
 from flows.metrics.rows import Block, Count, Formula
@@ -100,12 +101,13 @@ class Ledger(NamedTuple):
 class Lifecycle(Family):
     """Transitions between unseen, alive and churned."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
-        self._new_users = book.columns("new_users")
+        self._new_users = book.columns("lifecycle", "new_users")
         self._shows_presence = config.shows_presence(config.codes())  # by event code
         self.windows = Windows(config.windows, len(MOVES))
         self.churns_at = Deadlines()
@@ -143,6 +145,9 @@ class Lifecycle(Family):
             Block([Count(ALIVE_USERS), Count(KNOWN_USERS), Count(EVICTED_USERS)]),
             Block(moves, self._config.windows),
         ]
+
+    def definition(self) -> Definition:
+        return presence(self._config).beside({"churn_after": format_duration(self._config.churn_after)})
 
     def headlines(self) -> list[Number]:
         return [Number("users.new", "New users", "Users whose first event ever lies in the window.")]

@@ -20,13 +20,15 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import compiled, inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.config import canonical
 from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
-from flows.metrics.cells import Metric, Tally
+from flows.metrics.cells import Cell, Metric, Tally
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Line, Number
-from flows.metrics.family import Family, Groups, Split, group_of, named
+from flows.metrics.family import Family, Groups, Split, Trail, group_of, groups_of, named, presence, trailing
 from flows.metrics.formulas import ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
 from flows.metrics.minutes import MinuteBook, Page, note
@@ -211,12 +213,13 @@ class Ledger(NamedTuple):
 class Sessions(Family):
     """Runs of events without a long gap."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
-        self._minute = book.columns("sessions_started", "sessions_closed", "sessions_bounced")
+        self._minute = book.columns("sessions", "sessions_started", "sessions_closed", "sessions_bounced")
         self._groups = Groups(config, "sessions")
         engaged = config.sessions.engaged
         self._rules = Rules(
@@ -229,12 +232,12 @@ class Sessions(Family):
             named(config, config.key_actions),
             config.shows_presence(config.codes()),
         )
-        self.users = UserRows(SESSION)
+        self.users = UserRows(SESSION, dims=self._groups)
         self.closes_at = Deadlines()
-        self.ended = Queue(6)  # closes at, start, dims, events, key actions, engaged
-        self.windows = Windows(config.windows, len(self._groups) * FIELDS)
-        self.settling = Windows([SETTLING_WINDOW_MS], len(self._groups) * 2)
-        self.open = Counters(len(self._groups))
+        self.ended = Queue(6, dims=(2, self._groups))  # closes at, start, dims, events, key actions, engaged
+        self.windows = Windows(config.windows, self._groups, FIELDS)
+        self.settling = Windows([SETTLING_WINDOW_MS], self._groups, 2)
+        self.open = Counters(self._groups)
         self.lifetime = Counters(len(BOUNDS_S) + 2)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
@@ -257,6 +260,25 @@ class Sessions(Family):
         for slot in slots[self.closes_at.times.at[slots] != NEVER]:
             for d in range(len(self._groups.split.base)):
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the sessions that are open in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        slots = np.flatnonzero(self.closes_at.times.at[:users] != NEVER)
+        ended = self.ended.heap.rows[: int(self.ended.heap.size[0])]
+        starts = np.concatenate([self.users.rows["start"][slots], ended[:, 1]])
+        dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])
+        for groups in groups_of(self._groups.split, dims):
+            self.windows.book(new, starts, groups * FIELDS + STARTED)
+
+    def trail(self, cell: Cell) -> Trail | None:
+        if cell.metric in (SETTLING, SETTLING_ENGAGED):
+            return trailing(SETTLING_WINDOW_MS, None)
+        return super().trail(cell)
+
+    def definition(self) -> Definition:
+        rules = self._config.sessions.model_dump(mode="json")
+        return presence(self._config).beside(rules | {"key_actions": canonical.names(self._config.key_actions)})
 
     def read(self) -> NDArray[np.int64]:
         settling = self.settling.ring

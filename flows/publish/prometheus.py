@@ -190,6 +190,14 @@ def health_families(
         "watermark_timestamp_seconds", "The watermark W: how far the ordered numbers have come.",
         None if snapshot is None or snapshot.watermark_ms is None else snapshot.watermark_ms / 1000,
     )  # fmt: skip
+    since = GaugeMetricFamily(
+        f"{PREFIX}family_since_timestamp_seconds",
+        "When a family, or another part of the state, began to count; 0: at the beginning of the stream.",
+        labels=["family"],
+    )
+    for part, since_ms in snapshot.since.items() if snapshot else ():
+        since.add_metric([part], since_ms / 1000)
+    yield since
     lag = GaugeMetricFamily(f"{PREFIX}consumer_lag_messages", "Records not yet read.", labels=["topic", "partition"])
     for (topic, partition), messages in sorted(health.lag_messages.items()):
         lag.add_metric([topic, str(partition)], messages)
