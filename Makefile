@@ -23,7 +23,7 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 	@$(VENV)/bin/tidegauge demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 .PHONY: test
-test:  ## all tests, two files at a time, and the servers they need; TESTS="tests/metrics -k sessions": some, as it is
+test:  ## all tests, two files at a time, and the servers they need; TESTS="tests/scenarios -k funnel": some, one by one
 	@$(if $(TESTS),,deploy/install-needs || echo "make: going on without; their tests are skipped" >&2)
 	@$(MAKE) --silent $(VENV)/installed
 	@$(PYTHON_IN_VENV) -m pytest $(or $(TESTS),tests/brokers)

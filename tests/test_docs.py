@@ -28,6 +28,7 @@ import flows.metrics.catalogue
 from flows.app import COMMANDS
 from flows.commands import config_page, metrics_page
 from flows.config.file import load, load_alerts, read
+from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.config.settings import Settings
 from flows.messages.snapshot import ACCOUNTS
@@ -456,8 +457,8 @@ def load_from(block: Block, folder: Path) -> object:
 def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     family: Callable[[Config], object] = load_from(block_named("flows/metrics/views.py"), tmp_path).Views  # type: ignore[attr-defined]
 
-    def with_views(config: Config, book: MinuteBook) -> dict[str, object]:
-        return {**families(config, book), "views": family(config)}
+    def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
+        return {**families(config, book, limits), "views": family(config)}
 
     monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
     monkeypatch.setattr(flows.measure.shard, "families", with_views)

@@ -26,7 +26,7 @@ from flows.messages.raw import Raw
 from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
 from flows.publish.redis.layout import format_value, live_fields
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 from flows.total.totals import Totals
 
 START_MS = 1_790_000_000_000
@@ -114,10 +114,8 @@ class Reader:
                 monotonic_ms=now_ms,
             )
             poll, _ = self._intake.read(raw)
-            shards = len(self._shards)
-            parts = zip(route(poll, shards), route_states(poll, shards), strict=True)
-            for index, (rows, states) in enumerate(parts):
-                self._shards[index].receive(poll, rows, partition % shards == index, states)
+            for shard, delivery in zip(self._shards, deliveries(poll, len(self._shards)), strict=True):
+                shard.receive(delivery)
 
     def tick(self, now_ms: int) -> Snapshot:
         tick = Tick(next(self._ticks), now_ms)

@@ -31,7 +31,7 @@ from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
 from flows.process.health import Health
 from flows.publish.redis.sink import FencedOut, RedisPublisher
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 from flows.source.ticks import Ticker
 from flows.total.totals import Totals
 from tests.job.running import cells_of, disagreements
@@ -146,9 +146,8 @@ class Run:
             self.ticker.stamp(),
         )
         poll, _ = INTAKE.read(raw)
-        parts = zip(self.shards, route(poll, CONFIG.shards), route_states(poll, CONFIG.shards), strict=True)
-        for index, (shard, rows, states) in enumerate(parts):
-            shard.receive(poll.without_rows(), rows, partition % CONFIG.shards == index, states)
+        for shard, delivery in zip(self.shards, deliveries(poll, CONFIG.shards), strict=True):
+            shard.receive(delivery)
 
     def tick(self, tick: Tick) -> None:
         """A snapshot for the publisher, which keeps only the newest."""
