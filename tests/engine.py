@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from flows.audit import Record
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
@@ -15,7 +16,6 @@ from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
 from flows.route.deal import deliveries
 from flows.total.totals import Totals
-from tests.reference import Record
 
 
 @dataclass

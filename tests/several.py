@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
+from flows.audit import Record
 from flows.cluster.alignment import Alignment
 from flows.cluster.peers import Cluster
 from flows.config.limits import Limits
@@ -24,7 +25,6 @@ from flows.messages.tick import Tick
 from flows.route.deal import deliveries
 from flows.total.totals import Totals
 from tests.engine import polls
-from tests.reference import Record
 
 Channel = deque[Delivery | Tick]
 

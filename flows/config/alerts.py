@@ -26,6 +26,26 @@ Short = Annotated[DurationMs, AfterValidator(Between("1s", "24h"))]
 Long = Annotated[DurationMs, AfterValidator(Between("10s", "400d"))]
 
 
+class CountFalls(Section):
+    """Limits of a count that falls; each alert adds `least`, under the name of what it counts."""
+
+    window: Long = HOUR_MS
+    """Window to count over: the smallest of the config's `windows` that is not below this."""
+    drop: Share = 0.5
+    """Least drop from the same hour last week: 0.5 is half."""
+    below: Count = 1
+    """Threshold when there is no last week to compare with, if ten times the minimum were usual in the last day."""
+
+
+class CountRises(Section):
+    """Limits of a count that rises; each alert adds its limit without a past, and its minimum."""
+
+    window: Long = HOUR_MS
+    """Window to count over: the smallest of the config's `windows` that is not below this."""
+    factor: Annotated[float, Field(ge=1, le=1000)] = 3
+    """Least multiple of what is usual over the trailing time."""
+
+
 class BounceAlert(Section):
     """BounceSpike: visitors leave at once, by the provisional bounce rate (sessions begun 5 to 15 minutes ago)."""
 
@@ -34,7 +54,7 @@ class BounceAlert(Section):
     above: Share = 0.85
     """Threshold of the rate when there is no last week to compare with."""
     sessions: Count = 200
-    """Not judged by fewer."""
+    """Smallest number to judge by."""
     severity: Severity = "page"
 
 
@@ -62,48 +82,39 @@ class ConversionAlert(Section):
     """Different thresholds for single funnels, by name."""
     severity: Severity = "page"
 
+    def of(self, funnel: str) -> ConversionAlert:
+        """The thresholds of one funnel: its own, and these where it has none."""
+        own = self.funnels.get(funnel, ConversionThresholds())
+        return self.model_copy(update=own.model_dump(exclude_none=True))
 
-class ActiveUsersAlert(Section):
+
+class ActiveUsersAlert(CountFalls):
     """ActiveUsersDrop: fewer users than usual."""
 
     window: Long = 5 * MINUTE_MS
-    """Over which users are counted: the smallest of the config's `windows` that is not below this."""
-    drop: Share = 0.5
-    """So much less than in the same hour last week."""
-    below: Count = 1
-    """Without a last week: fewer users than this, where ten times `users` were usual in the last day."""
+    """Window to count users over: the smallest of the config's `windows` that is not below this."""
     users: Count = 50
-    """Not judged where fewer are expected."""
+    """Smallest number that must be usual to judge by."""
     severity: Severity = "page"
 
 
-class KeyActionsAlert(Section):
+class KeyActionsAlert(CountFalls):
     """KeyActionDrop: a key action, such as a sign-up or an order, has become much rarer."""
 
     events: Annotated[tuple[EventName, ...], Field(max_length=50)] | None = None
     """Events to watch; without this key, all `key_actions`, and `Signed Up` if it is counted by name."""
-    window: Long = HOUR_MS
-    """Over which they are counted, as for active users."""
-    drop: Share = 0.5
-    """So much less than in the same hour last week."""
-    below: Count = 1
-    """Without a last week: fewer than this, where ten times `count` were usual in the last day."""
     count: Count = 50
-    """Not judged where fewer are expected."""
+    """Smallest number that must be usual to judge by."""
     severity: Severity = "page"
 
 
-class ChurnAlert(Section):
+class ChurnAlert(CountRises):
     """ChurnSpike: customers leave or request their cancellation."""
 
-    window: Long = HOUR_MS
-    """Over which cancellations are counted, as for active users."""
-    factor: Annotated[float, Field(ge=1, le=1000)] = 3
-    """So many times as many as usual over the trailing time."""
     share: Share = 0.05
     """Threshold while the trailing time is too short to compare with: this share of all customers."""
     cancellations: Count = 10
-    """Not judged by fewer."""
+    """Smallest number to judge by."""
     severity: Severity = "page"
 
 
@@ -111,7 +122,7 @@ class MrrAlert(Section):
     """MRRDrop: recurring revenue is lost faster than usual."""
 
     window: Long = HOUR_MS
-    """Over which losses and gains are added up, as for active users."""
+    """Window to add up losses and gains over, as for active users."""
     loss: Share = 0.02
     """Least net loss, as a share of the MRR at the window's start."""
     static_loss: Share = 0.05
@@ -131,7 +142,7 @@ class SessionDurationAlert(Section):
     below: Short = 5_000
     """Threshold of the mean when there is no last week to compare with."""
     sessions: Count = 200
-    """Not judged by fewer."""
+    """Smallest number to judge by."""
     variation: Annotated[float, Field(gt=0, le=20)] = 2
     """Standard deviation of a session's duration over its mean; deploy/prometheus/README.md has measurements."""
     severity: Severity = "ticket"

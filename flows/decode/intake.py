@@ -142,6 +142,7 @@ class Intake:
             caught_up=raw.caught_up,
             monotonic_ms=raw.monotonic_ms,
             facts=facts,
+            offsets=(int(raw.offsets[0]), int(raw.offsets[-1]) + 1) if consumed else None,
         )
         return columns, rejected
 

@@ -75,6 +75,7 @@ class Shard:
         self._capacity = 0
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
+        self._offsets: NDArray[np.int64] = np.zeros((0, 2), np.int64)  # of the partitions that this shard accounts for
         self.buffer = ReorderBuffer()
         self._unused_rows = 0  # admitted since the last advance
 
@@ -87,10 +88,14 @@ class Shard:
         """Take note of a poll, and take those of its rows and facts that live here."""
         poll = delivery.poll
         if len(self._accounting) < poll.partitions:
-            grown = np.zeros((poll.partitions, len(ACCOUNTS)), np.int64)
-            grown[: len(self._accounting)] = self._accounting
-            self._accounting = grown
+            self._accounting = _grown(self._accounting, poll.partitions)
+            self._offsets = _grown(self._offsets, poll.partitions)
         if delivery.accounts:
+            if poll.offsets is not None:
+                first, behind = poll.offsets
+                if not self._offsets[poll.partition, 1]:
+                    self._offsets[poll.partition, 0] = first
+                self._offsets[poll.partition, 1] = behind
             account = self._accounting[poll.partition]
             account[CONSUMED] += poll.consumed
             account[EXCLUDED] += poll.excluded.sum()
@@ -126,6 +131,7 @@ class Shard:
             np.concatenate([family.read() for family in self._families.values()]),
             {} if now == NO_TIME else self.book.closed(watermark),
             self._accounting.copy(),
+            self._offsets.copy(),
         )
 
     def _admit(self) -> None:
@@ -212,6 +218,7 @@ class Shard:
             for key, array in container.save(self.users.count).items()
         }
         arrays["accounting"] = self._accounting
+        arrays["offsets"] = self._offsets
         return arrays
 
     def thaw(self, frozen: bytes | memoryview) -> None:
@@ -229,6 +236,12 @@ class Shard:
             )
         self._capacity = capacity
         self._accounting = arrays["accounting"].copy()
+        self._offsets = arrays["offsets"].copy()
+
+
+def _grown(counts: NDArray[np.int64], partitions: int) -> NDArray[np.int64]:
+    """`counts` with a row for each of so many partitions."""
+    return np.concatenate([counts, np.zeros((partitions - len(counts), counts.shape[1]), np.int64)])
 
 
 @compiled

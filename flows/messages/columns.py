@@ -109,6 +109,7 @@ class Columns:
     excluded: NDArray[np.int64]  # records left out that are no errors, by kind, shape (len(EXCLUSIONS),)
     caught_up: bool  # the partition was read to its end with this poll
     monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
+    offsets: tuple[int, int] | None = None  # of the first record, and behind the last; None: there is none
     facts: Facts = field(default_factory=lambda: NO_FACTS)  # what some of the rows' events tell besides
 
     def without_rows(self) -> Columns:

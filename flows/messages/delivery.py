@@ -36,6 +36,7 @@ class Delivery(NamedTuple):
             poll.excluded.tobytes() if self.accounts else b"",
             poll.caught_up,
             poll.monotonic_ms,
+            poll.offsets if self.accounts else None,
         )
         facts = {kind: _memory(facts) for kind, facts in self.facts.items()}
         return _put_together, (header, _memory(self.rows), facts, self.accounts)
@@ -59,12 +60,12 @@ def _memory(rows: NDArray[Any]) -> bytearray:
 
 
 def _put_together(
-    header: tuple[int, int, int, int, bytes, bytes, bool, int | None],
+    header: tuple[int, int, int, int, bytes, bytes, bool, int | None, tuple[int, int] | None],
     rows: bytearray,
     facts: dict[str, bytearray],
     accounts: bool,
 ) -> Delivery:
-    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms = header
+    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms, offsets = header
     poll = Columns(
         partition=partition,
         partitions=partitions,
@@ -75,6 +76,7 @@ def _put_together(
         excluded=np.frombuffer(excluded, np.int64) if excluded else _NO_COUNTS,
         caught_up=caught_up,
         monotonic_ms=monotonic_ms,
+        offsets=offsets,
     )
     return Delivery(
         poll,

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from flows.audit import Record, Result, recompute
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
@@ -35,7 +36,6 @@ from flows.route.deal import deliveries
 from flows.source.ticks import Ticker
 from flows.total.totals import Totals
 from tests.job.running import cells_of, disagreements
-from tests.reference import Record, Result, recompute
 from tests.simulation.redis_model import Fate, ModelClient, RedisModel
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
