@@ -10,16 +10,16 @@ from pathlib import Path
 from flows.config.file import Loaded, Report, read
 from flows.config.mistakes import Mistake
 
-HELP = "check configuration files, what they cost, and what they make of a file of events"
+HELP = "check configuration files, their cost, and how they read a file of events"
 DESCRIPTION = """\
-Prints all mistakes of each CONFIG, or how many cells, series and bytes it costs.
+Prints all mistakes of each CONFIG, or its cost in cells, series and bytes.
 
-With --state it compares CONFIG with the checkpoint in a folder: which parts of it would go on, start afresh or be
+With --state it compares CONFIG with the checkpoint in a folder: which parts of it would continue, start afresh or be
 forgotten, and which are new. `tidegauge run` refuses to lose any without --accept-changes.
 
-With --events it reads a file of events (NDJSON, .gz or plain; - for standard input) and tells, before anything runs,
-how many of them the config accepts and excludes, why others are rejected and where each reason is first, what format
-they look like, which names and values of the config never occur, and which frequent names it does not mention.
+With --events it reads a file of events (NDJSON, .gz or plain; - for standard input) and reports, before anything runs,
+how many of them the config accepts and excludes, why it rejects the others and where each reason first occurs, what
+format they look like, which names and values of the config never occur, and which frequent names it does not mention.
 
 Exit codes: 0: no mistakes, and some event is accepted; 1: none is, or the file or folder cannot be read; 2: mistakes,
 or a checkpoint that cannot go on at all (of another product, or with other `shards`)."""
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="CONFIG", help="configuration files (YAML); one with --events")
     parser.add_argument("--events", metavar="FILE", help="events, one JSON object per line; - reads standard input")
     parser.add_argument("--state", metavar="DIR", type=Path, help="a checkpoint folder: what would become of it")
-    parser.add_argument("--config", metavar="CONFIG", help="the same as CONFIG (default with --events: all defaults)")
+    parser.add_argument("--config", metavar="CONFIG", help="same as CONFIG (default with --events: all defaults)")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -49,7 +49,9 @@ TODAY = Metric(
     "Activity",
     "active_users_day",
 )
-STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
+STICKINESS = Metric(
+    "stickiness", "Daily active users over monthly active users.", "ratio", "Activity", "stickiness_ratio"
+)
 
 ACTIVITY = ChartRow(
     "Activity",

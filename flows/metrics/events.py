@@ -24,7 +24,7 @@ from flows.state.windows import Ring, Windows, add, move
 
 EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
 EVENTS_BY_NAME = Metric(
-    "events.<event>", "Accepted events of one name in the window.", "events", "Traffic", "window_events"
+    "events.<event>", "Accepted events with one name in the window.", "events", "Traffic", "window_events"
 )
 
 PER_SECOND = Rate(

@@ -65,7 +65,7 @@ STATES = {
     ),
     "in_progress": Metric(
         "funnel.<name>.in_progress",
-        "Attempts entered in the window that are under way.",
+        "Attempts entered in the window that are still in progress.",
         "attempts",
         "Funnels",
         "funnel_attempts_by_state",
@@ -81,7 +81,7 @@ STATES = {
 CONVERT_SUM = Metric("funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels")
 CONVERT_LE = Metric(
     "funnel.<name>.convert_le_<bound>",
-    "Attempts converted within at most <bound> seconds.",
+    "Attempts that converted within at most <bound> seconds.",
     "attempts",
     "Funnels",
 )
@@ -103,42 +103,42 @@ CONVERT_QUANTILE = Metric(
 )
 DROP_OFF = Metric(
     "funnel.<name>.drop_off_<nn>",
-    "Share of the attempts at the step before that did not reach step <nn>.",
+    "Share of the attempts at the previous step that did not reach step <nn>.",
     "ratio",
     "Funnels",
     "funnel_drop_off_ratio",
 )
 MATURED = Metric(
     "funnel.<name>.matured",
-    "Attempts whose time is up, entered in the window as it stood a funnel window ago.",
+    "Matured attempts: those entered in the window as of one funnel window ago.",
     "attempts",
     "Funnels",
     "funnel_matured_attempts",
 )
 MATURED_CONVERTED = Metric(
     "funnel.<name>.matured_converted",
-    "Those of them that converted.",
+    "Matured attempts that converted.",
     "attempts",
     "Funnels",
     "funnel_matured_converted",
 )
 CONVERSION = Metric(
     "funnel.<name>.conversion_matured",
-    "Converted over entered of the matured attempts.",
+    "Converted over entered, of the matured attempts.",
     "ratio",
     "Funnels",
     "funnel_conversion_ratio",
 )
 CONVERSION_LIVE = Metric(
     "funnel.<name>.conversion_live",
-    "Kaplan-Meier estimate of the conversion of attempts under way.",
+    "Kaplan-Meier estimate of the conversion of the attempts in progress.",
     "ratio",
     "Funnels",
     "funnel_conversion_ratio",
 )
 CONVERSION_LIVE_SE = Metric(
     "funnel.<name>.conversion_live_se",
-    "Its standard error (Greenwood).",
+    "Standard error of the live conversion (Greenwood).",
     "ratio",
     "Funnels",
     "funnel_conversion_standard_error",

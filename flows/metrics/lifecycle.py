@@ -35,20 +35,20 @@ UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)
 
 ALIVE_USERS = Metric("users.alive", "Known users who have not churned.", "users", "Lifecycle", "users_alive")
-KNOWN_USERS = Metric("users.known", "Users ever seen on time, less those evicted.", "users", "Lifecycle", "users_known")
+KNOWN_USERS = Metric(
+    "users.known", "Users ever seen on time, minus evicted users.", "users", "Lifecycle", "users_known"
+)
 EVICTED_USERS = Metric(
     "users.evicted",
-    "Known users forgotten at the limit users_per_shard.",
+    "Known users forgotten because of the limit users_per_shard.",
     "users",
     "Lifecycle",
     "users_evicted",
 )
 MOVES = {
-    "new": Metric(
-        "users.new", "Users whose first event ever lies in the window.", "users", "Lifecycle", "window_users"
-    ),
+    "new": Metric("users.new", "Users whose first event ever is in the window.", "users", "Lifecycle", "window_users"),
     "resurrected": Metric(
-        "users.resurrected", "Users who came back after having churned.", "users", "Lifecycle", "window_users"
+        "users.resurrected", "Users who came back after they had churned.", "users", "Lifecycle", "window_users"
     ),
     "churned": Metric(
         "users.churned",
@@ -60,7 +60,7 @@ MOVES = {
 }
 CHURN_RATE = Metric(
     "user_churn_rate",
-    "Users churned in the window over users alive at its start.",
+    "Users who churned in the window over users alive at its start.",
     "ratio",
     "Lifecycle",
     "user_churn_ratio",
@@ -150,7 +150,7 @@ class Lifecycle(Family):
         return presence(self._config).beside({"churn_after": format_duration(self._config.churn_after)})
 
     def headlines(self) -> list[Number]:
-        return [Number("users.new", "New users", "Users whose first event ever lies in the window.")]
+        return [Number("users.new", "New users", "Users whose first event ever is in the window.")]
 
     def charts(self) -> list[ChartRow]:
         return [CHARTS]

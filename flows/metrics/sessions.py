@@ -68,22 +68,26 @@ COUNTS = {
         "Sessions",
         "window_sessions",
     ),
-    "duration_ms": Metric("sessions.duration_ms", "Sum of the durations of sessions closed.", "ms", "Sessions"),
-    "events": Metric("sessions.events", "Events in the sessions closed.", "events", "Sessions"),
-    "key_actions": Metric("sessions.key_actions", "Key actions in the sessions closed.", "actions", "Sessions"),
+    "duration_ms": Metric(
+        "sessions.duration_ms", "Total duration of the sessions that closed in the window.", "ms", "Sessions"
+    ),
+    "events": Metric("sessions.events", "Events in the sessions that closed in the window.", "events", "Sessions"),
+    "key_actions": Metric(
+        "sessions.key_actions", "Key actions in the sessions that closed in the window.", "actions", "Sessions"
+    ),
 }
 DURATION_LE = Metric(
     "sessions.duration_le_<bound>",
-    "Sessions closed that lasted at most <bound> seconds.",
+    "Sessions that closed in the window and lasted at most <bound> seconds.",
     "sessions",
     "Sessions",
 )
 SETTLING = Metric(
-    "sessions.settling", "Sessions begun 5 to 15 minutes ago.", "sessions", "Sessions", "sessions_settling"
+    "sessions.settling", "Sessions that began 5 to 15 minutes ago.", "sessions", "Sessions", "sessions_settling"
 )
 SETTLING_ENGAGED = Metric(
     "sessions.settling_engaged",
-    "Those of them that are engaged.",
+    "Sessions that began 5 to 15 minutes ago and are engaged.",
     "sessions",
     "Sessions",
     "sessions_settling_engaged",
@@ -91,14 +95,14 @@ SETTLING_ENGAGED = Metric(
 BOUNCE_RATE = Metric("bounce_rate", "Bounced over closed sessions.", "ratio", "Sessions", "bounce_ratio")
 BOUNCE_RATE_PROVISIONAL = Metric(
     "bounce_rate_provisional",
-    "Share not yet engaged of the sessions begun 5 to 15 minutes ago.",
+    "Of the sessions that began 5 to 15 minutes ago, the share not yet engaged.",
     "ratio",
     "Sessions",
     "bounce_ratio",
 )
 DURATION_MEAN = Metric(
     "session_duration_mean",
-    "Mean duration of the sessions closed.",
+    "Mean duration of closed sessions.",
     "ms",
     "Sessions",
     "session_duration_mean_seconds",
@@ -106,18 +110,18 @@ DURATION_MEAN = Metric(
 )
 DURATION_QUANTILE = Metric(
     "session_duration_<quantile>",
-    "Quantile of the duration of the sessions closed.",
+    "Quantile of the duration of closed sessions.",
     "ms",
     "Sessions",
     "session_duration_quantile_seconds",
     0.001,
 )
 EVENTS_PER_SESSION = Metric(
-    "events_per_session", "Events per session closed.", "events", "Sessions", "events_per_session_ratio"
+    "events_per_session", "Events per closed session.", "events", "Sessions", "events_per_session_ratio"
 )
 KEY_ACTIONS_PER_SESSION = Metric(
     "key_actions_per_session",
-    "Key actions per session closed.",
+    "Key actions per closed session.",
     "actions",
     "Sessions",
     "key_actions_per_session_ratio",
