@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from flows.config.event_codes import Condition
-from flows.config.model import Config, Selector, Subscriptions
+from flows.config.model import Config, Subscriptions
 from flows.config.notation import field_text, keys_of, slug
+from flows.config.selectors import Selector
 
 STATE_LAYOUT: Final = 3
 """Rises when state is stored under other names: the engine would find none under the new ones."""

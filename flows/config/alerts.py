@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from flows.config.model import Between, DurationMs, EventName, Section, Slug
+from flows.config.fields import Between, DurationMs, EventName, Section, Slug
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000

@@ -1,43 +1,38 @@
 """The user's file: what to measure, and by which definitions.
 
-Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say
+What single fields may hold is in `fields.py`, how events are chosen in `selectors.py`. What one field cannot say
 about itself (names that collide, lists that contradict each other) is in `rules.py`; a `Config` that
-exists obeys both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
+exists obeys all three. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
 the file changes nothing: neither the meaning of stored state nor its fingerprint (`checkpoint/fingerprint.py`).
 """
 
 from __future__ import annotations
 
-import types
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from flows.config.event_codes import FROM_SERVERS, Codes, Condition, Selection
-from flows.config.mistakes import Finding, closest
-from flows.config.notation import (
-    DURATION_PATTERN,
-    FIELD_PATTERN,
-    UNITS_MS,
-    format_duration,
-    keys_of,
-    parse_duration,
-    slug,
+from flows.config.fields import (
+    CURRENCY_PATTERN,
+    Between,
+    DurationMs,
+    EventName,
+    FieldPath,
+    Label,
+    Names,
+    Section,
+    Slug,
+    Step,
+    Value,
+    WindowMs,
 )
+from flows.config.mistakes import Finding
+from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
+from flows.config.selectors import Presence, Selector, Selectors
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -47,11 +42,9 @@ __all__ = [
     "ActiveUsers",
     "Breakdown",
     "Config",
-    "DurationMs",
     "Engaged",
     "Exclude",
     "Funnel",
-    "Section",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -62,17 +55,6 @@ __all__ = [
 
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
-
-SLUG_PATTERN: Final = r"^[a-z0-9_]*[a-z0-9][a-z0-9_]*$"
-LABEL_PATTERN: Final = r"^[a-z][a-z0-9_]*$"  # a Prometheus label
-
-A_FIELD: Final = 'a field such as context.device.type, properties."Plan Type" or channel'
-OBJECTS: Final = ("context", "properties", "traits")
-"""Where most fields are."""
-IDS: Final = ("userId", "anonymousId", "messageId")
-"""Fields that are different in every event or user, so that nothing can be broken down by them."""
-
-CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 
 MINOR_DIGITS: Final = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
@@ -86,192 +68,8 @@ MAX_VALUES: Final = 253
 """A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
-    """Accepts a duration (ms) from `low` to `high`, inclusive."""
-
-    low: str
-    high: str
-
-    def __call__(self, ms: int) -> int:
-        if not parse_duration(self.low) <= ms <= parse_duration(self.high):
-            raise ValueError(f"expected a duration from {self.low} to {self.high}")
-        return ms
-
-
-def written(value: Any) -> Any:
-    """Text as it would be written in JSON: an unquoted `7` or `true` in a list of names is a name."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _alternatives(step: Any) -> Any:
-    """A step is a list of alternatives; one name is a list of one."""
-    return (step,) if isinstance(step, str | int | float) else step
-
-
-def _selector(value: Any) -> Any:
-    """A name alone selects all events of that name."""
-    return {"event": value} if isinstance(value, str | int | float) else value
-
-
-def _selectors(value: Any) -> Any:
-    """One selector is a list of one."""
-    return (value,) if isinstance(value, str | int | float | dict) else value
-
-
-def _is_a_field(text: str) -> str:
-    keys = keys_of(text)
-    if keys is None or keys[0] == "$" or (len(keys) > 1 and keys[0] not in OBJECTS and closest(keys[0], OBJECTS)):
-        raise ValueError(f"expected {A_FIELD}")
-    if keys[0] in IDS:
-        raise ValueError(f"expected another field: {keys[0]} says who it was, and is not published")
-    if len(keys) == 1 and keys[0] in OBJECTS:
-        raise ValueError(f"expected a field within {text}, such as {text}.plan")
-    return text
-
-
-DurationMs = Annotated[
-    int,
-    BeforeValidator(parse_duration),
-    Field(ge=0),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["10s", "30m", "1h", "30d"]}),
-]
-"""Written `10s`, held in ms."""
-
-WindowMs = Annotated[DurationMs, AfterValidator(Between("1m", "400d"))]
-Slug = Annotated[str, BeforeValidator(written), Field(pattern=SLUG_PATTERN, max_length=64)]
-Label = Annotated[str, BeforeValidator(written), Field(pattern=LABEL_PATTERN, max_length=64)]
-EventName = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=200)]
-Names = Annotated[tuple[EventName, ...], Field(max_length=1000)]
-Value = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=100)]
-Step = Annotated[
-    tuple[EventName, ...],
-    BeforeValidator(_alternatives),
-    Field(min_length=1, max_length=50),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1, "maxLength": 200},
-                {
-                    "type": "array",
-                    "items": {"type": "string", "minLength": 1, "maxLength": 200},
-                    "minItems": 1,
-                    "maxItems": 50,
-                },
-            ]
-        }
-    ),
-]
-"""One event name, or a list of alternatives; the step is named after the first."""
-FieldPath = Annotated[
-    str,
-    Field(max_length=200),
-    AfterValidator(_is_a_field),
-    WithJsonSchema({"type": "string", "pattern": FIELD_PATTERN, "maxLength": 200}),
-]
-"""The path to a value in an event: keys between dots, in double quotes where they hold more than letters."""
-Values = Annotated[
-    tuple[Value, ...],
-    BeforeValidator(_alternatives),
-    Field(min_length=1, max_length=100),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": ["string", "number", "boolean"]},
-                {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1, "maxItems": 100},
-            ]
-        }
-    ),
-]
-"""One value, or a list of alternatives; compared as slugs of their JSON texts."""
-
-
 def _durations(*texts: str) -> tuple[int, ...]:
     return tuple(parse_duration(text) for text in texts)
-
-
-class Section(BaseModel):
-    """Strict and frozen: an unknown key is a mistake, not a wish; one without a value is as if absent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_is_the_default(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
-        return {
-            key: value
-            for key, value in values.items()
-            if value is not None or key not in fields or _admits_none(fields[key].annotation)
-        }
-
-
-def _admits_none(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(annotation)
-
-
-class Selector(Section):
-    """Some events: those of a name, or of one of several, or only those of them that carry certain values."""
-
-    event: Step
-    """The event's name, or a list of alternatives. `identify`, `group` and `alias` are named by their type."""
-    where: dict[FieldPath, Values] = Field({}, max_length=10)
-    """The values that fields must have, all of them; a list in place of a value: any of these."""
-
-    @field_validator("where")
-    @classmethod
-    def _alphabetical(cls, fields: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return dict(sorted(fields.items()))
-
-    def selection(self) -> Selection:
-        """The slugs of its names, and what an event of such a name must carry besides."""
-        conditions = tuple(Condition.of(field, values) for field, values in self.where.items())
-        return frozenset(map(slug, self.event)), conditions
-
-
-_SELECTOR_SCHEMA: Final = {
-    "anyOf": [
-        {"type": "string", "minLength": 1, "maxLength": 200},
-        {
-            "type": "object",
-            "required": ["event"],
-            "additionalProperties": False,
-            "properties": {
-                "event": {"type": ["string", "array"], "items": {"type": "string"}},
-                "where": {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": ["string", "number", "boolean", "array"],
-                        "items": {"type": ["string", "number", "boolean"]},
-                    },
-                },
-            },
-        },
-    ]
-}
-Selectors = Annotated[
-    tuple[Annotated[Selector, BeforeValidator(_selector)], ...],
-    BeforeValidator(_selectors),
-    Field(max_length=1000),
-    WithJsonSchema({"anyOf": [*_SELECTOR_SCHEMA["anyOf"], {"type": "array", "items": _SELECTOR_SCHEMA}]}),
-]
-"""Names of events, or `{event: name, where: {field: value}}`, alone or in a list."""
-
-
-class Presence(Section):
-    """Which events show that a person is there: for active users, sessions, and who is new, alive or churned."""
-
-    except_: Selectors = Field(default=(), alias="except")
-    """Events that show nobody: heartbeats, mails that a server has sent."""
-    only: Annotated[Selectors, Field(min_length=1)] | None = None
-    """Only these show somebody; without this key all do but facts from servers, such as `Subscription Changed`."""
-    server: bool = True
-    """Whether an event whose `channel` or `context.channel` is `server` shows somebody."""
 
 
 class Engaged(Section):
@@ -498,10 +296,3 @@ class Config(Section):
         if not rules.server:
             hides += [(None, (condition,)) for condition in FROM_SERVERS]
         return shows & ~codes.matching(hides)
-
-
-def section_of(annotation: Any) -> type[Section] | None:
-    """The Section that an annotation holds itself, as the values of a mapping, or beside None; else None."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := section_of(part))), None)

@@ -17,7 +17,8 @@ from flows.config.mistakes import Finding, Path, closest, shown
 from flows.config.notation import field_text, format_duration, keys_of, says_something, slug
 
 if TYPE_CHECKING:
-    from flows.config.model import Config, Selector
+    from flows.config.model import Config
+    from flows.config.selectors import Selector
 
 MAX_NAMES: Final = 1000
 """Event names told apart: each costs a ring of counters per window and breakdown value."""

@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from flows.config.model import OTHER, UNKNOWN, Breakdown, Config, Funnel, Selector, format_duration, keys_of
+from flows.config.model import OTHER, UNKNOWN, Breakdown, Config, Funnel, format_duration, keys_of
+from flows.config.selectors import Selector
 from flows.demo.ledger import Ledger, Told
 from flows.demo.simulator import Record
 from flows.demo.stories import Attempt, Happened, Session, attempts, sessions, slug, transitions

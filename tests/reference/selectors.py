@@ -7,7 +7,8 @@ from typing import Any
 
 import crawleruseragents
 
-from flows.config.model import Config, Selector
+from flows.config.model import Config
+from flows.config.selectors import Selector
 from tests.reference.fields import cached_slug, lookup, slugs, text_of
 
 CHANNELS = ("channel", "context.channel")
