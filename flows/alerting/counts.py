@@ -120,7 +120,8 @@ def watched_events(source: Source) -> list[str]:
     if actions.events is not None:
         return sorted({slug(name) for name in actions.events})
     signed_up = {SIGNED_UP} & set(source.config.vocabulary())
-    return sorted({slug(name) for name in source.config.key_actions} | signed_up)
+    named = {slug(name) for action in source.config.key_actions for name in action.event}
+    return sorted(named | signed_up)
 
 
 def _drop(source: Source, which: str, drop: float, below: int, least: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from flows.config.event_codes import Condition
 from flows.config.model import Config, Subscriptions
 from flows.config.notation import field_text, keys_of, slug
-from flows.config.selectors import Selector
+from flows.config.selectors import Selector, StepSelector
 
 STATE_LAYOUT: Final = 3
 """Rises when state is stored under other names: the engine would find none under the new ones."""
@@ -49,7 +49,7 @@ def definitions(config: Config) -> str:
         found["subscriptions"] = _subscriptions(config.subscriptions)
     if not config.funnels:
         del found["ratio_windows"]
-    found["key_actions"] = _names(config.key_actions)
+    found["key_actions"] = _selected(config.key_actions)
     found["exclude"]["events"] = _selectors(config.exclude.events)
     found["presence"] = {
         "except": _selectors(config.presence.except_),
@@ -57,7 +57,7 @@ def definitions(config: Config) -> str:
         "server": config.presence.server,
     }
     if config.active_users.events is not None:
-        found["active_users"]["events"] = _names(config.active_users.events)
+        found["active_users"]["events"] = _selected(config.active_users.events)
     for name, funnel in config.funnels.items():
         found["funnels"][name]["steps"] = [_step(step) for step in funnel.steps]
     for name, breakdown in config.breakdowns.items():
@@ -84,8 +84,14 @@ def describe_difference(old_json: str, new_json: str) -> list[str]:
     return list(_differences("", old, json.loads(new_json)))
 
 
-def _names(names: Sequence[str]) -> list[str]:
-    return sorted({slug(name) for name in names})
+def _selected(selectors: Sequence[Selector]) -> list[str]:
+    """As `_selectors`, with one text for each name: how names are grouped makes no difference."""
+    return sorted({text for selector in selectors for text in _by_name(selector)})
+
+
+def _by_name(selector: Selector) -> list[str]:
+    _, conditions = selector.selection()
+    return [_selector(frozenset({slug(name)}), conditions) for name in selector.event]
 
 
 def _selectors(selectors: Sequence[Selector]) -> list[str]:
@@ -111,9 +117,12 @@ def _subscriptions(section: Subscriptions) -> dict[str, Any]:
     }
 
 
-def _step(names: Sequence[str]) -> list[str]:
-    first = slug(names[0])
-    return [first, *(name for name in _names(names) if name != first)]
+def _step(step: Sequence[StepSelector]) -> list[str]:
+    """What gives the step its name comes first."""
+    first = _by_name(step[0])[0]
+    given, name = slug(step[0].as_ or step[0].event[0]), slug(step[0].event[0])
+    others = [text for text in _selected(step) if text != first]
+    return [first if given == name else f"{first} as {given}", *others]
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:

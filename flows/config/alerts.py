@@ -75,7 +75,8 @@ class KeyActionsAlert(Section):
     """KeyActionDrop: something that visitors should do is hardly done any more: sign-ups, orders."""
 
     events: Annotated[tuple[EventName, ...], Field(max_length=50)] | None = None
-    """Which events; without this key all `key_actions`, and `Signed Up` where it is counted by name."""
+    """Which events, by name; without this key those of all `key_actions`, and `Signed Up` where it is counted by name.
+    All events of a name are watched, whatever a key action asks of them besides (`where`)."""
     window: Long = HOUR_MS
     """Over which they are counted, as for active users."""
     drop: Share = 0.5

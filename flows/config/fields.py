@@ -55,9 +55,9 @@ def written(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _alternatives(step: Any) -> Any:
-    """A step is a list of alternatives; one name is a list of one."""
-    return (step,) if isinstance(step, str | int | float) else step
+def _alternatives(value: Any) -> Any:
+    """One name or value is a list of one."""
+    return (value,) if isinstance(value, str | int | float) else value
 
 
 def _is_a_field(text: str) -> str:
@@ -86,7 +86,7 @@ Label = Annotated[str, BeforeValidator(written), Field(pattern=LABEL_PATTERN, ma
 EventName = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=200)]
 Names = Annotated[tuple[EventName, ...], Field(max_length=1000)]
 Value = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=100)]
-Step = Annotated[
+EventNames = Annotated[
     tuple[EventName, ...],
     BeforeValidator(_alternatives),
     Field(min_length=1, max_length=50),
@@ -104,7 +104,7 @@ Step = Annotated[
         }
     ),
 ]
-"""One event name, or a list of alternatives; the step is named after the first."""
+"""One event name, or a list of alternatives."""
 FieldPath = Annotated[
     str,
     Field(max_length=200),

@@ -8,6 +8,7 @@ the file changes nothing: neither the meaning of stored state nor its fingerprin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -25,14 +26,13 @@ from flows.config.fields import (
     Names,
     Section,
     Slug,
-    Step,
     Value,
     WindowMs,
 )
-from flows.config.mistakes import Finding
+from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
-from flows.config.selectors import Presence, Selector, Selectors
+from flows.config.selectors import Presence, Selector, Selectors, Step
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -96,18 +96,19 @@ class Sessions(Section):
 
 
 class Funnel(Section):
-    """Ordered steps within a window; a step is an event name or a list of alternatives."""
+    """Ordered steps within a window; a step is an event, or a list of alternatives."""
 
     window: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
     """Time from the first step to the last; exactly so long is still in time."""
     steps: tuple[Step, ...] = Field(min_length=2, max_length=20)
-    """Event names in order; a list in place of a name: any of them."""
+    """Events in order, by name or as `{event: name, where: {field: value}, as: name of the step}`; a list in place of
+    one: any of them. A step is named after its first alternative."""
     reentry: Literal["first", "latest"] = "first"
     """`latest`: a repeated first step restarts the attempt while it has reached no further."""
 
     def step_names(self) -> list[str]:
-        """`01_product_viewed`, ...: number and slug of each step's first alternative."""
-        return [f"{number:02d}_{slug(step[0])}" for number, step in enumerate(self.steps, 1)]
+        """`01_product_viewed`, ...: number and slug of the name that each step's first alternative gives it."""
+        return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
 class Breakdown(Section):
@@ -128,9 +129,10 @@ class Breakdown(Section):
 
 
 class ActiveUsers(Section):
-    """Which events make a user active: all, or a list of names."""
+    """Which events make a user active: all that show presence, or those of them that are chosen here."""
 
-    events: Annotated[tuple[EventName, ...], Field(min_length=1, max_length=1000)] | None = None
+    events: Annotated[Selectors, Field(min_length=1)] | None = None
+    """Only these events make a user active."""
 
 
 class Exclude(Section):
@@ -216,7 +218,7 @@ class Config(Section):
     presence: Presence = Field(default_factory=lambda: Presence.model_validate({}))
     active_users: ActiveUsers = ActiveUsers()
     sessions: Sessions = Sessions()
-    key_actions: Names = ()
+    key_actions: Selectors = ()
     """Events that show a session to be worth something."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without any event for longer has churned."""
@@ -250,22 +252,31 @@ class Config(Section):
         """Slugs of the event names told apart, `other` first, then sorted; the index is the name's code."""
         named = [
             *self.events,
-            *self.key_actions,
-            *(self.active_users.events or ()),
-            *(name for funnel in self.funnels.values() for step in funnel.steps for name in step),
             *(self.subscriptions.events if self.subscriptions else ()),
-            *(name for selector in self._selectors() for name in selector.event),
+            *(
+                name
+                for path, selectors in self.selectors()
+                for selector in selectors
+                if selector.where or path[0] != "exclude"  # events left out altogether count for nothing
+                for name in selector.event
+            ),
         ]
         return [OTHER, *sorted({slug(name) for name in named} - {OTHER})]
 
-    def _selectors(self) -> list[Selector]:
-        """Those that speak of events which count for something."""
-        presence = [*self.presence.except_, *(self.presence.only or ())]
-        return [*presence, *(selector for selector in self.exclude.events if selector.where)]
+    def selectors(self) -> Iterator[tuple[Path, tuple[Selector, ...]]]:
+        """Every list of selectors, with its place; events to be left out come last."""
+        yield ("key_actions",), self.key_actions
+        yield ("active_users", "events"), self.active_users.events or ()
+        for name, funnel in self.funnels.items():
+            for index, step in enumerate(funnel.steps):
+                yield ("funnels", name, "steps", index), step
+        yield ("presence", "except"), self.presence.except_
+        yield ("presence", "only"), self.presence.only or ()
+        yield ("exclude", "events"), self.exclude.events
 
     def _selections(self) -> list[Selection]:
         """What will be asked of events besides their names."""
-        asked: list[Selection] = [selector.selection() for selector in self._selectors() if selector.where]
+        asked: list[Selection] = [one.selection() for _, some in self.selectors() for one in some if one.where]
         return asked if self.presence.server else [*asked, (None, FROM_SERVERS)]
 
     def asked_of_names(self) -> dict[str, set[Condition]]:

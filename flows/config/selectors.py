@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from flows.config.event_codes import Condition, Selection
-from flows.config.fields import FieldPath, Section, Step, Values
+from flows.config.fields import EventName, EventNames, FieldPath, Section, Values
 from flows.config.notation import slug
 
 
@@ -24,7 +24,7 @@ def _selectors(value: Any) -> Any:
 class Selector(Section):
     """Some events: those of a name, or of one of several, or only those of them that carry certain values."""
 
-    event: Step
+    event: EventNames
     """The event's name, or a list of alternatives. `identify`, `group` and `alias` are named by their type."""
     where: dict[FieldPath, Values] = Field({}, max_length=10)
     """The values that fields must have, all of them; a list in place of a value: any of these."""
@@ -40,33 +40,50 @@ class Selector(Section):
         return frozenset(map(slug, self.event)), conditions
 
 
-_SELECTOR_SCHEMA: Final = {
-    "anyOf": [
-        {"type": "string", "minLength": 1, "maxLength": 200},
-        {
+class StepSelector(Selector):
+    """An alternative of a funnel's step; the first one names the step."""
+
+    as_: EventName | None = Field(None, alias="as")
+    """The step's name in cells and labels; without this key the first event's name."""
+
+
+_NAME_SCHEMA: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 200}
+_VALUE_SCHEMA: Final[dict[str, Any]] = {"type": ["string", "number", "boolean"]}
+_SECTION_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["event"],
+    "additionalProperties": False,
+    "properties": {
+        "event": {"type": ["string", "array"], "items": {"type": "string"}},
+        "where": {
             "type": "object",
-            "required": ["event"],
-            "additionalProperties": False,
-            "properties": {
-                "event": {"type": ["string", "array"], "items": {"type": "string"}},
-                "where": {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": ["string", "number", "boolean", "array"],
-                        "items": {"type": ["string", "number", "boolean"]},
-                    },
-                },
-            },
+            "additionalProperties": {"anyOf": [_VALUE_SCHEMA, {"type": "array", "items": _VALUE_SCHEMA}]},
         },
-    ]
+    },
 }
+_STEP_SECTION_SCHEMA: Final = _SECTION_SCHEMA | {"properties": _SECTION_SCHEMA["properties"] | {"as": _NAME_SCHEMA}}
+
+
+def _one_or_a_list(section: dict[str, Any], **limits: int) -> WithJsonSchema:
+    """The schema of a name, a `section`, or a list of both."""
+    one = [_NAME_SCHEMA, section]
+    return WithJsonSchema({"anyOf": [*one, {"type": "array", "items": {"anyOf": one}, **limits}]})
+
+
 Selectors = Annotated[
     tuple[Annotated[Selector, BeforeValidator(_selector)], ...],
     BeforeValidator(_selectors),
     Field(max_length=1000),
-    WithJsonSchema({"anyOf": [*_SELECTOR_SCHEMA["anyOf"], {"type": "array", "items": _SELECTOR_SCHEMA}]}),
+    _one_or_a_list(_SECTION_SCHEMA),
 ]
 """Names of events, or `{event: name, where: {field: value}}`, alone or in a list."""
+Step = Annotated[
+    tuple[Annotated[StepSelector, BeforeValidator(_selector)], ...],
+    BeforeValidator(_selectors),
+    Field(min_length=1, max_length=50),
+    _one_or_a_list(_STEP_SECTION_SCHEMA, minItems=1, maxItems=50),
+]
+"""As selectors; any of them is an event of the step."""
 
 
 class Presence(Section):

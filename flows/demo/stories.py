@@ -7,7 +7,7 @@ shared with the pipeline, for this is what its numbers are checked against.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from flows.config.model import Config, Funnel
 from flows.config.model import slug as slug_of
+from flows.config.selectors import Selector
 
 SESSION_KINDS = ("track", "page", "screen")
 VIEWS = ("page", "screen")
@@ -30,6 +31,13 @@ class Happened(NamedTuple):
     name: str  # slug of what it counts as
     labels: tuple[str, ...]  # "{platform=ios}": one for each breakdown of the config
     shows: bool = True  # that somebody was there
+    carries: frozenset[tuple[str, tuple[str, ...]]] = frozenset()  # conditions of selectors, as (field, values)
+
+
+def chosen_by(selectors: Iterable[Selector]) -> Callable[[Happened], bool]:
+    """Whether an event is one of those that any of `selectors` chooses."""
+    rules = [(frozenset(map(slug, selector.event)), frozenset(selector.where.items())) for selector in selectors]
+    return lambda event: any(event.name in names and where <= event.carries for names, where in rules)
 
 
 @dataclass(slots=True)
@@ -67,7 +75,7 @@ class Session:
 def sessions(story: Sequence[Happened], config: Config) -> list[Session]:
     """The user's sessions, the last one possibly still open."""
     rules = config.sessions
-    key_actions = {slug(name) for name in config.key_actions}
+    is_key_action = chosen_by(config.key_actions)
     told: list[Session] = []
     for event in story:
         if event.kind not in SESSION_KINDS or not event.shows:
@@ -83,7 +91,7 @@ def sessions(story: Sequence[Happened], config: Config) -> list[Session]:
         current.last_ms = event.ts_ms
         current.events += 1
         current.views += event.kind in VIEWS
-        current.key_actions += event.name in key_actions
+        current.key_actions += is_key_action(event)
     return told
 
 
@@ -109,22 +117,22 @@ class Attempt:
 
 def attempts(story: Sequence[Happened], funnel: Funnel) -> list[Attempt]:
     """The user's attempts at a funnel, the last one possibly still in progress."""
-    steps = [{slug(name) for name in step} for step in funnel.steps]
+    steps = [chosen_by(step) for step in funnel.steps]
     told: list[Attempt] = []
     current: Attempt | None = None
     for event in story:
         if current is not None and event.ts_ms > current.start_ms + funnel.window:
             current = None
         if current is None:
-            if event.name in steps[0]:
+            if steps[0](event):
                 current = Attempt(event)
                 told.append(current)
-        elif event.name in steps[current.reached]:
+        elif steps[current.reached](event):
             current.reached += 1
             if current.reached == len(steps):
                 current.converted_ms = event.ts_ms
                 current = None
-        elif funnel.reentry == "latest" and current.reached == 1 and event.name in steps[0]:
+        elif funnel.reentry == "latest" and current.reached == 1 and steps[0](event):
             current.entry = event
     return told
 

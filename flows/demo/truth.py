@@ -23,10 +23,12 @@ from flows.config.model import OTHER, UNKNOWN, Breakdown, Config, Funnel, format
 from flows.config.selectors import Selector
 from flows.demo.ledger import Ledger, Told
 from flows.demo.simulator import Record
-from flows.demo.stories import Attempt, Happened, Session, attempts, sessions, slug, transitions
+from flows.demo.stories import Attempt, Happened, Session, attempts, chosen_by, sessions, slug, transitions
 
 BOUNDS_S = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
 DAY_MS = 86_400_000
+Carries = frozenset[tuple[str, tuple[str, ...]]]
+"""Conditions of selectors (field, values) that an event meets."""
 MOST_EVENTS = 2_000_000
 """More is not remembered (1.8 hours at 300/s), and then there is nothing to compare with."""
 
@@ -60,7 +62,7 @@ class Truth:
         self._user = array("l")
         self._sort = array("L")  # index into _sorts
         self._late = array("b")
-        self._sorts: dict[tuple[str, str, tuple[str, ...], bool], int] = {}  # (kind, name, labels, shows presence)
+        self._sorts: dict[tuple[str, str, tuple[str, ...], bool, Carries], int] = {}  # what Happened has but the time
         section = config.subscriptions
         self._states_in = set() if section is None else {slug(name) for name in section.events}
         self._told: list[Told] = []
@@ -94,7 +96,14 @@ class Truth:
         labels = tuple(
             f"{{{dimension}={_label(body, breakdown)}}}" for dimension, breakdown in self._config.breakdowns.items()
         )
-        sort = (kind, name, labels, self._shows(kind, name, body))
+        carries = frozenset(
+            (field, values)
+            for _, selectors in self._config.selectors()
+            for selector in selectors
+            for field, values in selector.where.items()
+            if _carries(body, field, values)
+        )
+        sort = (kind, name, labels, self._shows(kind, name, body), carries)
         if len(self._ts_ms) < MOST_EVENTS:
             self._ts_ms.append(ts_ms)
             self._user.append(self._users.setdefault(record.event.user, len(self._users)))
@@ -155,7 +164,7 @@ class Truth:
                 sort for ts_ms, sort in zip(self._ts_ms, self._sort, strict=True) if from_ms <= ts_ms <= as_of_ms
             )
             for sort, events in arrived.items():
-                _, name, labels, _ = sorts[sort]
+                _, name, labels, *_ = sorts[sort]
                 of_events = self._of("events", labels)
                 tally.count(f"events.{w}", of_events, events)
                 tally.count(f"events.{name if name in names else OTHER}.{w}", of_events, events)
@@ -170,13 +179,14 @@ class Truth:
 
     def _last_seen(self, as_of_ms: int) -> dict[str, dict[int, int]]:
         """For everybody ("") and each breakdown label: user -> time of the latest event that makes active."""
-        listed = self._config.active_users.events
-        active = None if listed is None else {slug(name) for name in listed}
+        selectors = self._config.active_users.events
+        active = None if selectors is None else chosen_by(selectors)
         groups: list[list[dict[int, int]]] = []  # by sort: where its events leave a trace
         seen: dict[str, dict[int, int]] = {"": {}}
-        for _, name, labels, shows in self._sorts:
-            makes_active = shows and (active is None or name in active)
-            of_users = ("", *self._of("active_users", labels)) if makes_active else ()
+        for sort_of_event in self._sorts:
+            event = Happened(0, *sort_of_event)
+            makes_active = event.shows and (active is None or active(event))
+            of_users = ("", *self._of("active_users", event.labels)) if makes_active else ()
             groups.append([seen.setdefault(label, {}) for label in of_users])
         for ts_ms, user, sort in zip(self._ts_ms, self._user, self._sort, strict=True):
             if ts_ms <= as_of_ms:
@@ -314,9 +324,13 @@ def _selects(selectors: Iterable[Selector], name: str, body: Mapping[str, object
     """Whether an event is one of those."""
     return any(
         name in {slug(event) for event in selector.event}
-        and all(_slug_of(_found(body, field)) in {slug(v) for v in values} for field, values in selector.where.items())
+        and all(_carries(body, field, values) for field, values in selector.where.items())
         for selector in selectors
     )
+
+
+def _carries(body: Mapping[str, object], field: str, values: Sequence[str]) -> bool:
+    return _slug_of(_found(body, field)) in {slug(value) for value in values}
 
 
 def _found(body: Mapping[str, object], field: str) -> object:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined
-from flows.config.model import Config, format_duration, slug
+from flows.config.model import Config, format_duration
+from flows.config.selectors import Selector
 from flows.metrics.cells import Cell, Derived
 
 HELD: Final = np.dtype(
@@ -84,16 +85,16 @@ def group_of(split: Split, d: int, dims: int) -> Any:
     return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & split.mask[d])
 
 
-def named(config: Config, names: Iterable[str]) -> NDArray[np.bool_]:
-    """By event code: whether such an event has one of these names."""
-    return config.codes().matching([(frozenset(map(slug, names)), ())])
+def selected(config: Config, selectors: Iterable[Selector]) -> NDArray[np.bool_]:
+    """By event code: whether such an event is one of those that any of `selectors` chooses."""
+    return config.codes().matching(selector.selection() for selector in selectors)
 
 
 def events_that_count(config: Config) -> NDArray[np.bool_]:
-    """By event code: whether it makes its user active: it shows presence, and `active_users.events` lists it if set."""
+    """By event code: whether it makes its user active: it shows presence, and is among `active_users.events` if set."""
     shows = config.shows_presence(config.codes())
-    listed = config.active_users.events
-    return shows if listed is None else shows & named(config, listed)
+    chosen = config.active_users.events
+    return shows if chosen is None else shows & selected(config, chosen)
 
 
 def cell_name(metric: str, window_ms: int | None = None, group: dict[str, str] | None = None) -> str:

@@ -21,7 +21,7 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
+from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, selected, window_label
 from flows.metrics.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
@@ -171,7 +171,7 @@ class Funnel:
         self._book = book
         self._step_names = funnel.step_names()
         self._groups = Groups(config, "funnels")
-        matches = sum(named(config, step).astype(np.uint32) << np.uint32(k) for k, step in enumerate(funnel.steps))
+        matches = sum(selected(config, step).astype(np.uint32) << np.uint32(k) for k, step in enumerate(funnel.steps))
         self._rules = Rules(
             funnel.window,
             len(funnel.steps),

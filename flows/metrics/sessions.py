@@ -25,7 +25,7 @@ from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
+from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, selected, window_label
 from flows.metrics.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
 from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
@@ -169,7 +169,7 @@ class Sessions:
             NEVER if engaged.views is None else engaged.views,
             NEVER if engaged.key_actions is None else engaged.key_actions,
             config.sessions.bounce == "single_event",
-            named(config, config.key_actions),
+            selected(config, config.key_actions),
             config.shows_presence(config.codes()),
         )
         self.users = UserRows(SESSION)

@@ -54,6 +54,16 @@ def test_the_fingerprint_is_the_same_in_every_process_and_release() -> None:
         changed(windows=["30d", "7d", "24h", "1h", "30m", "5m", "1m"]),
         changed(breakdowns=platform(values=["WEB", "iOS"], of=["sessions", "events"])),
         changed(exclude=None, events=["Signed In", "Signed Up"]),
+        changed(key_actions={"event": ["Signed Up", "Order Completed"]}),
+        changed(
+            funnels=checkout(
+                steps=[
+                    {"event": "product viewed", "as": "Product Viewed"},
+                    {"event": ["Product Added", "Wish Added"]},
+                    "Order Completed",
+                ]
+            )
+        ),
     ],
 )
 def test_another_way_to_write_the_same_keeps_the_fingerprint(same: Config) -> None:
@@ -101,6 +111,30 @@ def test_another_way_to_write_the_same_keeps_the_fingerprint(same: Config) -> No
             [
                 "funnels.checkout.steps was [product_viewed, product_added or wish_added, order_completed],"
                 " is [product_viewed, wish_added or product_added, order_completed]"
+            ],
+        ),
+        (
+            changed(
+                key_actions=["Order Completed", {"event": "Signed Up", "where": {"properties.plan": ["Pro", "team"]}}]
+            ),
+            [
+                "key_actions now has signed_up where properties.plan is pro or team",
+                "key_actions no longer has signed_up",
+            ],
+        ),
+        (
+            changed(
+                funnels=checkout(
+                    steps=[
+                        {"event": "Product Viewed", "where": {"properties.sale": True}, "as": "Sale"},
+                        ["Product Added", "Wish Added"],
+                        "Order Completed",
+                    ]
+                )
+            ),
+            [
+                "funnels.checkout.steps was [product_viewed, product_added or wish_added, order_completed], is"
+                " [product_viewed where properties.sale is true as sale, product_added or wish_added, order_completed]"
             ],
         ),
         (

@@ -22,7 +22,7 @@ SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 START = 1_774_742_400_000  # 2026-03-29T00:00Z, an hour before clocks change in Europe
 
 PLAIN = Config(
-    key_actions=["Bought"],
+    key_actions=["Bought", {"event": ["Viewed", "page_viewed"], "where": {"properties.plan": "pro"}}],
     funnels={"buy": {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}},
     churn_after="2h",
     presence={"server": False},
@@ -41,6 +41,15 @@ SPLIT = Config(
     funnels={
         "buy": {"window": "7m", "steps": ["Viewed", ["Added", "Bought"], "Bought"], "reentry": "latest"},
         "again": {"window": "1h", "steps": ["Viewed", "Viewed"]},
+        "chosen": {
+            "window": "12m",
+            "steps": [
+                {"event": ["Viewed", "identify"], "where": {"properties.plan": "free"}, "as": "Free look"},
+                ["Added", {"event": ["Viewed", "Bought"], "where": {"context.device.type": ["web", "TV"]}}],
+                {"event": "Bought", "where": {"properties.plan": "pro", "context.device.type": "ios"}},
+            ],
+            "reentry": "latest",
+        },
     },
     breakdowns={
         "platform": {
@@ -50,7 +59,7 @@ SPLIT = Config(
         },
         "plan": {"field": "properties.plan", "values": ["free"], "of": ["sessions"]},
     },
-    active_users={"events": ["Viewed", "Bought"]},
+    active_users={"events": ["Viewed", {"event": ["Bought", "Left"], "where": {"context.device.type": "IOS"}}]},
     presence={"except": ["Left", {"event": "Viewed", "where": {"properties.plan": ["pro", 5]}}]},
     windows=["1m", "7m", "1h", "24h", "30d"],
     ratio_windows=["7m", "24h"],

@@ -75,7 +75,7 @@ from tests.reference.fields import (
     lookup,
 )
 from tests.reference.records import Event, Exclusion, Record, Rejection
-from tests.reference.selectors import is_bot, matches, selected_texts, shows_presence
+from tests.reference.selectors import carried, is_bot, matches, selected_texts, shows_presence
 from tests.reference.states import state_of
 
 RECORD_BYTES = 32 * 1024
@@ -149,6 +149,7 @@ def _event(record: Record, config: Config, machine_ms: int) -> Event | Exclusion
         clamped=clamped,
         shows_presence=shows_presence(document, name, config),
         values={name: label(found, config.breakdowns[name].values) for name, found in values.items()},
+        carried=carried(document, config),
         partition=record.partition,
         offset=record.offset,
         state=state,
