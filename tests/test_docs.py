@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import doctest
 import importlib.util
 import inspect
 import json
@@ -25,8 +26,8 @@ import yaml
 import flows.measure.shard
 import flows.metrics.catalogue
 from flows.app import COMMANDS
-from flows.commands import metrics_page
-from flows.config.file import load, read
+from flows.commands import config_page, metrics_page
+from flows.config.file import load, load_alerts, read
 from flows.config.model import Config
 from flows.config.settings import Settings
 from flows.messages.snapshot import ACCOUNTS
@@ -34,7 +35,7 @@ from flows.metrics.catalogue import catalogue, families
 from flows.metrics.cells import Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
-from flows.publish.prometheus import health_families, product_families
+from flows.publish.prometheus import health_families, product_families, tally_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program
@@ -126,6 +127,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
                 reached.add(file)
                 waiting.append(file)
     assert [page for page in PAGES if page not in reached] == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("flows", "schemas")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if ">>> " in file.read_text(encoding="utf-8")
+    ],
+)
+def test_the_examples_in_docstrings_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted
+    assert not result.failed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -323,7 +339,10 @@ def series() -> list[tuple[str, dict[str, str]]]:
         for family in product_families(catalogue(config), SHOP.product):
             for _, _, text in family.series:
                 found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
-    for healthy in health_families(None, None, Health(redis_configured=True).read(), SHOP.product):
+    for healthy in (
+        *tally_families(catalogue(SHOP).tallies, None, None),
+        *health_families(None, None, Health(redis_configured=True).read(), SHOP.product),
+    ):
         endings = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum", "")}
         labels = {"product": SHOP.product} if healthy.type == "info" else {}
         found += [(healthy.name + ending, labels) for ending in endings.get(healthy.type, ("",))]
@@ -375,6 +394,27 @@ def test_prometheus_understands_every_query(block: Block, tmp_path: Path) -> Non
 
 
 # ----------------------------------------------------------------------------------------- the page of all metrics
+
+
+def test_the_stored_reference_of_the_config_is_that_of_the_models() -> None:
+    stored = (ROOT / "flows" / "CONFIG.md").read_text(encoding="utf-8")
+    assert stored == config_page.page(), "flows/CONFIG.md is stale: make docs"
+
+
+def test_every_key_of_the_config_has_a_meaning_and_an_example_of_its_own(tmp_path: Path) -> None:
+    example = tmp_path / "every-key.yaml"
+    example.write_text(yaml.safe_dump(config_page.every_key(), sort_keys=False), encoding="utf-8")
+    load_alerts(example)
+    load(example)
+    found = [(part.path, key) for part in config_page.parts() for key in part.keys]
+    assert len(found) > 100
+    assert [path for path, key in found if not key.meaning] == []
+    same = [
+        (*path, key.name)
+        for path, key in found
+        if config_page.written(config_page.found_at(config_page.every_key(), (*path, key.name))) == key.default
+    ]
+    assert same == [("version",), ("breakdowns", "<name>", "of")]
 
 
 def test_the_stored_page_is_the_one_of_the_catalogue() -> None:

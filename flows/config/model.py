@@ -132,7 +132,7 @@ class ActiveUsers(Section):
     """Which events make a user active: all that show presence, or those of them that are chosen here."""
 
     events: Annotated[Selectors, Field(min_length=1)] | None = None
-    """Only these events make a user active."""
+    """Only these; without this key all events that show presence."""
 
 
 class Exclude(Section):

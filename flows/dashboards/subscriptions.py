@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flows.dashboards.panels import Query, Sized, course
-from flows.dashboards.queries import A_WEEK, PLAN, Numbers
+from flows.dashboards.queries import A_WEEK, Numbers
 
 GAINED = ("mrr.new", "mrr.expansion", "mrr.reactivated")
 LOST = ("mrr.contraction", "mrr.churned")
@@ -41,7 +41,7 @@ def money(numbers: Numbers) -> Iterator[Sized]:
         "MRR by plan",
         "Monthly recurring revenue of each plan.",
         unit,
-        Query(numbers.ask("mrr", split=PLAN), "{{plan}}"),
+        Query(numbers.ask("mrr", split="plan"), "{{plan}}"),
         stacked=True,
         width=8,
     )

@@ -19,9 +19,10 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, events_that_count, group_of, pairs_of, window_label
+from flows.metrics.cells import Metric
+from flows.metrics.family import Family, Groups, Split, events_that_count, group_of
 from flows.metrics.formulas import ratio
+from flows.metrics.rows import At, Block, Count, Formula
 from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
@@ -52,7 +53,7 @@ class Seen(NamedTuple):
     shown: Latest
 
 
-class ActiveUsers:
+class ActiveUsers(Family):
     """Users by the pane of their latest event."""
 
     ordered: ClassVar[bool] = False
@@ -102,28 +103,12 @@ class ActiveUsers:
     def read(self) -> NDArray[np.int64]:
         return np.concatenate([self.windows.totals.ravel(), self.day.values[1:]])
 
-    def cells(self) -> list[Cell]:
-        return [
-            *(
-                Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
-                for window, group in pairs_of(self._config.windows, self._groups)
-            ),
-            *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
-        ]
+    def blocks(self) -> list[Block]:
+        groups = self._groups.labels
+        return [Block([Count(ACTIVE)], self._config.windows, groups), Block([Count(TODAY)], groups=groups)]
 
-    def derived(self) -> list[Derived]:
-        if not {DAY_MS, 30 * DAY_MS} <= set(self._config.windows):
-            return []
-        return [
-            Derived(
-                cell_name("stickiness", None, group),
-                STICKINESS,
-                (cell_name("active_users", DAY_MS, group), cell_name("active_users", 30 * DAY_MS, group)),
-                ratio,
-                group,
-            )
-            for group in self._groups.labels
-        ]
+    def formulas(self) -> list[Formula]:
+        return [Formula(STICKINESS, (At("active_users", DAY_MS), At("active_users", 30 * DAY_MS)), ratio)]
 
 
 @steady

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined
-from flows.config.model import Config, format_duration
+from flows.config.model import Config
 from flows.config.selectors import Selector
-from flows.metrics.cells import Cell, Derived
+from flows.metrics.cells import Tally
+from flows.metrics.rows import Block, Formula
 
 HELD: Final = np.dtype(
     [
@@ -27,12 +29,16 @@ HELD: Final = np.dtype(
 """One accepted event of a known user, waiting for its time."""
 
 
-class Family(Protocol):
-    """The definition of some metrics over the users of one shard."""
+class Family(ABC):
+    """The definition of some metrics over the users of one shard.
+
+    State is in containers (`flows/state`) that are public attributes: the shard saves, restores and grows them.
+    """
 
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
 
+    @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Use `rows` (dtype HELD) and then stand at `now_ms`.
 
@@ -40,14 +46,24 @@ class Family(Protocol):
         families get rows in any order with ts <= now_ms. Slots in rows are < `users`, the number of known users.
         """
 
+    @abstractmethod
     def read(self) -> NDArray[np.int64]:
-        """The values of `cells()` at the time last advanced to."""
+        """The family's vector, as `blocks` lays it out, at the time last advanced to."""
 
-    def cells(self) -> list[Cell]:
-        """Names and labels of the additive numbers, in the order of `read()`."""
+    @abstractmethod
+    def blocks(self) -> list[Block]:
+        """What the vector consists of."""
 
-    def derived(self) -> list[Derived]:
-        """Numbers computed from the cells of all shards together."""
+    def formulas(self) -> list[Formula]:
+        """Numbers derived from the vectors of all shards together, of this family and others."""
+        return []
+
+    def tallies(self) -> list[Tally]:
+        """Counters and histograms of Prometheus, over cells of this family."""
+        return []
+
+    def forget(self, slots: NDArray[Any]) -> None:  # noqa: B027 - most families keep nothing present of a user
+        """Take the users of `slots` out of what counts the present: they are about to be evicted."""
 
 
 class Split(NamedTuple):
@@ -95,19 +111,3 @@ def events_that_count(config: Config) -> NDArray[np.bool_]:
     shows = config.shows_presence(config.codes())
     chosen = config.active_users.events
     return shows if chosen is None else shows & selected(config, chosen)
-
-
-def cell_name(metric: str, window_ms: int | None = None, group: dict[str, str] | None = None) -> str:
-    """`sessions.closed`, 300000, {platform: ios} -> `sessions.closed.5m{platform=ios}`."""
-    name = metric if window_ms is None else f"{metric}.{format_duration(window_ms)}"
-    return name + "".join(f"{{{dimension}={value}}}" for dimension, value in (group or {}).items())
-
-
-def window_label(window_ms: int) -> dict[str, str]:
-    """The Prometheus label of a window."""
-    return {"window": format_duration(window_ms)}
-
-
-def pairs_of(windows: Sequence[int], groups: Groups) -> list[tuple[int, dict[str, str]]]:
-    """All (window, group) pairs in the order in which arrays of shape (windows, groups) are flattened."""
-    return [(window, group) for window in windows for group in groups.labels]

@@ -165,7 +165,7 @@ funnels:
     assert mistakes(file, text.replace("{userId: 7}", "{channel: 7}").replace(", wher:", ", where:")) == [
         "shop.yaml:1:14: key_actions: found '!', expected a name with a letter, digit or symbol",
         "shop.yaml:4:7: active_users.events[0].event: this is missing",
-        "shop.yaml:11:22: funnels.f.steps[1][1].as: only the first alternative names the step: move this there",
+        "shop.yaml:11:24: funnels.f.steps[1][1].as: only the first alternative names the step: move this there",
         "shop.yaml:12:27: funnels.g.steps[0]: found '...', expected a name with a letter, digit or symbol",
         "shop.yaml:12:58: funnels.g.steps[1].as: found '/', expected a name with a letter, digit or symbol",
     ]
