@@ -64,6 +64,8 @@ def definitions(config: Config) -> str:
         found["breakdowns"][name]["field"] = field_text(keys_of(breakdown.field) or ())
         found["breakdowns"][name]["values"] = [slug(value) for value in breakdown.values]
         found["breakdowns"][name]["of"] = sorted(breakdown.of)
+        if breakdown.scope == "event":
+            del found["breakdowns"][name]["scope"]  # so that state from before there were scopes is still good
     return json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 

@@ -118,10 +118,22 @@ class Breakdown(Section):
     """Where the value stands: `context.device.type`, `properties."Plan Type"`, `channel`."""
     values: tuple[Value, ...] = Field(min_length=1, max_length=MAX_VALUES)
     """The values told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
+    scope: Literal["event", "session", "first"] = "event"
+    """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
+    user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
+    own."""
     of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = Field(
         ("active_users", "sessions", "funnels"), min_length=1, max_length=4
     )
-    """Which metrics are broken down."""
+    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
+    with another scope `sessions` and `funnels` are the default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_a_scope_can_serve(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("scope") in ("session", "first") and values.get("of") is None:
+            return values | {"of": ("sessions", "funnels")}
+        return values
 
     def labels(self) -> list[str]:
         """Slugs of all values a cell can carry: those listed, `other`, `unknown`; the index is the code."""

@@ -31,6 +31,9 @@ RESERVED_LABELS: Final = frozenset(
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
 
+USED_AS_THEY_ARRIVE: Final = ("events", "active_users")
+"""What can be broken down by an event's own value only."""
+
 TAKEN_SLUGS: Final = ("other", "unknown")
 
 
@@ -290,6 +293,13 @@ def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
         for index, family in enumerate(breakdown.of):
             if family in breakdown.of[:index]:
                 yield Finding((*place, "of", index), f"{family} is listed twice")
+            if breakdown.scope != "event" and family in USED_AS_THEY_ARRIVE:
+                yield Finding(
+                    (*place, "of", index),
+                    f"scope {breakdown.scope} cannot serve {family}, counted as events arrive, before it is known which"
+                    " came first: take it out, or give it a breakdown of its own without a scope",
+                    because_of=[(*place, "scope")],
+                )
         keys = keys_of(breakdown.field) or ()
         for other, owner in fields.items():
             if len(keys) > len(other) and keys[: len(other)] == other:

@@ -95,6 +95,30 @@ def sessions(story: Sequence[Happened], config: Config) -> list[Session]:
     return told
 
 
+def scoped(story: Sequence[Happened], config: Config) -> Sequence[Happened]:
+    """The same events under the values of their breakdowns' scopes."""
+    scopes = [breakdown.scope for breakdown in config.breakdowns.values()]
+    if set(scopes) <= {"event"}:
+        return story
+    began = {id(visit.first) for visit in sessions(story, config)}
+    told: list[Happened] = []
+    first: Happened | None = None
+    entry, closes_ms = story[0], story[0].ts_ms - 1
+    for event in story:
+        first = first or (event if event.shows else None)
+        if id(event) in began:
+            entry = event
+        if event.kind in SESSION_KINDS and event.shows:
+            closes_ms = event.ts_ms + config.sessions.timeout
+        shown = {
+            "event": event,
+            "session": entry if event.ts_ms <= closes_ms else event,
+            "first": first or event,
+        }
+        told.append(event._replace(labels=tuple(shown[scope].labels[place] for place, scope in enumerate(scopes))))
+    return told
+
+
 @dataclass(slots=True)
 class Attempt:
     """One way into a funnel."""

@@ -23,7 +23,7 @@ from flows.config.model import OTHER, UNKNOWN, Breakdown, Config, Funnel, format
 from flows.config.selectors import Selector
 from flows.demo.ledger import Ledger, Told
 from flows.demo.simulator import Record
-from flows.demo.stories import Attempt, Happened, Session, attempts, chosen_by, sessions, slug, transitions
+from flows.demo.stories import Attempt, Happened, Session, attempts, chosen_by, scoped, sessions, slug, transitions
 
 BOUNDS_S = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
 DAY_MS = 86_400_000
@@ -217,6 +217,7 @@ class _Book:
 
     def tell(self, story: Sequence[Happened]) -> None:
         """Count one user."""
+        story = scoped(story, self._config)
         for session in sessions(story, self._config):
             self._count_session(session)
         for name, funnel in self._config.funnels.items():

@@ -26,6 +26,7 @@ from flows.config.model import Config
 from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.reorder import ReorderBuffer
+from flows.measure.scopes import Scopes
 from flows.measure.users import Users
 from flows.messages.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, joined
 from flows.messages.partial import Partial
@@ -63,6 +64,7 @@ class Shard:
         self.clock = StreamClock()
         self.recent = Recent(config.dedup_horizon)
         self.users = Users()
+        self.scopes = Scopes(config)
         self.book = MinuteBook(config)
         self._families = families(config, self.book)
         self._arrival = [family for family in self._families.values() if not family.ordered]
@@ -180,6 +182,7 @@ class Shard:
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
             self._capacity = self.users.capacity
+            self.scopes.resize(self._capacity)
             for family in self._families.values():
                 for container in containers(family).values():
                     container.resize(self._capacity)
@@ -195,6 +198,7 @@ class Shard:
         self._unused_rows = 0
         for family in self._arrival:
             family.advance(arrived, self.users.count, now)
+        self.scopes.stamp(passed)
         self.book.turn(watermark)
         for family in self._ordered:
             family.advance(passed, self.users.count, watermark)
@@ -212,6 +216,7 @@ class Shard:
             family.forget(evicted)
             for container in containers(family).values():
                 container.keep(kept)
+        self.scopes.keep(kept)
         self.users.keep(kept)
         self.buffer.renumber(renumbered)
 

@@ -150,6 +150,10 @@ def test_another_way_to_write_the_same_keeps_the_fingerprint(same: Config) -> No
             ["breakdowns.platform.values is in another order: was [web, ios], is [ios, web]"],
         ),
         (
+            changed(breakdowns=platform(of=["sessions"], scope="first")),
+            ["breakdowns.platform.of no longer has events", "breakdowns.platform.scope is new"],
+        ),
+        (
             changed(breakdowns=platform() | {"plan": {"field": "traits.plan", "values": ["a"]}}),
             ["breakdowns.plan is new"],
         ),

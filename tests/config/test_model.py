@@ -218,6 +218,15 @@ def test_what_the_same_event_can_be_twice_is_remarked_and_what_it_cannot_is_not(
     assert remarked("A", [page("/a"), page("/b"), page("/A")]) == ["'page_viewed' is listed twice (page_viewed)"]
 
 
+def test_a_breakdown_of_a_scope_is_of_what_is_used_in_order_unless_it_says_more() -> None:
+    def of(**more: Any) -> tuple[str, ...]:
+        return Config.model_validate({"breakdowns": {"b": PLATFORM | more}}).breakdowns["b"].of
+
+    assert of() == of(scope="event") == of(scope=None) == ("active_users", "sessions", "funnels")
+    assert of(scope="session") == of(scope="first", of=None) == ("sessions", "funnels")
+    assert of(scope="first", of=["funnels"]) == ("funnels",)
+
+
 def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
     config = Config.model_validate({"breakdowns": {"country": {"field": "traits.country", "values": ["DE", True, 7]}}})
     assert config.breakdowns["country"].labels() == ["de", "true", "7", "other", "unknown"]
@@ -286,6 +295,23 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             {"breakdowns": {"b": PLATFORM | {"of": ["events", "events"]}}},
             "breakdowns.b.of.1",
             "events is listed twice",
+        ),
+        (
+            {"breakdowns": {"b": PLATFORM | {"scope": "session", "of": ["sessions", "active_users"]}}},
+            "breakdowns.b.of.1",
+            "scope session cannot serve active_users, counted as events arrive, before it is known which came first:"
+            " take it out, or give it a breakdown of its own without a scope",
+        ),
+        (
+            {"breakdowns": {"b": PLATFORM | {"scope": "first", "of": ["events"]}}},
+            "breakdowns.b.of.0",
+            "scope first cannot serve events, counted as events arrive, before it is known which came first: take it"
+            " out, or give it a breakdown of its own without a scope",
+        ),
+        (
+            {"breakdowns": {"b": PLATFORM | {"scope": "user"}}},
+            "breakdowns.b.scope",
+            "found 'user', expected event, session or first",
         ),
         (
             {"breakdowns": {"a": PLATFORM | {"field": "context.device"}, "b": PLATFORM}},

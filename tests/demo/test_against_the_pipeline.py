@@ -79,7 +79,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
                 "field": "context.device.type",
                 "values": ["ios"],
                 "of": ["events", "sessions", "funnels"],
-            }
+            },
+            "entry": {"field": "context.device.type", "values": ["ios", "web"], "scope": "session"},
+            "first": {"field": "context.device.type", "values": ["android"], "scope": "first"},
         },
         "subscriptions": {
             "currency": "JPY",

@@ -25,6 +25,9 @@ PLAIN = Config(
     key_actions=["Bought", {"event": ["Viewed", "page_viewed"], "where": {"properties.plan": "pro"}}],
     funnels={"buy": {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}},
     churn_after="2h",
+    breakdowns={
+        "began": {"field": "properties.plan", "values": ["free", "pro"], "scope": "session", "of": ["funnels"]}
+    },
     presence={"server": False},
     shards=3,
 )
@@ -58,6 +61,8 @@ SPLIT = Config(
             "of": ["events", "active_users", "sessions", "funnels"],
         },
         "plan": {"field": "properties.plan", "values": ["free"], "of": ["sessions"]},
+        "entry": {"field": "context.device.type", "values": ["ios", "tv"], "scope": "session"},
+        "first": {"field": "properties.plan", "values": ["pro"], "scope": "first"},
     },
     active_users={"events": ["Viewed", {"event": ["Bought", "Left"], "where": {"context.device.type": "IOS"}}]},
     presence={"except": ["Left", {"event": "Viewed", "where": {"properties.plan": ["pro", 5]}}]},
@@ -70,6 +75,7 @@ SINGLE = Config(
     lateness="0s",
     sessions={"timeout": "30s", "bounce": "single_event"},
     funnels={"two": {"window": "90s", "steps": ["Added", "Bought"]}},
+    breakdowns={"first": {"field": "context.device.type", "values": ["ios", "tv"], "scope": "first"}},
     exclude={"events": ["Viewed", {"event": "Added", "where": {"context.device.type": "TV", "channel": "web"}}]},
     presence={"only": ["Added", {"event": ["page_viewed", "identify"], "where": {"context.device.type": "ios"}}]},
     minute_history="30m",

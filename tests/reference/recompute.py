@@ -14,6 +14,7 @@ from tests.reference.lifecycle import lifecycle_cells, lifecycle_of
 from tests.reference.minutes import minute_history
 from tests.reference.parse import parse
 from tests.reference.records import Record
+from tests.reference.scopes import scoped
 from tests.reference.sessions import all_sessions, session_cells
 from tests.reference.subscriptions import all_customers, subscription_cells
 
@@ -47,6 +48,7 @@ def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = 
         (event for event in judgement.on_time if event.ts < watermark),
         key=lambda event: (event.ts, event.partition, event.offset),
     )
+    ordered = scoped(ordered, config)
     sessions = all_sessions(ordered, config)
     attempts = {name: all_attempts(ordered, funnel) for name, funnel in config.funnels.items()}
     lifecycle = lifecycle_of(ordered, config, watermark)
