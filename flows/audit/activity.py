@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from flows.audit.cells import Cells, groups, put_ratio, suffixes, windows
 from flows.audit.clock import arrival_window_holds
 from flows.audit.records import Event
-from flows.config.model import OTHER, Config, slug
+from flows.audit.selectors import chosen
+from flows.config.model import OTHER, Config
 
 DAY_MS = 86_400_000
 
@@ -32,11 +33,11 @@ def event_cells(accepted: list[Event], config: Config, as_of_ms: int) -> Cells:
 
 
 def counts_as_active(event: Event, config: Config) -> bool:
-    """METRICS.md 3.2: "Which events count: all (default), or the list
-    `active_users.events`", of those that show presence: "`active_users.events` narrows active users further".
+    """METRICS.md 3.2: "Which events count: all (default), or the list `active_users.events`" of selectors, of those
+    that show presence: "`active_users.events` narrows active users further".
     """
-    listed = config.active_users.events
-    return event.shows_presence and (listed is None or event.name in {slug(name) for name in listed})
+    selectors = config.active_users.events
+    return event.shows_presence and (selectors is None or chosen(selectors, event))
 
 
 def active_user_cells(accepted: list[Event], config: Config, as_of_ms: int) -> Cells:

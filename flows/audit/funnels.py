@@ -21,7 +21,8 @@ from flows.audit.cells import (
 )
 from flows.audit.clock import ordered_window_holds, pane
 from flows.audit.records import Event
-from flows.config.model import Config, Funnel, slug
+from flows.audit.selectors import chosen
+from flows.config.model import Config, Funnel
 
 QUANTILES = {"p50": Fraction(50, 100), "p90": Fraction(90, 100)}
 AGES = range(60)
@@ -46,23 +47,23 @@ def all_attempts(ordered: list[Event], funnel: Funnel) -> list[Attempt]:
     `reentry: latest`: an event of step 1 moves the start to itself while only step 1 has been reached."
     "After either end the next step-1 event starts a new attempt."
     """
-    steps = [{slug(name) for name in alternatives} for alternatives in funnel.steps]
+    steps = funnel.steps
     attempts: list[Attempt] = []
-    for events in by_user(event for event in ordered if any(event.name in step for step in steps)).values():
+    for events in by_user(event for event in ordered if any(chosen(step, event) for step in steps)).values():
         current: Attempt | None = None
         for event in events:
             if current is not None and event.ts > current.start + funnel.window:
                 current = None  # dropped
             if current is None:
-                if event.name in steps[0]:
+                if chosen(steps[0], event):
                     current = Attempt(began=event.ts, start=event.ts, values=event.values)
                     attempts.append(current)
-            elif event.name in steps[current.reached]:
+            elif chosen(steps[current.reached], event):
                 current.reached += 1
                 if current.reached == len(steps):
                     current.converted_at = event.ts
                     current = None  # over: this event does not start another one
-            elif funnel.reentry == "latest" and current.reached == 1 and event.name in steps[0]:
+            elif funnel.reentry == "latest" and current.reached == 1 and chosen(steps[0], event):
                 current.start = event.ts
                 current.values = event.values
     return attempts

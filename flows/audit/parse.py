@@ -76,7 +76,7 @@ from flows.audit.fields import (
     lookup,
 )
 from flows.audit.records import Event, Exclusion, Record, Rejection
-from flows.audit.selectors import is_bot, matches, selected_texts, shows_presence
+from flows.audit.selectors import carried, is_bot, matches, selected_texts, shows_presence
 from flows.audit.states import state_of
 from flows.config.model import Config
 
@@ -154,6 +154,7 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         clamped=clamped,
         shows_presence=shows_presence(document, name, config),
         values=shared(tuple((name, label(found, config.breakdowns[name].values)) for name, found in values.items())),
+        carried=carried(document, config),
         partition=record.partition,
         offset=record.offset,
         state=state,

@@ -13,6 +13,7 @@ from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.minutes import minute_history
 from flows.audit.parse import parse
 from flows.audit.records import Record
+from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.subscriptions import all_customers, subscription_cells
 from flows.config.model import Config
@@ -51,6 +52,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         (event for event in judgement.on_time if event.ts < watermark),
         key=lambda event: (event.ts, event.partition, event.offset),
     )
+    ordered = scoped(ordered, config)
     sessions = all_sessions(ordered, config)
     attempts = {name: all_attempts(ordered, funnel) for name, funnel in config.funnels.items()}
     lifecycle = lifecycle_of(ordered, config, watermark)

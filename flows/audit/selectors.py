@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import crawleruseragents
 
 from flows.audit.fields import cached_slug, lookup, slugs, text_of
-from flows.config.model import Config, Selector
+from flows.audit.records import Event
+from flows.config.model import Config
+from flows.config.selectors import Selector
 
 CHANNELS = ("channel", "context.channel")
 
@@ -20,6 +22,33 @@ def matches(selector: Selector, name: str, document: dict[str, Any]) -> bool:
     return name in slugs(selector.event) and all(
         carries(document, field, values) for field, values in selector.where.items()
     )
+
+
+def chosen(selectors: Iterable[Selector], event: Event) -> bool:
+    """The same for an event that has been read: whether any of `selectors` matches."""
+    return any(
+        event.name in slugs(selector.event)
+        and all(event.carried.get(field) in slugs(values) for field, values in selector.where.items())
+        for selector in selectors
+    )
+
+
+def carried(document: dict[str, Any], config: Config) -> dict[str, str]:
+    """What stands in the fields that selectors look at, as it is compared."""
+    texts = {field: text_of(lookup(document, field)) for one in all_selectors(config) for field in one.where}
+    return {field: cached_slug(text) for field, text in texts.items() if text is not None}
+
+
+def all_selectors(config: Config) -> Iterator[Selector]:
+    """METRICS.md 5: "Wherever a config names events"."""
+    yield from config.key_actions
+    yield from config.active_users.events or ()
+    for funnel in config.funnels.values():
+        for step in funnel.steps:
+            yield from step
+    yield from config.presence.except_
+    yield from config.presence.only or ()
+    yield from config.exclude.events
 
 
 def carries(document: dict[str, Any], field: str, values: tuple[str, ...]) -> bool:
@@ -59,10 +88,9 @@ def is_bot(document: dict[str, Any], config: Config) -> bool:
 
 def selected_texts(document: dict[str, Any], config: Config) -> Iterator[Any]:
     """What stands in the fields that selectors look at."""
-    rules = config.presence
-    for selector in (*config.exclude.events, *rules.except_, *(rules.only or ())):
+    for selector in all_selectors(config):
         yield from (lookup(document, field) for field in selector.where)
-    if not rules.server:
+    if not config.presence.server:
         yield from (lookup(document, field) for field in CHANNELS)
     if config.exclude.bots == "user_agent":
         yield lookup(document, "context.userAgent")

@@ -21,7 +21,8 @@ from flows.audit.cells import (
 )
 from flows.audit.clock import ordered_window_holds
 from flows.audit.records import Event
-from flows.config.model import Config, slug
+from flows.audit.selectors import chosen
+from flows.config.model import Config
 
 SESSION_KINDS = ("track", "page", "screen")
 VIEWS = ("page", "screen")
@@ -70,8 +71,7 @@ def session_of(events: list[Event], config: Config) -> Session:
     """
     start, last = events[0].ts, events[-1].ts
     views = sum(event.kind in VIEWS for event in events)
-    key_names = {slug(name) for name in config.key_actions}
-    key_actions = sum(event.name in key_names for event in events)
+    key_actions = sum(chosen(config.key_actions, event) for event in events)
     rule = config.sessions.engaged
     engaged = (
         (rule.longer_than is not None and last - start > rule.longer_than)

@@ -5,7 +5,7 @@ Bounded memory: names that the config does not tell apart are counted in a table
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.config.file import spelt
 from flows.config.mistakes import closest
 from flows.config.model import Config, slug
 from flows.decode.intake import name_of
@@ -67,6 +68,16 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmet:
+    """A selector of the config of which there are events by name, but none that carries what it asks for."""
+
+    place: str  # "key_actions[0]"
+    names: Sequence[str]
+    where: Mapping[str, Sequence[str]]
+    events: int  # of those names
+
+
+@dataclass(frozen=True, slots=True)
 class Values:
     """How often each value of a breakdown occurs."""
 
@@ -95,10 +106,10 @@ class Census:
         self.last_ms: int | None = None
         self.clamped = 0
         self._config = config
-        codes = config.codes()
+        self._codes = codes = config.codes()
         self._names = codes.names
         self._name_of = codes.name_of
-        self._events = np.zeros(len(self._names), np.int64)
+        self._events = np.zeros(len(codes), np.int64)  # by code
         self._labels = [breakdown.labels() for breakdown in config.breakdowns.values()]
         self._values = [np.zeros(len(labels), np.int64) for labels in self._labels]
         self._plans = np.zeros(0 if config.subscriptions is None else len(config.subscriptions.labels()), np.int64)
@@ -112,7 +123,7 @@ class Census:
             self.first_ms = min(int(rows["ts"].min()), self.first_ms if self.first_ms is not None else -NO_TIME)
             self.last_ms = max(int(rows["ts"].max()), self.last_ms if self.last_ms is not None else NO_TIME)
         self.clamped += int(np.count_nonzero(rows["clamped"]))
-        self._events += np.bincount(self._name_of[rows["code"]], minlength=len(self._events))
+        self._events += np.bincount(rows["code"], minlength=len(self._events))
         for dim, counts in enumerate(self._values):
             codes = (rows["dims"] >> np.uint64(8 * dim)) & np.uint64(0xFF)
             counts += np.bincount(codes.astype(np.int64), minlength=len(counts))
@@ -155,9 +166,10 @@ class Census:
         places = places_of(self._config)
         near = [name for name, _ in self.unnamed.most(100)]
         absent = []
-        for name, count in zip(self._names[1:], self._events[1:].tolist(), strict=True):  # 0 is other
-            if not count:
-                found = places.get(name, [("", name)])
+        counts = np.bincount(self._name_of, self._events, len(self._names)).tolist()
+        for name, count in zip(self._names[1:], counts[1:], strict=True):  # 0 is other
+            found = places.get(name, [("", name)])
+            if not count and not (name in self.excluded and all(path.startswith("exclude.") for path, _ in found)):
                 absent.append(Absent(found[0][1], [path for path, _ in found if path], closest(found[0][1], near)))
         excluded = [
             Absent(name, [f"exclude.events[{index}]"])
@@ -166,6 +178,22 @@ class Census:
             if not selector.where and name not in self.excluded
         ]
         return [*absent, *excluded]
+
+    def unmet(self) -> list[Unmet]:
+        """Selectors of whose names there are events, but none that carries what they ask for."""
+        unmet = []
+        for path, selectors in self._config.selectors():
+            for index, selector in enumerate(selectors):
+                names, conditions = selector.selection()
+                of_names = int(self._events[self._codes.matching([(names, ())])].sum())
+                if path[0] == "exclude":  # events that met it are not among those accepted
+                    met = any(name in self.excluded for name in selector.event)
+                else:
+                    met = bool(self._events[self._codes.matching([(names, conditions)])].any())
+                if selector.where and of_names and not met:
+                    place = path if path[0] == "funnels" else (*path, index)
+                    unmet.append(Unmet(spelt(place), selector.event, selector.where, of_names))
+        return unmet
 
     def breakdowns(self) -> dict[str, Values]:
         """How often each value of each breakdown occurs among accepted events."""
@@ -199,22 +227,10 @@ def places_of(config: Config) -> dict[str, list[tuple[str, str]]]:
 def _named(config: Config) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(config.events):
         yield f"events[{index}]", name
-    for index, name in enumerate(config.key_actions):
-        yield f"key_actions[{index}]", name
-    for index, name in enumerate(config.active_users.events or ()):
-        yield f"active_users.events[{index}]", name
-    for funnel, section in config.funnels.items():
-        for index, step in enumerate(section.steps):
-            for name in step:
-                yield f"funnels.{funnel}.steps[{index}]", name
     for name in config.subscriptions.events if config.subscriptions else ():
         yield "subscriptions.events", name
-    for path, selectors in (
-        ("presence.except", config.presence.except_),
-        ("presence.only", config.presence.only or ()),
-        ("exclude.events", config.exclude.events),
-    ):
+    for path, selectors in config.selectors():
         for index, selector in enumerate(selectors):
-            if selector.where or path != "exclude.events":  # names left out altogether have a list of their own
+            if selector.where or path[0] != "exclude":  # names left out altogether have a list of their own
                 for name in selector.event:
-                    yield f"{path}[{index}]", name
+                    yield spelt(path if path[0] == "funnels" else (*path, index)), name

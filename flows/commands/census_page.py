@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Final
 
-from flows.commands.census import Absent, Census
+from flows.commands.census import Absent, Census, Unmet
 from flows.commands.progress import progress_shown
 from flows.commands.verdict import NOTHING_ACCEPTED, sentence
 from flows.config.file import Loaded
@@ -81,6 +81,11 @@ def _names(census: Census) -> Iterator[str]:
         yield from (f"  {_told(one)}" for one in absent[:MOST_ABSENT])
         if len(absent) > MOST_ABSENT:
             yield f"  and {len(absent) - MOST_ABSENT:,} more"
+    if unmet := census.unmet():
+        yield "chosen in the config by what they carry (`where`), but never found:"
+        yield from (f"  {_condition(one)}" for one in unmet[:MOST_ABSENT])
+        if len(unmet) > MOST_ABSENT:
+            yield f"  and {len(unmet) - MOST_ABSENT:,} more"
     if unnamed := census.unnamed.most(SHOWN):
         yield f"most frequent names that the config does not mention{'' if census.unnamed.exact else ' (at least)'}:"
         width = len(f"{unnamed[0][1]:,}")
@@ -90,6 +95,11 @@ def _names(census: Census) -> Iterator[str]:
 def _told(one: Absent) -> str:
     places = f" ({', '.join(one.places)})" if one.places else ""
     return f"{one.name}{places}" + (f"; did you mean {one.suggestion}?" if one.suggestion else "")
+
+
+def _condition(one: Unmet) -> str:
+    asked = " and ".join(f"{field} is {' or '.join(values)}" for field, values in one.where.items())
+    return f"{' or '.join(one.names)} where {asked} ({one.place}); found {one.events:,} without"
 
 
 def _values(census: Census) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from flows.config.model import Between, DurationMs, EventName, Section, Slug
+from flows.config.fields import Between, DurationMs, EventName, Section, Slug
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
@@ -102,7 +102,8 @@ class KeyActionsAlert(CountFalls):
     """KeyActionDrop: a key action, such as a sign-up or an order, has become much rarer."""
 
     events: Annotated[tuple[EventName, ...], Field(max_length=50)] | None = None
-    """Events to watch; without this key, all `key_actions`, and `Signed Up` if it is counted by name."""
+    """Names of the events to watch; without this key, those of all `key_actions`, and `Signed Up` if it is counted by
+    name. All events of a name are watched, whatever else a key action asks of them (`where`)."""
     count: Count = 50
     """Smallest number that must be usual to judge by."""
     severity: Severity = "page"

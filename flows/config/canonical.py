@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flows.config.event_codes import Condition
-from flows.config.model import Breakdown, Selector
+from flows.config.model import Breakdown
 from flows.config.notation import field_text, keys_of, slug
+from flows.config.selectors import Selector, StepSelector
 
 
 def names(listed: Iterable[str]) -> list[str]:
@@ -28,10 +29,22 @@ def _selector(selected: frozenset[str] | None, conditions: Sequence[Condition]) 
     return " or ".join(sorted(selected or ())) + (f" where {' and '.join(fields)}" if fields else "")
 
 
-def step(alternatives: Sequence[str]) -> list[str]:
-    """The first name, which names cells, and then the others."""
-    first = slug(alternatives[0])
-    return [first, *(name for name in names(alternatives) if name != first)]
+def selected(listed: Iterable[Selector]) -> list[str]:
+    """As `selectors`, with one text for each name: how names are grouped makes no difference."""
+    return sorted({text for selector in listed for text in _by_name(selector)})
+
+
+def _by_name(selector: Selector) -> list[str]:
+    _, conditions = selector.selection()
+    return [_selector(frozenset({slug(name)}), conditions) for name in selector.event]
+
+
+def step(alternatives: Sequence[StepSelector]) -> list[str]:
+    """The alternative that names the step, and with it cells, and then the others."""
+    first = _by_name(alternatives[0])[0]
+    given, name = slug(alternatives[0].as_ or alternatives[0].event[0]), slug(alternatives[0].event[0])
+    others = [text for text in selected(alternatives) if text != first]
+    return [first if given == name else f"{first} as {given}", *others]
 
 
 def breakdown(section: Breakdown) -> dict[str, Any]:

@@ -30,10 +30,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from flows.client.reader import Address
 from flows.config.explain import findings
+from flows.config.fields import Between, DurationMs, Section, written
 from flows.config.kafka_options import FILES, check_option, is_secret
 from flows.config.limits import Limits
 from flows.config.mistakes import Finding, Mistake, closest, shown
-from flows.config.model import Between, DurationMs, Section, written
 from flows.config.notation import format_duration
 from flows.config.settings import OFF, TOPIC_PATTERN, Settings, mask_url
 

@@ -9,9 +9,18 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from flows.config.fields import (
+    A_FIELD,
+    CURRENCY_PATTERN,
+    IDS,
+    LABEL_PATTERN,
+    OBJECTS,
+    SLUG_PATTERN,
+    Section,
+    section_of,
+)
 from flows.config.kafka_options import is_secret
 from flows.config.mistakes import RULES, Finding, Path, closest, shown
-from flows.config.model import A_FIELD, CURRENCY_PATTERN, IDS, LABEL_PATTERN, OBJECTS, SLUG_PATTERN, Section, section_of
 from flows.config.notation import A_DURATION, field_text, keys_of, likely_duration, slug
 from flows.config.settings import TOPIC_PATTERN
 

@@ -314,19 +314,29 @@ def _mend(raw: Any, place: Keys) -> None:
 
 
 def _located(finding: Finding, tree: Tree, source: str) -> Mistake:
-    path = finding.path
-    while path and isinstance(path[-1], int) and path not in tree.values:
-        path = path[:-1]  # a step of one name was made a list of one
+    path = _in_the_file(finding.path, tree)
     place = tree.place(path, finding.at_key)
-    return Mistake(source, _spelt(path), finding.message, finding.suggestion, *(place or ()))
+    return Mistake(source, spelt(path), finding.message, finding.suggestion, *(place or ()))
+
+
+def _in_the_file(path: Keys, tree: Tree) -> Keys:
+    """`path` without what the file may leave out: the list around one selector, and `event` around a name alone."""
+    sections = {place[:-1] for place in tree.keys}
+    written = path[:1]
+    for position, key in enumerate(path[1:], 1):
+        if (*written, key) in tree.values or (*written, key) in tree.keys:
+            written = (*written, key)
+        elif not isinstance(key, int) and (key != "event" or written in sections):
+            return (*written, *path[position:])
+    return written
 
 
 def _of_flaws(tree: Tree, source: str) -> Iterator[Mistake]:
     for flaw in tree.flaws:
-        yield Mistake(source, _spelt(flaw.path), flaw.message, None, *flaw.place)
+        yield Mistake(source, spelt(flaw.path), flaw.message, None, *flaw.place)
 
 
-def _spelt(path: Keys) -> str:
+def spelt(path: Keys) -> str:
     """`funnels.checkout.steps[1]`; unusual keys are quoted."""
     text = ""
     for key in path:

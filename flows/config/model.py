@@ -1,43 +1,38 @@
 """The user's file: what to measure, and by which definitions.
 
-Durations are written `10s`, `5m`, `1h`, `30d` and held in integer milliseconds. What one field cannot say
+What single fields may hold is in `fields.py`, how events are chosen in `selectors.py`. What one field cannot say
 about itself (names that collide, lists that contradict each other) is in `rules.py`; a `Config` that
-exists obeys both. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
+exists obeys all three. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
 the file changes nothing: neither the meaning of stored state nor its definitions (`metrics/parts.py`).
 """
 
 from __future__ import annotations
 
-import types
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from flows.config.event_codes import FROM_SERVERS, Codes, Condition, Selection
-from flows.config.mistakes import Finding, closest
-from flows.config.notation import (
-    DURATION_PATTERN,
-    FIELD_PATTERN,
-    UNITS_MS,
-    format_duration,
-    keys_of,
-    parse_duration,
-    slug,
+from flows.config.fields import (
+    CURRENCY_PATTERN,
+    Between,
+    DurationMs,
+    EventName,
+    FieldPath,
+    Label,
+    Names,
+    Section,
+    Slug,
+    Value,
+    WindowMs,
 )
+from flows.config.mistakes import Finding, Path
+from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
+from flows.config.selectors import Presence, Selector, Selectors, Step
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -47,11 +42,9 @@ __all__ = [
     "ActiveUsers",
     "Breakdown",
     "Config",
-    "DurationMs",
     "Engaged",
     "Exclude",
     "Funnel",
-    "Section",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -62,17 +55,6 @@ __all__ = [
 
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
-
-SLUG_PATTERN: Final = r"^[a-z0-9_]*[a-z0-9][a-z0-9_]*$"
-LABEL_PATTERN: Final = r"^[a-z][a-z0-9_]*$"  # a Prometheus label
-
-A_FIELD: Final = 'a field such as context.device.type, properties."Plan Type" or channel'
-OBJECTS: Final = ("context", "properties", "traits")
-"""Where most fields are."""
-IDS: Final = ("userId", "anonymousId", "messageId")
-"""Fields that are different in every event or user, so that nothing can be broken down by them."""
-
-CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 
 MINOR_DIGITS: Final = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
@@ -86,192 +68,8 @@ MAX_VALUES: Final = 253
 """A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
-    """Accepts a duration (ms) from `low` to `high`, inclusive."""
-
-    low: str
-    high: str
-
-    def __call__(self, ms: int) -> int:
-        if not parse_duration(self.low) <= ms <= parse_duration(self.high):
-            raise ValueError(f"expected a duration from {self.low} to {self.high}")
-        return ms
-
-
-def written(value: Any) -> Any:
-    """Text as it would be written in JSON: an unquoted `7` or `true` in a list of names is a name."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _alternatives(step: Any) -> Any:
-    """A step is a list of alternatives; one name is a list of one."""
-    return (step,) if isinstance(step, str | int | float) else step
-
-
-def _selector(value: Any) -> Any:
-    """A name alone selects all events of that name."""
-    return {"event": value} if isinstance(value, str | int | float) else value
-
-
-def _selectors(value: Any) -> Any:
-    """One selector is a list of one."""
-    return (value,) if isinstance(value, str | int | float | dict) else value
-
-
-def _is_a_field(text: str) -> str:
-    keys = keys_of(text)
-    if keys is None or keys[0] == "$" or (len(keys) > 1 and keys[0] not in OBJECTS and closest(keys[0], OBJECTS)):
-        raise ValueError(f"expected {A_FIELD}")
-    if keys[0] in IDS:
-        raise ValueError(f"expected another field: {keys[0]} says who it was, and is not published")
-    if len(keys) == 1 and keys[0] in OBJECTS:
-        raise ValueError(f"expected a field within {text}, such as {text}.plan")
-    return text
-
-
-DurationMs = Annotated[
-    int,
-    BeforeValidator(parse_duration),
-    Field(ge=0),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["10s", "30m", "1h", "30d"]}),
-]
-"""Written `10s`, held in ms."""
-
-WindowMs = Annotated[DurationMs, AfterValidator(Between("1m", "400d"))]
-Slug = Annotated[str, BeforeValidator(written), Field(pattern=SLUG_PATTERN, max_length=64)]
-Label = Annotated[str, BeforeValidator(written), Field(pattern=LABEL_PATTERN, max_length=64)]
-EventName = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=200)]
-Names = Annotated[tuple[EventName, ...], Field(max_length=1000)]
-Value = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=100)]
-Step = Annotated[
-    tuple[EventName, ...],
-    BeforeValidator(_alternatives),
-    Field(min_length=1, max_length=50),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1, "maxLength": 200},
-                {
-                    "type": "array",
-                    "items": {"type": "string", "minLength": 1, "maxLength": 200},
-                    "minItems": 1,
-                    "maxItems": 50,
-                },
-            ]
-        }
-    ),
-]
-"""One event name, or a list of alternatives; the step is named after the first."""
-FieldPath = Annotated[
-    str,
-    Field(max_length=200),
-    AfterValidator(_is_a_field),
-    WithJsonSchema({"type": "string", "pattern": FIELD_PATTERN, "maxLength": 200}),
-]
-"""The path to a value in an event: keys between dots, in double quotes where they hold more than letters."""
-Values = Annotated[
-    tuple[Value, ...],
-    BeforeValidator(_alternatives),
-    Field(min_length=1, max_length=100),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": ["string", "number", "boolean"]},
-                {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1, "maxItems": 100},
-            ]
-        }
-    ),
-]
-"""One value, or a list of alternatives; compared as slugs of their JSON texts."""
-
-
 def _durations(*texts: str) -> tuple[int, ...]:
     return tuple(parse_duration(text) for text in texts)
-
-
-class Section(BaseModel):
-    """Strict and frozen: an unknown key is a mistake, not a wish; one without a value is as if absent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, serialize_by_alias=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_is_the_default(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
-        return {
-            key: value
-            for key, value in values.items()
-            if value is not None or key not in fields or _admits_none(fields[key].annotation)
-        }
-
-
-def _admits_none(annotation: Any) -> bool:
-    return get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(annotation)
-
-
-class Selector(Section):
-    """Some events: those of a name, or of one of several, or only those of them that carry certain values."""
-
-    event: Step
-    """The event's name, or a list of alternatives. `identify`, `group` and `alias` are named by their type."""
-    where: dict[FieldPath, Values] = Field({}, max_length=10)
-    """The values that fields must have, all of them; a list in place of a value: any of these."""
-
-    @field_validator("where")
-    @classmethod
-    def _alphabetical(cls, fields: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return dict(sorted(fields.items()))
-
-    def selection(self) -> Selection:
-        """The slugs of its names, and what an event of such a name must carry besides."""
-        conditions = tuple(Condition.of(field, values) for field, values in self.where.items())
-        return frozenset(map(slug, self.event)), conditions
-
-
-_SELECTOR_SCHEMA: Final = {
-    "anyOf": [
-        {"type": "string", "minLength": 1, "maxLength": 200},
-        {
-            "type": "object",
-            "required": ["event"],
-            "additionalProperties": False,
-            "properties": {
-                "event": {"type": ["string", "array"], "items": {"type": "string"}},
-                "where": {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": ["string", "number", "boolean", "array"],
-                        "items": {"type": ["string", "number", "boolean"]},
-                    },
-                },
-            },
-        },
-    ]
-}
-Selectors = Annotated[
-    tuple[Annotated[Selector, BeforeValidator(_selector)], ...],
-    BeforeValidator(_selectors),
-    Field(max_length=1000),
-    WithJsonSchema({"anyOf": [*_SELECTOR_SCHEMA["anyOf"], {"type": "array", "items": _SELECTOR_SCHEMA}]}),
-]
-"""Names of events, or `{event: name, where: {field: value}}`, alone or in a list."""
-
-
-class Presence(Section):
-    """Which events show that a person is there: for active users, sessions, and who is new, alive or churned."""
-
-    except_: Selectors = Field(default=(), alias="except")
-    """Events that show nobody: heartbeats, mails that a server has sent."""
-    only: Annotated[Selectors, Field(min_length=1)] | None = None
-    """Only these show somebody; without this key all do but facts from servers, such as `Subscription Changed`."""
-    server: bool = True
-    """Whether an event whose `channel` or `context.channel` is `server` shows somebody."""
 
 
 class Engaged(Section):
@@ -298,18 +96,19 @@ class Sessions(Section):
 
 
 class Funnel(Section):
-    """Ordered steps within a window; a step is an event name or a list of alternatives."""
+    """Ordered steps within a window; a step is an event, or a list of alternatives."""
 
     window: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
     """Time from the first step to the last; exactly so long is still in time."""
     steps: tuple[Step, ...] = Field(min_length=2, max_length=20)
-    """Event names in order; a list in place of a name: any of them."""
+    """Events in order, by name or as `{event: name, where: {field: value}, as: name of the step}`; a list in place of
+    one: any of them. A step is named after its first alternative."""
     reentry: Literal["first", "latest"] = "first"
     """`latest`: a repeated first step restarts the attempt while it has reached no further."""
 
     def step_names(self) -> list[str]:
-        """`01_product_viewed`, ...: number and slug of each step's first alternative."""
-        return [f"{number:02d}_{slug(step[0])}" for number, step in enumerate(self.steps, 1)]
+        """`01_product_viewed`, ...: number and slug of the name that each step's first alternative gives it."""
+        return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
 class Breakdown(Section):
@@ -319,10 +118,22 @@ class Breakdown(Section):
     """The field that holds the value: `context.device.type`, `properties."Plan Type"`, `channel`."""
     values: tuple[Value, ...] = Field(min_length=1, max_length=MAX_VALUES)
     """The values to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
+    scope: Literal["event", "session", "first"] = "event"
+    """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
+    user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
+    own."""
     of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = Field(
         ("active_users", "sessions", "funnels"), min_length=1, max_length=4
     )
-    """Which metrics are broken down."""
+    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
+    with another scope `sessions` and `funnels` are the default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_a_scope_can_serve(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("scope") in ("session", "first") and values.get("of") is None:
+            return values | {"of": ("sessions", "funnels")}
+        return values
 
     def labels(self) -> list[str]:
         """Slugs of all values a cell can carry: those listed, `other`, `unknown`; the index is the code."""
@@ -330,9 +141,9 @@ class Breakdown(Section):
 
 
 class ActiveUsers(Section):
-    """Which events make a user active: all, or a list of names."""
+    """Which events make a user active: all that show presence, or those of them that are chosen here."""
 
-    events: Annotated[tuple[EventName, ...], Field(min_length=1, max_length=1000)] | None = None
+    events: Annotated[Selectors, Field(min_length=1)] | None = None
     """Only these; without this key all events that show presence."""
 
 
@@ -419,7 +230,7 @@ class Config(Section):
     presence: Presence = Field(default_factory=lambda: Presence.model_validate({}))
     active_users: ActiveUsers = ActiveUsers()
     sessions: Sessions = Sessions()
-    key_actions: Names = ()
+    key_actions: Selectors = ()
     """Events that show a session to be worth something."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without an event for longer than this has churned."""
@@ -453,22 +264,31 @@ class Config(Section):
         """Slugs of the event names told apart, `other` first, then sorted; the index is the name's code."""
         named = [
             *self.events,
-            *self.key_actions,
-            *(self.active_users.events or ()),
-            *(name for funnel in self.funnels.values() for step in funnel.steps for name in step),
             *(self.subscriptions.events if self.subscriptions else ()),
-            *(name for selector in self._selectors() for name in selector.event),
+            *(
+                name
+                for path, selectors in self.selectors()
+                for selector in selectors
+                if selector.where or path[0] != "exclude"  # events left out altogether count for nothing
+                for name in selector.event
+            ),
         ]
         return [OTHER, *sorted({slug(name) for name in named} - {OTHER})]
 
-    def _selectors(self) -> list[Selector]:
-        """Those that speak of events which count for something."""
-        presence = [*self.presence.except_, *(self.presence.only or ())]
-        return [*presence, *(selector for selector in self.exclude.events if selector.where)]
+    def selectors(self) -> Iterator[tuple[Path, tuple[Selector, ...]]]:
+        """Every list of selectors, with its place; events to be left out come last."""
+        yield ("key_actions",), self.key_actions
+        yield ("active_users", "events"), self.active_users.events or ()
+        for name, funnel in self.funnels.items():
+            for index, step in enumerate(funnel.steps):
+                yield ("funnels", name, "steps", index), step
+        yield ("presence", "except"), self.presence.except_
+        yield ("presence", "only"), self.presence.only or ()
+        yield ("exclude", "events"), self.exclude.events
 
     def _selections(self) -> list[Selection]:
         """What will be asked of events besides their names."""
-        asked: list[Selection] = [selector.selection() for selector in self._selectors() if selector.where]
+        asked: list[Selection] = [one.selection() for _, some in self.selectors() for one in some if one.where]
         return asked if self.presence.server else [*asked, (None, FROM_SERVERS)]
 
     def asked_of_names(self) -> dict[str, set[Condition]]:
@@ -499,10 +319,3 @@ class Config(Section):
         if not rules.server:
             hides += [(None, (condition,)) for condition in FROM_SERVERS]
         return shows & ~codes.matching(hides)
-
-
-def section_of(annotation: Any) -> type[Section] | None:
-    """The Section that an annotation holds itself, as the values of a mapping, or beside None; else None."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := section_of(part))), None)

@@ -12,12 +12,13 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS
+from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS, Selection
 from flows.config.mistakes import Finding, Path, closest, shown
 from flows.config.notation import field_text, format_duration, keys_of, says_something, slug
 
 if TYPE_CHECKING:
-    from flows.config.model import Config, Selector
+    from flows.config.model import Config
+    from flows.config.selectors import Selector
 
 MAX_NAMES: Final = 1000
 """Event names told apart: each costs a ring of counters per window and breakdown value."""
@@ -29,6 +30,9 @@ RESERVED_LABELS: Final = frozenset(
     }
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
+
+USED_AS_THEY_ARRIVE: Final = ("events", "active_users")
+"""What can be broken down by an event's own value only."""
 
 TAKEN_SLUGS: Final = ("other", "unknown")
 
@@ -73,6 +77,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     """Every rule of the whole that `config` breaks."""
     yield from _names_that_say_nothing(config)
     yield from _names_that_are_one(config)
+    yield from _names_of_steps(config)
     yield from _too_many_names(config)
     yield from _excluded_but_wanted(config)
     yield from _ratios_without_counts(config)
@@ -91,17 +96,12 @@ def remarks(config: Config) -> Iterator[Finding]:
     """What is allowed but probably not meant."""
     for name, funnel in config.funnels.items():
         for index, (before, step) in enumerate(zip(funnel.steps, funnel.steps[1:], strict=False), 1):
-            if {slug(event) for event in before} & {slug(event) for event in step}:
+            if any(_overlap(one.selection(), other.selection()) for one in before for other in step):
                 yield Finding(
                     ("funnels", name, "steps", index),
                     f"step {index + 1} can be the same event as step {index}, which must then come twice",
                 )
-    for path, names in _lists_of_names(config):
-        seen: set[str] = set()
-        for index, name in enumerate(names):
-            if slug(name) in seen:
-                yield Finding((*path, index), f"{shown(name)} is listed twice ({slug(name)})")
-            seen.add(slug(name))
+    yield from _listed_twice(config)
     if config.churn_after <= config.sessions.timeout:
         yield Finding(
             ("churn_after",),
@@ -111,34 +111,58 @@ def remarks(config: Config) -> Iterator[Finding]:
         )
 
 
-def _lists_of_names(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Every list of event names, with its place; those to be left out come last."""
-    yield ("events",), config.events
-    yield ("key_actions",), config.key_actions
-    yield ("active_users", "events"), config.active_users.events or ()
-    for name, funnel in config.funnels.items():
-        for index, step in enumerate(funnel.steps):
-            yield ("funnels", name, "steps", index), step
-    if config.subscriptions:
-        yield ("subscriptions", "events"), tuple(config.subscriptions.events)
-    for path, selectors in _lists_of_selectors(config):
+def _overlap(one: Selection, other: Selection) -> bool:
+    """Whether an event can be both: of one name, and no field would need two values."""
+    shared = one[0] is None or other[0] is None or one[0] & other[0]
+    return bool(shared) and all(
+        condition.values & further.values
+        for condition in one[1]
+        for further in other[1]
+        if condition.field == further.field
+    )
+
+
+def _listed_twice(config: Config) -> Iterator[Finding]:
+    seen: set[object] = set()
+    for index, name in enumerate(config.events):
+        if slug(name) in seen:
+            yield Finding(("events", index), f"{shown(name)} is listed twice ({slug(name)})")
+        seen.add(slug(name))
+    for path, selectors in config.selectors():
+        seen = set()
         for index, selector in enumerate(selectors):
-            yield (*path, index, "event"), selector.event
+            conditions = frozenset(selector.selection()[1])
+            for place, name in _names_of((*path, index), selector):
+                if (slug(name), conditions) in seen:
+                    yield Finding(place, f"{shown(name)} is listed twice ({slug(name)})")
+                seen.add((slug(name), conditions))
 
 
-def _lists_of_selectors(config: Config) -> Iterator[tuple[Path, tuple[Selector, ...]]]:
-    yield ("presence", "except"), config.presence.except_
-    yield ("presence", "only"), config.presence.only or ()
-    yield ("exclude", "events"), config.exclude.events
+def _places(config: Config) -> Iterator[tuple[Path, str]]:
+    """Every event name with its place; those to be left out come last."""
+    for index, name in enumerate(config.events):
+        yield ("events", index), name
+    for name in config.subscriptions.events if config.subscriptions else ():
+        yield ("subscriptions", "events", name), name
+    for path, selectors in config.selectors():
+        for index, selector in enumerate(selectors):
+            for place, name in _names_of((*path, index), selector):
+                yield place, name
+
+
+def _names_of(path: Path, selector: Selector) -> Iterator[tuple[Path, str]]:
+    """Its names with their places; a name that stands alone may be written as nothing but that."""
+    alone = len(selector.event) == 1 and not selector.where
+    for number, name in enumerate(selector.event):
+        yield path if alone else (*path, "event", number), name
 
 
 def _names_that_say_nothing(config: Config) -> Iterator[Finding]:
-    for path, names in _lists_of_names(config):
-        for index, name in enumerate(names):
-            if not says_something(name):
-                yield Finding((*path, index), f"found {shown(name)}, expected a name with a letter, digit or symbol")
-            elif slug(name) == "other":
-                yield Finding((*path, index), f"found {shown(name)}, but `other` stands for all events not named")
+    for place, name in _places(config):
+        if not says_something(name):
+            yield Finding(place, f"found {shown(name)}, expected a name with a letter, digit or symbol")
+        elif slug(name) == "other":
+            yield Finding(place, f"found {shown(name)}, but `other` stands for all events not named")
     for name, breakdown in config.breakdowns.items():
         for index, value in enumerate(breakdown.values):
             if not says_something(value):
@@ -151,13 +175,26 @@ def _names_that_say_nothing(config: Config) -> Iterator[Finding]:
 def _names_that_are_one(config: Config) -> Iterator[Finding]:
     """Unlike names with one slug would be counted as one; `Order Completed` and `order_completed` are meant to be."""
     first: dict[str, str] = {}
-    for path, names in _lists_of_names(config):
-        for index, name in enumerate(names):
-            other = first.setdefault(slug(name), name)
-            if _plainly(name) != _plainly(other) and says_something(name):
-                yield Finding(
-                    (*path, index), f"{shown(name)} cannot be told from {shown(other)}: both are `{slug(name)}`"
-                )
+    for place, name in _places(config):
+        other = first.setdefault(slug(name), name)
+        if _plainly(name) != _plainly(other) and says_something(name):
+            yield Finding(place, f"{shown(name)} cannot be told from {shown(other)}: both are `{slug(name)}`")
+
+
+def _names_of_steps(config: Config) -> Iterator[Finding]:
+    """The first alternative alone names a step, by something that can be published."""
+    for name, funnel in config.funnels.items():
+        for index, step in enumerate(funnel.steps):
+            for number, alternative in enumerate(step):
+                place: Path = ("funnels", name, "steps", index, number, "as")
+                if alternative.as_ is None:
+                    continue
+                if number:
+                    yield Finding(place, "only the first alternative names the step: move this there", at_key=True)
+                elif not says_something(alternative.as_):
+                    yield Finding(
+                        place, f"found {shown(alternative.as_)}, expected a name with a letter, digit or symbol"
+                    )
 
 
 def _plainly(name: str) -> str:
@@ -171,27 +208,58 @@ def _too_many_names(config: Config) -> Iterator[Finding]:
         yield Finding((), f"{named} event names are told apart, at most {MAX_NAMES} can be")
         return
     asked = config.asked_of_names()
-    conditions = {condition for some in asked.values() for condition in some}
-    if len(conditions) > MAX_CONDITIONS:
-        yield Finding((), f"{len(conditions)} conditions (`where`) are distinct, at most {MAX_CONDITIONS} can be")
+    conditions = len({condition for some in asked.values() for condition in some})
+    most = max(asked, key=lambda name: len(asked[name]))
+    if conditions > MAX_CONDITIONS:
+        yield Finding(
+            _last_where(config),
+            f"found {conditions} different conditions (`where`) in the whole file, expected at most {MAX_CONDITIONS}:"
+            " list values that count alike in one condition, or send such events under names of their own",
+        )
     elif sum(1 << len(some) for some in asked.values()) > MAX_CODES:
-        most = max(asked, key=lambda name: len(asked[name]))
-        yield Finding((), f"too many conditions (`where`) are asked of the same events: {len(asked[most])} of {most}")
+        yield Finding(
+            _last_where(config, most),
+            f"found {len(asked[most])} different conditions (`where`) on {most}, and each doubles the kinds of events"
+            f" told apart, which can be {MAX_CODES:,}: list values that count alike in one condition, or send such"
+            " events under names of their own",
+        )
+
+
+def _last_where(config: Config, name: str | None = None) -> Path:
+    """The last condition, of those on events of one name if it is given; () where all conditions are the program's."""
+    places: list[Path] = [
+        (*path, index, "where")
+        for path, selectors in config.selectors()
+        for index, selector in enumerate(selectors)
+        if selector.where and (name is None or name in map(slug, selector.event))
+    ]
+    return places[-1] if places else ()
 
 
 def _excluded_but_wanted(config: Config) -> Iterator[Finding]:
-    wanted: dict[str, str] = {}
-    for path, names in _lists_of_names(config):
+    wanted: list[tuple[str, Selection]] = [
+        (f"events.{index}", (frozenset({slug(name)}), ())) for index, name in enumerate(config.events)
+    ]
+    if config.subscriptions:
+        wanted.append(("subscriptions.events", (frozenset(map(slug, config.subscriptions.events)), ())))
+    for path, selectors in config.selectors():
         if path[0] not in ("exclude", "presence"):
-            for name in names:
-                wanted.setdefault(slug(name), ".".join(str(part) for part in path))
+            wanted += [(".".join(map(str, path)), selector.selection()) for selector in selectors]
     for index, selector in enumerate(config.exclude.events):
         for name in selector.event:
-            if not selector.where and slug(name) in wanted:
-                yield Finding(
-                    ("exclude", "events", index),
-                    f"{shown(name)} is left out here but wanted in {wanted[slug(name)]}",
-                )
+            for place, selection in wanted:
+                if _covers((frozenset({slug(name)}), selector.selection()[1]), selection):
+                    yield Finding(("exclude", "events", index), f"{shown(name)} is left out here but wanted in {place}")
+                    break
+
+
+def _covers(excluded: Selection, wanted: Selection) -> bool:
+    """Whether no event of one of the names is left of those wanted."""
+    shared = excluded[0] is None or wanted[0] is None or excluded[0] & wanted[0]
+    return bool(shared) and all(
+        any(condition.field == further.field and condition.values >= further.values for further in wanted[1])
+        for condition in excluded[1]
+    )
 
 
 def _ratios_without_counts(config: Config) -> Iterator[Finding]:
@@ -225,6 +293,13 @@ def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
         for index, family in enumerate(breakdown.of):
             if family in breakdown.of[:index]:
                 yield Finding((*place, "of", index), f"{family} is listed twice")
+            if breakdown.scope != "event" and family in USED_AS_THEY_ARRIVE:
+                yield Finding(
+                    (*place, "of", index),
+                    f"scope {breakdown.scope} cannot serve {family}, counted as events arrive, before it is known which"
+                    " came first: take it out, or give it a breakdown of its own without a scope",
+                    because_of=[(*place, "scope")],
+                )
         keys = keys_of(breakdown.field) or ()
         for other, owner in fields.items():
             if len(keys) > len(other) and keys[: len(other)] == other:

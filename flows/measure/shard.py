@@ -29,6 +29,7 @@ from flows.config.model import Config
 from flows.measure.clock import StreamClock
 from flows.measure.lane import FactLane, Lane, counted
 from flows.measure.reorder import ReorderBuffer
+from flows.measure.scopes import Scopes
 from flows.measure.stored import ACCOUNTING, OFFSETS, Stored
 from flows.measure.users import Users
 from flows.messages.columns import EVENT, NO_TIME, REASONS
@@ -65,6 +66,7 @@ class Shard:
         self._events = Lane(EVENT, config)
         self.recent = self._events.recent
         self.users = Users()
+        self.scopes = Scopes(config)
         self.book = MinuteBook(config)
         self._families = (members or families)(config, self.book, limits)
         of_events = {name: family for name, family in self._families.items() if family.takes is None}
@@ -164,6 +166,7 @@ class Shard:
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
             self._capacity = self.users.capacity
+            self.scopes.resize(self._capacity)
             for family in self._families.values():
                 for container in containers(family).values():
                     container.resize(self._capacity)
@@ -179,6 +182,7 @@ class Shard:
         self._unused_rows = 0
         for name, family in self._arrival.items():
             family.advance(counted(arrived, self._since.get(name, 0)), self.users.count, now)
+        self.scopes.stamp(passed)
         self.book.turn(watermark)
         for name, family in self._ordered.items():
             family.advance(counted(passed, self._since.get(name, 0)), self.users.count, watermark)
@@ -196,6 +200,7 @@ class Shard:
             family.forget(evicted)
             for container in containers(family).values():
                 container.keep(kept)
+        self.scopes.keep(kept)
         self.users.keep(kept)
         self.buffer.renumber(renumbered)
 

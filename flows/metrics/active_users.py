@@ -3,7 +3,7 @@
 `active_users.<w>` counts the users whose latest event lies in the window. Each user is counted once, in the pane of
 the latest event, and moves to a newer pane with the next one; so a window's value is the sum of its panes, exactly.
 With a breakdown a user counts under every value shown in the window. `active_users.day` counts the users with an event
-since local midnight. Option `active_users.events`: only the listed events make a user active.
+since local midnight. Option `active_users.events`: only the events chosen make a user active.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined
 from flows.config import canonical
-from flows.config.model import UNKNOWN, Config, format_duration, slug
+from flows.config.model import UNKNOWN, Config, format_duration
+from flows.config.selectors import Selector
 from flows.facts.fact import Fact
 from flows.metrics.cells import Cell, Tally
 from flows.metrics.charts import ChartRow, Number
@@ -208,16 +209,16 @@ def groups_of(split: Split, dims: NDArray[np.uint64]) -> Iterator[NDArray[np.int
         yield base + ((dims >> shift) & mask).astype(np.int64)
 
 
-def named(config: Config, names: Iterable[str]) -> NDArray[np.bool_]:
-    """By event code: whether such an event has one of these names."""
-    return config.codes().matching([(frozenset(map(slug, names)), ())])
+def selected(config: Config, selectors: Iterable[Selector]) -> NDArray[np.bool_]:
+    """By event code: whether such an event is one of those that any of `selectors` chooses."""
+    return config.codes().matching(selector.selection() for selector in selectors)
 
 
 def events_that_count(config: Config) -> NDArray[np.bool_]:
-    """By event code: whether it makes its user active: it shows presence, and `active_users.events` lists it if set."""
+    """By event code: whether it makes its user active: it shows presence, and is among `active_users.events` if set."""
     shows = config.shows_presence(config.codes())
-    listed = config.active_users.events
-    return shows if listed is None else shows & named(config, listed)
+    chosen = config.active_users.events
+    return shows if chosen is None else shows & selected(config, chosen)
 
 
 def presence(config: Config) -> Definition:
@@ -239,7 +240,7 @@ def presence(config: Config) -> Definition:
 def presence_of_active(config: Config) -> Definition:
     """What says which events make a user active."""
     listed = config.active_users.events
-    return presence(config).beside({"events": None if listed is None else canonical.names(listed)})
+    return presence(config).beside({"events": None if listed is None else canonical.selected(listed)})
 
 
 class Trail(NamedTuple):

@@ -27,7 +27,7 @@ from flows.config import canonical
 from flows.config.model import Config, format_duration
 from flows.metrics.cells import Cell, Metric
 from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread, Steps
-from flows.metrics.family import Family, Groups, Split, Trail, group_of, groups_of, named, trailing
+from flows.metrics.family import Family, Groups, Split, Trail, group_of, groups_of, selected, trailing
 from flows.metrics.formulas import conversion_live, conversion_live_se, ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
 from flows.metrics.minutes import MinuteBook, Page, note
@@ -232,7 +232,7 @@ class Funnel(Family):
         self._book = book
         self._step_names = funnel.step_names()
         self._groups = Groups(config, "funnels")
-        matches = sum(named(config, step).astype(np.uint32) << np.uint32(k) for k, step in enumerate(funnel.steps))
+        matches = sum(selected(config, step).astype(np.uint32) << np.uint32(k) for k, step in enumerate(funnel.steps))
         self._rules = Rules(
             funnel.window,
             len(funnel.steps),

@@ -28,7 +28,7 @@ from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
 from flows.metrics.cells import Cell, Metric, Tally
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Line, Number
-from flows.metrics.family import Family, Groups, Split, Trail, group_of, groups_of, named, presence, trailing
+from flows.metrics.family import Family, Groups, Split, Trail, group_of, groups_of, presence, selected, trailing
 from flows.metrics.formulas import ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
 from flows.metrics.minutes import MinuteBook, Page, note
@@ -233,7 +233,7 @@ class Sessions(Family):
             NEVER if engaged.views is None else engaged.views,
             NEVER if engaged.key_actions is None else engaged.key_actions,
             config.sessions.bounce == "single_event",
-            named(config, config.key_actions),
+            selected(config, config.key_actions),
             config.shows_presence(config.codes()),
         )
         self.users = UserRows(SESSION, dims=self._groups)
@@ -282,7 +282,7 @@ class Sessions(Family):
 
     def definition(self) -> Definition:
         rules = self._config.sessions.model_dump(mode="json")
-        return presence(self._config).beside(rules | {"key_actions": canonical.names(self._config.key_actions)})
+        return presence(self._config).beside(rules | {"key_actions": canonical.selected(self._config.key_actions)})
 
     def read(self) -> NDArray[np.int64]:
         settling = self.settling.ring

@@ -68,6 +68,7 @@ def test_a_good_event_is_read_whole() -> None:
         clamped=False,
         shows_presence=True,
         values={"platform": "web"},
+        carried={},
         partition=3,
         offset=14,
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.commands import census
-from flows.commands.census import Absent, Census, Frequent, places_of
+from flows.commands.census import Absent, Census, Frequent, Unmet, places_of
 from flows.config.limits import Limits
 from flows.config.model import Config, slug
 from flows.decode.intake import Intake
@@ -89,6 +89,35 @@ def test_a_name_that_never_occurs_is_told_with_its_places_and_what_resembles_it(
         Absent("Signed Up", ["events[0]", "funnels.checkout.steps[1]"]),
         Absent("Never Sent", ["exclude.events[1]"]),
     ]
+
+
+def test_conditions_that_no_event_meets_are_told_once_its_name_occurs() -> None:
+    def on(device: str, **more: str) -> dict[str, Any]:
+        return {"event": "Product Viewed", "where": {"context.device.type": device} | more}
+
+    config = Config.model_validate(
+        {
+            "key_actions": [on("web"), on("fridge"), {"event": "Never Sent", "where": {"properties.x": "y"}}],
+            "funnels": {
+                "f": {"window": "1h", "steps": ["Order Completed", [on("IOS"), on("iOS", **{"properties.x": "y"})]]}
+            },
+            "exclude": {
+                "events": [
+                    {"event": "Heartbeat", "where": {"userId2": "x"}},
+                    {"event": "Order Completed", "where": {"userId2": "x"}},
+                    {"event": "Robbed", "where": {"context.bot": True}},
+                ]
+            },
+        }
+    )
+    found = taken(RECORDS, config)
+    assert found.unmet() == [
+        Unmet("key_actions[1]", ("Product Viewed",), {"context.device.type": ("fridge",)}, 2),
+        Unmet("funnels.f.steps[1]", ("Product Viewed",), {"context.device.type": ("iOS",), "properties.x": ("y",)}, 2),
+        Unmet("exclude.events[0]", ("Heartbeat",), {"userId2": ("x",)}, 2),
+        Unmet("exclude.events[1]", ("Order Completed",), {"userId2": ("x",)}, 1),
+    ]
+    assert [one.name for one in found.absent_names()] == ["Never Sent"]
 
 
 def test_every_name_that_a_config_tells_apart_has_a_place() -> None:

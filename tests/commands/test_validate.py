@@ -113,6 +113,7 @@ EVENTS = [
 ]
 NAMING = """\
 exclude: {events: [Heartbeat]}
+key_actions: [{event: Product Viewed, where: {properties.count: [2, 3]}}, {event: Product Viewed, where: {type: track}}]
 funnels: {checkout: {window: 1h, steps: [Product Viewed, Products Bought]}}
 breakdowns: {platform: {field: context.device.type, values: [web]}}
 """
@@ -139,6 +140,8 @@ def test_events_are_held_against_a_config(tmp_path: Path, capsys: pytest.Capture
         "    bad_id  1  first at line 5: $.userId: a placeholder, not an id",
         "  named in the config, but never found:",
         "    Products Bought (funnels.checkout.steps[1]); did you mean Product Bought?",
+        "  chosen in the config by what they carry (`where`), but never found:",
+        "    Product Viewed where properties.count is 2 or 3 (key_actions[0]); found 1 without",
         "  most frequent names that the config does not mention:",
         "    1  Product\\x1b[2JBought",
         "    1  Product Bought",

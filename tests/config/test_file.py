@@ -139,6 +139,38 @@ def test_a_file_beyond_the_limit_is_not_read(file: Path) -> None:
     assert "larger than 1024 KiB" in str(mistake)
 
 
+def test_mistakes_in_selectors_are_told_where_they_stand_however_they_are_written(file: Path) -> None:
+    text = """\
+key_actions: {event: "!", wher: {}}
+active_users:
+  events:
+    - {where: {properties.x: y}}
+    - {event: [A, "?"]}
+funnels:
+  f:
+    window: 1h
+    steps:
+      - {event: A, where: {userId: 7}, as: b}
+      - [B, {event: C, as: d}]
+  g: {window: 1h, steps: [{event: "..."}, {event: A, as: "/"}]}
+"""
+    assert mistakes(file, text) == [
+        "shop.yaml:1:27: key_actions.wher: there is no such key; did you mean where?",
+        "shop.yaml:4:7: active_users.events[0].event: this is missing",
+        "shop.yaml:10:28: funnels.f.steps[0].where.userId: found the name 'userId', expected another field: userId"
+        " says who it was, and is not published",
+        "shop.yaml:12:27: funnels.g.steps[0]: found '...', expected a name with a letter, digit or symbol",
+        "shop.yaml:12:58: funnels.g.steps[1].as: found '/', expected a name with a letter, digit or symbol",
+    ]
+    assert mistakes(file, text.replace("{userId: 7}", "{channel: 7}").replace(", wher:", ", where:")) == [
+        "shop.yaml:1:14: key_actions: found '!', expected a name with a letter, digit or symbol",
+        "shop.yaml:4:7: active_users.events[0].event: this is missing",
+        "shop.yaml:11:24: funnels.f.steps[1][1].as: only the first alternative names the step: move this there",
+        "shop.yaml:12:27: funnels.g.steps[0]: found '...', expected a name with a letter, digit or symbol",
+        "shop.yaml:12:58: funnels.g.steps[1].as: found '/', expected a name with a letter, digit or symbol",
+    ]
+
+
 def test_mistakes_are_one_printable_line_each_whatever_the_file_holds(file: Path) -> None:
     told = mistakes(file, 'product: "\\e[31m\\u202E\\n' + "x" * 1000 + '"\n"a\\nb\\e": 1\n')
     assert len(told) == 2

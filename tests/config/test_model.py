@@ -132,10 +132,18 @@ def test_a_slug_is_its_own_slug(name: str) -> None:
 
 def test_more_conditions_than_a_code_can_hold_are_refused() -> None:
     wheres = [{"event": "A", "where": {"properties.x": str(number)}} for number in range(31)]
-    message = "31 conditions (`where`) are distinct, at most 30 can be"
-    assert found({"exclude": {"events": wheres}}) == [("", message, None)]
-    message = "too many conditions (`where`) are asked of the same events: 17 of a"
-    assert found({"exclude": {"events": wheres[:17]}}) == [("", message, None)]
+    advice = "list values that count alike in one condition, or send such events under names of their own"
+    message = f"found 31 different conditions (`where`) in the whole file, expected at most 30: {advice}"
+    assert found({"exclude": {"events": wheres}}) == [("exclude.events.30.where", message, None)]
+    steps = ["B", wheres[:17]]
+    message = (
+        "found 17 different conditions (`where`) on a, and each doubles the kinds of events told apart, which can be"
+        f" 65,535: {advice}"
+    )
+    assert found({"funnels": {"f": {"window": "1h", "steps": steps}}}) == [
+        ("funnels.f.steps.1.16.where", message, None)
+    ]
+    Config.model_validate({"funnels": {"f": {"window": "1h", "steps": ["B", wheres[:15]]}}})
 
 
 def test_the_order_of_the_file_does_not_reach_codes_or_cells() -> None:
@@ -150,6 +158,14 @@ def test_the_order_of_the_file_does_not_reach_codes_or_cells() -> None:
     assert there == back.model_copy(update={"events": there.events})
 
 
+def test_what_is_left_out_in_part_may_be_wanted() -> None:
+    def chosen(*values: int) -> dict[str, Any]:
+        return {"event": "A", "where": {"properties.x": list(values)}}
+
+    Config.model_validate({"exclude": {"events": chosen(1)}, "key_actions": chosen(1, 2)})
+    Config.model_validate({"exclude": {"events": chosen(1)}, "key_actions": "A"})
+
+
 def test_a_key_without_a_value_is_as_if_it_were_not_there() -> None:
     assert Config.model_validate({"funnels": None, "lateness": None}) == Config()
 
@@ -161,8 +177,54 @@ def test_null_turns_a_rule_of_engagement_off() -> None:
 
 def test_a_step_of_one_name_is_a_list_of_one() -> None:
     config = Config.model_validate({"funnels": {"f": {"window": "1h", "steps": ["A", ["B", "C"], 404]}}})
-    assert config.funnels["f"].steps == (("A",), ("B", "C"), ("404",))
+    events = [[name for one in step for name in one.event] for step in config.funnels["f"].steps]
+    assert events == [["A"], ["B", "C"], ["404"]]
     assert config.funnels["f"].step_names() == ["01_a", "02_b", "03_404"]
+
+
+def test_a_step_is_named_by_as_or_else_after_its_first_event() -> None:
+    priced = {"event": "page_viewed", "where": {"context.page.path": "/pricing"}}
+    steps = [priced | {"as": "Looked at Prices"}, priced, [{"event": ["B", "A"], "as": 7}, "C"]]
+    config = Config.model_validate({"funnels": {"f": {"window": "1h", "steps": steps}}})
+    assert config.funnels["f"].step_names() == ["01_looked_at_prices", "02_page_viewed", "03_7"]
+
+
+def test_selectors_stand_wherever_events_are_named() -> None:
+    asked = {"event": "A", "where": {"properties.x": 1}}
+    config = Config.model_validate(
+        {
+            "key_actions": asked,
+            "active_users": {"events": [asked, "B"]},
+            "funnels": {"f": {"window": "1h", "steps": [asked, [asked, "C"]]}},
+        }
+    )
+    assert config.vocabulary() == ["other", "a", "b", "c"]
+    assert len(config.codes()) == 5  # A with x and without
+    assert [len(selectors) for _, selectors in config.selectors()] == [1, 2, 1, 2, 0, 0, 0]
+
+
+def test_what_the_same_event_can_be_twice_is_remarked_and_what_it_cannot_is_not() -> None:
+    def page(*paths: str, **more: str) -> dict[str, Any]:
+        return {"event": "page_viewed", "where": {"context.page.path": paths} | more}
+
+    def remarked(*steps: Any) -> list[str]:
+        return [one.message for one in remarks(Config.model_validate({"funnels": {"f": FUNNEL | {"steps": steps}}}))]
+
+    assert remarked(page("/a"), page("/b")) == []
+    assert remarked(page("/a", "/b"), page("/b", "/c")) == [
+        "step 2 can be the same event as step 1, which must then come twice"
+    ]
+    assert remarked(page("/a"), page("/a", **{"properties.x": "1"})) != []
+    assert remarked("A", [page("/a"), page("/b"), page("/A")]) == ["'page_viewed' is listed twice (page_viewed)"]
+
+
+def test_a_breakdown_of_a_scope_is_of_what_is_used_in_order_unless_it_says_more() -> None:
+    def of(**more: Any) -> tuple[str, ...]:
+        return Config.model_validate({"breakdowns": {"b": PLATFORM | more}}).breakdowns["b"].of
+
+    assert of() == of(scope="event") == of(scope=None) == ("active_users", "sessions", "funnels")
+    assert of(scope="session") == of(scope="first", of=None) == ("sessions", "funnels")
+    assert of(scope="first", of=["funnels"]) == ("funnels",)
 
 
 def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
@@ -235,6 +297,23 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             "events is listed twice",
         ),
         (
+            {"breakdowns": {"b": PLATFORM | {"scope": "session", "of": ["sessions", "active_users"]}}},
+            "breakdowns.b.of.1",
+            "scope session cannot serve active_users, counted as events arrive, before it is known which came first:"
+            " take it out, or give it a breakdown of its own without a scope",
+        ),
+        (
+            {"breakdowns": {"b": PLATFORM | {"scope": "first", "of": ["events"]}}},
+            "breakdowns.b.of.0",
+            "scope first cannot serve events, counted as events arrive, before it is known which came first: take it"
+            " out, or give it a breakdown of its own without a scope",
+        ),
+        (
+            {"breakdowns": {"b": PLATFORM | {"scope": "user"}}},
+            "breakdowns.b.scope",
+            "found 'user', expected event, session or first",
+        ),
+        (
             {"breakdowns": {"a": PLATFORM | {"field": "context.device"}, "b": PLATFORM}},
             "breakdowns.b.field",
             "context.device.type lies inside context.device, which a reads as a plain value",
@@ -248,6 +327,36 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             {"breakdowns": {"b": PLATFORM | {"field": "traits"}}},
             "breakdowns.b.field",
             "found 'traits', expected a field within traits, such as traits.plan",
+        ),
+        (
+            {"key_actions": [{"event": ["A", "..."], "where": {"properties.x": "y"}}]},
+            "key_actions.0.event.1",
+            "found '...', expected a name with a letter, digit or symbol",
+        ),
+        (
+            {"key_actions": [{"event": "A", "were": {}}]},
+            "key_actions.0.were",
+            "there is no such key",
+        ),
+        (
+            {"key_actions": [{"event": "A", "as": "B"}]},
+            "key_actions.0.as",
+            "there is no such key",
+        ),
+        (
+            {"funnels": {"f": FUNNEL | {"steps": ["A", ["B", {"event": "C", "as": "D"}]]}}},
+            "funnels.f.steps.1.1.as",
+            "only the first alternative names the step: move this there",
+        ),
+        (
+            {"funnels": {"f": FUNNEL | {"steps": ["A", {"event": "C", "as": "?"}]}}},
+            "funnels.f.steps.1.0.as",
+            "found '?', expected a name with a letter, digit or symbol",
+        ),
+        (
+            {"funnels": {"f": FUNNEL | {"steps": ["A", {"where": {"properties.x": "y"}}]}}},
+            "funnels.f.steps.1.0.event",
+            "this is missing",
         ),
         ({"key_actions": ["..."]}, "key_actions.0", "found '...', expected a name with a letter, digit or symbol"),
         (
@@ -271,6 +380,14 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             {"exclude": {"events": ["order-completed"]}, "funnels": {"f": FUNNEL}},
             "exclude.events.0",
             "'order-completed' is left out here but wanted in funnels.f.steps.1",
+        ),
+        (
+            {
+                "exclude": {"events": [{"event": "A", "where": {"properties.x": [1, 2]}}]},
+                "key_actions": [{"event": "a", "where": {"properties.x": "1", "properties.y": "2"}}],
+            },
+            "exclude.events.0",
+            "'A' is left out here but wanted in key_actions",
         ),
         (
             {"windows": ["5m", "1h"], "ratio_windows": ["5m", "2h"]},

@@ -52,15 +52,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "windows": ["1m", "7m", "2h", "24h", "30d"],
         "ratio_windows": ["7m", "2h"],
         "sessions": {"timeout": "90s", "max_duration": "3m", "bounce": "single_event"},
-        "key_actions": ["Signed Up"],
-        "active_users": {"events": ["Product Viewed", "identify"]},
+        "key_actions": ["Signed Up", {"event": "Product Viewed", "where": {"context.device.type": ["iOS", "web"]}}],
+        "active_users": {
+            "events": ["Product Viewed", {"event": "identify", "where": {"context.device.type": "android"}}],
+        },
         "exclude": {"events": ["Signed In"], "bots": False},
         "churn_after": "5m",
         "dedup_horizon": "5m",
         "funnels": {
             "look": {
                 "window": "40s",
-                "steps": [["page_viewed", "screen_viewed"], "Product Viewed"],
+                "steps": [
+                    [
+                        "page_viewed",
+                        {
+                            "event": "screen_viewed",
+                            "where": {"context.device.type": "ios"},
+                        },
+                    ],
+                    {"event": "Product Viewed", "where": {"context.device.type": ["web", "ios"]}, "as": "Seen"},
+                ],
                 "reentry": "latest",
             }
         },
@@ -69,7 +80,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
                 "field": "context.device.type",
                 "values": ["ios"],
                 "of": ["events", "sessions", "funnels"],
-            }
+            },
+            "entry": {"field": "context.device.type", "values": ["ios", "web"], "scope": "session"},
+            "first": {"field": "context.device.type", "values": ["android"], "scope": "first"},
         },
         "subscriptions": {
             "currency": "JPY",

@@ -22,9 +22,12 @@ SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 START = 1_774_742_400_000  # 2026-03-29T00:00Z, an hour before clocks change in Europe
 
 PLAIN = Config(
-    key_actions=["Bought"],
+    key_actions=["Bought", {"event": ["Viewed", "page_viewed"], "where": {"properties.plan": "pro"}}],
     funnels={"buy": {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}},
     churn_after="2h",
+    breakdowns={
+        "began": {"field": "properties.plan", "values": ["free", "pro"], "scope": "session", "of": ["funnels"]}
+    },
     presence={"server": False},
     shards=3,
 )
@@ -41,6 +44,15 @@ SPLIT = Config(
     funnels={
         "buy": {"window": "7m", "steps": ["Viewed", ["Added", "Bought"], "Bought"], "reentry": "latest"},
         "again": {"window": "1h", "steps": ["Viewed", "Viewed"]},
+        "chosen": {
+            "window": "12m",
+            "steps": [
+                {"event": ["Viewed", "identify"], "where": {"properties.plan": "free"}, "as": "Free look"},
+                ["Added", {"event": ["Viewed", "Bought"], "where": {"context.device.type": ["web", "TV"]}}],
+                {"event": "Bought", "where": {"properties.plan": "pro", "context.device.type": "ios"}},
+            ],
+            "reentry": "latest",
+        },
     },
     breakdowns={
         "platform": {
@@ -49,8 +61,10 @@ SPLIT = Config(
             "of": ["events", "active_users", "sessions", "funnels"],
         },
         "plan": {"field": "properties.plan", "values": ["free"], "of": ["sessions"]},
+        "entry": {"field": "context.device.type", "values": ["ios", "tv"], "scope": "session"},
+        "first": {"field": "properties.plan", "values": ["pro"], "scope": "first"},
     },
-    active_users={"events": ["Viewed", "Bought"]},
+    active_users={"events": ["Viewed", {"event": ["Bought", "Left"], "where": {"context.device.type": "IOS"}}]},
     presence={"except": ["Left", {"event": "Viewed", "where": {"properties.plan": ["pro", 5]}}]},
     windows=["1m", "7m", "1h", "24h", "30d"],
     ratio_windows=["7m", "24h"],
@@ -61,6 +75,7 @@ SINGLE = Config(
     lateness="0s",
     sessions={"timeout": "30s", "bounce": "single_event"},
     funnels={"two": {"window": "90s", "steps": ["Added", "Bought"]}},
+    breakdowns={"first": {"field": "context.device.type", "values": ["ios", "tv"], "scope": "first"}},
     exclude={"events": ["Viewed", {"event": "Added", "where": {"context.device.type": "TV", "channel": "web"}}]},
     presence={"only": ["Added", {"event": ["page_viewed", "identify"], "where": {"context.device.type": "ios"}}]},
     minute_history="30m",

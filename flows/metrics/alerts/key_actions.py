@@ -47,4 +47,5 @@ def _watched(config: Config, listed: Sequence[str] | None) -> list[str]:
     if listed is not None:
         return sorted({slug(name) for name in listed})
     signed_up = {SIGNED_UP} & set(config.vocabulary())
-    return sorted({slug(name) for name in config.key_actions} | signed_up)
+    named = {slug(name) for action in config.key_actions for name in action.event}
+    return sorted(named | signed_up)

@@ -112,6 +112,14 @@ def test_a_product_without_subscriptions_and_funnels_has_no_alerts_of_them() -> 
     assert {"BounceSpike", "ActiveUsersDrop", "NoData"} <= found
 
 
+def test_a_key_action_that_is_chosen_by_what_it_carries_is_watched_by_its_name() -> None:
+    chosen = {"event": ["Report Created", "Report Shared"], "where": {"properties.kind": "weekly"}}
+    text = rules_text(Config.model_validate({"product": "blog", "key_actions": [chosen, "Liked"]}), Alerts())
+    assert set(re.findall(r'tidegauge_window_events{[^}]*event="(\w+)"', text)) == {
+        *("report_created", "report_shared", "liked"),
+    }
+
+
 def test_one_funnel_can_have_thresholds_of_its_own() -> None:
     config, _ = load_alerts(EXAMPLES["shop"])
     alerts = Alerts.model_validate({"conversion": {"drop": 0.3, "funnels": {"checkout": {"drop": 0.1}}}})

@@ -1,0 +1,158 @@
+"""Breakdowns by what a visit or a user began with: what is kept of users, and for how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flows.config.limits import Limits
+from flows.config.model import Config
+from flows.measure.scopes import Scopes
+from flows.measure.shard import Shard
+from flows.messages.columns import IDENTIFY, TRACK
+from flows.metrics.catalogue import state_bytes_per_user
+from flows.metrics.family import HELD
+from tests.engine import Engine, polls
+from tests.laws.test_laws import START, encoded
+
+MINUTE = 60_000
+USERS = 16
+
+
+def config(**scopes: str) -> Config:
+    """Breakdowns of some scopes, in alphabetical order; codes are a 0, b 1, other 2, unknown 3."""
+    return Config.model_validate(
+        {
+            "sessions": {"timeout": "30m", "max_duration": "1h"},
+            "breakdowns": {
+                name: {"field": f"properties.{name}", "values": ["a", "b"], "scope": scope, "of": ["funnels"]}
+                for name, scope in scopes.items()
+            },
+        }
+    )
+
+
+def made(settings: Config) -> Scopes:
+    scopes = Scopes(settings)
+    scopes.resize(USERS)
+    return scopes
+
+
+def rows(*events: tuple[int, int, int], slot: int = 0, kind: int = TRACK) -> NDArray[Any]:
+    """(minute, code of the first breakdown, code of the second)."""
+    held = np.zeros(len(events), HELD)
+    held["ts"] = [START + minute * MINUTE for minute, _, _ in events]
+    held["dims"] = [first | second << 8 for _, first, second in events]
+    held["slot"] = slot
+    held["kind"] = kind
+    return held
+
+
+def stamped(scopes: Scopes, held: NDArray[Any]) -> list[tuple[int, int]]:
+    scopes.stamp(held)
+    return [(int(dims) & 255, int(dims) >> 8) for dims in held["dims"]]
+
+
+def test_each_breakdown_has_the_value_of_its_own_scope() -> None:
+    events = rows((0, 0, 1), (30, 1, 0), (61, 1, 0))
+    assert stamped(made(config(x="session", y="first")), events.copy()) == [(0, 1), (0, 1), (1, 1)]
+    assert stamped(made(config(x="first", y="event")), events.copy()) == [(0, 1), (0, 0), (0, 0)]
+
+
+def test_a_session_that_would_get_too_long_is_another_one_and_what_opens_none_belongs_to_it() -> None:
+    #   minutes   0    30   60 | 61        91           92
+    #             [-- an hour -][-- another, closes at 91
+    scopes = made(config(x="session"))
+    assert stamped(scopes, rows((0, 0, 0), (30, 1, 0), (60, 2, 0), (61, 1, 0))) == [(0, 0), (0, 0), (0, 0), (1, 0)]
+    assert stamped(scopes, rows((91, 3, 0), (92, 3, 0), kind=IDENTIFY)) == [(1, 0), (3, 0)]
+
+
+def test_a_value_of_the_highest_code_is_one_like_any_other() -> None:
+    values = [f"v{number}" for number in range(253)]
+    eight = {f"b{n}": {"field": f"properties.p{n}", "values": values, "scope": "first"} for n in range(8)}
+    scopes = made(Config.model_validate({"breakdowns": eight}))
+    unknown = sum(254 << 8 * place for place in range(8))
+    held = rows((0, 0, 0), (1, 0, 0))
+    held["dims"][0] = unknown
+    scopes.stamp(held)
+    assert held["dims"].tolist() == [unknown, unknown]
+
+
+NOTHING: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "kept"),
+    [
+        (NOTHING, 0),
+        ({"x": "event"}, 0),
+        ({"x": "first"}, 8),
+        ({"x": "session"}, 24),
+        ({"x": "session", "y": "first"}, 32),
+    ],
+)
+def test_nothing_is_kept_of_a_scope_that_nobody_asks_for(scopes: dict[str, str], kept: int) -> None:
+    settings = config(**scopes)
+    saved = made(settings).save(USERS)
+    assert sum(array.itemsize for array in saved.values()) == kept
+    assert all(len(array) == USERS for array in saved.values())
+    plain = config(**dict.fromkeys(scopes, "event"))
+    assert state_bytes_per_user(settings) - state_bytes_per_user(plain) == kept
+
+
+def test_rows_of_a_config_without_scopes_are_not_touched() -> None:
+    held = rows((0, 0, 1), (1, 1, 0))
+    held.flags.writeable = False  # a loop would refuse it
+    assert stamped(made(config(x="event")), held) == [(0, 1), (1, 0)]
+
+
+def test_what_is_known_of_users_survives_a_checkpoint_and_growth() -> None:
+    settings = config(x="session", y="first")
+    scopes = made(settings)
+    stamped(scopes, rows((0, 0, 1), slot=5))
+    saved = {name: array.copy() for name, array in scopes.save(6).items()}
+    scopes = Scopes(settings)
+    scopes.load(saved, 8)
+    scopes.resize(USERS)
+    assert stamped(scopes, rows((10, 1, 0), slot=5)) == [(0, 1)]
+    assert stamped(scopes, rows((10, 1, 0), slot=12)) == [(1, 0)]
+
+
+def test_what_a_user_began_with_moves_with_the_user_and_is_forgotten_with_it() -> None:
+    scopes = made(config(x="session", y="first"))
+    stamped(scopes, rows((0, 0, 1), slot=3))
+    stamped(scopes, rows((0, 0, 1), slot=1))
+    scopes.keep(np.array([0, 3]))
+    assert stamped(scopes, rows((10, 1, 0), slot=1)) == [(0, 1)]  # who was 3
+    assert stamped(scopes, rows((10, 1, 0), slot=3)) == [(1, 0)]  # somebody new
+
+
+def test_a_shard_at_its_limit_of_users_keeps_values_with_their_users() -> None:
+    settings = Config.model_validate(
+        {
+            "shards": 1,
+            "lateness": "0s",
+            "funnels": {"f": {"window": "1h", "steps": ["Began", "Ended"]}},
+            "breakdowns": {"x": {"field": "properties.x", "values": ["a", "b"], "scope": "first", "of": ["funnels"]}},
+        }
+    )
+    engine = Engine(settings, Limits(users_per_shard=10))
+
+    def event(name: str, user: int, minute: int, value: str) -> dict[str, object]:
+        when = START + minute * MINUTE + user
+        return {"type": "track", "event": name, "userId": f"u{user}", "timestamp": when, "properties": {"x": value}}
+
+    stream = [event("Seen", user, minute, "a") for minute, user in enumerate(range(40))]
+    stream += [event("Began", 39, 41, "b"), event("Began", 0, 42, "b")]  # who is still known, and who was evicted
+    for raw in polls(encoded(stream), [5] * 10, 1):
+        engine.read(raw)
+        engine.tick()
+        engine.restart()
+    cells = engine.tick(START + 60 * MINUTE).cells
+    assert cells["users.evicted"] >= 29
+    assert cells["funnel.f.01_began.1h{x=a}"] == 1
+    assert cells["funnel.f.01_began.1h{x=b}"] == 1
+    assert "scopes/firsts" in Shard(settings)._arrays()
