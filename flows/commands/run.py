@@ -68,8 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-changes",
         action="store_true",
-        help="go on from a checkpoint of another config also where parts of it are lost, as `tidegauge validate "
-        "--state` lists them",
+        help="continue from another config's checkpoint even if parts of it are lost; `tidegauge validate --state` "
+        "lists them",
     )
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 

@@ -14,15 +14,15 @@ HELP = "check configuration files, their cost, and how they read a file of event
 DESCRIPTION = """\
 Prints all mistakes of each CONFIG, or its cost in cells, series and bytes.
 
-With --state it compares CONFIG with the checkpoint in a folder: which parts of it would continue, start afresh or be
-forgotten, and which are new. `tidegauge run` refuses to lose any without --accept-changes.
+With --state it compares CONFIG with the checkpoint in a folder, and lists which parts would continue, start afresh or
+be forgotten, and which are new. `tidegauge run` loses none without --accept-changes.
 
 With --events it reads a file of events (NDJSON, .gz or plain; - for standard input) and reports, before anything runs,
 how many of them the config accepts and excludes, why it rejects the others and where each reason first occurs, what
 format they look like, which names and values of the config never occur, and which frequent names it does not mention.
 
 Exit codes: 0: no mistakes, and some event is accepted; 1: none is, or the file or folder cannot be read; 2: mistakes,
-or a checkpoint that cannot go on at all (of another product, or with other `shards`)."""
+or a checkpoint that cannot be continued (of another product, or with other `shards`)."""
 WRONG = 2
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("files", nargs="*", metavar="CONFIG", help="configuration files (YAML); one with --events")
     parser.add_argument("--events", metavar="FILE", help="events, one JSON object per line; - reads standard input")
-    parser.add_argument("--state", metavar="DIR", type=Path, help="a checkpoint folder: what would become of it")
+    parser.add_argument("--state", metavar="DIR", type=Path, help="checkpoint folder to compare CONFIG with")
     parser.add_argument("--config", metavar="CONFIG", help="same as CONFIG (default with --events: all defaults)")
 
 

@@ -49,7 +49,7 @@ def state_fact(section: Section, terms: Terms | None = None) -> Fact:
                 "replaces",
                 unlike="subscription_id",
                 help="The subscription_id of the same customer that this one succeeds.",
-                note="the `subscription_id` of another subscription of the same customer, which this one succeeds; "
+                note="the `subscription_id` of another subscription of the same customer that this one succeeds; "
                 "missing: none",
             ),
             Whole(

@@ -255,9 +255,9 @@ class Terms:
         return [
             Line(
                 "`status`",
-                f"`{' '.join(STATUSES)}`, `canceled`, or a word of the config's `statuses`, in any case; missing: what "
-                "the config gives to the event's name",
-                f"`missing_field` where it gives nothing, {wrong}",
+                f"`{' '.join(STATUSES)}`, `canceled`, or a word of the config's `statuses`, in any case; missing: the "
+                "status that the config assigns to the event's name",
+                f"`missing_field` if it assigns none, {wrong}",
             ),
             Line(
                 "`plan`",
@@ -267,20 +267,20 @@ class Terms:
             Line("`currency`", "the config's `currency`, in any case", "`bad_type`, `unsupported_currency`"),
             Line(
                 "`items`",
-                f"at most {ITEMS} objects, in place of `amount`, `interval`, `interval_count` and `quantity`: each has "
-                "those four, and a `plan` if it likes; an empty array is as good as none",
+                f"at most {ITEMS} objects, instead of `amount`, `interval`, `interval_count` and `quantity`: each has "
+                "those four, and an optional `plan`; an empty array counts as missing",
                 f"{wrong}, and what is said below of each field",
             ),
             Line(
                 "`amount`, `discount`",
-                'major units (or minor ones, see below), as decimal text or number: `"19.99"`, `19.99`, `1e2`; 0 or '
+                'major units (or minor units, see below), as decimal text or number: `"19.99"`, `19.99`, `1e2`; 0 or '
                 "more, below 10^15, at most 50 characters and 30 decimals; `discount` is 0 when missing",
                 wrong,
             ),
             Line(
                 "`discount_percent`",
                 "0 to 100, as decimal text or number, of `amount` x `quantity` or of the items, taken before "
-                "`discount`; `percent_off` is another name, of which one is sent",
+                "`discount`; `percent_off` is another name; send one of the two",
                 wrong,
             ),
             Line("`interval`", f"`{' '.join(MONTHS)}`, in any case", wrong),
