@@ -99,12 +99,12 @@ class Funnel(Section):
     """Ordered steps within a window; a step is an event, or a list of alternatives."""
 
     window: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
-    """Time from the first step to the last; exactly so long is still in time."""
+    """The most time from the first step to the last, inclusive."""
     steps: tuple[Step, ...] = Field(min_length=2, max_length=20)
     """Events in order, by name or as `{event: name, where: {field: value}, as: name of the step}`; a list in place of
-    one: any of them. A step is named after its first alternative."""
+    an event matches any of them. A step is named after its first alternative."""
     reentry: Literal["first", "latest"] = "first"
-    """`latest`: a repeated first step restarts the attempt while it has reached no further."""
+    """`latest`: repeating the first step restarts the attempt if it has reached no further step."""
 
     def step_names(self) -> list[str]:
         """`01_product_viewed`, ...: number and slug of the name that each step's first alternative gives it."""
@@ -141,10 +141,10 @@ class Breakdown(Section):
 
 
 class ActiveUsers(Section):
-    """Which events make a user active: all that show presence, or those of them that are chosen here."""
+    """Which events make a user active: all that show presence, or only some of them."""
 
     events: Annotated[Selectors, Field(min_length=1)] | None = None
-    """Only these; without this key all events that show presence."""
+    """Only these events; without this key, all events that show presence."""
 
 
 class Exclude(Section):
@@ -231,7 +231,7 @@ class Config(Section):
     active_users: ActiveUsers = ActiveUsers()
     sessions: Sessions = Sessions()
     key_actions: Selectors = ()
-    """Events that show a session to be worth something."""
+    """Events that a session is meant to lead to, such as an order."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without an event for longer than this has churned."""
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)

@@ -22,12 +22,12 @@ def _selectors(value: Any) -> Any:
 
 
 class Selector(Section):
-    """Some events: those of a name, or of one of several, or only those of them that carry certain values."""
+    """Events with one of these names and, optionally, with certain values."""
 
     event: EventNames
     """The event's name, or a list of alternatives. `identify`, `group` and `alias` are named by their type."""
     where: dict[FieldPath, Values] = Field({}, max_length=10)
-    """The values that fields must have, all of them; a list in place of a value: any of these."""
+    """The value that each field must have; a list matches any of its values."""
 
     @field_validator("where")
     @classmethod
@@ -87,11 +87,11 @@ Step = Annotated[
 
 
 class Presence(Section):
-    """Which events show that a person is there: for active users, sessions, and who is new, alive or churned."""
+    """Which events show that a user is present. Active users, sessions and lifecycle count only these."""
 
     except_: Selectors = Field(default=(), alias="except")
-    """Events that show nobody: heartbeats, mails that a server has sent."""
+    """Events that show no presence: heartbeats, mails sent by a server."""
     only: Annotated[Selectors, Field(min_length=1)] | None = None
-    """Only these show somebody; without this key all do but facts from servers, such as `Subscription Changed`."""
+    """Only these events show presence. Without this key, all do except facts from servers (`Subscription Changed`)."""
     server: bool = True
-    """Whether an event whose `channel` or `context.channel` is `server` shows somebody."""
+    """Whether an event whose `channel` or `context.channel` is `server` shows presence."""

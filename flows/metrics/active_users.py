@@ -92,7 +92,6 @@ class Seen(NamedTuple):
 class ActiveUsers(Family):
     """Users by the pane of their latest event."""
 
-    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:

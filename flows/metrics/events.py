@@ -43,7 +43,6 @@ IN_WINDOW = Course(
 class Events(Family):
     """Counts of events by window, breakdown value and name."""
 
-    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:

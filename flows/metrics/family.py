@@ -41,7 +41,7 @@ class Family(ABC):
     State is in containers (`flows/state`) that are public attributes: the shard saves, restores and grows them.
     """
 
-    LAYOUT: ClassVar[int]
+    LAYOUT: ClassVar[int] = 1
     """Rises when its state is stored otherwise, or means something else: then it starts afresh, and only it."""
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""

@@ -221,7 +221,6 @@ class Ledger(NamedTuple):
 class Funnel(Family):
     """The attempts of one funnel."""
 
-    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, name: str, book: MinuteBook) -> None:

@@ -101,7 +101,6 @@ class Ledger(NamedTuple):
 class Lifecycle(Family):
     """Transitions between unseen, alive and churned."""
 
-    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:

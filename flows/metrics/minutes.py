@@ -117,7 +117,6 @@ def note(page: Page, ts: int, column: int, amount: int) -> None:
 class Minutes(Family):
     """Events and distinct users of each minute."""
 
-    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:

@@ -217,7 +217,6 @@ class Ledger(NamedTuple):
 class Sessions(Family):
     """Runs of events without a long gap."""
 
-    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:

@@ -47,7 +47,15 @@ CONFIG: Final = Config.model_validate({"events": [name for fact in FACTS for nam
 
 def properties_of(fact: Fact) -> st.SearchStrategy[dict[str, object]]:
     """Good and bad properties: the example with some samples of the fields in their places, or something else."""
-    junk = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})
+    junk = (
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=5)
+        | st.just([])
+        | st.just({})
+    )
     samples = [properties for field in fact.fields for properties, _ in field.samples()]
     names = sorted({name for properties in samples for name in properties})
     other = st.builds(lambda name, value: {name: value}, st.sampled_from(names), junk)

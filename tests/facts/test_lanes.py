@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
@@ -71,6 +72,9 @@ class Clerk(Family):
 
     def blocks(self) -> list[Block]:
         return []
+
+    def definition(self) -> Definition:
+        return Definition({})
 
 
 def clerks(config: Config, book: MinuteBook, limits: Limits) -> dict[str, Family]:
