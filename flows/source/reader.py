@@ -145,7 +145,7 @@ class Reader:
         self._last_poll = 0.0
         self._full = False  # records were left behind since then
         self._trouble: int | None = None
-        self.commits = LagCommits(settings.topic)
+        self.commits = LagCommits(settings, group_id)
         self._group_id = group_id
         self.topic_id: str | None = None  # of the topic whose records have been counted; None: not known
         self._consumer, self._queues, self._watch = self._connect()
@@ -162,7 +162,6 @@ class Reader:
                 "auto.offset.reset": "error",
                 "statistics.interval.ms": STATISTICS_MS,
                 "stats_cb": self._contact.on_statistics,
-                "on_commit": self.commits.on_answer,
             },
         )
         try:
@@ -261,6 +260,7 @@ class Reader:
             if error := message.error():
                 self._on_error(error, message.partition(), message.offset())
             message = self._consumer.poll(0)
+        self.commits.hear()
         self._last_poll = time.monotonic()
         self._full = False
         self._look_for_transactions()
@@ -347,7 +347,7 @@ class Reader:
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell lag tools that a checkpoint holds these next offsets."""
-        self.commits.commit(self._consumer, offsets)
+        self.commits.commit(offsets)
 
     def count_partitions(self) -> int | None:
         """How many partitions the topic has now; None: the cluster does not say in time."""
@@ -363,11 +363,12 @@ class Reader:
     def close(self) -> None:
         """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
         if not self._link.down:
-            self.commits.settle(self._consumer)
+            self.commits.settle()
+        self.commits.close()
         self._watch.close()
         for part in self._parts.values():
             part.queue.close()
-        # With a commit under way and no broker, librdkafka would wait in here for ever.
+        # Nor is the end of a run to wait for a broker that does not answer.
         leaving = threading.Thread(target=self._consumer.close, name="kafka-goodbye", daemon=True)
         leaving.start()
         leaving.join(_CLOSE_SECONDS)
