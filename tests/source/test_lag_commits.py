@@ -12,7 +12,6 @@ from flows.config.settings import Settings
 from flows.source import lag_commits
 from flows.source.lag_commits import LagCommits
 
-
 SETTINGS = Settings(bootstrap_servers="nowhere", topic="events")
 
 
