@@ -51,6 +51,7 @@ after which all partitions would be fetched anew.
 """
 _CLOSE_SECONDS: Final = 2.0
 _ID_SECONDS: Final = 5.0  # for the topic's id, where a checkpoint holds one to compare with
+_OTHER_LOG: Final = "its log is not the one that was read (an unclean leader election, or was the topic made anew?)"
 _LEAST_QUEUED_KBYTES: Final = 256
 _logger = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class _Partition:
     told: bool = False  # what the last Raw said: caught up
     held: bool = False  # ahead of the slowest: hands nothing on
     done: bool = False  # everything up to `end` has been handed on
+    awaited: bool = False  # it is fetched anew, and nothing has come yet
     unproven: bool = False  # reading has begun at `proof`, which has not come yet
     reached: int = 0  # how far it had been read when it was assigned: markers of transactions behind the last record
     unheard: tuple[News, ...] = ()  # errors behind the records handed on last
@@ -142,6 +144,7 @@ class Reader:
         self._transactions = OpenTransactions(settings.topic, settings.limits.transaction_wait_ms, monotonic)
         self._parts: dict[int, _Partition] = {}
         self._never_caught_up: set[int] = set()
+        self._to_fetch_anew: set[int] = set()  # partitions whose end was known, and is not any more
         self._last_poll = 0.0
         self._full = False  # records were left behind since then
         self._trouble: int | None = None
@@ -273,16 +276,20 @@ class Reader:
         Else records of one that come first would move the clock, and make late what has waited in another.
         """
         silent, found_again = self._contact.silent, self._contact.found_again()
-        if not (everything or silent or found_again):
+        if not (everything or silent or found_again or self._to_fetch_anew):
             return
         parts = [
             part
             for part in self._parts.values()
             if not part.done and (everything or part.number in silent or part.number in found_again)
         ]
-        anew = [part for part in parts if part.number not in silent and (part.at_end or part.number in found_again)]
-        if anew:
-            self._assign(anew)  # fetched anew, for librdkafka says only once where the end is
+        # Fetched anew, for librdkafka says only once where the end is. What is on its way is waited for: to begin again
+        # at every doubt would throw it away, and where each round brings one nothing would ever be handed on.
+        self._to_fetch_anew |= {part.number for part in parts if part.at_end or part.number in found_again}
+        ready = [self._parts[number] for number in self._to_fetch_anew - silent if not self._parts[number].awaited]
+        if ready:
+            self._to_fetch_anew -= {part.number for part in ready}
+            self._assign([part for part in ready if not part.done])
         for part in parts:
             part.at_end = False
             if part.told:
@@ -386,6 +393,7 @@ class Reader:
         part.unheard = ()
         batch = part.queue.take(self._limit)
         if len(batch) or batch.news:
+            part.awaited = False
             self._on_answer()
             self._full |= len(batch) + len(batch.news) >= self._limit
         if part.done:
@@ -467,7 +475,7 @@ class Reader:
         return not part.done and (not part.at_end or self._transactions.hold(part.number))
 
     def _reach_end(self, part: _Partition) -> None:
-        part.at_end = True
+        part.at_end = part.number not in self._to_fetch_anew
         self._never_caught_up.discard(part.number)
         self._contact.reached(part.number)
 
@@ -501,9 +509,8 @@ class Reader:
         low, high = self._watermarks(part.number)
         self._give_up(
             part,
-            f"its log is not the one that was read (an unclean leader election, or was the topic made anew?): "
-            f"at offset {proof.offset} stands {found.text()}, while the record counted was {proof.text()}, so records "
-            f"that were counted are no more",
+            f"{_OTHER_LOG}: at offset {proof.offset} stands {found.text()}, while the record counted was "
+            f"{proof.text()}, so records that were counted, up to that one, are no more",
             low,
             high,
         )
@@ -526,7 +533,8 @@ class Reader:
             gone = f"{part.fetched} to {low - 1}"
             self._give_up(part, f"{low - part.fetched} records ({gone}) were deleted before they were read", low, high)
         elif part.fetched > high:
-            loss = f"it ends at offset {high}, before the {part.fetched} already read (was it made anew?)"
+            gone = f"{high} to {part.fetched - 1}"
+            loss = f"{_OTHER_LOG}: it ends at offset {high}, so records {gone}, which were counted, are no more"
             self._give_up(part, loss, low, high)
         else:  # a leader was behind for a moment, or another log has grown as long: the proof will tell
             if part.proof is not None and part.proof.offset < low:
@@ -566,6 +574,7 @@ class Reader:
         )
         for part in parts:
             part.held = False
+            part.awaited = True
 
     def _watermarks(self, number: int) -> tuple[int, int]:
         """The first offset there is and the one after the last, from the broker."""
