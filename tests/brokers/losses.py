@@ -162,7 +162,8 @@ def deleted_unread(story: Story) -> Iterator[None]:
     refill(story)
     newest = {record.partition: record.offset for record in sorted(story.records(), key=lambda record: record.offset)}
     wanted = [TopicPartition(story.topic, partition, offset) for partition, offset in newest.items()]
-    for done in story.cluster.admin().delete_records(wanted, operation_timeout=30).values():
+    admin = story.cluster.admin()  # its answers die with it
+    for done in admin.delete_records(wanted, operation_timeout=30).values():
         done.result(SECONDS)
     weather(story, "fine")
     yield
@@ -170,7 +171,8 @@ def deleted_unread(story: Story) -> Iterator[None]:
 
 def delete(story: Story) -> None:
     """The topic is no more, to any broker."""
-    story.cluster.admin().delete_topics([story.topic], operation_timeout=30)[story.topic].result(SECONDS)
+    admin = story.cluster.admin()  # its answers die with it
+    admin.delete_topics([story.topic], operation_timeout=30)[story.topic].result(SECONDS)
     wait_until(lambda: not story.cluster.states(story.topic), "the topic to be gone", SECONDS)
 
 

@@ -237,7 +237,8 @@ def unclean_election(history: History) -> float:
     options = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in options.items()]
     topic = ConfigResource(ResourceType.TOPIC, history.topic, incremental_configs=entries)
-    cluster.admin().incremental_alter_configs([topic])[topic].result(SECONDS)
+    admin = cluster.admin()  # its answers die with it
+    admin.incremental_alter_configs([topic])[topic].result(SECONDS)
     left = history.chance.choice(BROKERS)
     others = [number for number in BROKERS if number != left]
     cluster.brokers[left].pause()
@@ -259,7 +260,8 @@ def made_anew(history: History) -> float:
     away = history.chance.random() < 0.5
     if away:
         history.stop()
-    cluster.admin().delete_topics([history.topic], operation_timeout=30)[history.topic].result(SECONDS)
+    admin = cluster.admin()  # its answers die with it
+    admin.delete_topics([history.topic], operation_timeout=30)[history.topic].result(SECONDS)
     wait_until(lambda: not cluster.states(history.topic), "the topic to be gone", SECONDS)
     cluster.create_topic(history.partitions, TOPIC_CONFIG, name=history.topic)
     if away:
