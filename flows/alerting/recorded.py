@@ -23,7 +23,7 @@ from flows.messages.tick import Tick
 from flows.metrics.catalogue import catalogue
 from flows.process.health import Health
 from flows.process.rejections import Rejections
-from flows.publish.prometheus import health_families, product_families
+from flows.publish.prometheus import health_families, product_families, tally_families
 from flows.route.deal import route, route_states
 from flows.source.file import FileSource
 from flows.total.totals import Totals
@@ -161,7 +161,10 @@ class Scraper:
     def _process(self, snapshot: Snapshot) -> Iterator[tuple[str, float]]:
         """What the process tells of itself; times count from the recording's beginning, as Prometheus's clock will."""
         assert self._begins_ms is not None
-        for family in health_families(snapshot, None, self._health.read(), self._config.product):
+        for family in (
+            *tally_families(self._totals.catalogue.tallies, snapshot, None),
+            *health_families(snapshot, None, self._health.read(), self._config.product),
+        ):
             for sample in family.samples:
                 inside = ",".join(f'{label}="{value}"' for label, value in sample.labels.items())
                 if self._wanted(f"{sample.name}{{{inside}}}"):

@@ -25,6 +25,7 @@ from flows.checkpoint.files import SUFFIX
 from flows.checkpoint.fingerprint import definitions, describe_difference
 from flows.compiled.trusted_path import OTHERS, doubts, make_private
 from flows.config.model import Config
+from flows.messages.errors import TidegaugeError
 
 STORE = "part-0.sqlite3"
 DEAD_LETTERS = "dead-letters-*.ndjson"
@@ -34,7 +35,7 @@ PRIVATE = 0o600
 logger = logging.getLogger(__name__)
 
 
-class FolderError(Exception):
+class FolderError(TidegaugeError):
     """The folder cannot be used; the message is one sentence that says what to do."""
 
 

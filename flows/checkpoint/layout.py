@@ -9,12 +9,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.messages.errors import TidegaugeError
+
 MAGIC: Final = b"TIDEGAUGE"
-VERSION: Final = 1
+VERSION: Final = 2
 """Rises with every change of what the arrays mean; an older checkpoint is then refused, or migrated here."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(TidegaugeError):
     """A checkpoint that cannot be used, with a sentence that says what to do."""
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flows.messages.columns import NO_TIME
+from flows.messages.errors import RecoverableError
 from flows.messages.tick import Tick
 from flows.process.health import Report
 from flows.process.outcomes import Outcome
@@ -79,7 +80,7 @@ class _Heard:
     word: Word | None = None
 
 
-class ClusterError(RuntimeError):
+class ClusterError(RecoverableError):
     """The cluster cannot go on; the message is one sentence for the operator."""
 
 

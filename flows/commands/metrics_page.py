@@ -10,9 +10,8 @@ from flows.config.model import Config, format_duration
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.minutes import minute_fields
 from flows.process.health import Health
-from flows.publish.prometheus import PREFIX, health_families
+from flows.publish.prometheus import PREFIX, health_families, tally_families
 
 EVERYTHING = Config.model_validate(
     {
@@ -70,7 +69,7 @@ def page(config: Config | None = None) -> str:
         )
     parts.append(MINUTES + "".join(f"* `{field}`\n" for field in _minute_fields(config)))
     parts.append(ACCOUNTING + "".join(f"* `accounting.{account}`\n" for account in ACCOUNTS))
-    parts.append(HEALTH + _table(("family", "what it is", "type"), _health()))
+    parts.append(HEALTH + _table(("family", "what it is", "type"), _health(config)))
     return "".join(parts)
 
 
@@ -118,8 +117,6 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
     field = metric.name
     windows = {format_duration(window) for window in config.windows}
     ratio_windows = {format_duration(window) for window in config.ratio_windows}
-    if metric.name == "mrr.moved":
-        field += ".<from>.<to>"
     for placeholder, names in (("window", windows), ("ratio_window", ratio_windows), ("period", windows | {"total"})):
         if ends == names:
             field += f".<{placeholder}>"
@@ -144,13 +141,14 @@ def _series(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
 
 def _minute_fields(config: Config) -> list[str]:
     """The fields of a minute, those of the funnels once for all."""
-    fields = [re.sub(r"^funnel\.[^.]+\.", "funnel.<name>.", field) for field in minute_fields(config)]
+    fields = [re.sub(r"^funnel\.[^.]+\.", "funnel.<name>.", field) for field in catalogue(config).minute_fields]
     return list(dict.fromkeys(fields))
 
 
-def _health() -> Iterator[tuple[str, str, str]]:
+def _health(config: Config) -> Iterator[tuple[str, str, str]]:
     """(family, help, type) of everything else on the page for Prometheus."""
-    for family in health_families(None, None, Health(redis_configured=True).read(), "product"):
+    tallies = tally_families(catalogue(config).tallies, None, None)
+    for family in (*tallies, *health_families(None, None, Health(redis_configured=True).read(), "product")):
         name = {"counter": "_total", "info": "_info"}.get(family.type, "")
         yield f"`{family.name}{name}`", _prose(family.documentation), family.type
 

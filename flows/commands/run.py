@@ -9,16 +9,12 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from flows.checkpoint.folder import FolderError
-from flows.checkpoint.layout import CheckpointError
-from flows.cluster.peers import MAX_PROCESSES, Cluster, ClusterError
+from flows.cluster.peers import MAX_PROCESSES, Cluster
 from flows.commands.arguments import add_connection_arguments, connection_options, positive, time_ms
 from flows.config.file import load
+from flows.messages.errors import TidegaugeError
 from flows.metrics.cost import check_size
 from flows.process.health import installed_version
-from flows.process.outcomes import SourceError
-from flows.publish.dead_letters.letters import DeadLetterError
-from flows.publish.redis.client import RedisRefused
 from flows.publish.redis.sink import FencedOut
 from flows.run.job import Job, stopped_by_signals
 from flows.run.supervisor import NOTHING_ACCEPTED, START_AGAIN, Supervisor, obey_supervisor, stop_before_reading
@@ -136,9 +132,7 @@ def run_one(job: Job, args: argparse.Namespace) -> int:
     except FencedOut as ended:
         logger.error("%s", ended)
         return FENCED
-    except (
-        SourceError, DeadLetterError, FolderError, CheckpointError, ClusterError, RedisRefused, OSError
-    ) as failure:  # fmt: skip
+    except (TidegaugeError, OSError) as failure:
         logger.error("%s", failure)
         return 1
     if not written:

@@ -12,6 +12,8 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
+from flows.messages.errors import TidegaugeError
+
 Path = tuple[str | int, ...]
 
 SHOWN: Final = 60
@@ -57,7 +59,7 @@ class Mistake:
         return ": ".join(parts) + (f"; did you mean {self.suggestion}?" if self.suggestion else "")
 
 
-class ConfigErrors(Exception):  # noqa: N818 - it carries several errors, and its name says so
+class ConfigErrors(TidegaugeError):  # noqa: N818 - it carries several errors, and its name says so
     """The configuration cannot be used; `mistakes` holds every reason, in the order of the file."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:

@@ -7,7 +7,6 @@ panel at the end.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
@@ -18,7 +17,6 @@ from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families
 
 UID = "tidegauge-pipeline"
-ELSEWHERE: Final = {"session_duration_seconds"}
 """Families served beside those of health that tell of the product, on its own page."""
 
 
@@ -136,6 +134,14 @@ def _pace() -> Iterator[Sized]:
         "s",
         Query(f"max by (partition) ({of_product(health('open_transaction_seconds'))})", "partition {{partition}}"),
         width=12,
+    )
+    yield course(
+        "Why the stream clock waits",
+        "How long some partition has held it for each reason. Short spells are usual; while records come in it goes on "
+        "with them, and where it stands for more than 3 s the log and `/readyz` name the partitions.",
+        "s",
+        Query(f"max by (reason) ({of_product(health('clock_held_seconds'))})", "{{reason}}"),
+        width=24,
     )
 
 
@@ -302,7 +308,7 @@ def _others(asked: str, product: str) -> Iterator[Sized]:
     """A plain panel for each family of health that is in none of the queries `asked`."""
     for family in health_families(None, None, Health(redis_configured=True).read(), product):
         name = family.name.removeprefix(PREFIX)
-        if family.name not in asked and name not in ELSEWHERE:
+        if family.name not in asked:
             yield course(name.replace("_", " ").capitalize(), family.documentation, "short", _plain(family), width=8)
 
 

@@ -23,6 +23,7 @@ from typing import Final
 import redis
 
 from flows.kafka.librdkafka import LibraryError, library
+from flows.messages.errors import TidegaugeError
 
 ALL_BROKERS: Final = -1
 FETCH_REQUEST: Final = 1  # Kafka protocol number, for fail_requests()
@@ -56,7 +57,7 @@ _SIGNATURES: Final[dict[str, tuple[type | None, list[type]]]] = {
 }
 
 
-class EmbeddedError(RuntimeError):
+class EmbeddedError(TidegaugeError):
     """An embedded server could not be started, or refused what was asked; the message says why."""
 
 

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import confluent_kafka
 
+from flows.messages.errors import TidegaugeError
+
 Signatures = Mapping[str, tuple[type | None, list[type]]]
 """By function: the type that it returns, and those of its arguments."""
 
@@ -19,7 +21,7 @@ _HANDLE_OFFSET: Final = 2 * ctypes.sizeof(ctypes.c_void_p)
 """Where a client keeps its `rd_kafka_t *`: first in its object, behind Python's header (confluent_kafka.h)."""
 
 
-class LibraryError(RuntimeError):
+class LibraryError(TidegaugeError):
     """The installed confluent-kafka is not what is needed; the message says why."""
 
 

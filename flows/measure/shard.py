@@ -209,9 +209,7 @@ class Shard:
         renumbered = np.zeros(self.users.count, np.int32)
         renumbered[kept] = np.arange(len(kept))
         for family in self._families.values():
-            forget = getattr(family, "forget", None)
-            if forget is not None:
-                forget(evicted)
+            family.forget(evicted)
             for container in containers(family).values():
                 container.keep(kept)
         self.users.keep(kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from flows.messages.columns import REASONS
@@ -32,8 +32,6 @@ class Snapshot:
     cells: Mapping[str, int | float]  # counted and derived, by cell name; finite
     minutes: Mapping[int, Mapping[str, int]]  # minutes closed since the last tick: epoch ms -> field -> value
     accounting: Mapping[int, Mapping[str, int]]  # partition -> one of ACCOUNTS -> records since the beginning
-    session_seconds: Sequence[int]  # closed sessions by duration bucket since the beginning, non-cumulative
-    session_seconds_sum_ms: int
+    tallies: Mapping[str, int] = field(default_factory=dict)  # cells of the catalogue's tallies, since the beginning
     final: bool = False
-    events: Mapping[str, int] = field(default_factory=dict)  # accepted events by name since the beginning
     changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

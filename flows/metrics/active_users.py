@@ -19,9 +19,10 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, events_that_count, group_of, pairs_of, window_label
+from flows.metrics.cells import Metric
+from flows.metrics.family import Family, Groups, Split, events_that_count, group_of
 from flows.metrics.formulas import ratio
+from flows.metrics.rows import At, Block, Count, Formula
 from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
@@ -52,7 +53,7 @@ class Seen(NamedTuple):
     shown: Latest
 
 
-class ActiveUsers:
+class ActiveUsers(Family):
     """Users by the pane of their latest event."""
 
     ordered: ClassVar[bool] = False
@@ -77,7 +78,7 @@ class ActiveUsers:
                 self.day.values[0] = midnight
                 self._count_day(midnight, users)
         split = self._groups.split
-        self.shown.reserve(2 * len(rows) * len(split.base))
+        self.shown.reserve(2 * len(rows) * (len(split.base) - 1))
         users_seen = Seen(self.last.rows, self.dims.rows, self.shown.latest)
         _advance(rows, now_ms, self._counts, users_seen, self.day.values, self.windows.ring, split)
 
@@ -87,9 +88,8 @@ class ActiveUsers:
         slots, groups = self.shown.since(midnight)
         today = self.last.rows[:users] >= midnight
         counts = np.zeros(len(self._groups), np.int64)
-        counts[0] = np.count_nonzero(today)
         for d in range(len(split.base)):
-            latest = split.base[d] + ((self.dims.rows[:users] >> split.shift[d]) & np.uint64(255)).astype(np.int64)
+            latest = split.base[d] + ((self.dims.rows[:users] >> split.shift[d]) & split.mask[d]).astype(np.int64)
             counts += np.bincount(latest[today], minlength=len(counts))
             end = split.base[d + 1] if d + 1 < len(split.base) else len(counts)
             earlier = (groups >= split.base[d]) & (groups < end) & (groups != latest[slots])
@@ -103,28 +103,12 @@ class ActiveUsers:
     def read(self) -> NDArray[np.int64]:
         return np.concatenate([self.windows.totals.ravel(), self.day.values[1:]])
 
-    def cells(self) -> list[Cell]:
-        return [
-            *(
-                Cell(cell_name("active_users", window, group), ACTIVE, window_label(window) | group)
-                for window, group in pairs_of(self._config.windows, self._groups)
-            ),
-            *(Cell(cell_name("active_users.day", None, group), TODAY, group) for group in self._groups.labels),
-        ]
+    def blocks(self) -> list[Block]:
+        groups = self._groups.labels
+        return [Block([Count(ACTIVE)], self._config.windows, groups), Block([Count(TODAY)], groups=groups)]
 
-    def derived(self) -> list[Derived]:
-        if not {DAY_MS, 30 * DAY_MS} <= set(self._config.windows):
-            return []
-        return [
-            Derived(
-                cell_name("stickiness", None, group),
-                STICKINESS,
-                (cell_name("active_users", DAY_MS, group), cell_name("active_users", 30 * DAY_MS, group)),
-                ratio,
-                group,
-            )
-            for group in self._groups.labels
-        ]
+    def formulas(self) -> list[Formula]:
+        return [Formula(STICKINESS, (At("active_users", DAY_MS), At("active_users", 30 * DAY_MS)), ratio)]
 
 
 @steady
@@ -152,9 +136,9 @@ def _advance(
             if ts > last:
                 seen.last[slot] = ts
                 seen.dims[slot] = dims
-                _renew_all(ring, day, split, dims, last, ts)
+                _renew(ring, day, split, 0, len(split.base), dims, last, ts)
             continue
-        for d in range(len(split.base)):
+        for d in range(1, len(split.base)):
             group = group_of(split, d, dims)
             latest = group_of(split, d, seen.dims[slot])
             before = last
@@ -165,18 +149,22 @@ def _advance(
                 if ts > last:
                     seen.shown.entries[position(seen.shown, slot, latest), TIME] = last
             if ts > before:
-                _renew(ring, day, group, before, ts)
+                _renew(ring, day, split, d, d + 1, dims, before, ts)
         if ts > last:
             seen.last[slot] = ts
             seen.dims[slot] = dims
-            _renew(ring, day, 0, last, ts)
+            _renew(ring, day, split, 0, 1, dims, last, ts)
 
 
 @inlined
-def _renew_all(ring: Ring, day: NDArray[np.int64], split: Split, dims: int, before: int, ts: int) -> None:
-    """Move one user in group 0 and in the groups of `dims` from the time `before` (NO_TIME: from nowhere) to `ts`."""
+def _renew(
+    ring: Ring, day: NDArray[np.int64], split: Split, first: int, stop: int, dims: int, before: int, ts: int
+) -> None:
+    """Move one user from the time `before` (NO_TIME: from nowhere) to `ts`, in the groups of `dims` of the breakdowns
+    from `first` to before `stop`.
+    """
     if before < day[0] <= ts:
-        for d in range(-1, len(split.base)):
+        for d in range(first, stop):
             day[1 + group_of(split, d, dims)] += 1
     for w in range(len(ring.widths)):
         if before >= ring.begins[w]:
@@ -185,7 +173,7 @@ def _renew_all(ring: Ring, day: NDArray[np.int64], split: Split, dims: int, befo
         old = -1 if before == NO_TIME else pane_of(ring, w, before)
         if new == old:
             continue
-        for d in range(-1, len(split.base)):
+        for d in range(first, stop):
             group = group_of(split, d, dims)
             if old >= 0:
                 ring.panes[w, old, group] -= 1
@@ -195,23 +183,3 @@ def _renew_all(ring: Ring, day: NDArray[np.int64], split: Split, dims: int, befo
                 ring.panes[w, new, group] += 1
             else:
                 ring.totals[w, group] -= 1
-
-
-@inlined
-def _renew(ring: Ring, day: NDArray[np.int64], group: int, before: int, ts: int) -> None:
-    """Move one user of `group` from the time `before` (NO_TIME: from nowhere) to `ts`."""
-    if before < day[0] <= ts:
-        day[1 + group] += 1
-    for w in range(len(ring.widths)):
-        if before >= ring.begins[w]:
-            continue  # both are in the newest pane
-        new = pane_of(ring, w, ts)
-        old = -1 if before == NO_TIME else pane_of(ring, w, before)
-        if new == old:
-            continue
-        if old >= 0:
-            ring.panes[w, old, group] -= 1
-            ring.totals[w, group] -= 1
-        if new >= 0:
-            ring.panes[w, new, group] += 1
-            ring.totals[w, group] += 1

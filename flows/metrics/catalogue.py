@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from flows.config.model import Config
 from flows.metrics.active_users import ActiveUsers
-from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.events import Events
 from flows.metrics.family import Family
 from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
 from flows.state.container import containers
@@ -29,6 +30,8 @@ class Catalogue:
 
     cells: Sequence[Cell]
     derived: Sequence[Derived]
+    tallies: Sequence[Tally] = ()
+    minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
@@ -41,9 +44,9 @@ def families(config: Config, book: MinuteBook) -> dict[str, Family]:
     return {
         "events": Events(config),
         "active_users": ActiveUsers(config),
+        "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
         "lifecycle": Lifecycle(config, book),
-        "minutes": Minutes(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
         **({"subscriptions": Subscriptions(config)} if config.subscriptions else {}),
     }
@@ -51,10 +54,15 @@ def families(config: Config, book: MinuteBook) -> dict[str, Family]:
 
 def catalogue(config: Config) -> Catalogue:
     """Everything that `config` publishes, besides the accounting."""
-    members = families(config, MinuteBook(config)).values()
+    book = MinuteBook(config)
+    members = families(config, book).values()
+    cells = [cell for family in members for block in family.blocks() for cell in block.cells()]
+    operands = Operands(cells)
     return Catalogue(
-        [cell for family in members for cell in family.cells()],
-        [cell for family in members for cell in family.derived()],
+        cells,
+        [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)],
+        [tally for family in members for tally in family.tallies()],
+        book.fields,
     )
 
 

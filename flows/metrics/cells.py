@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from flows.config.notation import format_duration
+
+Window: TypeAlias = int | str | None
+"""The time that a cell covers: a trailing window in ms; `total`, since the beginning; or None, now."""
+
+SINCE_START: Window = "total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,11 @@ class Cell:
     """One additive integer of a family's vector, in the vector's order."""
 
     name: str
-    metric: Metric | None  # None: an ingredient of derived cells, not published
+    metric: Metric | None  # None: an ingredient of derived cells or tallies, not published
     labels: Mapping[str, str] = field(default_factory=dict)  # Prometheus labels
+    stem: str = ""  # its name without window and group
+    window: Window = None
+    group: Mapping[str, str] = field(default_factory=dict)  # a breakdown and its value; empty: everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +52,31 @@ class Derived:
     inputs: Sequence[str]
     formula: Callable[..., float | None]
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A counter or a histogram of Prometheus. It starts at 0 with its process, where gauges are exact state."""
+
+    prometheus: str  # family, without the tidegauge_ prefix
+    help: str
+    cells: Sequence[str]  # a counter's one; a histogram's buckets, the one beyond all bounds, and the sum
+    labels: Mapping[str, str] = field(default_factory=dict)
+    bounds: Sequence[float] = ()  # of a histogram: upper bounds of its buckets, inclusive
+    scale: float = 1.0  # multiplies a histogram's sum on its way to Prometheus
+
+
+def cell_name(stem: str, window: Window = None, group: Mapping[str, str] | None = None) -> str:
+    """`sessions.closed`, 300000, {platform: ios} -> `sessions.closed.5m{platform=ios}`."""
+    name = stem if window is None else f"{stem}.{window_text(window)}"
+    return name + "".join(f"{{{dimension}={value}}}" for dimension, value in (group or {}).items())
+
+
+def window_text(window: Window) -> str:
+    """As cells and labels write it: `5m`, `total`."""
+    return format_duration(window) if isinstance(window, int) else str(window)
+
+
+def window_label(window: Window) -> dict[str, str]:
+    """The Prometheus label of a window; none for now."""
+    return {} if window is None else {"window": window_text(window)}

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import steady
 from flows.config.model import Config
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, pairs_of, window_label
+from flows.metrics.cells import Metric, Tally
+from flows.metrics.family import Family, Groups, Split, group_of
+from flows.metrics.rows import Block, Count
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
 
@@ -24,7 +25,7 @@ EVENTS_BY_NAME = Metric(
 )
 
 
-class Events:
+class Events(Family):
     """Counts of events by window, breakdown value and name."""
 
     ordered: ClassVar[bool] = False
@@ -49,18 +50,18 @@ class Events:
         values[windowed:] = self.lifetime.values
         return values
 
-    def cells(self) -> list[Cell]:
-        cells = []
-        for window, group in pairs_of(self._config.windows, self._groups):
-            labels = window_label(window) | group
-            cells.append(Cell(cell_name("events", window, group), EVENTS, labels))
-            for name in self._names:
-                cells.append(Cell(cell_name(f"events.{name}", window, group), EVENTS_BY_NAME, {"event": name} | labels))
-        cells += [Cell(f"events.lifetime.{name}", None) for name in self._names]
-        return cells
+    def blocks(self) -> list[Block]:
+        by_name = [Count(EVENTS_BY_NAME, f"events.{name}", {"event": name}) for name in self._names]
+        return [
+            Block([Count(EVENTS), *by_name], self._config.windows, self._groups.labels),
+            Block([Count(None, f"events.lifetime.{name}") for name in self._names]),
+        ]
 
-    def derived(self) -> list[Derived]:
-        return []
+    def tallies(self) -> list[Tally]:
+        return [
+            Tally("events", "Events counted, by name.", [f"events.lifetime.{name}"], {"event": name})
+            for name in self._names
+        ]
 
 
 @steady
@@ -77,7 +78,7 @@ def _advance(
     for row in rows:
         name = name_of[row["code"]]
         lifetime[name] += 1
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             add(ring, row["ts"], group_of(split, d, row["dims"]) * names + name, 1)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined
-from flows.config.model import Config, format_duration, slug
-from flows.metrics.cells import Cell, Derived
+from flows.config.model import Config, slug
+from flows.metrics.cells import Tally
+from flows.metrics.rows import Block, Formula
 
 HELD: Final = np.dtype(
     [
@@ -26,12 +28,16 @@ HELD: Final = np.dtype(
 """One accepted event of a known user, waiting for its time."""
 
 
-class Family(Protocol):
-    """The definition of some metrics over the users of one shard."""
+class Family(ABC):
+    """The definition of some metrics over the users of one shard.
+
+    State is in containers (`flows/state`) that are public attributes: the shard saves, restores and grows them.
+    """
 
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
 
+    @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Use `rows` (dtype HELD) and then stand at `now_ms`.
 
@@ -39,21 +45,35 @@ class Family(Protocol):
         families get rows in any order with ts <= now_ms. Slots in rows are < `users`, the number of known users.
         """
 
+    @abstractmethod
     def read(self) -> NDArray[np.int64]:
-        """The values of `cells()` at the time last advanced to."""
+        """The family's vector, as `blocks` lays it out, at the time last advanced to."""
 
-    def cells(self) -> list[Cell]:
-        """Names and labels of the additive numbers, in the order of `read()`."""
+    @abstractmethod
+    def blocks(self) -> list[Block]:
+        """What the vector consists of."""
 
-    def derived(self) -> list[Derived]:
-        """Numbers computed from the cells of all shards together."""
+    def formulas(self) -> list[Formula]:
+        """Numbers derived from the vectors of all shards together, of this family and others."""
+        return []
+
+    def tallies(self) -> list[Tally]:
+        """Counters and histograms of Prometheus, over cells of this family."""
+        return []
+
+    def forget(self, slots: NDArray[Any]) -> None:  # noqa: B027 - most families keep nothing present of a user
+        """Take the users of `slots` out of what counts the present: they are about to be evicted."""
 
 
 class Split(NamedTuple):
-    """How kernels find the groups of an event: group 0 is everybody, group `base[d] + code` a value of breakdown d."""
+    """How kernels find the groups of an event: of breakdown d, the group `base[d] + code`.
+
+    Breakdown 0 is everybody, in group 0 whatever the event shows; those of the config follow.
+    """
 
     base: NDArray[np.int64]
-    shift: NDArray[np.uint64]  # where the breakdown's code stands in `dims`
+    shift: NDArray[np.uint64]  # where the breakdown's code is in `dims`
+    mask: NDArray[np.uint64]  # which bits of it count: 255, and none for everybody
 
 
 class Groups:
@@ -61,13 +81,14 @@ class Groups:
 
     def __init__(self, config: Config, of: str) -> None:
         self.labels: list[dict[str, str]] = [{}]
-        base, shift = [], []
+        base, shift, mask = [0], [0], [0]
         for position, (name, breakdown) in enumerate(config.breakdowns.items()):
             if of in breakdown.of:
                 base.append(len(self.labels))
                 shift.append(8 * position)
+                mask.append(255)
                 self.labels += [{name: value} for value in breakdown.labels()]
-        self.split = Split(np.array(base, np.int64), np.array(shift, np.uint64))
+        self.split = Split(np.array(base, np.int64), np.array(shift, np.uint64), np.array(mask, np.uint64))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,10 +96,8 @@ class Groups:
 
 @inlined
 def group_of(split: Split, d: int, dims: int) -> Any:
-    """The group (an integer) of breakdown `d` for an event's `dims`; for d = -1 group 0."""
-    if d < 0:
-        return 0
-    return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & np.uint64(255))
+    """The group (an integer) of breakdown `d` for an event's `dims`."""
+    return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & split.mask[d])
 
 
 def named(config: Config, names: Iterable[str]) -> NDArray[np.bool_]:
@@ -91,19 +110,3 @@ def events_that_count(config: Config) -> NDArray[np.bool_]:
     shows = config.shows_presence(config.codes())
     listed = config.active_users.events
     return shows if listed is None else shows & named(config, listed)
-
-
-def cell_name(metric: str, window_ms: int | None = None, group: dict[str, str] | None = None) -> str:
-    """`sessions.closed`, 300000, {platform: ios} -> `sessions.closed.5m{platform=ios}`."""
-    name = metric if window_ms is None else f"{metric}.{format_duration(window_ms)}"
-    return name + "".join(f"{{{dimension}={value}}}" for dimension, value in (group or {}).items())
-
-
-def window_label(window_ms: int) -> dict[str, str]:
-    """The Prometheus label of a window."""
-    return {"window": format_duration(window_ms)}
-
-
-def pairs_of(windows: Sequence[int], groups: Groups) -> list[tuple[int, dict[str, str]]]:
-    """All (window, group) pairs in the order in which arrays of shape (windows, groups) are flattened."""
-    return [(window, group) for window in windows for group in groups.labels]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
-from typing import Final
-
-BOUNDS_S: Final = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
-"""Upper bounds (seconds, inclusive) of every duration histogram."""
 
 
 def ratio(numerator: float, denominator: float) -> float | None:
@@ -19,22 +16,22 @@ def shortfall(part: float, whole: float) -> float | None:
     return 1 - part / whole if whole else None
 
 
-def quantile_ms(q: float, count: int, *cumulative: int) -> float | None:
-    """The `q` quantile (ms) of a cumulative histogram over BOUNDS_S, as Prometheus' `histogram_quantile` has it.
+def quantile_ms(q: float, bounds_s: Sequence[int], count: int, *cumulative: int) -> float | None:
+    """The `q` quantile (ms) of a cumulative histogram, as Prometheus' `histogram_quantile` has it.
 
-    Rank q * count, linear inside its bucket, 0 in the first bucket, the largest bound beyond it.
+    Rank q * count, linear inside its bucket (the first begins at 0), the largest bound beyond all.
     """
     if not count:
         return None
     rank = q * count
     below, lower = 0, 0
-    for bound, reached in zip(BOUNDS_S, cumulative, strict=True):
+    for bound, reached in zip(bounds_s, cumulative, strict=True):
         if reached >= rank:
             if bound == 0:
                 return 0.0
             return 1000 * (lower + (bound - lower) * (rank - below) / (reached - below))
         below, lower = reached, bound
-    return 1000.0 * BOUNDS_S[-1]
+    return 1000.0 * bounds_s[-1]
 
 
 def kaplan_meier(*ages: int) -> tuple[float, float] | None:

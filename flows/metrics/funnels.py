@@ -12,6 +12,9 @@ funnel window, unmoved by traffic surges: the one to alert on. Completions / ent
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -20,10 +23,12 @@ from numpy.typing import NDArray
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
-from flows.metrics.formulas import BOUNDS_S, conversion_live, conversion_live_se, quantile_ms, ratio, shortfall
-from flows.metrics.minutes import FUNNELS, MinuteBook, Page, note
+from flows.metrics.cells import Metric
+from flows.metrics.family import Family, Groups, Split, group_of, named
+from flows.metrics.formulas import conversion_live, conversion_live_se, ratio, shortfall
+from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
+from flows.metrics.minutes import MinuteBook, Page, note
+from flows.metrics.rows import Block, Count, Formula
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import UserRows
@@ -36,7 +41,8 @@ ATTEMPT: Final = np.dtype(
     ]
 )
 CONVERTED, IN_PROGRESS, DROPPED, CONVERT_MS, BUCKETS = range(5)
-STEPS: Final = BUCKETS + len(BOUNDS_S)  # the steps' counters follow
+OUTCOMES: Final = BUCKETS + len(BOUNDS_S)
+"""Counters of a group: attempts by step reached come first, as many as the funnel has, then these many."""
 ENTERED, COMPLETED = range(2)  # counters of matured attempts
 
 STEP = Metric(
@@ -159,7 +165,7 @@ class Ledger(NamedTuple):
     page: Page
 
 
-class Funnel:
+class Funnel(Family):
     """The attempts of one funnel."""
 
     ordered: ClassVar[bool] = True
@@ -168,6 +174,7 @@ class Funnel:
         funnel = config.funnels[name]
         self._config = config
         self._name = name
+        self._stem = f"funnel.{name}"
         self._book = book
         self._step_names = funnel.step_names()
         self._groups = Groups(config, "funnels")
@@ -177,9 +184,9 @@ class Funnel:
             len(funnel.steps),
             funnel.reentry == "latest",
             np.asarray(matches, np.uint32),
-            FUNNELS + 2 * list(config.funnels).index(name),
+            book.columns(f"funnel.{name}.entered", f"funnel.{name}.converted"),
         )
-        self._fields = STEPS + len(funnel.steps)
+        self._fields = len(funnel.steps) + OUTCOMES
         self.users = UserRows(ATTEMPT)
         self.drops_at = Deadlines()
         self.converted = Queue(2)  # start + window, dims
@@ -206,108 +213,80 @@ class Funnel:
         """Count the attempts in progress of `slots` as dropped: their users are about to be evicted."""
         for slot in slots[self.drops_at.times.at[slots] != NEVER]:
             start = int(self.drops_at.times.at[slot]) - self._rules.window
-            for d in range(-1, len(self._groups.split.base)):
+            for d in range(len(self._groups.split.base)):
                 group = group_of(self._groups.split, d, self.users.rows[slot]["dims"])
-                add(self.windows.ring, start, group * self._fields + IN_PROGRESS, -1)
-                add(self.windows.ring, start, group * self._fields + DROPPED, 1)
+                add(self.windows.ring, start, group * self._fields + self._rules.steps + IN_PROGRESS, -1)
+                add(self.windows.ring, start, group * self._fields + self._rules.steps + DROPPED, 1)
 
     def read(self) -> NDArray[np.int64]:
         windowed, matured = self.windows.totals.size, self.matured.totals.size
         values = np.zeros(windowed + matured + 2 * PANES * len(self._groups), np.int64)
-        _read_windows(self.windows.totals, self._fields, values)
+        read_cumulative(self.windows.totals, self._fields, self._rules.steps + BUCKETS, len(BOUNDS_S), values)
         values[windowed : windowed + matured] = self.matured.totals.ravel()
         _read_ages(self.under_way.ring, self.by_age.totals, values[windowed + matured :])
         return values
 
-    def _cell(self, metric: str, window: int | None, group: dict[str, str]) -> str:
-        return cell_name(f"funnel.{self._name}.{metric}", window, group)
+    def _durations(self) -> Durations:
+        return Durations(
+            count=f"{self._stem}.converted",
+            sum_ms=f"{self._stem}.convert_ms",
+            below=f"{self._stem}.convert_le_{{}}",
+            below_metric=CONVERT_LE,
+            mean=CONVERT_MEAN,
+            mean_stem=f"{self._stem}.convert_mean",
+            quantile=CONVERT_QUANTILE,
+            quantile_stem=f"{self._stem}.convert_{{}}",
+        )
 
-    def cells(self) -> list[Cell]:
-        funnel = {"funnel": self._name}
-        cells = []
-        for window, group in pairs_of(self._config.windows, self._groups):
-            labels = funnel | window_label(window) | group
-            for step in self._step_names:
-                cells.append(Cell(self._cell(step, window, group), STEP, {"step": step} | labels))
-            for state, metric in STATES.items():
-                cells.append(Cell(self._cell(state, window, group), metric, {"state": state} | labels))
-            cells.append(Cell(self._cell("convert_ms", window, group), CONVERT_SUM, labels))
-            for bound in BOUNDS_S:
-                cells.append(Cell(self._cell(f"convert_le_{bound}", window, group), CONVERT_LE, labels))
-        for window, group in pairs_of(self._config.ratio_windows, self._groups):
-            labels = funnel | window_label(window) | group
-            cells.append(Cell(self._cell("matured", window, group), MATURED, labels))
-            cells.append(Cell(self._cell("matured_converted", window, group), MATURED_CONVERTED, labels))
-        cells += [Cell(name, None) for group in self._groups.labels for name in self._age_cells(group)]
-        return cells
+    def _ages(self) -> list[str]:
+        return [f"{self._stem}.{fate}_at_{age}" for fate in ("converted", "censored") for age in range(PANES)]
 
-    def _age_cells(self, group: dict[str, str]) -> list[str]:
+    def blocks(self) -> list[Block]:
+        stem, funnel, groups = self._stem, {"funnel": self._name}, self._groups.labels
+        windowed = [
+            *(Count(STEP, f"{stem}.{step}", {"step": step}) for step in self._step_names),
+            *(Count(metric, f"{stem}.{state}", {"state": state}) for state, metric in STATES.items()),
+            Count(CONVERT_SUM, f"{stem}.convert_ms"),
+            *self._durations().counts(),
+        ]
+        matured = [Count(MATURED, f"{stem}.matured"), Count(MATURED_CONVERTED, f"{stem}.matured_converted")]
         return [
-            self._cell(f"{fate}_at_{age}", None, group) for fate in ("converted", "censored") for age in range(PANES)
+            Block(_labelled(windowed, funnel), self._config.windows, groups),
+            Block(_labelled(matured, funnel), self._config.ratio_windows, groups),
+            Block([Count(None, age) for age in self._ages()], groups=groups),
         ]
 
-    def derived(self) -> list[Derived]:
-        derived = []
-        for window, group in pairs_of(self._config.ratio_windows, self._groups):
-            labels = {"funnel": self._name} | window_label(window) | group
-
-            def name(metric: str, window: int = window, group: dict[str, str] = group) -> str:
-                return self._cell(metric, window, group)
-
-            for number, (before, step) in enumerate(zip(self._step_names, self._step_names[1:], strict=False), start=2):
-                derived.append(
-                    Derived(
-                        name(f"drop_off_{number:02d}"),
-                        DROP_OFF,
-                        (name(step), name(before)),
-                        shortfall,
-                        {"step": step} | labels,
-                    )
+    def formulas(self) -> list[Formula]:
+        stem, windows, ages = self._stem, self._config.ratio_windows, self._ages()
+        found = [
+            *(
+                Formula(
+                    DROP_OFF,
+                    (f"{stem}.{step}", f"{stem}.{before}"),
+                    shortfall,
+                    f"{stem}.drop_off_{number:02d}",
+                    {"step": step},
+                    windows,
                 )
-            converted = name("converted")
-            derived.append(Derived(name("convert_mean"), CONVERT_MEAN, (name("convert_ms"), converted), ratio, labels))
-            buckets = [name(f"convert_le_{bound}") for bound in BOUNDS_S]
-            for percent, quantile in _QUANTILES.items():
-                derived.append(
-                    Derived(
-                        name(f"convert_p{percent}"),
-                        CONVERT_QUANTILE,
-                        (converted, *buckets),
-                        quantile,
-                        {"q": str(percent / 100)} | labels,
-                    )
-                )
-            derived.append(
-                Derived(
-                    name("conversion_matured"),
-                    CONVERSION,
-                    (name("matured_converted"), name("matured")),
-                    ratio,
-                    {"kind": "matured"} | labels,
-                )
-            )
-        for group in self._groups.labels:
-            live = {"funnel": self._name, "kind": "live"} | group
-            ages = self._age_cells(group)
-            derived.append(
-                Derived(self._cell("conversion_live", None, group), CONVERSION_LIVE, ages, conversion_live, live)
-            )
-            derived.append(
-                Derived(
-                    self._cell("conversion_live_se", None, group),
-                    CONVERSION_LIVE_SE,
-                    ages,
-                    conversion_live_se,
-                    {"funnel": self._name} | group,
-                )
-            )
-        return derived
+                for number, (before, step) in enumerate(pairwise(self._step_names), start=2)
+            ),
+            *self._durations().formulas(windows),
+            Formula(
+                CONVERSION,
+                (f"{stem}.matured_converted", f"{stem}.matured"),
+                ratio,
+                f"{stem}.conversion_matured",
+                {"kind": "matured"},
+                windows,
+            ),
+            Formula(CONVERSION_LIVE, ages, conversion_live, f"{stem}.conversion_live", {"kind": "live"}),
+            Formula(CONVERSION_LIVE_SE, ages, conversion_live_se, f"{stem}.conversion_live_se"),
+        ]
+        return [replace(formula, labels={"funnel": self._name, **formula.labels}) for formula in found]
 
 
-_QUANTILES = {
-    50: lambda count, *buckets: quantile_ms(0.50, count, *buckets),
-    90: lambda count, *buckets: quantile_ms(0.90, count, *buckets),
-}
+def _labelled(rows: Sequence[Count], labels: Mapping[str, str]) -> list[Count]:
+    return [replace(row, labels={**labels, **row.labels}) for row in rows]
 
 
 @steady
@@ -360,27 +339,10 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
     while due(ledger.converted, now):
         pop(ledger.converted)
         start = ledger.converted.top[0] - rules.window
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             group = group_of(split, d, ledger.converted.top[1])
             add(ledger.matured, start, group * 2 + ENTERED, 1)
             add(ledger.matured, start, group * 2 + COMPLETED, 1)
-
-
-@steady
-def _read_windows(totals: NDArray[np.int64], fields: int, values: NDArray[np.int64]) -> None:
-    """By window and group: entries and steps, the states and the sum of times, then the times up to each bound."""
-    place = 0
-    for w in range(totals.shape[0]):
-        for first in range(0, totals.shape[1], fields):
-            for field in range(STEPS, fields):
-                values[place] = totals[w, first + field]
-                place += 1
-            below = 0
-            for field in range(STEPS):
-                count = totals[w, first + field]
-                below = count + below if field > BUCKETS else count
-                values[place] = below
-                place += 1
 
 
 @steady
@@ -403,18 +365,18 @@ def _count(
         pane = pane_of(windows, w, start)
         if pane < 0:
             continue
-        for d in range(-1, len(split.base)):
-            first = group_of(split, d, dims) * (STEPS + rules.steps)
+        for d in range(len(split.base)):
+            first = group_of(split, d, dims) * (rules.steps + OUTCOMES)
             for counts in (windows.panes[w, pane], windows.totals[w]):
                 counts[first + field] += amount
-                counts[first + IN_PROGRESS] += in_progress
+                counts[first + rules.steps + IN_PROGRESS] += in_progress
 
 
 @inlined
 def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book an attempt that begins at `start` (amount 1), or take it back (-1)."""
-    _count(dims, start, STEPS, amount, amount, rules, ledger, split)
-    for d in range(-1, len(split.base)):
+    _count(dims, start, 0, amount, amount, rules, ledger, split)
+    for d in range(len(split.base)):
         add(ledger.under_way, start, group_of(split, d, dims), amount)
 
 
@@ -422,9 +384,7 @@ def _enter(dims: int, start: int, amount: int, rules: Rules, ledger: Ledger, spl
 def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book the step that `attempt` has just reached, and the conversion when it is the last."""
     age = ts * PANES // rules.window - start * PANES // rules.window
-    bucket = 0
-    while bucket < len(BOUNDS_S) and ts - start > BOUNDS_S[bucket] * 1000:
-        bucket += 1
+    bucket = bucket_of(BOUNDS_S, ts - start)
     reached = attempt["reached"]
     converts = reached == rules.steps
     windows = ledger.windows
@@ -432,18 +392,19 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
         pane = pane_of(windows, w, start)
         if pane < 0:
             continue
-        for d in range(-1, len(split.base)):
-            field = group_of(split, d, attempt["dims"]) * (STEPS + rules.steps)
+        for d in range(len(split.base)):
+            first = group_of(split, d, attempt["dims"]) * (rules.steps + OUTCOMES)
+            outcome = first + rules.steps
             for counts in (windows.panes[w, pane], windows.totals[w]):
-                counts[field + STEPS + reached - 1] += 1
+                counts[first + reached - 1] += 1
                 if converts:
-                    counts[field + CONVERTED] += 1
-                    counts[field + IN_PROGRESS] -= 1
-                    counts[field + CONVERT_MS] += ts - start
+                    counts[outcome + CONVERTED] += 1
+                    counts[outcome + IN_PROGRESS] -= 1
+                    counts[outcome + CONVERT_MS] += ts - start
                     if bucket < len(BOUNDS_S):
-                        counts[field + BUCKETS + bucket] += 1
+                        counts[outcome + BUCKETS + bucket] += 1
     if converts:
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             group = group_of(split, d, attempt["dims"])
             add(ledger.under_way, start, group, -1)
             add(ledger.by_age, start, group * PANES + min(age, PANES - 1), 1)
@@ -453,6 +414,6 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
 def _drop(attempt: Any, drops_at: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Book the end of an attempt that ran out of time."""
     start = drops_at - rules.window
-    _count(attempt["dims"], start, DROPPED, 1, -1, rules, ledger, split)
-    for d in range(-1, len(split.base)):
+    _count(attempt["dims"], start, rules.steps + DROPPED, 1, -1, rules, ledger, split)
+    for d in range(len(split.base)):
         add(ledger.matured, start, group_of(split, d, attempt["dims"]) * 2 + ENTERED, 1)

@@ -12,7 +12,7 @@ where eviction happens only at the limit `users_per_shard`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import cell_name, window_label
+from flows.metrics.cells import Metric
+from flows.metrics.family import Family
 from flows.metrics.formulas import user_churn_rate
-from flows.metrics.minutes import NEW_USERS, MinuteBook, Page, note
+from flows.metrics.minutes import MinuteBook, Page, note
+from flows.metrics.rows import Block, Count, Formula
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, add, move
 
 UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)
-TRANSITIONS: Final = ("new", "resurrected", "churned")
 
 ALIVE_USERS = Metric("users.alive", "Known users who have not churned.", "users", "Lifecycle", "users_alive")
 KNOWN_USERS = Metric("users.known", "Users ever seen on time, less those evicted.", "users", "Lifecycle", "users_known")
@@ -73,9 +73,10 @@ class Ledger(NamedTuple):
     since_start: NDArray[np.int64]  # transitions since the beginning
     windows: Ring
     page: Page
+    new_users: int  # column
 
 
-class Lifecycle:
+class Lifecycle(Family):
     """Transitions between unseen, alive and churned."""
 
     ordered: ClassVar[bool] = True
@@ -83,11 +84,12 @@ class Lifecycle:
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
+        self._new_users = book.columns("new_users")
         self._shows_presence = config.shows_presence(config.codes())  # by event code
-        self.windows = Windows(config.windows, len(TRANSITIONS))
+        self.windows = Windows(config.windows, len(MOVES))
         self.churns_at = Deadlines()
         self.stage = UserRows(np.uint8)
-        self.since_start = Counters(len(TRANSITIONS))
+        self.since_start = Counters(len(MOVES))
         self.evicted = Counters(2)  # users evicted while known, while alive
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
@@ -97,6 +99,7 @@ class Lifecycle:
             self.since_start.values,
             self.windows.ring,
             self._book.page,
+            self._new_users,
         )
         _advance(rows, now_ms, self._config.churn_after, self._shows_presence, ledger)
 
@@ -113,38 +116,16 @@ class Lifecycle:
         values[3:] = self.windows.totals.ravel()
         return values
 
-    def cells(self) -> list[Cell]:
+    def blocks(self) -> list[Block]:
+        moves = [Count(metric, labels={"transition": transition}) for transition, metric in MOVES.items()]
         return [
-            Cell("users.alive", ALIVE_USERS),
-            Cell("users.known", KNOWN_USERS),
-            Cell("users.evicted", EVICTED_USERS),
-            *(
-                Cell(
-                    cell_name(f"users.{transition}", window),
-                    MOVES[transition],
-                    {"transition": transition} | window_label(window),
-                )
-                for window in self._config.windows
-                for transition in TRANSITIONS
-            ),
+            Block([Count(ALIVE_USERS), Count(KNOWN_USERS), Count(EVICTED_USERS)]),
+            Block(moves, self._config.windows),
         ]
 
-    def derived(self) -> list[Derived]:
-        return [
-            Derived(
-                cell_name("user_churn_rate", window),
-                CHURN_RATE,
-                (
-                    cell_name("users.churned", window),
-                    "users.alive",
-                    cell_name("users.new", window),
-                    cell_name("users.resurrected", window),
-                ),
-                user_churn_rate,
-                window_label(window),
-            )
-            for window in self._config.ratio_windows
-        ]
+    def formulas(self) -> list[Formula]:
+        of = ("users.churned", "users.alive", "users.new", "users.resurrected")
+        return [Formula(CHURN_RATE, of, user_churn_rate, windows=self._config.ratio_windows)]
 
 
 @steady
@@ -166,7 +147,7 @@ def _advance(rows: NDArray[Any], now: int, churn_after: int, shows_presence: NDA
             ledger.since_start[transition] += 1
             add(ledger.windows, ts, transition, 1)
             if transition == NEW:
-                note(ledger.page, ts, NEW_USERS, 1)
+                note(ledger.page, ts, ledger.new_users, 1)
         schedule(ledger.churns_at, slot, ts + churn_after)
     for block in range(len(ledger.churns_at.soonest)):
         for i in range(overdue(ledger.churns_at, now, block)):

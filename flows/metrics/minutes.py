@@ -1,8 +1,8 @@
 """The final numbers of each closed minute (METRICS.md 3.7, ordered).
 
-`MinuteBook` is the shared page that the ordered families write to: a count at time t belongs to the minute of t, and a
-minute is closed, its numbers final, when the watermark has reached its end. `Minutes` itself counts events and distinct
-active users. Minutes in which nothing happened are not reported.
+`MinuteBook` is the shared page that the ordered families write to, each in columns of its own. A count at time t
+belongs to the minute of t; a minute is closed, and its numbers are final, when the watermark has reached its end.
+`Minutes` itself counts events and distinct active users. Minutes in which nothing happened are not reported.
 """
 
 from __future__ import annotations
@@ -17,27 +17,12 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
-from flows.metrics.cells import Cell, Derived
-from flows.metrics.family import events_that_count
+from flows.metrics.family import Family, events_that_count
+from flows.metrics.rows import Block
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
 
 MINUTE_MS: Final = 60_000
-EVENTS, ACTIVE_USERS, NEW_USERS, SESSIONS_STARTED, SESSIONS_CLOSED, SESSIONS_BOUNCED, FUNNELS = range(7)
-"""Columns of the book; each funnel adds two from FUNNELS on: entered, converted."""
-
-
-def minute_fields(config: Config) -> list[str]:
-    """The fields of a minute's hash, in the order of the book's columns."""
-    return [
-        "events",
-        "active_users",
-        "new_users",
-        "sessions_started",
-        "sessions_closed",
-        "sessions_bounced",
-        *(f"funnel.{name}.{what}" for name in config.funnels for what in ("entered", "converted")),
-    ]
 
 
 class Page(NamedTuple):
@@ -48,14 +33,20 @@ class Page(NamedTuple):
 
 
 class MinuteBook(Container):
-    """A ring of minutes, as long as the history that is kept."""
+    """A ring of minutes, as long as the history that is kept; a family that writes to it takes columns of its own."""
 
     def __init__(self, config: Config) -> None:
-        kept = max(1, config.minute_history // MINUTE_MS) + 1
-        self.page = Page(
-            np.zeros((kept, len(minute_fields(config))), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64)
-        )
+        self._kept = max(1, config.minute_history // MINUTE_MS) + 1
+        self.fields: list[str] = []  # of a minute, in the order of the columns
+        self.page = Page(np.zeros((self._kept, 0), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64))
         self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
+
+    def columns(self, *fields: str) -> int:
+        """Give `fields` columns, one beside the other; returns the number of the first."""
+        first = len(self.fields)
+        self.fields += fields
+        self.page = Page(np.zeros((self._kept, len(self.fields)), np.int64), self.page.head)
+        return first
 
     def turn(self, now_ms: int) -> None:
         """Let the minute of `now_ms` be the newest; what is older than the history is forgotten."""
@@ -100,36 +91,34 @@ def note(page: Page, ts: int, column: int, amount: int) -> None:
         page.counts[minute % kept, column] += amount
 
 
-class Minutes:
+class Minutes(Family):
     """Events and distinct users of each minute."""
 
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._book = book
+        self._events = book.columns("events", "active_users")
         self._counts = events_that_count(config)
         self.last = UserRows(np.int32)  # the newest minute in which the user was active
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        _advance(rows, self._counts, self.last.rows, self._book.page)
+        _advance(rows, self._counts, self.last.rows, self._events, self._book.page)
 
     def read(self) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
 
-    def cells(self) -> list[Cell]:
-        return []
-
-    def derived(self) -> list[Derived]:
+    def blocks(self) -> list[Block]:
         return []
 
 
 @steady
-def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], page: Page) -> None:
+def _advance(rows: NDArray[Any], counts: NDArray[np.bool_], last: NDArray[np.int32], events: int, page: Page) -> None:
     for i in range(len(rows)):
         prefetch(last, upcoming(rows, i))
         row = rows[i]
-        note(page, row["ts"], EVENTS, 1)
+        note(page, row["ts"], events, 1)
         minute = row["ts"] // MINUTE_MS
         if counts[row["code"]] and minute > last[row["slot"]]:
             last[row["slot"]] = minute
-            note(page, row["ts"], ACTIVE_USERS, 1)
+            note(page, row["ts"], events + 1, 1)

@@ -24,10 +24,12 @@ from flows.compiled.loops import compiled, inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import Groups, Split, cell_name, group_of, named, pairs_of, window_label
-from flows.metrics.formulas import BOUNDS_S, quantile_ms, ratio, shortfall
-from flows.metrics.minutes import SESSIONS_BOUNCED, SESSIONS_CLOSED, SESSIONS_STARTED, MinuteBook, Page, note
+from flows.metrics.cells import Metric, Tally
+from flows.metrics.family import Family, Groups, Split, group_of, named
+from flows.metrics.formulas import ratio, shortfall
+from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
+from flows.metrics.minutes import MinuteBook, Page, note
+from flows.metrics.rows import Block, Count, Formula
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
 from flows.state.queue import Heap, Queue, due, pop, push
 from flows.state.rows import Counters, UserRows
@@ -126,6 +128,19 @@ SESSIONS_PER_USER = Metric(
 )
 
 
+DURATIONS = Durations(
+    count="sessions.closed",
+    sum_ms="sessions.duration_ms",
+    below="sessions.duration_le_{}",
+    below_metric=DURATION_LE,
+    mean=DURATION_MEAN,
+    quantile=DURATION_QUANTILE,
+    quantile_stem="session_duration_{}",
+    percents=(50, 90, 95),
+)
+LIFETIME = [f"sessions.lifetime.{bucket}" for bucket in (*BOUNDS_S, "inf", "sum_ms")]
+
+
 class Rules(NamedTuple):
     """The config's numbers as the kernel takes them; a rule that is off has an unreachable bound."""
 
@@ -150,9 +165,10 @@ class Ledger(NamedTuple):
     open: NDArray[np.int64]  # by group
     lifetime: NDArray[np.int64]  # closed since the beginning by duration bucket, the last beyond all; then sum of ms
     page: Page
+    minute: int  # column of the page: started; closed and bounced follow
 
 
-class Sessions:
+class Sessions(Family):
     """Runs of events without a long gap."""
 
     ordered: ClassVar[bool] = True
@@ -160,6 +176,7 @@ class Sessions:
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
+        self._minute = book.columns("sessions_started", "sessions_closed", "sessions_bounced")
         self._groups = Groups(config, "sessions")
         engaged = config.sessions.engaged
         self._rules = Rules(
@@ -191,124 +208,57 @@ class Sessions:
             self.open.values,
             self.lifetime.values,
             self._book.page,
+            self._minute,
         )
         _advance(rows, now_ms, self._rules, ledger, self._groups.split)
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Take the open sessions of `slots` out of the present counts: their users are about to be evicted."""
         for slot in slots[self.closes_at.times.at[slots] != NEVER]:
-            for d in range(-1, len(self._groups.split.base)):
+            for d in range(len(self._groups.split.base)):
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
 
     def read(self) -> NDArray[np.int64]:
         settling = self.settling.ring
         windowed, groups, lifetime = self.windows.totals.size, len(self._groups), len(self.lifetime.values)
         values = np.zeros(windowed + 3 * groups + lifetime, np.int64)
-        _read_windows(self.windows.totals, values)
+        read_cumulative(self.windows.totals, FIELDS, BUCKETS, len(BOUNDS_S), values)
         values[windowed : windowed + groups] = self.open.values
         _read_settled(settling.panes[0], int(settling.heads[0]), values[windowed + groups : -lifetime])
         values[-lifetime:] = self.lifetime.values
         return values
 
-    def cells(self) -> list[Cell]:
-        groups = self._groups.labels
-        cells = []
-        for window, group in pairs_of(self._config.windows, self._groups):
-            for field, metric in COUNTS.items():
-                labels = {"state": field} | window_label(window) | group
-                cells.append(Cell(cell_name(f"sessions.{field}", window, group), metric, labels))
-            for bound in BOUNDS_S:
-                name = cell_name(f"sessions.duration_le_{bound}", window, group)
-                cells.append(Cell(name, DURATION_LE, window_label(window) | group))
-        cells += [Cell(cell_name("sessions.open", None, group), SESSIONS_OPEN, group) for group in groups]
-        for group in groups:
-            cells.append(Cell(cell_name("sessions.settling", None, group), SETTLING, group))
-            cells.append(Cell(cell_name("sessions.settling_engaged", None, group), SETTLING_ENGAGED, group))
-        cells += [Cell(f"sessions.lifetime.{bucket}", None) for bucket in (*BOUNDS_S, "inf", "sum_ms")]
-        return cells
+    def blocks(self) -> list[Block]:
+        windows, groups = self._config.windows, self._groups.labels
+        counts = [Count(metric, labels={"state": state}) for state, metric in COUNTS.items()]
+        return [
+            Block([*counts, *DURATIONS.counts()], windows, groups),
+            Block([Count(SESSIONS_OPEN)], groups=groups),
+            Block([Count(SETTLING), Count(SETTLING_ENGAGED)], groups=groups),
+            Block([Count(None, name) for name in LIFETIME]),
+        ]
 
-    def derived(self) -> list[Derived]:
-        with_users = [label for label in self._groups.labels if label in Groups(self._config, "active_users").labels]
-        derived = []
-        for window, group in pairs_of(self._config.ratio_windows, self._groups):
-            labels = window_label(window) | group
+    def formulas(self) -> list[Formula]:
+        windows = self._config.ratio_windows
+        return [
+            Formula(
+                BOUNCE_RATE, ("sessions.bounced", "sessions.closed"), ratio, labels={"stage": "final"}, windows=windows
+            ),
+            *DURATIONS.formulas(windows),
+            Formula(EVENTS_PER_SESSION, ("sessions.events", "sessions.closed"), ratio, windows=windows),
+            Formula(KEY_ACTIONS_PER_SESSION, ("sessions.key_actions", "sessions.closed"), ratio, windows=windows),
+            Formula(SESSIONS_PER_USER, ("sessions.started", "active_users"), ratio, windows=windows),
+            Formula(
+                BOUNCE_RATE_PROVISIONAL,
+                ("sessions.settling_engaged", "sessions.settling"),
+                shortfall,
+                labels={"stage": "provisional", "window": "15m"},
+            ),
+        ]
 
-            def name(metric: str, window: int = window, group: dict[str, str] = group) -> str:
-                return cell_name(metric, window, group)
-
-            closed = name("sessions.closed")
-            derived += [
-                Derived(
-                    name("bounce_rate"),
-                    BOUNCE_RATE,
-                    (name("sessions.bounced"), closed),
-                    ratio,
-                    {"stage": "final"} | labels,
-                ),
-                Derived(
-                    name("session_duration_mean"),
-                    DURATION_MEAN,
-                    (name("sessions.duration_ms"), closed),
-                    ratio,
-                    labels,
-                ),
-                Derived(
-                    name("events_per_session"),
-                    EVENTS_PER_SESSION,
-                    (name("sessions.events"), closed),
-                    ratio,
-                    labels,
-                ),
-                Derived(
-                    name("key_actions_per_session"),
-                    KEY_ACTIONS_PER_SESSION,
-                    (name("sessions.key_actions"), closed),
-                    ratio,
-                    labels,
-                ),
-            ]
-            buckets = [name(f"sessions.duration_le_{bound}") for bound in BOUNDS_S]
-            for percent in (50, 90, 95):
-                derived.append(
-                    Derived(
-                        name(f"session_duration_p{percent}"),
-                        DURATION_QUANTILE,
-                        (closed, *buckets),
-                        _QUANTILES[percent],
-                        {"q": str(percent / 100)} | labels,
-                    )
-                )
-            if group in with_users:
-                derived.append(
-                    Derived(
-                        name("sessions_per_user"),
-                        SESSIONS_PER_USER,
-                        (name("sessions.started"), name("active_users")),
-                        ratio,
-                        labels,
-                    )
-                )
-        for group in self._groups.labels:
-            derived.append(
-                Derived(
-                    cell_name("bounce_rate_provisional", None, group),
-                    BOUNCE_RATE_PROVISIONAL,
-                    (
-                        cell_name("sessions.settling_engaged", None, group),
-                        cell_name("sessions.settling", None, group),
-                    ),
-                    shortfall,
-                    {"stage": "provisional", "window": "15m"} | group,
-                )
-            )
-        return derived
-
-
-_QUANTILES = {
-    50: lambda count, *buckets: quantile_ms(0.50, count, *buckets),
-    90: lambda count, *buckets: quantile_ms(0.90, count, *buckets),
-    95: lambda count, *buckets: quantile_ms(0.95, count, *buckets),
-}
+    def tallies(self) -> list[Tally]:
+        text = "Durations of the sessions that closed since this process started."
+        return [Tally("session_duration_seconds", text, LIFETIME, {"product": self._config.product}, BOUNDS_S, 0.001)]
 
 
 @steady
@@ -339,8 +289,8 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
             user["views"] = 0
             user["key_actions"] = 0
             user["engaged"] = 0
-            note(ledger.page, ts, SESSIONS_STARTED, 1)
-            for d in range(-1, len(split.base)):
+            note(ledger.page, ts, ledger.minute, 1)
+            for d in range(len(split.base)):
                 group = group_of(split, d, user["dims"])
                 ledger.open[group] += 1
                 add(ledger.windows, ts, group * FIELDS + STARTED, 1)
@@ -352,7 +302,7 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
             user["key_actions"] += 1
         if not user["engaged"] and _engages(user, ts, rules):
             user["engaged"] = 1
-            for d in range(-1, len(split.base)):
+            for d in range(len(split.base)):
                 add(ledger.settling, user["start"], group_of(split, d, user["dims"]) * 2 + 1, 1)
         schedule(ledger.closes_at, slot, ts + rules.timeout)
 
@@ -365,20 +315,6 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
         pop(ledger.ended)
         ended = ledger.ended.top
         _close(ended[1], ended[0], ended[2], ended[3], ended[4], ended[5], rules, ledger, split)
-
-
-@steady
-def _read_windows(totals: NDArray[np.int64], values: NDArray[np.int64]) -> None:
-    """By window and group: the counts, then the durations up to each bound."""
-    place = 0
-    for w in range(totals.shape[0]):
-        for first in range(0, totals.shape[1], FIELDS):
-            below = 0
-            for field in range(FIELDS):
-                count = totals[w, first + field]
-                below = count + below if field > BUCKETS else count
-                values[place] = below
-                place += 1
 
 
 @steady
@@ -415,22 +351,20 @@ def _close(
 ) -> None:
     """Book one session at the time it closes."""
     duration = closes_at - rules.timeout - start
-    bucket = 0
-    while bucket < len(BOUNDS_S) and duration > BOUNDS_S[bucket] * 1000:
-        bucket += 1
+    bucket = bucket_of(BOUNDS_S, duration)
     ledger.lifetime[bucket] += 1
     ledger.lifetime[len(BOUNDS_S) + 1] += duration
-    note(ledger.page, closes_at, SESSIONS_CLOSED, 1)
+    note(ledger.page, closes_at, ledger.minute + 1, 1)
     if not engaged:
-        note(ledger.page, closes_at, SESSIONS_BOUNCED, 1)
-    for d in range(-1, len(split.base)):
+        note(ledger.page, closes_at, ledger.minute + 2, 1)
+    for d in range(len(split.base)):
         ledger.open[group_of(split, d, dims)] -= 1
     windows = ledger.windows
     for w in range(len(windows.widths)):
         pane = pane_of(windows, w, closes_at)
         if pane < 0:
             continue
-        for d in range(-1, len(split.base)):
+        for d in range(len(split.base)):
             first = group_of(split, d, dims) * FIELDS
             for counts in (windows.panes[w, pane], windows.totals[w]):
                 counts[first + CLOSED] += 1

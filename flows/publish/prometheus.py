@@ -37,15 +37,13 @@ from prometheus_client.registry import Collector
 
 from flows.messages.columns import REASONS
 from flows.messages.snapshot import Snapshot
-from flows.metrics.cells import Cell, Derived
+from flows.metrics.cells import Cell, Derived, Tally
 from flows.process.health import PUBLISH_BOUNDS_SECONDS, DeadLetterCounts, Health, Reading
+from flows.process.hold_reasons import MEANINGS
 from flows.publish.http_endpoint import HttpEndpoint, Page
 from schemas.event import EXCLUSIONS
 
 PREFIX: Final = "tidegauge_"
-
-SESSION_BOUNDS_SECONDS: Final = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
-"""Upper bounds of `Snapshot.session_seconds`; one more bucket lies beyond the last."""
 
 FAMILY: Final = re.compile(r"[a-z][a-z0-9_]*")
 LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
@@ -66,6 +64,10 @@ class Catalogue(Protocol):
     @property
     def derived(self) -> Sequence[Derived]:
         """Those computed from them."""
+
+    @property
+    def tallies(self) -> Sequence[Tally]:
+        """Counters and histograms over hidden cells."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ def product_families(catalogue: Catalogue, product: str) -> list[ProductFamily]:
     shown: dict[tuple[str, frozenset[tuple[str, str]]], str] = {}
     nothing = Health(redis_configured=True).read()
     taken = {family.name for family in health_families(None, None, nothing, product)}
+    taken |= {PREFIX + tally.prometheus for tally in catalogue.tallies}
     cells: list[Cell | Derived] = [*catalogue.cells, *catalogue.derived]
     for cell in cells:
         metric = cell.metric
@@ -148,11 +151,36 @@ def product_page(families: Iterable[ProductFamily], cells: Mapping[str, int | fl
     return "".join(lines)
 
 
+def tally_families(
+    tallies: Iterable[Tally], snapshot: Snapshot | None, base: Snapshot | None
+) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
+    """What has been counted between two snapshots; nothing yet without the later one."""
+    found: dict[str, CounterMetricFamily | HistogramMetricFamily] = {}
+    for tally in tallies:
+        family = found.get(tally.prometheus)
+        if family is None:
+            kind = HistogramMetricFamily if tally.bounds else CounterMetricFamily
+            family = found[tally.prometheus] = kind(PREFIX + tally.prometheus, tally.help, labels=list(tally.labels))
+        now, then = ([one.tallies.get(cell, 0) if one else 0 for cell in tally.cells] for one in (snapshot, base))
+        counts = [a - b for a, b in zip(now, then, strict=True)]
+        labels = list(tally.labels.values())
+        if isinstance(family, HistogramMetricFamily):
+            family.add_metric(labels, _buckets(tally.bounds, counts[:-1]), sum_value=counts[-1] / (1 / tally.scale))
+        elif snapshot is not None:
+            family.add_metric(labels, counts[0])
+    yield from found.values()
+
+
+def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Cumulative counts by upper bound; of `counts` there is one more than bounds."""
+    ends = [*(str(float(bound)) for bound in bounds), "+Inf"]
+    return list(zip(ends, map(float, accumulate(counts)), strict=True))
+
+
 def health_families(
     snapshot: Snapshot | None, base: Snapshot | None, health: Reading, product: str
 ) -> Iterator[FamilySamples]:
     """Everything that is no product number: always the same families, without samples while unknown."""
-    yield _session_seconds(snapshot, base, product)
     yield from _accounting(snapshot, base)
     yield _gauge(
         "stream_time_timestamp_seconds", "The stream clock T: how far the stream has come.",
@@ -180,6 +208,15 @@ def health_families(
         behind.add_metric([topic, str(partition)], transaction.records)
         waited.add_metric([topic, str(partition)], transaction.seconds)
     yield from (behind, waited)
+    held = GaugeMetricFamily(
+        f"{PREFIX}clock_held_seconds",
+        "How long some partition has held the stream clock for this reason; 0: none does.",
+        labels=["reason"],
+    )
+    for reason in MEANINGS:
+        lasting = (hold.seconds for hold in health.clock_holds.values() if hold.reason == reason)
+        held.add_metric([reason], max(lasting, default=0.0))
+    yield held
     yield _gauge(
         "caught_up", "1 once every partition has been read as far as it could be.", float(health.caught_up)
     )  # fmt: skip
@@ -243,21 +280,8 @@ def _histogram(
 ) -> HistogramMetricFamily:
     """A histogram from counts per bucket, of which there is one more than bounds."""
     family = HistogramMetricFamily(PREFIX + name, text, labels=list(labels))
-    ends = [*(str(float(bound)) for bound in bounds), "+Inf"]
-    buckets = list(zip(ends, accumulate(counts), strict=True))
-    family.add_metric(list(labels.values()), buckets, sum_value=total)
+    family.add_metric(list(labels.values()), _buckets(bounds, counts), sum_value=total)
     return family
-
-
-def _session_seconds(snapshot: Snapshot | None, base: Snapshot | None, product: str) -> HistogramMetricFamily:
-    empty = [0] * (len(SESSION_BOUNDS_SECONDS) + 1)
-    now, then = (one.session_seconds if one else empty for one in (snapshot, base))
-    sum_ms = sum(sign * one.session_seconds_sum_ms for sign, one in ((1, snapshot), (-1, base)) if one)
-    return _histogram(
-        "session_duration_seconds", "Durations of the sessions that closed since this process started.",
-        SESSION_BOUNDS_SECONDS, [a - b for a, b in zip(now, then, strict=True)], sum_ms / 1000, {"product":
-        product},
-    )  # fmt: skip
 
 
 def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[FamilySamples]:
@@ -282,10 +306,6 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
     for kind in EXCLUSIONS:
         excluded.add_metric([kind], accounts[f"excluded.{kind}"])
     yield excluded
-    events = CounterMetricFamily(f"{PREFIX}events", "Events counted, by name.", labels=["event"])
-    for event, count in (snapshot.events if snapshot else {}).items():
-        events.add_metric([event], count - (base.events.get(event, 0) if base else 0))
-    yield events
     yield _gauge(
         "accounting_difference",
         "|consumed - accepted - rejected - duplicate - excluded| + |accepted - on_time - late|, "
@@ -327,11 +347,13 @@ class _HealthOf(Collector):
     snapshot: Snapshot | None
     base: Snapshot | None
     reading: Reading
+    tallies: Sequence[Tally]
     product: str
     process: Collector
 
     def collect(self) -> Iterator[Any]:
         """All families of one moment."""
+        yield from tally_families(self.tallies, self.snapshot, self.base)
         yield from health_families(self.snapshot, self.base, self.reading, self.product)
         yield from self.process.collect()
 
@@ -349,6 +371,7 @@ class Exporter:
         self._health = health
         self._product = product
         self._families = product_families(catalogue, product)
+        self._tallies = catalogue.tallies
         self._process = ProcessCollector(registry=None)  # CPU, memory and open files of this process
         self._snapshot: Snapshot | None = None
         self._base: Snapshot | None = None
@@ -393,7 +416,7 @@ class Exporter:
         encode, content_type = choose_encoder(headers.get("Accept", ""))
         snapshot = self._snapshot
         numbers = product_page(self._families, snapshot.cells if snapshot else {})
-        health = _HealthOf(snapshot, self._base, self._health.read(), self._product, self._process)
+        health = _HealthOf(snapshot, self._base, self._health.read(), self._tallies, self._product, self._process)
         body = numbers.encode() + encode(health)
         if gzip_accepted(headers.get("Accept-Encoding", "")):
             # Level 1 takes a fifth of the time of the default for a tenth more bytes.

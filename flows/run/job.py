@@ -27,6 +27,7 @@ from flows.config.settings import Settings
 from flows.decode.intake import Intake
 from flows.kafka.client import check_access
 from flows.messages.columns import NO_TIME, Columns
+from flows.messages.errors import RecoverableError
 from flows.messages.raw import Rejected
 from flows.messages.snapshot import Snapshot
 from flows.metrics.catalogue import catalogue
@@ -357,11 +358,12 @@ def run_flow(flow: Dataflow, epoch_ms: int, recovery: RecoveryConfig | None = No
                 recovery_config=recovery,
             )
         except BaseException as error:
-            if not isinstance(error, BytewaxRuntimeError | RuntimeError) and type(error).__name__ != "PanicException":
+            told = isinstance(error, BytewaxRuntimeError | RuntimeError | RecoverableError)
+            if not told and type(error).__name__ != "PanicException":
                 raise
             raise ClusterError(
-                f"process {cluster.process} has lost another process of its cluster, which see; all start again "
-                f"from the last checkpoint (the engine says: {error})"
+                f"process {cluster.process} lost contact with another process; see that process's log; all start "
+                f"again from the last checkpoint (the engine says: {error})"
             ) from None
         return
     try:

@@ -12,8 +12,6 @@ from flows.messages.columns import NO_TIME
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.formulas import BOUNDS_S
-from flows.metrics.minutes import minute_fields
 
 
 class Totals:
@@ -26,7 +24,6 @@ class Totals:
     def __init__(self, config: Config) -> None:
         self.catalogue: Catalogue = catalogue(config)
         self._shards = config.shards
-        self._minute_fields = minute_fields(config)
         self._sums: dict[int, _Sum] = {}  # by the number of their tick
         places = {cell.name: place for place, cell in enumerate(self.catalogue.cells)}
         if len(places) < len(self.catalogue.cells):
@@ -39,9 +36,7 @@ class Totals:
                 self._used_by[place].append(number)
         self._values: NDArray[np.int64] | None = None  # of the last snapshot
         self._cells: dict[str, int | float] = {}  # what they came to
-        self._lifetime = [places[f"sessions.lifetime.{bucket}"] for bucket in (*BOUNDS_S, "inf")]
-        self._lifetime_sum = places["sessions.lifetime.sum_ms"]
-        self._events = [(name, places[f"events.lifetime.{name}"]) for name in config.vocabulary()]
+        self._tallies = [(name, places[name]) for tally in self.catalogue.tallies for name in tally.cells]
 
     def add(self, partial: Partial) -> Snapshot | None:
         """Take one shard's partial; a snapshot when it was the last one of its tick."""
@@ -63,9 +58,7 @@ class Totals:
             cells=self._cells,
             minutes=self._minutes(so_far.minutes),
             accounting=_accounting(so_far.accounting),
-            session_seconds=values[self._lifetime].tolist(),
-            session_seconds_sum_ms=int(values[self._lifetime_sum]),
-            events={name: int(values[place]) for name, place in self._events},
+            tallies={name: int(values[place]) for name, place in self._tallies},
             final=partial.final,
             changed=changed,
         )
@@ -92,7 +85,10 @@ class Totals:
         return told
 
     def _minutes(self, sums: dict[int, NDArray[np.int64]]) -> dict[int, dict[str, int]]:
-        return {minute: dict(zip(self._minute_fields, sums[minute].tolist(), strict=True)) for minute in sorted(sums)}
+        return {
+            minute: dict(zip(self.catalogue.minute_fields, sums[minute].tolist(), strict=True))
+            for minute in sorted(sums)
+        }
 
 
 class _Sum:

@@ -152,7 +152,7 @@ def test_every_query_asks_for_series_that_are_served() -> None:
 def test_everything_that_tells_of_the_process_is_on_the_page_of_its_health() -> None:
     asked = " ".join(family for family, _ in selected(made(SHOP)["tidegauge-pipeline"]))
     served = {family.name for family in health_families(None, None, Health(redis_configured=True).read(), "shop")}
-    assert {family for family in served if family not in asked} == {"tidegauge_session_duration_seconds"}
+    assert {family for family in served if family not in asked} == set()
 
 
 def test_the_metric_that_the_readme_adds_gets_its_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ from math import sqrt
 import pytest
 
 from flows.metrics.formulas import (
-    BOUNDS_S,
     conversion_live,
     conversion_live_se,
     kaplan_meier,
@@ -14,12 +13,13 @@ from flows.metrics.formulas import (
     ratio,
     shortfall,
 )
+from flows.metrics.histograms import BOUNDS_S
 
 
 def test_a_ratio_without_a_denominator_is_absent() -> None:
     assert ratio(1, 0) is None
     assert shortfall(0, 0) is None
-    assert quantile_ms(0.5, 0, *[0] * len(BOUNDS_S)) is None
+    assert quantile_ms(0.5, BOUNDS_S, 0, *[0] * len(BOUNDS_S)) is None
     assert conversion_live(*[0] * 120) is None
 
 
@@ -35,7 +35,7 @@ def test_a_ratio_without_a_denominator_is_absent() -> None:
     ],
 )
 def test_quantiles_are_linear_inside_their_bucket(q: float, buckets: tuple[int, ...], expected: float) -> None:
-    assert quantile_ms(q, 4, *buckets) == expected
+    assert quantile_ms(q, BOUNDS_S, 4, *buckets) == expected
 
 
 def test_kaplan_meier_and_greenwood_by_hand() -> None:

@@ -21,11 +21,11 @@ from flows.config.model import Config
 from flows.messages.columns import REASONS
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import catalogue
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.formulas import BOUNDS_S
+from flows.metrics.cells import Cell, Derived, Metric, Tally
+from flows.metrics.histograms import BOUNDS_S
 from flows.process.health import DeadLetterCounts, Health
 from flows.publish.http_endpoint import HttpEndpoint, Page, parse_address
-from flows.publish.prometheus import SESSION_BOUNDS_SECONDS, Exporter, product_families, product_page
+from flows.publish.prometheus import Exporter, product_families, product_page
 from tests.lacking import program
 from tests.rejecting import poll
 from tests.services import wait_until
@@ -44,6 +44,25 @@ REDIS_ONLY = Metric("redis_only", "Not for Prometheus.", "users", "Activity")
 class Cells:
     cells: Sequence[Cell]
     derived: Sequence[Derived] = ()
+    tallies: Sequence[Tally] = (
+        *(
+            Tally("events", "Events.", [f"events.{name}"], {"event": name})
+            for name in ("other", "order_completed", "new")
+        ),
+        Tally(
+            "session_duration_seconds",
+            "Durations.",
+            [*(f"duration.{bound}" for bound in (*BOUNDS_S, "inf")), "duration.sum_ms"],
+            {"product": "shop"},
+            BOUNDS_S,
+            0.001,
+        ),
+    )
+
+
+def tallied(buckets: Sequence[int], sum_ms: int) -> dict[str, int]:
+    names = [*(f"duration.{bound}" for bound in (*BOUNDS_S, "inf")), "duration.sum_ms"]
+    return dict(zip(names, [*buckets, sum_ms], strict=True))
 
 
 SMALL = Cells(
@@ -83,8 +102,6 @@ def snapshot(cells: Mapping[str, int | float] = VALUES, **changes: Any) -> Snaps
         cells=cells,
         minutes={},
         accounting={},
-        session_seconds=[0] * 11,
-        session_seconds_sum_ms=0,
     )
     return replace(plain, **changes)
 
@@ -289,18 +306,19 @@ def test_the_health_of_the_process_is_shown() -> None:
 def test_counters_count_from_the_start_of_the_process() -> None:
     before = snapshot(
         accounting={0: accounts(consumed=100, accepted=90, on_time=90, duplicate=10)},
-        session_seconds=[5] * 11,
-        session_seconds_sum_ms=60_000,
-        events={"other": 80, "order_completed": 10},
+        tallies={"events.other": 80, "events.order_completed": 10, **tallied([5] * 11, 60_000)},
     )
     after = snapshot(
         accounting={
             0: accounts(consumed=130, accepted=110, on_time=105, late=5, duplicate=12, rejected__not_json=8),
             1: accounts(consumed=3, accepted=2, on_time=2, rejected__empty=1),
         },
-        session_seconds=[6, 5, 7, *[5] * 7, 6],
-        session_seconds_sum_ms=160_500,
-        events={"other": 100, "order_completed": 11, "new": 1},
+        tallies={
+            "events.other": 100,
+            "events.order_completed": 11,
+            "events.new": 1,
+            **tallied([6, 5, 7, *[5] * 7, 6], 160_500),
+        },
     )
     with serving() as exporter:
         exporter.start_from(before)
@@ -335,10 +353,6 @@ def test_a_record_whose_fate_is_unknown_shows_even_when_another_makes_up_for_it(
         assert scraped(exporter)[series("accounting_difference")] == 2
 
 
-def test_session_buckets_are_those_of_the_sessions_family() -> None:
-    assert tuple(BOUNDS_S) == SESSION_BOUNDS_SECONDS
-
-
 # ---------------------------------------------------------------------------------------------------- formats
 
 
@@ -360,7 +374,7 @@ def full_snapshot(config: Config) -> Snapshot:
     return snapshot(
         {name: number for number, name in enumerate(published)},
         accounting={0: accounts(consumed=1, accepted=1, on_time=1)},
-        events={"other": 1},
+        tallies={"events.lifetime.other": 1},
     )
 
 

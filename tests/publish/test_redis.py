@@ -92,8 +92,6 @@ def snapshot(
         cells={"active_users.5m": number} if cells is None else cells,
         minutes=minutes or {},
         accounting=accounting or {},
-        session_seconds=[0] * 11,
-        session_seconds_sum_ms=0,
     )
 
 

@@ -26,7 +26,7 @@ def starve(source: KafkaSource, clock: HandDrivenClock, ms: int) -> None:
     def poll(*arguments: Any) -> None:
         inner(*arguments)
         clock.seconds += ms / 1000
-        reader._contact._found_again |= frozenset(reader._parts)
+        reader._consumer.contact._found_again |= frozenset(reader._parts)
 
     reader.poll = poll
 

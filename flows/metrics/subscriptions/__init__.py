@@ -121,7 +121,8 @@ from numpy.typing import NDArray
 
 from flows.config.model import Config
 from flows.messages.columns import NO_STATES
-from flows.metrics.cells import Cell, Derived
+from flows.metrics.family import Family
+from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.books import (
     CUSTOMER,
     ON_PLAN,
@@ -132,7 +133,7 @@ from flows.metrics.subscriptions.books import (
     pass_time,
     use_states,
 )
-from flows.metrics.subscriptions.cells import KINDS, cells_of, derived_of
+from flows.metrics.subscriptions.cells import KINDS, blocks_of, formulas_of
 from flows.state.agenda import Agenda
 from flows.state.container import Arrays, Container
 from flows.state.deadlines import NEVER
@@ -171,7 +172,7 @@ def _by_sequence(states: NDArray[Any]) -> tuple[NDArray[np.int64], ...]:
     return -sequence, np.where(without, 0, states["effective"]), without.astype(np.int64)
 
 
-class Subscriptions:
+class Subscriptions(Family):
     """States of subscriptions, waiting and applied, and the movements that came of them."""
 
     ordered: ClassVar[bool] = True
@@ -257,8 +258,8 @@ class Subscriptions:
             ]
         )
 
-    def cells(self) -> list[Cell]:
-        return cells_of(self._config, self._section)
+    def blocks(self) -> list[Block]:
+        return blocks_of(self._config, self._section)
 
-    def derived(self) -> list[Derived]:
-        return derived_of(self._config, self._section)
+    def formulas(self) -> list[Formula]:
+        return formulas_of(self._config, self._section)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from flows.config.model import Config, format_duration
+from flows.config.model import Config
 from flows.config.model import Subscriptions as Section
-from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.family import cell_name
+from flows.metrics.cells import SINCE_START, Metric, Window
 from flows.metrics.formulas import (
     arpa,
     arr,
@@ -18,6 +17,7 @@ from flows.metrics.formulas import (
     mrr_difference,
     net_mrr_churn_rate,
 )
+from flows.metrics.rows import At, Block, Count, Formula
 
 NEW, EXPANSION, CONTRACTION, CHURNED, REACTIVATED = range(5)
 MOVEMENTS: Final = ("new", "expansion", "contraction", "churned", "reactivated")
@@ -77,7 +77,13 @@ METRICS: Final = {
         Metric(
             "mrr.moved_out", "MRR moved out of the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"
         ),
-        Metric("mrr.moved", "MRR moved from one plan to another.", MINOR_UNITS, PANEL, "window_mrr_moved_between"),
+        Metric(
+            "mrr.moved.<from>.<to>",
+            "MRR moved from one plan to another.",
+            MINOR_UNITS,
+            PANEL,
+            "window_mrr_moved_between",
+        ),
         Metric(
             "subscriptions.cancel_requested",
             "Subscriptions whose cancellation was requested: the early sign of churn.",
@@ -127,24 +133,15 @@ def metrics_in(section: Section) -> dict[str, Metric]:
     }
 
 
-def cells_of(config: Config, section: Section) -> list[Cell]:
-    """Those of a shard, in the order of `Subscriptions.read()`."""
+def blocks_of(config: Config, section: Section) -> list[Block]:
+    """The vector of a shard, as `Subscriptions.read()` gives it."""
     metrics = metrics_in(section)
     money = {"currency": section.currency}
+    by_plan = [Count(metrics["customers.active"]), Count(metrics["mrr"], labels=money)]
     return [
-        Cell("subscriptions.active", metrics["subscriptions.active"]),
-        Cell("subscriptions.pending", metrics["subscriptions.pending"]),
-        Cell("subscriptions.stale", metrics["subscriptions.stale"]),
-        Cell("subscriptions.refused", metrics["subscriptions.refused"]),
-        *(
-            cell
-            for plan in _groups(section)
-            for cell in (
-                Cell(cell_name("customers.active", group=plan), metrics["customers.active"], plan),
-                Cell(cell_name("mrr", group=plan), metrics["mrr"], money | plan),
-            )
-        ),
-        *(cell for window in _periods(config) for cell in _movements(section, metrics, window)),
+        Block([Count(metrics[f"subscriptions.{what}"]) for what in ("active", "pending", "stale", "refused")]),
+        Block(by_plan, groups=_groups(section)),
+        *(block for period in (*config.windows, SINCE_START) for block in _movements(section, metrics, period)),
     ]
 
 
@@ -152,68 +149,41 @@ def _groups(section: Section) -> list[dict[str, str]]:
     return [{}, *({"plan": plan} for plan in section.labels())]
 
 
-def _periods(config: Config) -> list[str]:
-    return [*(format_duration(window) for window in config.windows), "total"]
-
-
-def _movements(section: Section, metrics: dict[str, Metric], window: str) -> Iterator[Cell]:
-    """The cells of one window, in the order of its counters."""
-    period = {"window": window}
-    for plan in _groups(section):
-        for movement in MOVEMENTS:
-            name = cell_name(f"mrr.{movement}.{window}", group=plan)
-            yield Cell(name, metrics[f"mrr.{movement}"], {"movement": movement} | period | plan)
-        for movement in COUNTED:
-            name = cell_name(f"customers.{movement}.{window}", group=plan)
-            yield Cell(name, metrics[f"customers.{movement}"], {"movement": movement} | period | plan)
+def _movements(section: Section, metrics: dict[str, Metric], period: Window) -> Iterator[Block]:
+    """One window, in the order of its counters."""
+    amounts = [Count(metrics[f"mrr.{movement}"], labels={"movement": movement}) for movement in MOVEMENTS]
+    customers = [Count(metrics[f"customers.{movement}"], labels={"movement": movement}) for movement in COUNTED]
+    yield Block([*amounts, *customers], [period], _groups(section))
     for way in ("in", "out"):
-        for plan in _groups(section)[1:]:
-            name = cell_name(f"mrr.moved_{way}.{window}", group=plan)
-            yield Cell(name, metrics[f"mrr.moved_{way}"], {"way": way} | period | plan)
-    yield Cell(f"subscriptions.cancel_requested.{window}", metrics["subscriptions.cancel_requested"], period)
-    for one, other in section.pairs():
-        yield Cell(f"mrr.moved.{one}.{other}.{window}", metrics["mrr.moved"], {"from": one, "to": other} | period)
+        yield Block([Count(metrics[f"mrr.moved_{way}"], labels={"way": way})], [period], _groups(section)[1:])
+    requested = Count(metrics["subscriptions.cancel_requested"])
+    moved = [
+        Count(metrics["mrr.moved.<from>.<to>"], f"mrr.moved.{one}.{other}", {"from": one, "to": other})
+        for one, other in section.pairs()
+    ]
+    yield Block([requested, *moved], [period])
 
 
-def derived_of(config: Config, section: Section) -> list[Derived]:
-    """Those of sums over shards."""
+def formulas_of(config: Config, section: Section) -> list[Formula]:
+    """Numbers derived from sums over shards."""
     metrics = metrics_in(section)
     money = {"currency": section.currency}
-    found = []
-    for plan in _groups(section):
-        mrr, active = cell_name("mrr", group=plan), cell_name("customers.active", group=plan)
-        totals = [cell_name(f"mrr.{movement}.total", group=plan) for movement in MOVEMENTS]
-        moved = [cell_name(f"mrr.moved_{way}.total", group=plan) for way in ("in", "out") if plan]
-        found += [
-            Derived(cell_name("arr", group=plan), metrics["arr"], (mrr,), arr, money | plan),
-            Derived(cell_name("arpa", group=plan), metrics["arpa"], (mrr, active), arpa, money | plan),
-            Derived(
-                cell_name("mrr.difference", group=plan),
-                metrics["mrr.difference"],
-                (mrr, *totals, *moved),
-                mrr_difference,
-                plan,
-            ),
-        ]
-    for window in map(format_duration, config.ratio_windows):
-        period = {"window": window}
-        amounts = [f"mrr.{movement}.{window}" for movement in MOVEMENTS]
-        counts = [f"customers.{movement}.{window}" for movement in COUNTED]
-        found += [
-            Derived(
-                f"customer_churn_rate.{window}",
-                metrics["customer_churn_rate"],
-                ("customers.active", *counts),
-                customer_churn_rate,
-                period,
-            ),
-            Derived(f"mrr_churn_rate.{window}", metrics["mrr_churn_rate"], ("mrr", *amounts), mrr_churn_rate, period),
-            Derived(
-                f"net_mrr_churn_rate.{window}",
-                metrics["net_mrr_churn_rate"],
-                ("mrr", *amounts),
-                net_mrr_churn_rate,
-                period,
-            ),
-        ]
-    return found
+    amounts = [f"mrr.{movement}" for movement in MOVEMENTS]
+    customers = [f"customers.{movement}" for movement in COUNTED]
+    booked = [At(amount, SINCE_START) for amount in amounts]
+    moved = [At(f"mrr.moved_{way}", SINCE_START) for way in ("in", "out")]
+    difference = metrics["mrr.difference"]
+    windows = config.ratio_windows
+
+    def of_everybody(name: str, of: list[str], compute: Callable[..., float | None]) -> Formula:
+        return Formula(metrics[name], of, compute, windows=windows, total_only=True)
+
+    return [
+        Formula(metrics["arr"], ("mrr",), arr, labels=money),
+        Formula(metrics["arpa"], ("mrr", "customers.active"), arpa, labels=money),
+        Formula(difference, ("mrr", *booked), mrr_difference, total_only=True),
+        Formula(difference, ("mrr", *booked, *moved), mrr_difference),
+        of_everybody("customer_churn_rate", ["customers.active", *customers], customer_churn_rate),
+        of_everybody("mrr_churn_rate", ["mrr", *amounts], mrr_churn_rate),
+        of_everybody("net_mrr_churn_rate", ["mrr", *amounts], net_mrr_churn_rate),
+    ]

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from flows.messages.errors import RecoverableError
 from flows.messages.raw import Rejected
 
 PAYLOAD_BYTES: Final = 32 * 1024
@@ -25,7 +26,7 @@ _SAY_SECONDS: Final = 60.0
 _logger = logging.getLogger(__name__)
 
 
-class DeadLetterError(RuntimeError):
+class DeadLetterError(RecoverableError):
     """A rejected record could not be kept; the message is one sentence for the operator."""
 
 

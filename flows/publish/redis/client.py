@@ -6,6 +6,7 @@ import os
 from typing import Final
 
 from flows.client.reader import Address
+from flows.messages.errors import TidegaugeError
 from flows.publish.redis.primary import Primary
 from flows.publish.redis.trouble import Trouble, explain
 
@@ -13,7 +14,7 @@ FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 """Options of an address that name a file or folder."""
 
 
-class RedisRefused(Exception):  # noqa: N818 - an outcome, not a mistake
+class RedisRefused(TidegaugeError):  # noqa: N818 - an outcome, not a mistake
     """Redis cannot be used as configured, and waiting will not help; the message is for the operator."""
 
 

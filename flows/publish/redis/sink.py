@@ -29,6 +29,7 @@ from typing import Any, Final, cast
 import msgspec
 import redis
 
+from flows.messages.errors import TidegaugeError
 from flows.messages.snapshot import Snapshot
 from flows.process.health import Health
 from flows.publish.redis import scripts as redis_scripts
@@ -51,7 +52,7 @@ FIELDS_PER_TIMEOUT: Final = 50_000
 logger = logging.getLogger(__name__)
 
 
-class FencedOut(Exception):  # noqa: N818 - an outcome, not a mistake
+class FencedOut(TidegaugeError):  # noqa: N818 - an outcome, not a mistake
     """A newer run publishes this product now; this one must end (exit code 3)."""
 
 

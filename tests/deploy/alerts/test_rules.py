@@ -18,7 +18,7 @@ from flows.config.file import load_alerts
 from flows.config.model import Config
 from flows.metrics.catalogue import catalogue
 from flows.process.health import Health
-from flows.publish.prometheus import health_families, product_families
+from flows.publish.prometheus import health_families, product_families, tally_families
 from tests.deploy.alerts.judge import promtool
 from tests.services import ROOT
 
@@ -79,7 +79,10 @@ def test_rules_look_at_series_that_are_served() -> None:
             for family in product_families(catalogue(config), config.product)
             for _, _, text in family.series
         ]
-        for family in health_families(None, None, Health(redis_configured=True).read(), config.product):
+        for family in (
+            *tally_families(catalogue(config).tallies, None, None),
+            *health_families(None, None, Health(redis_configured=True).read(), config.product),
+        ):
             ending = {"counter": "_total", "info": "_info"}.get(family.type, "")
             served.append((family.name + ending, {"product": config.product} if family.type == "info" else {}))
         rules = rules_of(rules_text(config, alerts))
