@@ -76,9 +76,10 @@ def tell(story: Story, refused: Mapping[str, Job]) -> None:
         story.flows()
         for name, job in story.jobs.items():
             assert "; going on at offset " in job.log(), f"{name}:\n{job.log()}"
-            assert job.end() == 0
-            job.options = ()
-            job.begin()
+        job = next(iter(refused.values()))
+        assert job.end() == 0
+        job.options = ()
+        job.begin()
         story.flows()
     for name, job in story.jobs.items():
         counted = job.accounting()
@@ -185,4 +186,5 @@ LOSSES: Final[dict[str, Loss]] = {
 }
 """By name; `make brokers` plays all of them, the test suite those of SHORT."""
 
-SHORT_LOSSES: Final = ("unclean election",)
+SHORT_LOSSES: Final = {"unclean election": ("away", "cut")}
+"""With fewer jobs: each start of one takes seconds."""

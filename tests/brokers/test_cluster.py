@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_whatever_happens_to_brokers_every_number_is_right(
 def test_what_was_counted_and_is_no_more_is_never_passed_over(
     name: str, cluster: KafkaCluster, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    loss = LOSSES[name]
+    loss = replace(LOSSES[name], jobs=SHORT_LOSSES[name])
     with Story(cluster, redis_server.url, tmp_path, replicas=TRIPLE, topic_config=loss.config) as story:
         play_loss(story, loss)
 
