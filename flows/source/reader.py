@@ -29,7 +29,7 @@ from flows.source.cluster_watch import ClusterWatch
 from flows.source.log_identity import Place
 from flows.source.lost_records import LostRecords
 from flows.source.open_transactions import OpenTransactions
-from flows.source.outages import Outages
+from flows.source.outages import Hold, Outages
 from flows.source.partition import Partition
 from flows.source.read_errors import meaning
 from flows.source.record_queue import NOTHING, Batch
@@ -38,6 +38,8 @@ from flows.source.topic_consumer import TopicConsumer
 
 IDLE_SECONDS: Final = 0.020
 """Polls are this far apart at the live edge, so that a trickle is not handled one by one."""
+_LOOK_SECONDS: Final = 0.1
+"""News of the cluster comes once a second, and a topic may have thousands of partitions to judge."""
 _ID_SECONDS: Final = 5.0  # for the topic's id, where a checkpoint holds one to compare with
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +72,8 @@ class Reader:
         self._monotonic = monotonic
         self._watch: ClusterWatch | None = None
         self._watches = True  # for outages; towards an end no time is handed on
+        self._silent: frozenset[int] = frozenset()  # when it was looked for outages last
+        self._next_look = 0.0
         self._parts: dict[int, Partition] = {}
         self._never_caught_up: set[int] = set()
         self._to_fetch_anew: set[int] = set()  # partitions whose end was known, and is not any more
@@ -171,10 +175,12 @@ class Reader:
         silent, found_again = self._consumer.contact.silent, self._consumer.contact.found_again()
         if everything or silent or found_again or self._to_fetch_anew:
             self._look_for_ends(silent, found_again, everything=everything)
-        if self._watches:
+        now = self._monotonic()
+        if self._watches and (everything or silent != self._silent or now >= self._next_look):
+            self._silent, self._next_look = silent, now + _LOOK_SECONDS
             self._look_for_outages(silent, everything=everything)
         for part in self._parts.values():
-            if part.told and not part.done and (not part.at_end or self._outages.hold(part.number)):
+            if part.told and not part.done and (not part.at_end or self._hold(part)):
                 part.told = False
                 yield Raw.of(self.topic, part.number, self.partitions, [], [], [], False, monotonic_ms)
 
@@ -375,11 +381,15 @@ class Reader:
             return True
         if part.done:
             return False
-        return not part.at_end or self._transactions.hold(part.number) or self._outages.hold(part.number) is not None
+        return not part.at_end or self._transactions.hold(part.number) or self._hold(part) is not None
+
+    def _hold(self, part: Partition) -> Hold | None:
+        """What is known of an outage, where that matters."""
+        return self._outages.hold(part.number) if self._watches else None
 
     def _why(self, part: Partition) -> Reason:
         """Why a partition lags: what Kafka lacks comes first, and grace last."""
-        hold = self._outages.hold(part.number)
+        hold = self._hold(part)
         if hold is not None and hold.reason != "grace":
             return hold.reason
         if self._transactions.hold(part.number):

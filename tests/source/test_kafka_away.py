@@ -92,6 +92,23 @@ def test_a_run_that_begins_while_kafka_is_away_lags_when_it_has_come_back() -> N
         bench.sources[-1].close()
 
 
+def test_towards_an_end_nothing_waits_for_the_cluster() -> None:
+    with EmbeddedKafka() as kafka:
+        bench = Bench(kafka)
+        bench.topic(2, p0=numbered(3), p1=numbered(2))
+        source = bench.source(until_end=True)
+        reading = Rounds(source)
+        reading.play()
+        reader = source._reader
+        assert reader is not None
+        reader._watch = None
+        reader._outages.described({0: LEADERLESS, 1: Keepers(1, frozenset({1}), frozenset({1, 2}))})
+        reader._outages.look()
+        assert reading.to_end().records() == 5
+        assert source.outcome == "finished"
+        source.close()
+
+
 def news(items: list[Raw]) -> list[tuple[int, int, bool]]:
     """(partition, records, caught up)."""
     return [(raw.partition, raw.count, raw.caught_up) for raw in items]
