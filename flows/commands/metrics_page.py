@@ -31,9 +31,6 @@ EVERYTHING = Config.model_validate(
 KINDS = ("state", "stage", "kind", "transition", "movement", "way")
 """Labels that tell metrics of one family apart."""
 
-PLAN = "plan"
-"""The label by which subscriptions are broken down."""
-
 INTRODUCTION = """\
 # Every number
 
@@ -106,7 +103,7 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
             f"`{_field(metric, own, config)}`",
             _prose(metric.help) + derived,
             metric.unit,
-            _series(metric, own, config),
+            _series(metric, own),
         )
 
 
@@ -126,7 +123,7 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
     return field
 
 
-def _series(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
+def _series(metric: Metric, cells: list[Cell | Derived]) -> str:
     """The Prometheus family, with its labels: `name="value"` where all series of the metric have that value."""
     if metric.prometheus is None:
         return ""
@@ -135,7 +132,8 @@ def _series(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
         for label, value in cell.labels.items():
             values.setdefault(label, set()).add(value)
     fixed = [f'{label}="{values.pop(label).pop()}"' for label in KINDS if len(values.get(label, ())) == 1]
-    labels = ",".join(fixed + [label for label in values if label not in config.breakdowns and label != PLAN])
+    split = {label for cell in cells for label in cell.group}
+    labels = ",".join(fixed + [label for label in values if label not in split])
     return f"`{PREFIX}{metric.prometheus}{{{labels}}}`" if labels else f"`{PREFIX}{metric.prometheus}`"
 
 

@@ -37,14 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("table", "json", "markdown"),
         default="table",
-        help="for cells: how to print them",
+        help="for cells: how to print them; markdown for config: every key with its meaning, default and example",
     )
 
 
 def main(args: argparse.Namespace) -> int:
     """0: printed; 2: the configuration has mistakes."""
     if args.what == "config":
-        sys.stdout.write(config_schema())
+        sys.stdout.write(_config_page() if args.format == "markdown" else config_schema())
         return 0
     if args.what == "event":
         sys.stdout.write(importlib.resources.files("schemas").joinpath("event.v1.schema.json").read_text("utf-8"))
@@ -96,6 +96,12 @@ def rows(config: Config) -> list[Row]:
                 )
             )
     return found
+
+
+def _config_page() -> str:
+    from flows.commands.config_page import page
+
+    return page()
 
 
 HEADINGS = ("cell", "kind", "unit", "help", "Prometheus")

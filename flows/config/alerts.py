@@ -16,7 +16,10 @@ MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 
-Severity = Literal["page", "ticket"]
+Severity = Annotated[
+    Literal["page", "ticket"],
+    Field(description="The alert's label `severity`: `page` wakes somebody, `ticket` can wait for the morning."),
+]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Short = Annotated[DurationMs, AfterValidator(Between("1s", "24h"))]
@@ -36,11 +39,14 @@ class BounceAlert(Section):
 
 
 class ConversionThresholds(Section):
-    """What differs for one funnel."""
+    """What differs for one funnel; a key that is not there is as for all."""
 
     drop: Share | None = None
+    """In place of the `drop` of all funnels."""
     below: Share | None = None
+    """In place of their `below`."""
     attempts: Count | None = None
+    """In place of their `attempts`."""
 
 
 class ConversionAlert(Section):

@@ -333,6 +333,7 @@ class ActiveUsers(Section):
     """Which events make a user active: all, or a list of names."""
 
     events: Annotated[tuple[EventName, ...], Field(min_length=1, max_length=1000)] | None = None
+    """Only these; without this key all events that show presence."""
 
 
 class Exclude(Section):

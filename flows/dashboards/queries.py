@@ -19,8 +19,6 @@ INSTANCE: Final = "instance"
 PRODUCT: Final = "product"
 WINDOW: Final = "window"
 BREAKDOWN: Final = "breakdown"
-PLAN: Final = "plan"
-"""The label by which subscriptions are broken down, in every config."""
 
 PROCESS: Final = f'{JOB}=~"$job", {INSTANCE}=~"$instance"'
 OF_PRODUCT: Final = f'{PROCESS}, {PRODUCT}="$product"'
@@ -43,12 +41,13 @@ class Numbers:
         self._metrics: dict[str, Metric] = {}
         self._cells: dict[str, list[Cell | Derived]] = {}
         found = listed or catalogue(config)
+        self.headlines = found.headlines
+        self.rows = found.charts
         cells: list[Cell | Derived] = [*found.cells, *found.derived]
         for cell in cells:
             if cell.metric is not None and cell.metric.prometheus is not None:
                 self._metrics.setdefault(cell.metric.name, cell.metric)
                 self._cells.setdefault(cell.metric.name, []).append(cell)
-        self._dimensions = {*config.breakdowns, PLAN}
         self.windows = [format_duration(window) for window in config.ratio_windows or config.windows]
         """The windows that a reader can choose: those for which ratios exist, too."""
 
@@ -146,7 +145,8 @@ class Numbers:
     def _breakdowns(self, names: Iterable[str]) -> set[str]:
         """The breakdowns of the metrics: labels that their totals do not have."""
         cells = [cell for name in names for cell in self._cells[name]]
-        return {label for label in self._dimensions if any(label not in cell.labels for cell in cells)}
+        split = {label for cell in cells for label in cell.group}
+        return {label for label in split if any(label not in cell.labels for cell in cells)}
 
     def _is_window(self, label: str, values: Sequence[str]) -> bool:
         """Whether the label is a window that the reader chooses."""

@@ -29,8 +29,9 @@ from flows.decode.spellings import Spellings
 from flows.decode.states import States, complete
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
 from flows.decode.times import TIME_MESSAGES, date
-from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, Columns
+from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_FACTS, NO_TIME, REASONS, Columns, Facts
 from flows.messages.raw import Raw, Rejected
+from flows.metrics.subscriptions.fact import STATE
 from schemas.event import EXCLUSIONS, Container, Event, Exclusion, Problem
 from schemas.json_text import scalar_text, string_of
 from schemas.timestamps import NOT_READ
@@ -116,15 +117,15 @@ class Intake:
             else:
                 fates[index] = ROW
                 rows[index] = outcome
-        carried = NO_STATES
-        places = np.zeros(0, np.int64)
+        facts: Facts = NO_FACTS
         if self._states is not None:
             found, carried = self._states.read(raw, fates, rows, rejected)
             places = np.cumsum(fates == ROW)[found] - 1
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
         kept, clock_ms = _compact(fates, rows, excluded)
-        if len(carried):
+        if self._states is not None and len(carried):
             complete(carried, places, rows)
+            facts = {STATE.name: carried}
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -140,7 +141,8 @@ class Intake:
             excluded=excluded,
             caught_up=raw.caught_up,
             monotonic_ms=raw.monotonic_ms,
-            states=carried,
+            facts=facts,
+            offsets=(int(raw.offsets[0]), int(raw.offsets[-1]) + 1) if consumed else None,
         )
         return columns, rejected
 

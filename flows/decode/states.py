@@ -15,8 +15,9 @@ from flows.decode.events import Decoder
 from flows.decode.hashing import id_hash, id_hash_of, xxh64
 from flows.decode.texts import REJECTED, ROW, SALT, SPELLINGS, SPELLINGS_KEPT, may_be_placeholder, rejection
 from flows.decode.times import END_MS, FIRST_MS, time_at
-from flows.messages.columns import STATE, TRACK
+from flows.messages.columns import TRACK
 from flows.messages.raw import Raw, Rejected
+from flows.metrics.subscriptions.fact import STATE
 from schemas import event as rules
 from schemas.event import Container, Problem
 from schemas.subscription import AHEAD_MS as AHEAD_OF_EVENT_MS
@@ -162,13 +163,13 @@ def _read_states(
         state["subscription"] = id_hash_of(buffer, begin + 1, end - 1)
         field = fields[_CUSTOMER]
         if kinds[i, field] <= scan.NULL:
-            state["customer"] = row["user"]
+            state["key"] = row["user"]
         else:
             begin = np.int64(begins[i, field])
             end = np.int64(ends[i, field])
             if not _an_id(buffer, begin, end, kinds[i, field]):
                 continue
-            state["customer"] = id_hash_of(buffer, begin + 1, end - 1)
+            state["key"] = id_hash_of(buffer, begin + 1, end - 1)
 
         field = fields[_EFFECTIVE]
         effective = row["ts"]
@@ -215,7 +216,7 @@ def complete(carried: NDArray[np.void], places: NDArray[np.int64], rows: NDArray
     for i in range(len(carried)):
         state = carried[i]
         row = rows[places[i]]
-        salt = state["customer"] * SALT
+        salt = state["key"] * SALT
         state["subscription"] ^= salt
         if state["replaces"] != np.uint64(0):
             state["replaces"] ^= salt
@@ -226,6 +227,7 @@ def complete(carried: NDArray[np.void], places: NDArray[np.int64], rows: NDArray
         state["ts"] = row["ts"]
         state["clock"] = row["clock"]
         state["offset"] = row["offset"]
+        state["dims"] = row["dims"]
         state["partition"] = row["partition"]
 
 
@@ -262,14 +264,14 @@ class States:
     def read(
         self, raw: Raw, states: NDArray[np.uint8], rows: NDArray[np.void], rejected: list[Rejected]
     ) -> tuple[NDArray[np.int64], NDArray[np.void]]:
-        """The numbers of the records with a readable state, and the states (dtype STATE) without what the event says.
+        """The numbers of the records with a readable state, and the states (STATE.dtype) without what the event says.
 
         What cannot be read goes to `rejected`, which stays in offset order.
         """
         if len(self._found) < len(states):
             self._found = np.zeros(len(states), np.int64)
         found = self._found[: _with_state(states, rows, self._carries, self._found)].copy()
-        carried = np.zeros(len(found), STATE)
+        carried = np.zeros(len(found), STATE.dtype)
         size = self._decoder.batch_records
         refused = []
         for first in range(0, len(found), size):
@@ -310,7 +312,7 @@ class States:
         outcome = read_state(value, int(row["ts"]), self._default_statuses[row["code"]], self._reading)
         if isinstance(outcome, Problem):
             return outcome
-        carried["customer"] = row["user"] if outcome.customer is None else id_hash(outcome.customer)
+        carried["key"] = row["user"] if outcome.customer is None else id_hash(outcome.customer)
         carried["subscription"] = id_hash(outcome.subscription)
         carried["effective"] = outcome.effective_ms
         carried["mrr"] = outcome.mrr

@@ -52,6 +52,7 @@ class Derived:
     inputs: Sequence[str]
     formula: Callable[..., float | None]
     labels: Mapping[str, str] = field(default_factory=dict)
+    group: Mapping[str, str] = field(default_factory=dict)  # as of a Cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ class Operands:
                         [one[key] for one in found],
                         formula.compute,
                         {**formula.labels, **window_label(window), **group},
+                        group,
                     )
 
     def _windows(self, formula: Formula) -> list[Window]:

@@ -13,7 +13,7 @@ from flows.decode.intake import Intake
 from flows.measure.shard import Shard
 from flows.messages.raw import Raw
 from flows.messages.tick import Tick
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 
 SLOW_SECONDS = 2.0
 NOW_MS = 1_700_000_000_000
@@ -27,10 +27,10 @@ def warm_up(config: Config) -> float:
     values: list[bytes | None] = [json.dumps(event).encode() for event in _events(config)]
     raw = Raw.of("warm-up", 0, 1, values, range(len(values)), [NOW_MS] * len(values), True, None)
     poll, _ = Intake(config, Limits()).read(raw)
-    for rows, states in zip(route(poll, config.shards), route_states(poll, config.shards), strict=True):
-        if len(rows):
+    for delivery in deliveries(poll, config.shards):
+        if len(delivery.rows):
             shard = Shard(config)
-            shard.receive(poll.without_rows(), rows, True, states)
+            shard.receive(delivery)
             shard.tick(Tick(1, None, NOW_MS + 2 * config.lateness + 1))
             thawed = Shard(config)
             thawed.thaw(shard.freeze())

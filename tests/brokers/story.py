@@ -30,14 +30,14 @@ from pathlib import Path
 import redis
 
 from deploy.local import free_port, wait_until
+from flows.audit import Record
+from flows.audit.parse import parse
+from flows.audit.records import Event, Rejection
 from flows.config.model import Config
 from tests.brokers.cluster import KafkaCluster
 from tests.brokers.feed import Feed
 from tests.job.published import read_back, wrong_numbers
 from tests.job.running import SECONDS, Deployment
-from tests.reference import Record
-from tests.reference.parse import parse
-from tests.reference.records import Event, Rejection
 
 RATE = 150.0  # events a second: the reference takes its time for each
 FURTHER = 200  # records that a job has to publish to be seen going on
