@@ -318,7 +318,6 @@ class Reader:
         part.unheard = ()
         batch = part.queue.take(self._limits.poll_records)
         if len(batch) or batch.news:
-            part.awaited = False
             self._on_answer()
             self._full |= len(batch) + len(batch.news) >= self._limits.poll_records
         if part.done:
@@ -328,6 +327,7 @@ class Reader:
             if not self._losses.is_the_same(part, batch):
                 return NOTHING
             batch = part.wanted(batch)
+        part.awaited = part.awaited and not len(batch) and not news_of_it  # the last one counted, once more, is no news
         if len(batch):
             part.at_end = False
             self._transactions.moves(part.number)
