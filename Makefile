@@ -51,8 +51,9 @@ check: $(VENV)/installed  ## lint, format and types
 		tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md and CONFIG.md, the schema of the config, rules, dashboards
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md and CONFIG.md, schemas, tables of facts, rules, dashboards
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(PYTHON_IN_VENV) -m flows.commands.facts_page
 	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
 	@$(VENV)/bin/tidegauge schema config --format markdown > flows/CONFIG.md
 	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,15 +23,16 @@ from flows.config.limits import Limits
 from flows.config.model import Config, slug
 from flows.config.notation import keys_of
 from flows.decode.events import Decoder, is_event_name
+from flows.decode.facts import Facts as FactReaders
 from flows.decode.hashing import id_hash
 from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
 from flows.decode.spellings import Spellings
-from flows.decode.states import States, complete
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
 from flows.decode.times import TIME_MESSAGES, date
+from flows.facts.fact import Fact
 from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_FACTS, NO_TIME, REASONS, Columns, Facts
 from flows.messages.raw import Raw, Rejected
-from flows.metrics.subscriptions.fact import STATE
+from flows.metrics.catalogue import facts as facts_under
 from schemas.event import EXCLUSIONS, Container, Event, Exclusion, Problem
 from schemas.json_text import scalar_text, string_of
 from schemas.timestamps import NOT_READ
@@ -59,7 +60,13 @@ class Intake:
     """
 
     def __init__(
-        self, config: Config, limits: Limits, *, live: bool = False, clock_ms: Callable[[], int] = machine_ms
+        self,
+        config: Config,
+        limits: Limits,
+        *,
+        live: bool = False,
+        clock_ms: Callable[[], int] = machine_ms,
+        facts: Sequence[Fact] | None = None,
     ) -> None:
         if len(config.breakdowns) > MAX_BREAKDOWNS:
             raise ValueError(f"at most {MAX_BREAKDOWNS} breakdowns, got {len(config.breakdowns)}")
@@ -94,7 +101,7 @@ class Intake:
         )
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
-        self._states = None if config.subscriptions is None else States(config, config.subscriptions, limits)
+        self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -117,15 +124,13 @@ class Intake:
             else:
                 fates[index] = ROW
                 rows[index] = outcome
-        facts: Facts = NO_FACTS
-        if self._states is not None:
-            found, carried = self._states.read(raw, fates, rows, rejected)
-            places = np.cumsum(fates == ROW)[found] - 1
+        carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
+        places = np.cumsum(fates == ROW) - 1 if carried else None  # of each record among the rows
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
-        kept, clock_ms = _compact(fates, rows, excluded)
-        if self._states is not None and len(carried):
-            complete(carried, places, rows)
-            facts = {STATE.name: carried}
+        kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
+        facts: Facts = NO_FACTS
+        if places is not None:
+            facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -136,6 +141,7 @@ class Intake:
             partitions=raw.partitions,
             rows=rows[:kept],
             clock_ms=int(clock_ms),
+            latest_ms=int(latest_ms),
             consumed=consumed,
             rejected=counts,
             excluded=excluded,
@@ -248,13 +254,14 @@ def place_of(met: int, asked: int) -> int:
 
 
 @compiled
-def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray[np.int64]) -> tuple[int, int]:
+def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray[np.int64]) -> tuple[int, int, int]:
     """Move the rows of accepted records together, let `clock` be the largest reading up to each, count exclusions.
 
-    Returns how many rows there are, and the largest reading (NO_TIME: none).
+    Returns how many rows there are, the largest reading, and the largest time (NO_TIME: none).
     """
     kept = 0
     clock = NO_TIME
+    latest = NO_TIME
     for record in range(len(fates)):
         fate = fates[record]
         if fate == ROW:
@@ -264,7 +271,8 @@ def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray
             if row["clock"] > clock:
                 clock = row["clock"]
             row["clock"] = clock
+            latest = max(latest, row["ts"])
             kept += 1
         elif fate >= EXCLUDED:
             excluded[fate - EXCLUDED] += 1
-    return kept, clock
+    return kept, clock, latest

@@ -70,13 +70,13 @@ FACT: Final = np.dtype(
         ("clock", "i8"),
         ("offset", "i8"),
         ("dims", "u8"),
-        ("partition", "i4"),
-        ("slot", "i4"),  # the user's row in the shard, where the key is the user; known to the shard only
+        ("partition", "i8"),
+        ("slot", "i8"),  # the user's row in the shard, where the key is the user; known to the shard only
         ("used", "i8"),  # when it takes its turn, ms UTC; known to the shard only
     ]
 )
-"""What every fact begins with; the columns of its own follow. It travels beside the row of the event that carries it,
-to a shard of its own.
+"""What every fact begins with; the columns of its own follow, all 8 bytes wide, so that one loop writes any. It travels
+beside the row of the event that carries it, to a shard of its own.
 """
 
 
@@ -104,6 +104,7 @@ class Columns:
     partitions: int  # how many partitions the topic has
     rows: NDArray[np.void]  # dtype EVENT, in offset order
     clock_ms: int  # the largest reading among rows; NO_TIME when there is none
+    latest_ms: int  # the largest time among rows; NO_TIME when there is none
     consumed: int  # records read from Kafka in this poll
     rejected: NDArray[np.int64]  # by reason, shape (len(REASONS),)
     excluded: NDArray[np.int64]  # records left out that are no errors, by kind, shape (len(EXCLUSIONS),)

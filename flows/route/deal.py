@@ -30,7 +30,7 @@ def deal(rows: NDArray[Any], key: str, shards: int) -> list[NDArray[Any]]:
     """`rows` (of any record dtype) for each shard, in the order given: shard = the u64 field `key` modulo `shards`."""
     dealt = np.empty_like(rows)
     ends = np.zeros(shards, np.int64)
-    _deal(rows, rows[key], dealt, ends, np.zeros(shards, np.int64))
+    _deal(rows, rows[key], dealt, np.empty(len(rows), np.uint8), ends, np.zeros(shards, np.int64))
     return [dealt[start:end] for start, end in pairwise([0, *ends.tolist()])]
 
 
@@ -39,17 +39,20 @@ def _deal(
     rows: NDArray[Any],
     keys: NDArray[np.uint64],
     dealt: NDArray[Any],
+    owners: NDArray[np.uint8],
     ends: NDArray[np.int64],
     place: NDArray[np.int64],
 ) -> None:
     """Write `rows` to `dealt` by shard, keeping their order within one (a counting sort); `ends` get each one's end."""
     shards = np.uint64(len(ends))
     for i in range(len(keys)):
-        ends[keys[i] % shards] += 1
+        owner = keys[i] % shards
+        owners[i] = owner
+        ends[owner] += 1
     for shard in range(1, len(ends)):
         place[shard] = place[shard - 1] + ends[shard - 1]
     for i in range(len(keys)):
-        shard = keys[i] % shards
+        shard = owners[i]
         dealt[place[shard]] = rows[i]
         place[shard] += 1
     for shard in range(len(ends)):

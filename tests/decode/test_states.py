@@ -16,7 +16,7 @@ from flows.decode.hashing import id_hash
 from flows.decode.intake import Intake
 from flows.messages.columns import REASONS, Columns
 from flows.messages.raw import Raw, Rejected
-from flows.metrics.subscriptions.fact import STATE
+from flows.metrics.subscriptions.fact import state_fact
 from flows.route.deal import deal
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
@@ -31,6 +31,8 @@ CONFIG = Config.model_validate(
         },
     }
 )
+assert CONFIG.subscriptions is not None
+DTYPE = state_fact(CONFIG.subscriptions).dtype
 GOOD: dict[str, Any] = {"subscription_id": "s1", "status": "active", "plan": "Pro", "amount": "19.99"} | {
     "interval": "month",
     "currency": "USD",
@@ -51,7 +53,7 @@ def read(intake: Intake, values: list[bytes | None]) -> tuple[Columns, list[Reje
 
 
 def states_of(columns: Columns) -> NDArray[Any]:
-    return columns.facts.get("subscription", np.zeros(0, STATE.dtype))
+    return columns.facts.get("subscription", np.zeros(0, DTYPE))
 
 
 def fresh() -> Intake:
@@ -203,4 +205,4 @@ def test_states_go_to_the_shard_of_their_customer_in_the_order_read() -> None:
     for shard, part in enumerate(parts):
         assert (part["key"] % np.uint64(4) == shard).all()
         assert (np.diff(part["offset"]) > 0).all()
-        assert part.dtype == STATE.dtype
+        assert part.dtype == DTYPE

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, compiled, inlined, steady
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, EXPANSION, KINDS, NEW, REACTIVATED
+from flows.metrics.subscriptions.fact import SEQUENCE
+from flows.metrics.subscriptions.terms import STATUSES
 from flows.state.agenda import Plan, falls_due, put, take
 from flows.state.table import Entries, known_row, row_of
 from flows.state.windows import Ring, add, move
-from schemas.subscription import SEQUENCE, STATUSES
 
 NOT_COUNTED: Final = -1
 COUNTER_OF: Final = np.array([5, NOT_COUNTED, NOT_COUNTED, 6, 7], np.int64)
@@ -100,8 +101,8 @@ def pass_time(ring: Ring, now: int) -> None:
 
 @compiled
 def use_states(states: NDArray[Any], now: int, most: int, books: Books) -> None:
-    """Let `states` (STATE.dtype, in order of their turn) and the pending ones take their turn, and stand at `now` (ms);
-    at most `most` subscriptions are known.
+    """Let `states` (in order of their turn) and the pending ones take their turn, and stand at `now` (ms); at most
+    `most` subscriptions are known.
     """
     move(books.windows, now)
     for state in states:
