@@ -39,6 +39,7 @@ from flows.source.log_identity import Place, Proof
 from flows.source.reader import IDLE_SECONDS, Reader
 from flows.source.skew import Pace
 from flows.source.ticks import Part, Ticker
+from flows.source.turns import Turn
 
 Item = Raw | Tick
 State = tuple[int, str, int | None, tuple[int, ...] | None, str | None]
@@ -124,8 +125,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         self._cluster = Cluster() if peers is None else peers.cluster
         self._epochs = EpochPhase(epoch_ms, monotonic=monotonic)
         self._ticking = False  # in this round
-        self._in_step = peers is None  # the others have answered a tick
-        self._first_tick: int | None = None  # since this process began, or stood still
+        self._turn = Turn()  # among `peers`
         self._hands_on = True  # in this round
         self._handed_on = 0  # records since the last tick
         self._quiet = False  # there were few before it
@@ -299,8 +299,11 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         A stall can come between any two of them: mostly while the leader polls, for that is where a process sleeps.
         """
         stalled = self._ticker.beat()
-        if stalled and self._peers is not None:
-            self._in_step, self._first_tick, self._hands_on = False, None, False
+        if self._peers is not None:
+            self._turn.stood_still(self._ticker.pause_ms)
+            self._hands_on = self._hands_on and self._turn.in_step
+            if self._hands_on:
+                self._turn.used(self._ticker.pause_ms)
         if self._reader is None or self.outcome != "running" or not (leads or stalled):
             return []
         return self._reader.doubt(self._ticker.stamp(), everything=stalled)
@@ -341,13 +344,12 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
                 self.failure = SourceError(f"process {word.process} has failed: {word.reason}")
             self.outcome = word.end
         self._ticking = self._ticker.is_due(peers.number)
-        if not self._in_step and self._first_tick is not None:
-            self._in_step = peers.answered(self._first_tick)
+        self._turn.hear(peers.answered)
         now_ms = self._ticker.now_ms()
         full = self._reader is not None and self._reader.full
         # A tick carries the news of what lags, so there is none without it.
         due = full or now_ms >= self._next_hand_on_ms
-        self._hands_on = self._in_step and (self._ticking or (due and peers.keep_up()))
+        self._hands_on = self._turn.in_step and (self._ticking or (due and peers.keep_up()))
         if self._hands_on:
             self._next_hand_on_ms = now_ms + HAND_ON_MS
 
@@ -360,8 +362,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         tick = self._ticker.due(self._peers.number) if self._ticking else None
         if tick is None:
             return []
-        if self._first_tick is None:
-            self._first_tick = tick.number
+        self._turn.ticked(tick.number)
         self._observe(reader)
         return [tick]
 

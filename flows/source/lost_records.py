@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 from flows.process.outcomes import SourceError
 from flows.source.log_identity import proof_of
@@ -17,6 +17,7 @@ from flows.source.record_queue import Batch
 from flows.source.topic_consumer import TopicConsumer
 
 Policy = Literal["stop", "earliest", "latest"]
+_OTHER_LOG: Final = "its log is not the one that was read (an unclean leader election, or was the topic made anew?)"
 _logger = logging.getLogger(__name__)
 
 
@@ -36,9 +37,8 @@ class LostRecords:
         low, high = self._consumer.watermarks(part.number)
         self._give_up(
             part,
-            f"its log is not the one that was read (an unclean leader election, or was the topic made anew?): "
-            f"at offset {proof.offset} stands {found.text()}, while the record counted was {proof.text()}, so records "
-            f"that were counted are no more",
+            f"{_OTHER_LOG}: at offset {proof.offset} stands {found.text()}, while the record counted was "
+            f"{proof.text()}, so records that were counted, up to that one, are no more",
             low,
             high,
         )
@@ -61,7 +61,8 @@ class LostRecords:
             gone = f"{part.fetched} to {low - 1}"
             self._give_up(part, f"{low - part.fetched} records ({gone}) were deleted before they were read", low, high)
         elif part.fetched > high:
-            loss = f"it ends at offset {high}, before the {part.fetched} already read (was it made anew?)"
+            gone = f"{high} to {part.fetched - 1}"
+            loss = f"{_OTHER_LOG}: it ends at offset {high}, so records {gone}, which were counted, are no more"
             self._give_up(part, loss, low, high)
         else:  # a leader was behind for a moment, or another log has grown as long: the proof will tell
             if part.proof is not None and part.proof.offset < low:

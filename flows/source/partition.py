@@ -24,6 +24,7 @@ class Partition:
     told: bool = False  # what the last Raw said: caught up
     held: bool = False  # ahead of the slowest: hands nothing on
     done: bool = False  # everything up to `end` has been handed on
+    awaited: bool = False  # it is fetched anew, and nothing has come yet
     unproven: bool = False  # reading has begun at `proof`, which has not come yet
     reached: int = 0  # how far it had been read when it was assigned: markers of transactions behind the last record
     stalled: bool = False  # the process stood still, and its end has not been found again
@@ -49,6 +50,7 @@ class Partition:
         if self.proof is not None:
             self.fetched = self.proof.offset + 1
         self.held = False
+        self.awaited = True
         return self.fetched - self.unproven
 
     def wanted(self, batch: Batch) -> Batch:

@@ -76,6 +76,7 @@ class Reader:
         self._next_look = 0.0
         self._parts: dict[int, Partition] = {}
         self._never_caught_up: set[int] = set()
+        self._to_fetch_anew: set[int] = set()  # partitions whose end was known, and is not any more
         self._last_poll = 0.0
         self._full = False  # records were left behind since then
         self._trouble: int | None = None
@@ -156,6 +157,7 @@ class Reader:
         for message in self._consumer.messages():
             if error := message.error():
                 self._on_error(error, message.partition())
+        self._consumer.commits.hear()
         self._last_poll = time.monotonic()
         self._full = False
         self._look_for_transactions()
@@ -171,7 +173,7 @@ class Reader:
         Else records of one that come first would move the clock, and make late what has waited in another.
         """
         silent, found_again = self._consumer.contact.silent, self._consumer.contact.found_again()
-        if everything or silent or found_again:
+        if everything or silent or found_again or self._to_fetch_anew:
             self._look_for_ends(silent, found_again, everything=everything)
         now = time.monotonic()
         if self._watches and (everything or silent != self._silent or now >= self._next_look):
@@ -189,9 +191,13 @@ class Reader:
             for part in self._parts.values()
             if not part.done and (everything or part.number in silent or part.number in found_again)
         ]
-        anew = [part for part in parts if part.number not in silent and (part.at_end or part.number in found_again)]
-        if anew:
-            self._consumer.assign(anew)  # fetched anew, for librdkafka says only once where the end is
+        # Fetched anew, for librdkafka says only once where the end is. What is on its way is waited for: to begin again
+        # at every doubt would throw it away, and where each round brings one nothing would ever be handed on.
+        self._to_fetch_anew |= {part.number for part in parts if part.at_end or part.number in found_again}
+        ready = [self._parts[number] for number in self._to_fetch_anew - silent if not self._parts[number].awaited]
+        if ready:
+            self._to_fetch_anew -= {part.number for part in ready}
+            self._consumer.assign([part for part in ready if not part.done])
         for part in parts:
             part.at_end = False
             part.stalled = part.stalled or everything
@@ -294,7 +300,7 @@ class Reader:
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell lag tools that a checkpoint holds these next offsets."""
-        self._consumer.commits.commit(self._consumer.client, offsets)
+        self._consumer.commits.commit(offsets)
 
     def close(self) -> None:
         """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
@@ -321,6 +327,7 @@ class Reader:
             if not self._losses.is_the_same(part, batch):
                 return NOTHING
             batch = part.wanted(batch)
+        part.awaited = part.awaited and not len(batch) and not news_of_it  # the last one counted, once more, is no news
         if len(batch):
             part.at_end = False
             self._transactions.moves(part.number)
@@ -392,7 +399,7 @@ class Reader:
         return "stall" if part.stalled else "reading"
 
     def _reach_end(self, part: Partition) -> None:
-        part.at_end = True
+        part.at_end = part.number not in self._to_fetch_anew
         part.stalled = False
         self._never_caught_up.discard(part.number)
         self._consumer.contact.reached(part.number)

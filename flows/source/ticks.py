@@ -34,6 +34,7 @@ class Ticker:
         self._timed = timed
         self._monotonic = monotonic
         self._number = 0
+        self.pause_ms = 0  # between the last two beats
         self._beat_ms = self.now_ms()
         self._held_until_ms = self._beat_ms
         self._next_ms = self._beat_ms + interval_ms
@@ -45,7 +46,8 @@ class Ticker:
     def beat(self) -> bool:
         """Call before anything is handed on; True after a stall, when what is known of partitions' ends is too old."""
         now_ms = self.now_ms()
-        stalled = now_ms - self._beat_ms > STALL_MS
+        self.pause_ms = now_ms - self._beat_ms
+        stalled = self.pause_ms > STALL_MS
         if stalled:
             self._held_until_ms = now_ms + GRACE_MS
         self._beat_ms = now_ms

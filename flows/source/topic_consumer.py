@@ -61,7 +61,7 @@ class TopicConsumer:
         self.after_outage = False  # the cluster could not be reached at first
         self.link = Link(settings)
         self.contact = Contact()
-        self.commits = LagCommits(settings.topic)
+        self.commits = LagCommits(settings, group_id)
         self._settings = settings
         self._group_id = group_id
         self._stopping = stopping
@@ -81,7 +81,6 @@ class TopicConsumer:
                 "auto.offset.reset": "error",
                 "statistics.interval.ms": STATISTICS_MS,
                 "stats_cb": self.contact.on_statistics,
-                "on_commit": self.commits.on_answer,
             },
         )
         try:
@@ -187,11 +186,12 @@ class TopicConsumer:
     def close(self, parts: Iterable[Partition]) -> None:
         """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
         if not self.link.down:
-            self.commits.settle(self.client)
+            self.commits.settle()
+        self.commits.close()
         self.questions.close()
         for part in parts:
             part.queue.close()
-        # With a commit under way and no broker, librdkafka would wait in here for ever.
+        # Nor is the end of a run to wait for a broker that does not answer.
         leaving = threading.Thread(target=self.client.close, name="kafka-goodbye", daemon=True)
         leaving.start()
         leaving.join(_CLOSE_SECONDS)

@@ -33,6 +33,9 @@ SETTINGS = {
 KAFKAS_OWN = {"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "2000"}
 """How long a broker may be silent until others lead its partitions; deploy/kafka/kafka makes it 2 s."""
 
+PATIENT = {"broker.session.timeout.ms": "60000"}
+"""So that a follower that hangs is out of sync (after 30 s) before it is taken for dead."""
+
 
 class State(NamedTuple):
     """Who keeps a partition."""

@@ -94,6 +94,14 @@ def stopped_follower(story: Story) -> Iterator[None]:
     story.cluster.wait_until_whole()
 
 
+def two_brokers_away(story: Story) -> Iterator[None]:
+    """Two brokers die at once; the third leads all after their sessions, and takes nothing before one is back."""
+    story.cluster.brokers[1].kill()
+    story.cluster.brokers[2].kill()
+    story.cluster.wait_for(story.topic, in_sync=(3,))
+    yield
+
+
 def reassigned(story: Story) -> Iterator[None]:
     """Leaders go back to where they were, then every partition to one broker, to another, and to all of them."""
     story.cluster.brokers[1].restart()
@@ -143,6 +151,7 @@ def nothing(story: Story) -> Iterator[None]:
 INJURIES: Final[dict[str, Injury]] = {
     "leader killed": Injury(leader_killed),
     "broker away for long": Injury(broker_away),
+    "two brokers away": Injury(two_brokers_away),
     "rolling restart": Injury(rolling_restart),
     "broker stopped": Injury(stopped_broker),
     "follower stopped": Injury(stopped_follower, replicas=LED_BY_1_AND_2),
@@ -153,4 +162,6 @@ INJURIES: Final[dict[str, Injury]] = {
 }
 """By name; `make brokers` plays all of them, the test suite those of SHORT."""
 
+HANGING_FOLLOWER: Final = Injury(stopped_follower, replicas=LED_BY_1_AND_2)
+"""On a cluster that is PATIENT: nothing more is committed for longer than events may be late."""
 SHORT: Final = ("leader killed", "follower stopped")

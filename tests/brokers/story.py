@@ -20,6 +20,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +54,8 @@ CONFIG = Config(
 LOG_APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 SPREAD = ((1, 2, 3), (2, 3, 1), (3, 1, 2), (1, 3, 2), (2, 1, 3), (3, 2, 1))
 """Replicas of six partitions: every broker leads two of them."""
+NOT_LED_BY_1 = ((2, 3, 1), (3, 1, 2))
+OFTEN = ("--checkpoint", "500ms")
 
 
 @dataclass
@@ -78,6 +81,13 @@ class Job(Deployment):
         assert self.run is not None
         self.run.kill()
         self.run.wait(SECONDS)
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP the run for so long."""
+        assert self.run is not None
+        self.run.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.run.send_signal(signal.SIGCONT)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Tell the run to end; its exit code."""

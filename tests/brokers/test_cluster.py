@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.brokers.cluster import KafkaCluster
 from tests.brokers.injuries import INJURIES, SHORT, play
+from tests.brokers.losses import LOSSES, SHORT_LOSSES, TRIPLE, play_loss
 from tests.brokers.story import Story
 from tests.services import RedisServer
 
@@ -18,6 +20,15 @@ def test_whatever_happens_to_brokers_every_number_is_right(
 ) -> None:
     with Story(cluster, redis_server.url, tmp_path, replicas=INJURIES[name].replicas) as story:
         play(story, INJURIES[name])
+
+
+@pytest.mark.parametrize("name", SHORT_LOSSES)
+def test_what_was_counted_and_is_no_more_is_never_passed_over(
+    name: str, cluster: KafkaCluster, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    loss = replace(LOSSES[name], jobs=SHORT_LOSSES[name])
+    with Story(cluster, redis_server.url, tmp_path, replicas=TRIPLE, topic_config=loss.config) as story:
+        play_loss(story, loss)
 
 
 def test_a_story_notices_a_number_that_is_wrong(story: Story) -> None:

@@ -12,13 +12,11 @@ import pytest
 
 from deploy.local import wait_until
 from tests.brokers.cluster import KafkaCluster
-from tests.brokers.story import Job, Story
+from tests.brokers.story import NOT_LED_BY_1, OFTEN, Job, Story
 from tests.job.running import SECONDS
 from tests.services import RedisServer
 
-NOT_LED_BY_1 = ((2, 3, 1), (3, 1, 2))
 BROKEN = 0.05  # of the records
-OFTEN = ("--checkpoint", "500ms")
 PANIC = "panicked"
 
 

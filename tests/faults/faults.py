@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewPartitions
 
 from tests.brokers.cluster import BROKERS
 from tests.faults.launcher import POINTS
 from tests.faults.proxy import Proxy, Weather
-from tests.faults.stage import PASSWORD, SECONDS, STOP_SECONDS, History, signals
+from tests.faults.stage import PASSWORD, SECONDS, STOP_SECONDS, TOPIC_CONFIG, History, signals
 from tests.services import thread_states, wait_until
 
 Fault = Callable[[History], float | None]
@@ -220,6 +220,73 @@ def broker_away(history: History) -> None:
     cluster.brokers[history.chance.choice(BROKERS)].kill()
     time.sleep(history.chance.uniform(0, 8))
     cluster.mend()
+
+
+def two_brokers_away(history: History) -> None:
+    """Two brokers are killed at once and come back after a while; the third leads all, once their sessions are over."""
+    cluster = history.stage.cluster
+    for number in history.chance.sample(BROKERS, 2):
+        cluster.brokers[number].kill()
+    time.sleep(history.chance.uniform(0, 6))
+    cluster.mend()
+
+
+def unclean_election(history: History) -> float:
+    """The only broker left lacks records that were counted: the log is shorter, or has others in their place."""
+    cluster = history.stage.cluster
+    options = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in options.items()]
+    topic = ConfigResource(ResourceType.TOPIC, history.topic, incremental_configs=entries)
+    admin = cluster.admin()  # its answers die with it
+    admin.incremental_alter_configs([topic])[topic].result(SECONDS)
+    left = history.chance.choice(BROKERS)
+    others = [number for number in BROKERS if number != left]
+    cluster.brokers[left].pause()
+    cluster.wait_for(history.topic, in_sync=others)
+    history.burst()
+    all_is_counted(history)
+    for number in others:
+        cluster.brokers[number].kill()
+    cluster.brokers[left].resume()
+    cluster.wait_for(history.topic, in_sync=(left,))
+    cluster.mend()
+    return refuses_until_it_counts_anew(history, "its log is not the one that was read")
+
+
+def made_anew(history: History) -> float:
+    """The topic is deleted and made anew, while the run reads it or is away."""
+    cluster = history.stage.cluster
+    all_is_counted(history)
+    away = history.chance.random() < 0.5
+    if away:
+        history.stop()
+    admin = cluster.admin()  # its answers die with it
+    admin.delete_topics([history.topic], operation_timeout=30)[history.topic].result(SECONDS)
+    wait_until(lambda: not cluster.states(history.topic), "the topic to be gone", SECONDS)
+    cluster.create_topic(history.partitions, TOPIC_CONFIG, name=history.topic)
+    if away:
+        history.start()
+    return refuses_until_it_counts_anew(history, "was deleted and made anew")
+
+
+def all_is_counted(history: History) -> None:
+    """What was sent until now is published, and known here."""
+    history.wait_for_all()
+    history.records()
+
+
+def refuses_until_it_counts_anew(history: History, sentence: str) -> float:
+    """The run ends, whatever comes into the topic, and so does the next one; with an empty state folder it counts."""
+    history.connect()
+    history.burst(history.chance.choice((1, 30)))
+    history.ended(history.run, 1)
+    history.ended(history.start(), 1)
+    if sentence not in history.log().splitlines()[-1]:
+        history.wrong.append(f"a run does not say why it cannot go on: {history.log()[-1500:]}")
+    history.count_anew()
+    ended = time.monotonic()
+    history.start()
+    return ended
 
 
 def rolling_restart(history: History) -> None:
@@ -460,6 +527,9 @@ FAULTS: Final[dict[str, Fault]] = {
 FAULTS_OF_BROKERS: Final[dict[str, Fault]] = {
     "leader killed": leader_killed,
     "one of three brokers away": broker_away,
+    "two of three brokers away": two_brokers_away,
+    "unclean election": unclean_election,
+    "topic made anew": made_anew,
     "rolling restart": rolling_restart,
     "follower stopped": follower_stopped,
     "partitions reassigned": reassigned,
@@ -470,5 +540,5 @@ FAULTS_OF_BROKERS: Final[dict[str, Fault]] = {
     },
 }
 """Those of a stage with three brokers, and some of the run that may fall together with them."""
-QUIET: Final[Sequence[str]] = ("saved offset deleted",)
+QUIET: Final[Sequence[str]] = ("saved offset deleted", "unclean election", "topic made anew")
 """Faults that need to know what has been read, so that no events flow meanwhile."""

@@ -23,7 +23,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self._target = target
-        self._weather: Weather = "fine"
+        self.kind: Weather = "fine"
         self._fine = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -47,7 +47,7 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _change(self, weather: Weather) -> None:
-        self._weather = weather
+        self.kind = weather
         if weather == "black hole":
             self._fine.clear()
         else:
@@ -59,7 +59,7 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            if self._weather == "cut":
+            if self.kind == "cut":
                 writer.transport.abort()
                 return
             await self._fine.wait()
@@ -81,7 +81,7 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(SLOW_BYTES):
-                if self._weather == "slow":
+                if self.kind == "slow":
                     await asyncio.sleep(SLOW_SECONDS)
                 await self._fine.wait()
                 writer.write(data)

@@ -49,6 +49,7 @@ MEMORY_MB = 600  # of one run, at any time: its floor is some 250 MB of librarie
 PASSWORD = "of-a-test"
 MEBIBYTE = 1 << 20
 HUGE = {"message.max.bytes": 12 * MEBIBYTE}
+TOPIC_CONFIG = {"max.message.bytes": str(12 * MEBIBYTE)}
 
 
 class ProxiedKafka(KafkaServer):
@@ -159,7 +160,7 @@ class History:
         self.config = CONFIG.model_copy(update={"product": self.product})
         self.folder = stage.folder / self.product
         self.state = self.folder / "state"
-        self.topic = stage.kafka.create_topic(partitions, {"max.message.bytes": str(12 * MEBIBYTE)})
+        self.topic = stage.kafka.create_topic(partitions, TOPIC_CONFIG)
         self.load = Load(seed, partitions)
         self.produced = 0
         self.lost: dict[int, range] = {}  # offsets that were deleted before anybody read them
@@ -169,19 +170,11 @@ class History:
         self.stops: list[float] = []  # seconds that ordered ends took
         self.memory_mb = 0
         self._records: dict[int, list[Record]] = defaultdict(list)
+        self._vanished: list[Record] = []  # that were in the topic
         self._tokens: list[int] = []
         self._tokens_before: dict[int, str] = {}  # process id of a run -> what its folder held when it began
         self._over = threading.Event()
-        self._producer = Producer(
-            {
-                "bootstrap.servers": stage.kafka.bootstrap_servers,
-                "enable.idempotence": True,  # a broker that is killed gets every record once, and in order
-                "linger.ms": 2,
-                "delivery.timeout.ms": 120_000,
-                "log_level": "2",
-                **HUGE,
-            }
-        )
+        self.connect()
 
     def __enter__(self) -> History:
         self.folder.mkdir()
@@ -250,6 +243,15 @@ class History:
         self.state = self.folder / f"state-{len(self.runs)}"
         self.lost = {partition: range(offsets.stop) for partition, offsets in self.lost.items()}
 
+    def count_anew(self) -> None:
+        """What `records` has returned is no more: from now on an empty state folder, and whatever the topic holds."""
+        self._vanished += itertools.chain.from_iterable(self._records.values())
+        self._records.clear()
+        self.begin_anew()
+        self.lost = {}
+        self.connect()
+        self.produced = len(self.records())
+
     def forget(self, run: subprocess.Popen[bytes]) -> None:
         """A run that was refused has never been the newest."""
         self.runs.remove(run)
@@ -310,6 +312,19 @@ class History:
             thread.join()
         if failure:
             raise failure[0]
+
+    def connect(self) -> None:
+        """A producer of its own, which knows of nothing that was sent before."""
+        self._producer = Producer(
+            {
+                "bootstrap.servers": self.stage.kafka.bootstrap_servers,
+                "enable.idempotence": True,  # a broker that is killed gets every record once, and in order
+                "linger.ms": 2,
+                "delivery.timeout.ms": 120_000,
+                "log_level": "2",
+                **HUGE,
+            }
+        )
 
     def send_step(self) -> None:
         """Send the records of one moment and wait until all of them are stored."""
@@ -420,7 +435,7 @@ class History:
         counted = {(record.partition, record.offset) for record in self.records()}
         refused = {
             (record.partition, record.offset)
-            for records in self._records.values()
+            for records in (*self._records.values(), self._vanished)
             for record in records
             if isinstance(parse(record, self.config), Rejection)
         }

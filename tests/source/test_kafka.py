@@ -279,7 +279,7 @@ def test_a_lost_offset_may_be_replaced_by_the_end(bench: Bench) -> None:
 def test_an_offset_beyond_the_end_is_lost_too(bench: Bench) -> None:
     source, rounds = lost(bench, "stop", 99)
     rounds.to_end()
-    with pytest.raises(SourceError, match=r"ends at offset 10, before the 99 already read"):
+    with pytest.raises(SourceError, match=r"ends at offset 10, so records 10 to 98, which were counted, are no more"):
         source.check()
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
+from flows.config.settings import Settings
 from flows.source import lag_commits
 from flows.source.lag_commits import LagCommits
+
+SETTINGS = Settings(bootstrap_servers="nowhere", topic="events")
 
 
 class Consumer:
@@ -40,12 +43,13 @@ def test_the_end_waits_for_the_answer_and_says_what_lag_tools_do_not_know(
 ) -> None:
     monkeypatch.setattr(lag_commits, "COMMIT_SECONDS", 1e9)
     monkeypatch.setattr(lag_commits, "ANSWER_SECONDS", 0.05 if answer == "none" else 1e9)
-    commits = LagCommits("events")
+    commits = LagCommits(SETTINGS, "group")
     consumer: Any = Consumer(commits, answer)
+    monkeypatch.setattr(LagCommits, "_connected", lambda _: consumer)
     with caplog.at_level(logging.WARNING):
-        commits.commit(consumer, {0: 7, 1: 3})
-        commits.commit(consumer, {1: 4})  # too soon for another
-        commits.settle(consumer)
+        commits.commit({0: 7, 1: 3})
+        commits.commit({1: 4})  # too soon for another
+        commits.settle()
     assert consumer.sent == [{0: 7, 1: 3}, {0: 7, 1: 4}]
     assert commits.open == ({} if answer == "taken" else {0: 7, 1: 4})
     messages = [record.getMessage() for record in caplog.records]
@@ -53,8 +57,9 @@ def test_the_end_waits_for_the_answer_and_says_what_lag_tools_do_not_know(
     assert said is None or said in messages[0]
 
 
-def test_with_nothing_to_tell_nothing_is_sent() -> None:
-    commits = LagCommits("events")
+def test_with_nothing_to_tell_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = LagCommits(SETTINGS, "group")
     consumer: Any = Consumer(commits, "none")
-    commits.settle(consumer)
+    monkeypatch.setattr(LagCommits, "_connected", lambda _: consumer)
+    commits.settle()
     assert consumer.sent == []
