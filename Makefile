@@ -23,7 +23,7 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 	@$(VENV)/bin/tidegauge demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 .PHONY: test
-test:  ## all tests, two files at a time, and the servers they need; TESTS="tests/metrics -k sessions": some, as it is
+test:  ## all tests, two files at a time, and the servers they need; TESTS="tests/scenarios -k funnel": some, one by one
 	@$(if $(TESTS),,deploy/install-needs || echo "make: going on without; their tests are skipped" >&2)
 	@$(MAKE) --silent $(VENV)/installed
 	@$(PYTHON_IN_VENV) -m pytest $(or $(TESTS),tests/brokers)
@@ -35,7 +35,7 @@ faults: $(VENV)/installed  ## real runs, and everything around them broken; SEED
 
 .PHONY: brokers
 brokers: $(VENV)/installed  ## three Kafka brokers, injured in every way, one after another; BROKERS="-k leader" for some
-	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/test_dead_letters.py $(BROKERS)
+	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/all_away.py tests/brokers/test_dead_letters.py $(BROKERS)
 
 .PHONY: mutations
 mutations: $(VENV)/installed  ## the code made wrong in four ways, each of which the tests have to notice
@@ -51,8 +51,9 @@ check: $(VENV)/installed  ## lint, format and types
 		tests/services.py tests/conftest.py
 
 .PHONY: docs
-docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md and CONFIG.md, the schema of the config, rules, dashboards
+docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md and CONFIG.md, schemas, tables of facts, rules, dashboards
 	@$(VENV)/bin/tidegauge schema metrics > flows/METRICS.md
+	@$(PYTHON_IN_VENV) -m flows.commands.facts_page
 	@$(VENV)/bin/tidegauge schema config > schemas/config.v1.schema.json
 	@$(VENV)/bin/tidegauge schema config --format markdown > flows/CONFIG.md
 	@$(VENV)/bin/tidegauge rules --config deploy/examples/shop.yaml --out deploy/prometheus/rules

@@ -12,7 +12,7 @@ from flows.config.mistakes import ConfigErrors
 from flows.process.health import installed_version
 from flows.process.log_lines import log_to_stderr
 
-COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest", "dashboards", "traffic")
+COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest", "dashboards", "traffic", "audit")
 WRONG_USE = 2
 
 

@@ -37,7 +37,7 @@ from flows.messages.partial import Partial
 from flows.messages.raw import Raw, Rejected
 from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 from flows.total.totals import Totals
 
 Decode = Callable[[Raw], tuple[Columns, list[Rejected]]]
@@ -164,18 +164,10 @@ def _say(item: Columns | Tick, talk: Talk, cluster: Cluster) -> Iterable[tuple[s
 def _route(item: Columns | Tick, shards: int, cluster: Cluster) -> Iterable[tuple[str, Sent]]:
     if isinstance(item, Tick):
         return [(key, Sent(cluster.process, item)) for key in shard_keys(shards)]
-    header = item.without_rows()
     if not cluster.alone:
-        header = replace(header, monotonic_ms=None)  # hosts have clocks of their own: see cluster/alignment.py
-    return [
-        (
-            key,
-            Sent(cluster.process, Delivery(header, rows, states, item.partition % shards == index)),
-        )
-        for index, (key, rows, states) in enumerate(
-            zip(shard_keys(shards), route(item, shards), route_states(item, shards), strict=True)
-        )
-    ]
+        item = replace(item, monotonic_ms=None)  # hosts have clocks of their own: see cluster/alignment.py
+    dealt = deliveries(item, shards)
+    return [(key, Sent(cluster.process, one)) for key, one in zip(shard_keys(shards), dealt, strict=True)]
 
 
 class Measure(StatefulBatchLogic[Sent, Partial, str]):
@@ -212,14 +204,14 @@ class Measure(StatefulBatchLogic[Sent, Partial, str]):
                 if isinstance(item, Tick):
                     partials.append(self._shard.tick(item))
                 else:
-                    self._shard.receive(item.poll, item.rows, item.accounts, item.states)
+                    self._shard.receive(item)
         return partials
 
     def snapshot(self) -> str:
         """The shard's state at the end of an epoch."""
         if self._alignment is not None:
             for item in self._alignment.drain():
-                self._shard.receive(item.poll, item.rows, item.accounts, item.states)
+                self._shard.receive(item)
         history = self._history
         if history is None:
             return ""

@@ -7,10 +7,10 @@ day that its month does not have, and that a time may not lie ahead of the clock
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from schemas import event as rules
-from schemas import subscription
 from schemas.json_text import MAX_NESTING
 
 _NO_NUL = "^[^\\u0000]*$"
@@ -24,16 +24,24 @@ def _any_case(text: str) -> str:
     )
 
 
-def event_schema() -> dict[str, Any]:
-    """The schema as a JSON value."""
+DECIMAL_TEXT: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$", "maxLength": 50}
+"""A decimal as text."""
+
+
+def identity_schema() -> dict[str, Any]:
+    """An id."""
     placeholders = "|".join(_any_case(text) for text in sorted(rules.PLACEHOLDERS))
-    identity = {
+    return {
         "type": ["string", "integer"],
         "maxLength": rules.ID_CHARACTERS,
         "pattern": f"^(?!({placeholders})$)[^\\u0000]+$",
         "not": {"enum": [0, -1]},
     }
-    time = {
+
+
+def time_schema() -> dict[str, Any]:
+    """A time."""
+    return {
         "anyOf": [
             {
                 "type": "string",
@@ -49,6 +57,11 @@ def event_schema() -> dict[str, Any]:
             {"type": "null"},
         ]
     }
+
+
+def event_schema(carried: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The schema as a JSON value; `carried`: the schemas of the properties of track events, by their names."""
+    identity, time = identity_schema(), time_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Tidegauge event, version 1",
@@ -104,112 +117,19 @@ def event_schema() -> dict[str, Any]:
         "allOf": [
             {
                 "if": {
-                    "properties": {"type": {"const": "track"}, "event": {"const": "Subscription Changed"}},
+                    "properties": {"type": {"const": "track"}, "event": {"const": name}},
                     "required": ["event"],
                 },
                 "then": {
-                    "required": ["properties"],
-                    "properties": {"properties": _subscription_schema(identity, time)},
+                    **({"required": ["properties"]} if properties["required"] else {}),
+                    "properties": {"properties": properties},
                 },
             }
+            for name, properties in carried.items()
         ],
     }
 
 
-def _subscription_schema(identity: dict[str, Any], time: dict[str, Any]) -> dict[str, Any]:
-    """The properties of the event that carries the state of a subscription."""
-    money = {
-        "anyOf": [
-            {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$", "maxLength": subscription.DIGITS},
-            {"type": "number", "minimum": 0, "exclusiveMaximum": subscription.MAJOR_UNITS},
-            {"type": "null"},
-        ]
-    }
-    interval_count = {"type": ["integer", "null"], "minimum": 1, "maximum": subscription.INTERVAL_COUNT}
-    quantity = {"type": ["integer", "null"], "minimum": 0, "maximum": subscription.QUANTITY}
-    percent = {"anyOf": [money["anyOf"][0], {"type": "number", "minimum": 0, "maximum": 100}, {"type": "null"}]}
-    item = {
-        "type": "object",
-        "required": ["amount", "interval"],
-        "properties": {
-            "plan": {},
-            "amount": money,
-            "interval": {"enum": list(subscription.MONTHS)},
-            "interval_count": interval_count,
-            "quantity": quantity,
-        },
-    }
-    own_price = ["amount", "interval"]
-    return {
-        "type": "object",
-        "description": "The whole state of one subscription, where the config measures subscriptions.",
-        "required": ["subscription_id", "status"],
-        "properties": {
-            "subscription_id": identity,
-            "customer_id": {"anyOf": [identity, {"type": "null"}], "description": "Default: the user."},
-            "status": {"enum": [*subscription.STATUSES, *subscription.OTHER_SPELLINGS]},
-            "plan": {"description": "Compared as a slug."},
-            "amount": money | {"description": "Major units per interval and seat; read by its decimal digits."},
-            "discount": money | {"description": "Major units per interval, off the whole."},
-            "interval": {"enum": [*subscription.MONTHS, None]},
-            "interval_count": interval_count,
-            "quantity": quantity,
-            "discount_percent": percent | {"description": "Off amount x quantity, or off the items, before discount."},
-            "percent_off": percent | {"description": "Another name for discount_percent; send one of them."},
-            "items": {
-                "type": ["array", "null"],
-                "maxItems": subscription.ITEMS,
-                "items": item,
-                "description": "Prices that are added up, in place of amount, interval, interval_count and quantity.",
-            },
-            "sequence": {
-                "type": ["integer", "null"],
-                "minimum": 0,
-                "maximum": subscription.SEQUENCE,
-                "description": "Orders the states of one subscription that have the same effective_at.",
-            },
-            "replaces": {
-                "anyOf": [identity, {"type": "null"}],
-                "description": "The subscription_id of the same customer that this one succeeds.",
-            },
-            "currency": {"type": ["string", "null"], "pattern": "^[A-Za-z]{3}$"},
-            "effective_at": time
-            | {"description": "From when on it is so; at most 400 days ahead. Default: timestamp."},
-            "cancel_at": time | {"description": "When it will end, once its cancellation has been requested."},
-        },
-        "dependentSchemas": {
-            "items": {
-                "if": {"properties": {"items": {"type": "array", "minItems": 1}}},
-                "then": {
-                    "properties": {name: {"type": "null"} for name in (*own_price, "interval_count", "quantity")},
-                },
-            },
-            "percent_off": {
-                "if": {"properties": {"percent_off": {"not": {"type": "null"}}}},
-                "then": {"properties": {"discount_percent": {"type": "null"}}},
-            },
-        },
-        "if": {"properties": {"status": {"enum": list(subscription.PAYING)}}},
-        "then": {
-            "required": ["currency"],
-            "properties": {
-                "currency": {"not": {"type": "null"}},
-                **{
-                    name: {
-                        "enum": [None, False, 0, "", [], {}, *subscription.PLAIN.get(name, ())],
-                        "description": advice,
-                    }
-                    for name, advice in subscription.NOT_UNDERSTOOD.items()
-                },
-            },
-            "anyOf": [
-                {"required": own_price, "properties": {name: {"not": {"type": "null"}} for name in own_price}},
-                {"required": ["items"], "properties": {"items": {"type": "array", "minItems": 1}}},
-            ],
-        },
-    }
-
-
-def event_schema_text() -> str:
+def event_schema_text(carried: Mapping[str, dict[str, Any]]) -> str:
     """The content of `event.v1.schema.json`."""
-    return json.dumps(event_schema(), indent=2, ensure_ascii=True) + "\n"
+    return json.dumps(event_schema(carried), indent=2, ensure_ascii=True) + "\n"

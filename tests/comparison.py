@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from flows.audit import Result
 from flows.messages.snapshot import Snapshot
-from tests.reference import Result
 
 RELATIVE = 1e-12
 """Two orders of the same float operations; every count is compared exactly."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from flows.audit import Record
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
@@ -13,9 +14,8 @@ from flows.measure.shard import Shard
 from flows.messages.raw import Raw
 from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 from flows.total.totals import Totals
-from tests.reference import Record
 
 
 @dataclass
@@ -44,10 +44,8 @@ class Engine:
         else:
             self._at_end.pop(raw.partition, None)
         poll, _ = self._intake.read(raw)
-        shards = self.config.shards
-        parts = zip(self._shards, route(poll, shards), route_states(poll, shards), strict=True)
-        for index, (shard, rows, states) in enumerate(parts):
-            shard.receive(poll, rows, poll.partition % shards == index, states)
+        for shard, delivery in zip(self._shards, deliveries(poll, self.config.shards), strict=True):
+            shard.receive(delivery)
 
     def tick(self, as_of_ms: int | None = None, monotonic_ms: int | None = None, final: bool = False) -> Snapshot:
         self._ticks += 1

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random
 
+from flows.audit import Record
 from flows.cluster.alignment import Alignment
 from flows.cluster.peers import Cluster
 from flows.config.limits import Limits
@@ -21,10 +22,9 @@ from flows.messages.delivery import Delivery, lag_notice
 from flows.messages.raw import Raw
 from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 from flows.total.totals import Totals
 from tests.engine import polls
-from tests.reference import Record
 
 Channel = deque[Delivery | Tick]
 
@@ -42,10 +42,7 @@ class Process:
     def read(self, partition: int) -> list[Delivery]:
         """The next poll of a partition, for each shard."""
         poll, _ = self._intake.read(self.waiting[partition].popleft())
-        shards = self._config.shards
-        parts = zip(route(poll, shards), route_states(poll, shards), strict=True)
-        header = poll.without_rows()
-        sent = [Delivery(header, *part, poll.partition % shards == index) for index, part in enumerate(parts)]
+        sent = deliveries(poll, self._config.shards)
         return [pickle.loads(pickle.dumps(delivery)) for delivery in sent]  # as the engine does between processes
 
 
@@ -110,7 +107,7 @@ class Several:
 
     def _take(self, shard: Shard, item: Delivery | Tick) -> None:
         if isinstance(item, Delivery):
-            shard.receive(item.poll, item.rows, item.accounts, item.states)
+            shard.receive(item)
         elif (snapshot := self._totals.add(shard.tick(item))) is not None:
             self.snapshots.append(snapshot)
             self.minutes |= snapshot.minutes

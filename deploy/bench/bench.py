@@ -25,7 +25,7 @@ from deploy.bench.scrape import scrapes
 from deploy.bench.steady import Load, steady
 from deploy.bench.stream import Stream
 from deploy.bench.table import NOTHING, Row, text, write_json
-from tests.reference import recompute
+from flows.audit import recompute
 from tests.services import ServerUnavailable
 
 PARTS = ("catch-up", "stages", "users", "paced", "idle", "scrape")

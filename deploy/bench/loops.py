@@ -14,7 +14,7 @@ import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from flows.config.limits import Limits
-from flows.source.reader import TUNED
+from flows.source.topic_consumer import TUNED
 
 POLL = 10_000
 

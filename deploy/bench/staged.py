@@ -18,13 +18,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import flows.measure.lane
 import flows.measure.reorder
-import flows.measure.shard
 import flows.pipeline
 from flows.app import main
 from flows.checkpoint.files import StateFiles
 from flows.decode.intake import Intake
 from flows.measure.dedup import Recent
+from flows.measure.lane import FactLane
 from flows.measure.shard import Shard
 from flows.measure.users import Users
 from flows.metrics.active_users import ActiveUsers
@@ -57,8 +58,9 @@ STAGES: list[tuple[Any, str, str]] = [
     (Shard, "receive", "measure: shard"),
     (Shard, "tick", "measure: shard"),
     (Measure, "snapshot", "checkpoint"),
-    (flows.measure.shard, "judge", "measure: late or not"),
+    (flows.measure.lane, "judge", "measure: late or not"),
     (Recent, "copies", "measure: dedup"),
+    (FactLane, "settle", "measure: facts"),
     (Users, "slots", "measure: users"),
     (flows.measure.reorder, "in_order", "measure: sort"),
     (MinuteBook, "closed", "measure: minutes"),

@@ -20,8 +20,8 @@ import numpy as np
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
+from flows.audit import Record
 from flows.config.model import Config
-from tests.reference import Record
 
 START_MS: Final = 1_774_742_400_000  # 2026-03-29T00:00:00Z
 CHUNK: Final = 20_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from flows.audit import Result
 from flows.messages.snapshot import ACCOUNTS
 from tests.job.running import cells_of, disagreements
-from tests.reference import Result
 
 
 def mistakes(expected: Result, live: Mapping[str, str], minutes: Mapping[str, Mapping[str, str]]) -> list[str]:

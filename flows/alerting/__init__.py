@@ -2,19 +2,23 @@
 
 Each alert of the product wants all of: a change that matters, one that is no accident, enough volume, fresh data.
 
+A family declares its alerts as data (flows/metrics/alerts), each in one of five shapes; flows/alerting/shapes makes the
+rules of a shape.
+
 *No accident* is a test against the same hour last week (churn and MRR: against the trailing time), in standard errors:
 
-* **Shares** (bounce): the two-proportion z-test with the pooled share.
-* **Conversion**: the difference of two Kaplan-Meier estimates over their standard errors (Greenwood). Where nobody has
-  converted Greenwood's error is 0, so the variance is at least c (1 - c) / n, that of
-  the usual conversion c without any censoring.
+* **Counted shares** (bounce): the two-proportion z-test with the pooled share.
+* **Estimated shares** (conversion): the difference of two Kaplan-Meier estimates over their standard errors
+  (Greenwood). Greenwood's error is 0 where nobody has converted, so the variance is at least c (1 - c) / n, that of the
+  usual conversion c without any censoring.
 * **Counts** (users, key actions, cancellations): Anscombe's transform. For x from a Poisson distribution of mean mu,
   2 (sqrt(x + 3/8) - sqrt(mu + 3/8)) is nearly normal with variance 1 (F. J. Anscombe, The transformation of Poisson,
   binomial and negative-binomial data, Biometrika 35, 1948). Counts of people vary more than that: the variance is
   multiplied by the index of dispersion (variance over mean, at least 1) of the past it is compared with, and by 1 + the
   share of the present window in that past, for the mean is an estimate itself.
-* **Means** (duration, MRR lost): the difference over the standard error, from the coefficient of variation of durations
-  and from the standard deviation of the trailing hours.
+* **Means** (duration): the difference over the standard error, from the coefficient of variation of single items.
+* **Stocks** (MRR): the share lost, less its trailing mean, over the standard deviation of the trailing hours. Money
+  is no count, so its own past is the only measure of chance.
 
 A ratio test wants independent counts. So a surge of traffic with unchanged rates moves no share and no conversion, and
 raises counts that are watched for drops only.

@@ -24,7 +24,7 @@ from flows.metrics.catalogue import catalogue
 from flows.process.health import Health
 from flows.process.rejections import Rejections
 from flows.publish.prometheus import health_families, product_families, tally_families
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 from flows.source.file import FileSource
 from flows.total.totals import Totals
 
@@ -142,8 +142,8 @@ class Scraper:
 
     def _feed(self, poll: Columns) -> None:
         self._clock_ms = max(self._clock_ms, poll.clock_ms)
-        (rows,), (states,) = route(poll, 1), route_states(poll, 1)
-        self._shard.receive(poll.without_rows(), rows, True, states)
+        (delivery,) = deliveries(poll, 1)
+        self._shard.receive(delivery)
 
     def _scrape(self) -> None:
         now_ms = self._next_ms
@@ -181,14 +181,14 @@ def _aimed(series: str) -> str:
 def _cut(poll: Columns, rows: int) -> tuple[Columns, Columns]:
     """The poll up to so many rows, and from there on. What is not in rows goes with the first part."""
     head, tail = poll.rows[:rows], poll.rows[rows:]
-    ahead = poll.states["offset"] < tail["offset"][0]
+    first = tail["offset"][0]
     return (
         replace(
             poll,
             rows=head,
             clock_ms=int(head["clock"].max()) if len(head) else NO_TIME,
             consumed=poll.consumed - len(tail),
-            states=poll.states[ahead],
+            facts={kind: facts[facts["offset"] < first] for kind, facts in poll.facts.items()},
         ),
         replace(
             poll,
@@ -197,6 +197,6 @@ def _cut(poll: Columns, rows: int) -> tuple[Columns, Columns]:
             consumed=len(tail),
             rejected=np.zeros_like(poll.rejected),
             excluded=np.zeros_like(poll.excluded),
-            states=poll.states[~ahead],
+            facts={kind: facts[facts["offset"] >= first] for kind, facts in poll.facts.items()},
         ),
     )

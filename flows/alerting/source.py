@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from flows.alerting.promql import Alert, Pace
 from flows.config.alerts import Alerts
 from flows.config.model import Config
-from flows.config.notation import format_duration
+from flows.metrics.alerts.shapes import Series
 
 LIVE: Final = "/d/tidegauge-live"
 TREE: Final = "/d/tidegauge-tree"
 PIPELINE: Final = "/d/tidegauge-pipeline"
-WEEKS: Final = 2
-"""Counts are compared with the smaller of so many weeks, so that a surge makes no drop of the hour a week later."""
-
-
-def window_of(windows: Sequence[int], wanted_ms: int) -> int:
-    """The smallest of `windows` that is not below the one wanted, else the largest of all."""
-    return min((window for window in windows if window >= wanted_ms), default=max(windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +23,23 @@ class Source:
     config: Config
     alerts: Alerts
     pace: Pace
+    breakdowns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # families: labels of their breakdowns
 
     @property
     def product(self) -> str:
         """As in the label."""
         return self.config.product
 
-    def total(self, family: str, **labels: str) -> str:
-        """A selector of the series of a family that stand for all values of every breakdown."""
-        broken = ("plan",) if family in PLANS else tuple(self.config.breakdowns)
-        matchers = {"product": self.product, **labels} | dict.fromkeys(broken, "")
-        inside = ", ".join(f'{name}="{value}"' for name, value in matchers.items())
-        return f"tidegauge_{family}{{{inside}}}"
+    def shown(self, series: Series) -> str:
+        """What is published: the largest, since two processes may show the same number while one follows the other."""
+        equal = {"product": self.product, **series.labels} | dict.fromkeys(self.breakdowns.get(series.family, ()), "")
+        matchers = [f'{name}="{value}"' for name, value in equal.items()]
+        by = ["product", *series.by]
+        if series.one_of is None:
+            return f"max by ({', '.join(by)}) (tidegauge_{series.family}{{{', '.join(matchers)}}})"
+        label, values = series.one_of
+        selected = f'tidegauge_{series.family}{{{", ".join(matchers)}, {label}=~"{"|".join(values)}"}}'
+        return f"sum by ({', '.join(by)}) (max by ({', '.join([*by, label])}) ({selected}))"
 
     def recorded(self, name: str, matchers: str = "") -> str:
         """A selector of a series that these rules record."""
@@ -105,20 +103,3 @@ class Source:
             dashboard=dashboard,
             runbook=f"{self.alerts.runbooks.rstrip('/')}/{name}.md",
         )
-
-
-PLANS: Final = frozenset({"customers_active", "mrr", "window_mrr_movement", "window_customers"})
-"""Families that are broken down by plan."""
-
-
-def label_of(window_ms: int) -> str:
-    """The value of the label `window`."""
-    return format_duration(window_ms)
-
-
-def told(name: str, labels: Sequence[str], form: str, otherwise: str) -> str:
-    """For a description: the value of a recorded number under the alert's labels, or `otherwise` when there is none."""
-    matchers = ",".join(f"{label}='%s'" for label in labels)
-    values = " ".join(f"$labels.{label}" for label in labels)
-    query = f'query (printf "tidegauge:{name}{{{matchers}}}" {values})'
-    return f"{{{{ with {query} }}}}{{{{ . | first | value | {form} }}}}{{{{ else }}}}{otherwise}{{{{ end }}}}"

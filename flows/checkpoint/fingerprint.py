@@ -19,7 +19,7 @@ from flows.config.selectors import Selector, StepSelector
 STATE_LAYOUT: Final = 3
 """Rises when state is stored under other names: the engine would find none under the new ones."""
 
-SUBSCRIPTIONS_LAYOUT: Final = 2
+SUBSCRIPTIONS_LAYOUT: Final = 3
 """Rises when the state of subscriptions is stored otherwise, or means something else; other products keep theirs."""
 
 

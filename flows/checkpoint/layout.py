@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flows.messages.errors import TidegaugeError
 
 MAGIC: Final = b"TIDEGAUGE"
-VERSION: Final = 2
+VERSION: Final = 3
 """Rises with every change of what the arrays mean; an older checkpoint is then refused, or migrated here."""
 
 

@@ -127,8 +127,8 @@ class Census:
         for dim, counts in enumerate(self._values):
             codes = (rows["dims"] >> np.uint64(8 * dim)) & np.uint64(0xFF)
             counts += np.bincount(codes.astype(np.int64), minlength=len(counts))
-        if len(poll.states):
-            self._plans += np.bincount(poll.states["plan"], minlength=len(self._plans))
+        if (states := poll.facts.get("subscription")) is not None:
+            self._plans += np.bincount(states["plan"], minlength=len(self._plans))
         self._take_unnamed(raw, rows)
         if poll.excluded.any():
             self._take_excluded(raw, rows, rejected)

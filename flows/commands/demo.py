@@ -1,6 +1,6 @@
 """`tidegauge demo`: a simulated web shop, measured live by the real job on an embedded Kafka and Redis.
 
-At the end every published number is compared with what the simulator knows to be true.
+At the end every published number is compared with what the audit makes of the records that were sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -23,18 +23,21 @@ from typing import NoReturn
 import redis
 
 import flows
+from flows.audit.comparison import compare, verdict
 from flows.commands.arguments import speed, time_ms
 from flows.config.file import Loaded, load
 from flows.config.mistakes import ConfigErrors
-from flows.demo.comparison import compare, report, verdict
+from flows.config.model import Config
+from flows.demo.comparison import report
 from flows.demo.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
 from flows.demo.scenarios import SCENARIOS, Switch
+from flows.demo.sent import Sent
 from flows.demo.simulator import HISTORY_EVENTS, Simulator
-from flows.demo.truth import Truth
 from flows.demo.view import Reading, line
 from flows.demo.watch import Reader, Screen
+from flows.publish.redis.published import with_minutes
 
 HELP = "watch a simulated product live: needs neither Kafka nor Redis"
 TOPIC = "events"
@@ -120,7 +123,7 @@ class Running:
     """What is there to look at while the demo runs."""
 
     feed: Feed
-    truth: Truth
+    sent: Sent
     job: Job
     reader: Reader
     screen: Screen
@@ -132,6 +135,7 @@ class Demo:
     def __init__(self, args: argparse.Namespace, config: Path, loaded: Loaded) -> None:
         self._config_path = config
         self._config = loaded.config
+        self._record_bytes = loaded.settings.limits.record_bytes
         self._seconds: float | None = args.seconds
         self._partitions: int = args.partitions
         self._metrics_port: int | None = args.metrics_port
@@ -153,18 +157,18 @@ class Demo:
             partitions=args.partitions,
             start_ms=self._start_ms,
             history_events=min(HISTORY_EVENTS, args.partitions * MOST_PER_PARTITION),
-            record_bytes=loaded.settings.limits.record_bytes,
+            record_bytes=self._record_bytes,
             scenario=self._switch or (SCENARIOS[args.inject] if args.inject else None),
         )
 
     def run(self, screen: Screen, folder: Path) -> int:
         """The exit code."""
-        truth = Truth(self._config)
+        sent = Sent(self._config, self._record_bytes)
         topics = {TOPIC: self._partitions, f"{TOPIC}.dead": 1}
         metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"
         start = Start(self._start_ms, self._start_s, self._speed)
         with EmbeddedKafka(topics) as kafka, EmbeddedRedis() as server:
-            feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), truth, start)
+            feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), sent, start)
             connections = {
                 "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
                 "TIDEGAUGE_TOPIC": TOPIC,
@@ -183,11 +187,11 @@ class Demo:
                 with Job(self._config_path, folder / "job.log", connections) as job:
                     feed.start()
                     reader = Reader(server.url, self._config.product)
-                    running = Running(feed, truth, job, reader, screen)
+                    running = Running(feed, sent, job, reader, screen)
                     self._watch(running)
                     screen.close()
                     feed.close()
-                    code = _compare(running)
+                    code = _compare(running, self._config)
                     if (ended := job.stop()) != 0:
                         raise Failed(f"the job ended with exit code {ended}:\n{job.last_lines()}")
                     return code
@@ -221,6 +225,7 @@ class Demo:
                 reading = _read(running)
                 if "accounting.consumed" in reading.fields:
                     live_s = live_s or time.monotonic()
+                    running.sent.see(reading.fields)
                     running.screen.show(reading)
                 elif time.monotonic() > began_s + FIRST_PUBLISH_S:
                     raise Failed(f"nothing was published within {FIRST_PUBLISH_S:.0f} s:\n{running.job.last_lines()}")
@@ -249,29 +254,32 @@ def _read(running: Running) -> Reading:
         raise Failed(f"the embedded Redis does not answer: {error}") from error
 
 
-def _compare(running: Running) -> int:
+def _compare(running: Running, config: Config) -> int:
     """Wait until all that was sent is published; then compare, print, and return the exit code."""
-    screen, truth = running.screen, running.truth
-    expected = {f"accounting.{fate}": count for fate, count in truth.accounting().items()}
-    screen.say(f"stopped sending; waiting until all {expected['accounting.consumed']:,} records are counted ...")
+    screen, sent = running.screen, running.sent
+    screen.say(f"stopped sending; waiting until all {sent.total:,} records are counted ...")
     deadline_s = time.monotonic() + LAST_PUBLISH_S
     while True:
         reading = _read(running)
-        if (reading.number("accounting.consumed") or 0) >= expected["accounting.consumed"]:
+        sent.see(reading.fields)
+        if (reading.number("accounting.consumed") or 0) >= sent.total:
             break
         if time.monotonic() > deadline_s:
             raise Failed(f"not all records were counted within {LAST_PUBLISH_S:.0f} s: {line(reading)}")
         time.sleep(REFRESH_S)
-    as_of, watermark = reading.number("_as_of"), reading.number("_watermark")
-    if as_of is None or watermark is None:
+    if not sent.complete:
+        screen.say("this ran for too long to remember every record: compared are the last numbers of those remembered")
+    compared_reading = replace(reading, fields=sent.cut)
+    if compared_reading.number("_as_of") is None:
         raise Failed("the published numbers do not say what time they are of")
-    cells = truth.cells(round(as_of), round(watermark)) if truth.complete else {}
-    if not truth.complete:
-        screen.say("this ran for too long to remember every event: only the accounting is compared")
-    published = reading.fields if truth.complete else {c: n for c, n in reading.fields.items() if c in expected}
-    compared = compare(published, cells | expected)
+    screen.say("computing every number once more, slowly, from the records themselves ...")
+    try:
+        published = with_minutes(running.reader.primary, sent.cut, config)
+    except redis.RedisError as error:
+        raise Failed(f"the embedded Redis does not answer: {error}") from error
+    compared = compare(published, sent.truth(published), config)
     screen.console.print(report(compared))
-    screen.say(f"{verdict(compared)} ({reading.freshness()})")
+    screen.say(f"{verdict(compared)} ({compared_reading.freshness()})")
     return 0 if all(row.equal for row in compared) else 1
 
 

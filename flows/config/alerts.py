@@ -26,6 +26,26 @@ Short = Annotated[DurationMs, AfterValidator(Between("1s", "24h"))]
 Long = Annotated[DurationMs, AfterValidator(Between("10s", "400d"))]
 
 
+class CountFalls(Section):
+    """Limits of a count that falls; each alert adds `least`, under the name of what it counts."""
+
+    window: Long = HOUR_MS
+    """Over which they are counted: the smallest of the config's `windows` that is not below this."""
+    drop: Share = 0.5
+    """So much less than in the same hour last week."""
+    below: Count = 1
+    """Without a last week: fewer than this, where ten times the minimum were usual in the last day."""
+
+
+class CountRises(Section):
+    """Limits of a count that rises; each alert adds its limit without a past, and its minimum."""
+
+    window: Long = HOUR_MS
+    """Over which they are counted: the smallest of the config's `windows` that is not below this."""
+    factor: Annotated[float, Field(ge=1, le=1000)] = 3
+    """So many times as many as usual over the trailing time."""
+
+
 class BounceAlert(Section):
     """BounceSpike: visitors leave at once, by the provisional bounce rate (sessions begun 5 to 15 minutes ago)."""
 
@@ -62,45 +82,36 @@ class ConversionAlert(Section):
     """Other thresholds for single funnels, by name."""
     severity: Severity = "page"
 
+    def of(self, funnel: str) -> ConversionAlert:
+        """The thresholds of one funnel: its own, and these where it has none."""
+        own = self.funnels.get(funnel, ConversionThresholds())
+        return self.model_copy(update=own.model_dump(exclude_none=True))
 
-class ActiveUsersAlert(Section):
+
+class ActiveUsersAlert(CountFalls):
     """ActiveUsersDrop: fewer users than usual."""
 
     window: Long = 5 * MINUTE_MS
     """Over which users are counted: the smallest of the config's `windows` that is not below this."""
-    drop: Share = 0.5
-    """So much less than in the same hour last week."""
-    below: Count = 1
-    """Without a last week: fewer users than this, where ten times `users` were usual in the last day."""
     users: Count = 50
     """Not judged where fewer are expected."""
     severity: Severity = "page"
 
 
-class KeyActionsAlert(Section):
+class KeyActionsAlert(CountFalls):
     """KeyActionDrop: something that visitors should do is hardly done any more: sign-ups, orders."""
 
     events: Annotated[tuple[EventName, ...], Field(max_length=50)] | None = None
     """Which events, by name; without this key those of all `key_actions`, and `Signed Up` where it is counted by name.
     All events of a name are watched, whatever a key action asks of them besides (`where`)."""
-    window: Long = HOUR_MS
-    """Over which they are counted, as for active users."""
-    drop: Share = 0.5
-    """So much less than in the same hour last week."""
-    below: Count = 1
-    """Without a last week: fewer than this, where ten times `count` were usual in the last day."""
     count: Count = 50
     """Not judged where fewer are expected."""
     severity: Severity = "page"
 
 
-class ChurnAlert(Section):
+class ChurnAlert(CountRises):
     """ChurnSpike: customers leave, or say that they will."""
 
-    window: Long = HOUR_MS
-    """Over which cancellations are counted, as for active users."""
-    factor: Annotated[float, Field(ge=1, le=1000)] = 3
-    """So many times as many as usual over the trailing time."""
     share: Share = 0.05
     """While the trailing time is too short to compare with: more than this share of all customers."""
     cancellations: Count = 10

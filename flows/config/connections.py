@@ -173,6 +173,8 @@ class LimitsSection(Section):
     """How far (event time) a partition may be read ahead of the slowest lagging one."""
     transaction_wait: Annotated[DurationMs, AfterValidator(Between("0s", "7d"))] = DEFAULTS.limits.transaction_wait_ms
     """How long the stream clock waits for an open transaction of a producer: not less than these take to commit."""
+    delivery_wait: Annotated[DurationMs, AfterValidator(Between("0s", "1h"))] = DEFAULTS.limits.delivery_wait_ms
+    """How long after an outage of Kafka the stream clock waits for events that producers have kept meanwhile."""
     users_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.users_per_shard
     """Beyond it the longest idle are forgotten, and counted."""
     held_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.held_per_shard
@@ -189,7 +191,8 @@ class LimitsSection(Section):
     def limits(self) -> Limits:
         """As the job takes them."""
         values = dict(self)
-        return Limits(skew_ms=values.pop("skew"), transaction_wait_ms=values.pop("transaction_wait"), **values)
+        durations = {f"{name}_ms": values.pop(name) for name in ("skew", "transaction_wait", "delivery_wait")}
+        return Limits(**durations, **values)
 
 
 Keys = tuple[str, ...]

@@ -14,6 +14,7 @@ class Limits:
     queued_kbytes: int = 16 * 1024  # librdkafka's own queues together
     skew_ms: int = 60_000  # how far (event time) a partition may be read ahead of the slowest lagging one
     transaction_wait_ms: int = 900_000  # how long an open transaction may hold the stream clock
+    delivery_wait_ms: int = 45_000  # how long after an outage of Kafka events may come that producers have kept
     users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
     held_per_shard: int = 4_000_000  # rows in the reorder buffer
     dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied

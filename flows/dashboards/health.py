@@ -135,6 +135,14 @@ def _pace() -> Iterator[Sized]:
         Query(f"max by (partition) ({of_product(health('open_transaction_seconds'))})", "partition {{partition}}"),
         width=12,
     )
+    yield course(
+        "Why the stream clock waits",
+        "How long some partition has held it for each reason. Short spells are usual; while records come in it goes on "
+        "with them, and where it stands for more than 3 s the log and `/readyz` name the partitions.",
+        "s",
+        Query(f"max by (reason) ({of_product(health('clock_held_seconds'))})", "{{reason}}"),
+        width=24,
+    )
 
 
 def _records() -> Iterator[Sized]:

@@ -41,6 +41,8 @@ class Numbers:
         self._metrics: dict[str, Metric] = {}
         self._cells: dict[str, list[Cell | Derived]] = {}
         found = listed or catalogue(config)
+        self.headlines = found.headlines
+        self.rows = found.charts
         cells: list[Cell | Derived] = [*found.cells, *found.derived]
         for cell in cells:
             if cell.metric is not None and cell.metric.prometheus is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,14 +23,16 @@ from flows.config.limits import Limits
 from flows.config.model import Config, slug
 from flows.config.notation import keys_of
 from flows.decode.events import Decoder, is_event_name
+from flows.decode.facts import Facts as FactReaders
 from flows.decode.hashing import id_hash
 from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
 from flows.decode.spellings import Spellings
-from flows.decode.states import States, complete
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
 from flows.decode.times import TIME_MESSAGES, date
-from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_STATES, NO_TIME, REASONS, Columns
+from flows.facts.fact import Fact
+from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_FACTS, NO_TIME, REASONS, Columns, Facts
 from flows.messages.raw import Raw, Rejected
+from flows.metrics.catalogue import facts as facts_under
 from schemas.event import EXCLUSIONS, Container, Event, Exclusion, Problem
 from schemas.json_text import scalar_text, string_of
 from schemas.timestamps import NOT_READ
@@ -58,7 +60,13 @@ class Intake:
     """
 
     def __init__(
-        self, config: Config, limits: Limits, *, live: bool = False, clock_ms: Callable[[], int] = machine_ms
+        self,
+        config: Config,
+        limits: Limits,
+        *,
+        live: bool = False,
+        clock_ms: Callable[[], int] = machine_ms,
+        facts: Sequence[Fact] | None = None,
     ) -> None:
         if len(config.breakdowns) > MAX_BREAKDOWNS:
             raise ValueError(f"at most {MAX_BREAKDOWNS} breakdowns, got {len(config.breakdowns)}")
@@ -93,7 +101,7 @@ class Intake:
         )
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
-        self._states = None if config.subscriptions is None else States(config, config.subscriptions, limits)
+        self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -116,15 +124,13 @@ class Intake:
             else:
                 fates[index] = ROW
                 rows[index] = outcome
-        carried = NO_STATES
-        places = np.zeros(0, np.int64)
-        if self._states is not None:
-            found, carried = self._states.read(raw, fates, rows, rejected)
-            places = np.cumsum(fates == ROW)[found] - 1
+        carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
+        places = np.cumsum(fates == ROW) - 1 if carried else None  # of each record among the rows
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
         kept, clock_ms = _compact(fates, rows, excluded)
-        if len(carried):
-            complete(carried, places, rows)
+        facts: Facts = NO_FACTS
+        if places is not None:
+            facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -140,7 +146,8 @@ class Intake:
             excluded=excluded,
             caught_up=raw.caught_up,
             monotonic_ms=raw.monotonic_ms,
-            states=carried,
+            facts=facts,
+            offsets=(int(raw.offsets[0]), int(raw.offsets[-1]) + 1) if consumed else None,
         )
         return columns, rejected
 

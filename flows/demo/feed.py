@@ -1,4 +1,4 @@
-"""Sends the simulated records to Kafka at their pace, and tells the truth of each one as it goes."""
+"""Sends the simulated records to Kafka at their pace, and tells a witness of each one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Nobody:
 
 
 class Feed:
-    """A producer with its own thread; `truth` is told of every record handed to Kafka, in that order.
+    """A producer with its own thread; the `witness` is told of every record handed to Kafka, in that order.
 
     Times are counted on the monotonic clock from the start, so that a corrected wall clock neither floods
     nor starves the stream. `close()` raises RuntimeError when anything was not delivered.
@@ -51,14 +51,14 @@ class Feed:
         bootstrap_servers: str,
         topic: str,
         records: Iterator[Record],
-        truth: Witness,
+        witness: Witness,
         start: Start,
         kafka: Mapping[str, str] | None = None,  # further librdkafka options, such as those of TLS
     ) -> None:
         self._topic = topic
         self._records = records
         self._next = next(records)
-        self._truth = truth
+        self._witness = witness
         self._start = start
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -69,7 +69,7 @@ class Feed:
             {
                 "bootstrap.servers": bootstrap_servers,
                 "client.id": "tidegauge-demo",
-                "enable.idempotence": True,  # a retry must not send a record twice: the truth has it once
+                "enable.idempotence": True,  # a retry must not send a record twice: the witness has it once
                 "linger.ms": 5,
                 "compression.type": "lz4",  # the embedded broker keeps 5 MiB per partition, as they were sent
                 **(kafka or {}),
@@ -123,7 +123,7 @@ class Feed:
 
     def _send_until(self, now_ms: int) -> None:
         while self._next.arrival_ms <= now_ms and not self._stopping.is_set():
-            self._truth.record(self._next)
+            self._witness.record(self._next)
             self._send(self._next)
             self._next = next(self._records)
 

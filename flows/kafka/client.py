@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -97,19 +97,20 @@ def wait_for_topic(
     serve: Callable[[], object],
     stopping: Callable[[], bool],
     seconds: float = START_SECONDS,
-) -> int:
-    """The number of partitions of `topic`, waiting for the cluster and the topic up to `seconds`.
+) -> FoundTopic:
+    """What is known of `topic`, waiting for the cluster and the topic up to `seconds`.
 
     `serve` runs the client's callbacks. Raises TimeoutError with one sentence that says what is missing, and
     InterruptedError when `stopping()` turns true.
     """
     deadline = time.monotonic() + seconds
-    said = False
+    said = after_outage = False
     while True:
-        missing = _what_is_missing(client, topic, link, serve)
-        if isinstance(missing, int):
+        missing = _look_for(client, topic, link, serve)
+        if isinstance(missing, FoundTopic):
             link.on_answer()
-            return missing
+            return replace(missing, after_outage=after_outage)
+        after_outage |= not missing.answered
         if stopping():
             raise InterruptedError("stopped while waiting for Kafka")
         if link.refusal is not None:
@@ -126,6 +127,15 @@ def wait_for_topic(
 
 
 @dataclass(frozen=True, slots=True)
+class FoundTopic:
+    """What the first answer says."""
+
+    partitions: int
+    brokers: frozenset[int]  # of the cluster
+    after_outage: bool = False  # the cluster could not be reached at first
+
+
+@dataclass(frozen=True, slots=True)
 class _Missing:
     """Why the number of partitions is not known."""
 
@@ -134,10 +144,11 @@ class _Missing:
     lasting: bool = False  # only an operator can end it
 
 
-def _what_is_missing(client: MetadataClient, topic: str, link: Link, serve: Callable[[], object]) -> int | _Missing:
-    """The number of partitions, or why it is not known."""
+def _look_for(client: MetadataClient, topic: str, link: Link, serve: Callable[[], object]) -> FoundTopic | _Missing:
+    """The topic, or why it is not known."""
     try:
-        found = client.list_topics(topic, timeout=_ATTEMPT_SECONDS).topics.get(topic)
+        cluster = client.list_topics(topic, timeout=_ATTEMPT_SECONDS)
+        found = cluster.topics.get(topic)
     except KafkaException as unreachable:
         serve()
         reason = link.reason or unreachable.args[0].str()
@@ -153,7 +164,7 @@ def _what_is_missing(client: MetadataClient, topic: str, link: Link, serve: Call
         return _Missing(f"topic {topic} cannot be read from Kafka at {where} ({reason})")
     if not found.partitions:
         return _Missing(f"topic {topic} has no partitions yet")
-    return len(found.partitions)
+    return FoundTopic(len(found.partitions), frozenset(cluster.brokers))
 
 
 def check_access(settings: Settings, *, stopping: Callable[[], bool], seconds: float = START_SECONDS) -> None:

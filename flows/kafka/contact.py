@@ -36,6 +36,7 @@ class _Topic(msgspec.Struct):
 
 class _Broker(msgspec.Struct):
     state: str
+    nodeid: int = -1
     rxidle: int = -1  # us since something was received; -1: never
     toppars: dict[str, _Assigned] = msgspec.field(default_factory=dict)
 
@@ -50,6 +51,7 @@ class Contact:
 
     def __init__(self) -> None:
         self.silent: frozenset[int] = frozenset()  # partitions that were heard of, and are not any more
+        self.brokers: frozenset[int] = frozenset()  # that are heard
         self._known: frozenset[int] = frozenset()
         self._found_again: frozenset[int] = frozenset()
         self._ends: list[tuple[int, int, int]] = []
@@ -63,12 +65,11 @@ class Contact:
     def on_statistics(self, text: str) -> None:
         """librdkafka's `stats_cb`; served by the consumer's own calls."""
         told = self._decoder.decode(text)
-        heard = frozenset(
-            one.partition
-            for broker in told.brokers.values()
-            if broker.state == "UP" and 0 <= broker.rxidle <= SILENCE_US
-            for one in broker.toppars.values()
-        )
+        speaking = [
+            broker for broker in told.brokers.values() if broker.state == "UP" and 0 <= broker.rxidle <= SILENCE_US
+        ]
+        self.brokers = frozenset(broker.nodeid for broker in speaking if broker.nodeid >= 0)
+        heard = frozenset(one.partition for broker in speaking for one in broker.toppars.values())
         self._found_again |= self.silent & heard
         self._known |= heard
         self.silent = self._known - heard

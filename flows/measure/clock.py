@@ -7,7 +7,8 @@ lags (has records not yet read) holds the stream clock T back to its own clock; 
     T = the smallest clock among the lagging partitions, or, when none lags,
         the largest clock of all plus the time that has passed since the newest record was read.
 
-T never moves back. Elapsed time comes with the polls as the reader's monotonic clock, so a stepped system clock moves
+When a lag ends without a record (an outage of a product that is idle), T goes on from where it stood. It never moves
+back. Elapsed time comes with the polls as the reader's monotonic clock, so a stepped system clock moves
 nothing; where it is None (replay, --until-end, the moment after a stall) time moves with the events only.
 
 Whether an event is late is decided here, event by event: it is when it is older than the watermark at its poll, or than
@@ -43,9 +44,8 @@ class StreamClock(Container):
         self._clocks: list[int] = []
         self._newest = NO_TIME  # the largest of them
         self._lagging: set[int] = set()
-        self._read_at: int | None = (
-            None  # monotonic ms of the newest record or the end of the last lag; None: not known
-        )
+        self._since = NO_TIME  # event time at `_read_at`
+        self._read_at: int | None = None  # monotonic ms of the newest record or the end of the last lag; None: unknown
         self._stands_at: int | None = NO_TIME  # monotonic ms of the last poll, when it was taken note of
 
     def read(self, poll: Columns) -> Reading:
@@ -67,6 +67,7 @@ class StreamClock(Container):
             self._lagging.add(partition)
         if poll.consumed or lagged:
             self._read_at = poll.monotonic_ms
+            self._since = self._newest if poll.consumed else max(self._newest, self.now_ms)
         self.advance(poll.monotonic_ms)
         self._stands_at = poll.monotonic_ms
         return reading
@@ -76,7 +77,7 @@ class StreamClock(Container):
         if self._lagging:
             candidate = min(self._clocks[p] for p in self._lagging)
         else:
-            candidate = self._newest
+            candidate = max(self._newest, self._since)
             if monotonic_ms is not None and candidate != NO_TIME:
                 if self._read_at is None:
                     self._read_at = monotonic_ms
@@ -96,7 +97,7 @@ class StreamClock(Container):
         self._clocks = arrays["clocks"].tolist()
         self._newest = max(self._clocks, default=NO_TIME)
         self._lagging = set(range(len(self._clocks)))
-        self.now_ms = int(arrays["now"][0])
+        self.now_ms = self._since = int(arrays["now"][0])
         self._read_at = None
 
 

@@ -7,6 +7,9 @@ What happens to a poll, in order:
     advance   what T has reached goes to the arrival metrics, what the watermark has passed, sorted by
               (time, partition, offset), to the ordered ones
 
+Facts come and go the same way in lanes of their own (`lane.py`), one for each kind; which families take which is all
+that is known of them here.
+
 A tick advances and reports. Between ticks a shard advances when enough rows wait; that changes no reported number,
 since every family's state is a function of the rows it has used and the time it stands at.
 """
@@ -23,19 +26,18 @@ from flows.checkpoint.layout import pieces, unpack
 from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.measure.clock import Reading, StreamClock, judge
-from flows.measure.dedup import Recent
+from flows.measure.clock import StreamClock
+from flows.measure.lane import FactLane, Lane
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.scopes import Scopes
 from flows.measure.users import Users
-from flows.messages.columns import EVENT, NO_STATES, NO_TIME, REASONS, STATE, Columns, joined
+from flows.messages.columns import EVENT, NO_TIME, REASONS
+from flows.messages.delivery import Delivery
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS
 from flows.messages.tick import Tick
-from flows.metrics.catalogue import families
-from flows.metrics.family import HELD
+from flows.metrics.catalogue import Members, facts_of, families, takers
 from flows.metrics.minutes import MinuteBook
-from flows.metrics.subscriptions import Subscriptions
 from flows.state.container import Arrays, Container, containers
 from schemas.event import EXCLUSIONS
 
@@ -49,73 +51,66 @@ EXCLUDED_AS: Final = REJECTED + len(REASONS)
 """And from here on one per kind of exclusion."""
 
 
-NO_ROWS: Final = np.zeros(0, HELD)
-
-
 class Shard:
     """The users whose hash is one number modulo `config.shards`; `limits.users_per_shard` of them at most."""
 
-    def __init__(self, config: Config, limits: Limits | None = None) -> None:
+    def __init__(self, config: Config, limits: Limits | None = None, members: Members | None = None) -> None:
         self._config = config
         self._fingerprint = fingerprint(config)
         limits = limits or Limits()
         self._max_users = limits.users_per_shard
         self._max_held = limits.held_per_shard
         self.clock = StreamClock()
-        self.recent = Recent(config.dedup_horizon)
+        self._events = Lane(EVENT, config)
+        self.recent = self._events.recent
         self.users = Users()
         self.scopes = Scopes(config)
         self.book = MinuteBook(config)
-        self._families = families(config, self.book)
-        self._arrival = [family for family in self._families.values() if not family.ordered]
-        self._ordered = [family for family in self._families.values() if family.ordered]
-        self._subscriptions = None
-        if isinstance(subscriptions := self._families.get("subscriptions"), Subscriptions):
-            self._ordered.remove(subscriptions)
-            self._subscriptions = subscriptions
-            subscriptions.most = limits.users_per_shard
-            self.recent_states = Recent(config.dedup_horizon)
+        self._families = (members or families)(config, self.book, limits)
+        of_events = [family for family in self._families.values() if family.takes is None]
+        self._arrival = [family for family in of_events if not family.ordered]
+        self._ordered = [family for family in of_events if family.ordered]
+        self._lanes = {
+            fact.name: FactLane(fact, config, takers(fact, self._families)) for fact in facts_of(self._families)
+        }
         self._capacity = 0
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
-        self._waiting: list[tuple[NDArray[Any], Reading]] = []
-        self._waiting_rows = 0
-        self._waiting_states: list[tuple[NDArray[Any], Reading]] = []
-        self._states_waiting = 0
+        self._offsets: NDArray[np.int64] = np.zeros((0, 2), np.int64)  # of the partitions that this shard accounts for
         self.buffer = ReorderBuffer()
         self._unused_rows = 0  # admitted since the last advance
 
     @property
     def held_rows(self) -> int:
         """Rows in the reorder buffer."""
-        return len(self.buffer) + self._waiting_rows
+        return len(self.buffer) + len(self._events)
 
-    def receive(self, poll: Columns, rows: NDArray[Any], accounts: bool, states: NDArray[Any] = NO_STATES) -> None:
-        """Take note of `poll`, and take `rows` (dtype EVENT): those of its rows whose users live here; and `states`
-        (dtype STATE): those whose customers do.
-
-        One shard of all `accounts` for what the poll consumed, rejected and excluded.
-        """
+    def receive(self, delivery: Delivery) -> None:
+        """Take note of a poll, and take those of its rows and facts that live here."""
+        poll = delivery.poll
         if len(self._accounting) < poll.partitions:
-            grown = np.zeros((poll.partitions, len(ACCOUNTS)), np.int64)
-            grown[: len(self._accounting)] = self._accounting
-            self._accounting = grown
-        if accounts:
+            self._accounting = _grown(self._accounting, poll.partitions)
+            self._offsets = _grown(self._offsets, poll.partitions)
+        if delivery.accounts:
+            if poll.offsets is not None:
+                first, behind = poll.offsets
+                if not self._offsets[poll.partition, 1]:
+                    self._offsets[poll.partition, 0] = first
+                self._offsets[poll.partition, 1] = behind
             account = self._accounting[poll.partition]
             account[CONSUMED] += poll.consumed
             account[EXCLUDED] += poll.excluded.sum()
             account[REJECTED:EXCLUDED_AS] += poll.rejected
             account[EXCLUDED_AS:] += poll.excluded
         reading = self.clock.read(poll)
-        if len(states):
-            self._waiting_states.append((states, reading))
-            self._states_waiting += len(states)
-            if self._states_waiting >= ADVANCE_ROWS:
-                self._advance_subscriptions()
-        if len(rows):
-            self._waiting.append((rows, reading))
-            self._waiting_rows += len(rows)
-            if self._waiting_rows >= ADVANCE_ROWS:
+        for kind, facts in delivery.facts.items():
+            lane = self._lanes[kind]
+            lane.receive(facts, reading)
+            if len(lane) >= ADVANCE_ROWS:
+                self._use_facts(lane)
+        if len(delivery.rows):
+            self._events.receive(delivery.rows, reading)
+            if len(self._events) >= ADVANCE_ROWS:
                 self._admit()
                 if self._unused_rows >= max(ADVANCE_ROWS, self.buffer.held // 2):
                     self._advance()
@@ -125,7 +120,8 @@ class Shard:
         self.clock.advance(tick.monotonic_ms, tick.as_of_ms)
         self._admit()
         self._advance()
-        self._advance_subscriptions()
+        for lane in self._lanes.values():
+            self._use_facts(lane)
         now = self.clock.now_ms
         watermark = NO_TIME if now == NO_TIME else now - self._config.lateness
         return Partial(
@@ -136,48 +132,27 @@ class Shard:
             np.concatenate([family.read() for family in self._families.values()]),
             {} if now == NO_TIME else self.book.closed(watermark),
             self._accounting.copy(),
+            self._offsets.copy(),
         )
 
     def _admit(self) -> None:
         """Drop copies, mark late rows, give every user a slot."""
-        if not self._waiting:
+        taken = self._events.taken()
+        if taken is None:
             return
-        lengths = [len(rows) for rows, _ in self._waiting]
-        readings = [reading for _, reading in self._waiting]
-        rows = joined([rows for rows, _ in self._waiting], EVENT)
-        self._waiting.clear()
-        self._waiting_rows = 0
-        clocks, late = judge(rows, lengths, readings, self._config.lateness)
+        rows, _, late, copies = taken
         late[max(0, self._max_held - self.held_rows) :] = True  # no room to wait: they count as late, seen by all
-        copies = self.recent.copies(rows, clocks)
         slots = self.users.slots(rows)  # a copy's user is known already
         self._make_room()
         admitted = _hold(rows, copies, late, slots, self._accounting, self.buffer.room(len(rows)))
         self.buffer.admit(admitted)
         self._unused_rows += admitted
 
-    def _admit_states(self) -> None:
-        """Drop copies, and say when each state takes its turn: a late one when it is read."""
-        if not self._waiting_states:
-            return
-        assert isinstance(self._subscriptions, Subscriptions)
-        lengths = [len(states) for states, _ in self._waiting_states]
-        readings = [reading for _, reading in self._waiting_states]
-        states = joined([states for states, _ in self._waiting_states], STATE)
-        self._waiting_states.clear()
-        self._states_waiting = 0
-        clocks, _ = judge(states, lengths, readings, self._config.lateness)
-        states["used"] = np.maximum(states["ts"], clocks - self._config.lateness)
-        self._subscriptions.receive(states[~self.recent_states.copies(states, clocks)])
-
-    def _advance_subscriptions(self) -> None:
-        """Use the states whose time has come. They are few, so that it is not done with every advance."""
+    def _use_facts(self, lane: FactLane) -> None:
+        """Use the facts whose turn has come. They are few, so that it is not done with every advance."""
         now = self.clock.now_ms
-        if self._subscriptions is None or now == NO_TIME:
-            return
-        self._admit_states()
-        self.recent_states.forget(now)
-        self._subscriptions.advance(NO_ROWS, self.users.count, now - self._config.lateness)
+        if now != NO_TIME:
+            lane.advance(now, now - self._config.lateness, self.users)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -222,10 +197,11 @@ class Shard:
 
     def _parts(self) -> dict[str, Container]:
         """Everything that is remembered, by the name under which it is saved."""
+        owners: dict[str, object] = {**self._lanes, **self._families}
         return containers(self) | {
             f"{name}.{part}": container
-            for name, family in self._families.items()
-            for part, container in containers(family).items()
+            for name, owner in owners.items()
+            for part, container in containers(owner).items()
         }
 
     def freeze(self) -> bytes:
@@ -235,7 +211,8 @@ class Shard:
     def pieces(self) -> list[bytes | memoryview]:
         """The whole state; see `checkpoint.pieces`."""
         self._admit()
-        self._admit_states()
+        for lane in self._lanes.values():
+            lane.settle()
         return pieces(self._arrays(), self._fingerprint)
 
     def _arrays(self) -> Arrays:
@@ -245,6 +222,7 @@ class Shard:
             for key, array in container.save(self.users.count).items()
         }
         arrays["accounting"] = self._accounting
+        arrays["offsets"] = self._offsets
         return arrays
 
     def thaw(self, frozen: bytes | memoryview) -> None:
@@ -262,6 +240,12 @@ class Shard:
             )
         self._capacity = capacity
         self._accounting = arrays["accounting"].copy()
+        self._offsets = arrays["offsets"].copy()
+
+
+def _grown(counts: NDArray[np.int64], partitions: int) -> NDArray[np.int64]:
+    """`counts` with a row for each of so many partitions."""
+    return np.concatenate([counts, np.zeros((partitions - len(counts), counts.shape[1]), np.int64)])
 
 
 @compiled

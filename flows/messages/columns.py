@@ -7,7 +7,7 @@ Rows are records, not separate arrays, so that routing, buffering and sorting mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -61,35 +61,36 @@ EVENT: Final = np.dtype(
 )
 """One accepted event, before deduplication."""
 
-STATE: Final = np.dtype(
+FACT: Final = np.dtype(
     [
-        ("user", "u8"),  # of the event that carried it, as all fields down to `partition`
-        ("message", "u8"),  # messageId and customer; 0: it has no messageId
+        ("key", "u8"),  # stable hash of what it is about, never 0: whose shard it goes to
+        ("user", "u8"),  # of the event that carries it, as all fields down to `partition`
+        ("message", "u8"),  # messageId and key; 0: it has no messageId
         ("ts", "i8"),
         ("clock", "i8"),
         ("offset", "i8"),
-        ("partition", "i4"),
-        ("customer", "u8"),  # stable hash of the customer, never 0
-        ("subscription", "u8"),  # stable hash of customer and subscription
-        ("replaces", "u8"),  # the same of the subscription that it succeeds; 0: none
-        ("effective", "i8"),  # when it takes effect, ms UTC
-        ("sequence", "i8"),  # its place among states with the same `effective`; -1: it has none
+        ("dims", "u8"),
+        ("partition", "i8"),
+        ("slot", "i8"),  # the user's row in the shard, where the key is the user; known to the shard only
         ("used", "i8"),  # when it takes its turn, ms UTC; known to the shard only
-        ("mrr", "i8"),  # minor units a month; 0 unless active or past due
-        ("status", "u1"),  # index into schemas.subscription.STATUSES
-        ("plan", "u1"),  # listed plans, other, unknown
-        ("cancelling", "u1"),  # 1: its cancellation has been requested
     ]
 )
-"""What one event says of a subscription, beside the event's own row: it goes to the shard of its customer."""
+"""What every fact begins with; the columns of its own follow, all 8 bytes wide, so that one loop writes any. It travels
+beside the row of the event that carries it, to a shard of its own.
+"""
 
 
 def joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
-    """Record arrays one behind the other; as bytes, since numpy copies records field by field in 20 times the time."""
+    """Record arrays, or their bytes, one behind the other.
+
+    As bytes, since numpy copies records field by field in 20 times the time.
+    """
     return np.concatenate([part.view(np.uint8) for part in parts]).view(dtype)
 
 
-NO_STATES: Final = np.zeros(0, STATE)
+Facts = Mapping[str, NDArray[Any]]
+"""Facts by their kind's name, in offset order; kinds without any are left out."""
+NO_FACTS: Final[Facts] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,9 @@ class Columns:
     excluded: NDArray[np.int64]  # records left out that are no errors, by kind, shape (len(EXCLUSIONS),)
     caught_up: bool  # the partition was read to its end with this poll
     monotonic_ms: int | None  # the reader's monotonic clock at the poll; None: time moves with the events only
-    states: NDArray[np.void] = field(default_factory=lambda: NO_STATES)  # dtype STATE, in offset order
+    offsets: tuple[int, int] | None = None  # of the first record, and behind the last; None: there is none
+    facts: Facts = field(default_factory=lambda: NO_FACTS)  # what some of the rows' events tell besides
 
     def without_rows(self) -> Columns:
         """What is true of the poll as a whole."""
-        return replace(self, rows=self.rows[:0], states=NO_STATES)
+        return replace(self, rows=self.rows[:0], facts=NO_FACTS)

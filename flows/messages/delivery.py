@@ -1,7 +1,8 @@
 """What a shard gets of each poll, as it goes from process to process.
 
 The engine pickles what crosses. Of arrays of records pickle writes the whole layout beside each, and takes three times
-as long over it as over the bytes; so a delivery is taken apart into numbers and its arrays' own memory.
+as long over it as over the bytes; so a delivery is taken apart into numbers and its arrays' own memory. Facts
+arrive as bytes: whoever reads a kind of them knows its layout.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.messages.columns import EVENT, NO_STATES, NO_TIME, STATE, Columns
+from flows.messages.columns import EVENT, NO_FACTS, NO_TIME, Columns, Facts
 
 
 class Delivery(NamedTuple):
     """One shard's part of a poll. Every shard hears of every poll, for the clock."""
 
-    poll: Columns  # without its rows and states
+    poll: Columns  # without its rows and facts
     rows: NDArray[Any]  # dtype EVENT
-    states: NDArray[Any]  # dtype STATE
+    facts: Facts  # of the kind's dtype, or their bytes
     accounts: bool  # this shard books what the poll consumed
 
     def __reduce__(self) -> tuple[Callable[..., Delivery], tuple[Any, ...]]:
@@ -35,8 +36,10 @@ class Delivery(NamedTuple):
             poll.excluded.tobytes() if self.accounts else b"",
             poll.caught_up,
             poll.monotonic_ms,
+            poll.offsets if self.accounts else None,
         )
-        return _put_together, (header, _memory(self.rows), _memory(self.states), self.accounts)
+        facts = {kind: _memory(facts) for kind, facts in self.facts.items()}
+        return _put_together, (header, _memory(self.rows), facts, self.accounts)
 
 
 def lag_notice(delivery: Delivery) -> tuple[int, Delivery] | None:
@@ -45,24 +48,24 @@ def lag_notice(delivery: Delivery) -> tuple[int, Delivery] | None:
     if poll.caught_up:
         return None
     bare = replace(poll, clock_ms=NO_TIME, consumed=0, rejected=_NO_COUNTS, excluded=_NO_COUNTS)
-    return poll.partition, Delivery(bare, np.zeros(0, EVENT), NO_STATES, False)
+    return poll.partition, Delivery(bare, np.zeros(0, EVENT), NO_FACTS, False)
 
 
 _NO_COUNTS = np.zeros(0, np.int64)
 
 
-def _memory(rows: NDArray[Any]) -> bytearray | None:
+def _memory(rows: NDArray[Any]) -> bytearray:
     """A copy of the rows' bytes, which stays writable when it arrives."""
-    return bytearray(rows.view(np.uint8).data) if len(rows) else None
+    return bytearray(rows.view(np.uint8).data) if len(rows) else bytearray()
 
 
 def _put_together(
-    header: tuple[int, int, int, int, bytes, bytes, bool, int | None],
-    rows: bytearray | None,
-    states: bytearray | None,
+    header: tuple[int, int, int, int, bytes, bytes, bool, int | None, tuple[int, int] | None],
+    rows: bytearray,
+    facts: dict[str, bytearray],
     accounts: bool,
 ) -> Delivery:
-    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms = header
+    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms, offsets = header
     poll = Columns(
         partition=partition,
         partitions=partitions,
@@ -73,10 +76,11 @@ def _put_together(
         excluded=np.frombuffer(excluded, np.int64) if excluded else _NO_COUNTS,
         caught_up=caught_up,
         monotonic_ms=monotonic_ms,
+        offsets=offsets,
     )
     return Delivery(
         poll,
-        np.zeros(0, EVENT) if rows is None else np.frombuffer(rows, EVENT),
-        NO_STATES if states is None else np.frombuffer(states, STATE),
+        np.frombuffer(rows, EVENT),
+        {kind: np.frombuffer(memory, np.uint8) for kind, memory in facts.items()},
         accounts,
     )

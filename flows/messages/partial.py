@@ -19,3 +19,4 @@ class Partial:
     values: NDArray[np.int64]  # in the order of catalogue(config).cells
     minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
+    offsets: NDArray[np.int64]  # (partitions, 2): of the first record ever counted, and behind the last; 0, 0: none

@@ -34,4 +34,6 @@ class Snapshot:
     accounting: Mapping[int, Mapping[str, int]]  # partition -> one of ACCOUNTS -> records since the beginning
     tallies: Mapping[str, int] = field(default_factory=dict)  # cells of the catalogue's tallies, since the beginning
     final: bool = False
+    offsets: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """By partition that something was read from: of the first record that is counted, and behind the last."""
     changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

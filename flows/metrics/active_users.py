@@ -20,6 +20,7 @@ from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
 from flows.metrics.cells import Metric
+from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line, Number
 from flows.metrics.family import Family, Groups, Split, events_that_count, group_of
 from flows.metrics.formulas import ratio
 from flows.metrics.rows import At, Block, Count, Formula
@@ -39,6 +40,29 @@ TODAY = Metric(
     "active_users_day",
 )
 STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
+
+ACTIVITY = ChartRow(
+    "Activity",
+    [
+        Course(
+            "Active users",
+            "Distinct users with an event in the chosen window, and at the same time last week.",
+            [Line("active_users")],
+            last_week=True,
+            width=8,
+        ),
+        Course(
+            "Active users by window",
+            "Distinct users of every window, on a logarithmic scale: a fall shows in the short ones first.",
+            [Line("active_users", "{{window}}", by=("window",))],
+            log=True,
+            width=8,
+        ),
+        ByBreakdown("active_users", "Active users"),
+        Number("active_users.day", "Active today", "Distinct users since midnight of the product."),
+        Number("stickiness", "Stickiness", "Users of the last day over users of the last 30 days."),
+    ],
+)
 
 
 class Seen(NamedTuple):
@@ -106,6 +130,12 @@ class ActiveUsers(Family):
     def blocks(self) -> list[Block]:
         groups = self._groups.labels
         return [Block([Count(ACTIVE)], self._config.windows, groups), Block([Count(TODAY)], groups=groups)]
+
+    def headlines(self) -> list[Number]:
+        return [Number("active_users", "Active users", "Distinct users with an event in the window.")]
+
+    def charts(self) -> list[ChartRow]:
+        return [ACTIVITY]
 
     def formulas(self) -> list[Formula]:
         return [Formula(STICKINESS, (At("active_users", DAY_MS), At("active_users", 30 * DAY_MS)), ratio)]

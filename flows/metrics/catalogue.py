@@ -5,12 +5,16 @@ Docs, Redis fields, Prometheus families and panels are all derived from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.facts.fact import Fact
 from flows.metrics.active_users import ActiveUsers
 from flows.metrics.cells import Cell, Derived, Metric, Tally
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.events import Events
 from flows.metrics.family import Family
 from flows.metrics.funnels import Funnel
@@ -34,6 +38,8 @@ class Catalogue:
     derived: Sequence[Derived]
     tallies: Sequence[Tally] = ()
     minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
+    headlines: Sequence[Number] = ()
+    charts: Sequence[ChartRow] = ()
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
@@ -41,17 +47,37 @@ class Catalogue:
         return list({metric.name: metric for metric in published}.values())
 
 
-def families(config: Config, book: MinuteBook) -> dict[str, Family]:
+Members: TypeAlias = Callable[[Config, MinuteBook, Limits], dict[str, Family]]
+"""What makes the families of a shard."""
+
+
+def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, Family]:
     """One new instance of every family, by the name under which its state is kept."""
+    limits = limits or Limits()
     return {
         "events": Events(config),
         "active_users": ActiveUsers(config),
         "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
-        "lifecycle": Lifecycle(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
-        **({"subscriptions": Subscriptions(config)} if config.subscriptions else {}),
+        "lifecycle": Lifecycle(config, book),
+        **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
+
+
+def facts_of(members: Mapping[str, Family]) -> list[Fact]:
+    """The facts that some families take, each once."""
+    return list({family.takes.name: family.takes for family in members.values() if family.takes}.values())
+
+
+def takers(fact: Fact, members: Mapping[str, Family]) -> list[Family]:
+    """The families that take a kind of facts."""
+    return [family for family in members.values() if family.takes is not None and family.takes.name == fact.name]
+
+
+def facts(config: Config) -> list[Fact]:
+    """The facts that events carry under a config."""
+    return facts_of(families(config, MinuteBook(config)))
 
 
 def catalogue(config: Config) -> Catalogue:
@@ -65,6 +91,8 @@ def catalogue(config: Config) -> Catalogue:
         [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)],
         [tally for family in members for tally in family.tallies()],
         book.fields,
+        [number for family in members for number in family.headlines()],
+        [row for family in members for row in family.charts()],
     )
 
 

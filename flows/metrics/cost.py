@@ -13,6 +13,8 @@ from flows.metrics.cells import Cell, Derived
 
 RESERVED_FIELDS = 5
 """Of the live hash: _as_of, _watermark, _published_at, _run and _consumed."""
+OFFSETS_PER_PARTITION = 2
+"""Where the counted records of a partition begin and end: _from_offset and _to_offset."""
 
 MINUTE_MS = 60_000
 
@@ -88,8 +90,8 @@ def cost(config: Config) -> Cost:
         counted=counted,
         derived=derived,
         series=len(series),
-        fields=counted + derived + RESERVED_FIELDS + 2 * len(ACCOUNTS),
-        fields_per_partition=len(ACCOUNTS),
+        fields=counted + derived + RESERVED_FIELDS + 2 * len(ACCOUNTS) + OFFSETS_PER_PARTITION,
+        fields_per_partition=len(ACCOUNTS) + OFFSETS_PER_PARTITION,
         minutes=config.minute_history // MINUTE_MS,
         user_bytes=state_bytes_per_user(config),
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flows.compiled.loops import steady
 from flows.config.model import Config
 from flows.metrics.cells import Metric, Tally
+from flows.metrics.charts import ChartRow, Course, Line, Rate
 from flows.metrics.family import Family, Groups, Split, group_of
 from flows.metrics.rows import Block, Count
 from flows.state.rows import Counters
@@ -22,6 +23,18 @@ from flows.state.windows import Ring, Windows, add, move
 EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
 EVENTS_BY_NAME = Metric(
     "events.<event>", "Accepted events of one name in the window.", "events", "Traffic", "window_events"
+)
+
+PER_SECOND = Rate(
+    "Events per second",
+    "Events counted, by name, as they are read. A stretch without any that is no quiet night is an outage.",
+    "events",
+    "event",
+)
+IN_WINDOW = Course(
+    "Events in the window",
+    "Accepted events of the chosen window, by name.",
+    [Line("events.<event>", "{{event}}", by=("event",))],
 )
 
 
@@ -56,6 +69,9 @@ class Events(Family):
             Block([Count(EVENTS), *by_name], self._config.windows, self._groups.labels),
             Block([Count(None, f"events.lifetime.{name}") for name in self._names]),
         ]
+
+    def charts(self) -> list[ChartRow]:
+        return [ChartRow("Traffic", [PER_SECOND, IN_WINDOW])]
 
     def tallies(self) -> list[Tally]:
         return [

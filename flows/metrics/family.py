@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from flows.compiled.loops import inlined
 from flows.config.model import Config
 from flows.config.selectors import Selector
+from flows.facts.fact import Fact
 from flows.metrics.cells import Tally
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.rows import Block, Formula
 
 HELD: Final = np.dtype(
@@ -37,6 +39,12 @@ class Family(ABC):
 
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
+    takes: Fact | None = None
+    """The facts whose rows it uses; None: it uses events.
+
+    A family of facts is ordered: it gets rows of the fact's dtype by `used`, all with used < now_ms, at the watermark.
+    Their `slot` is the user's where the fact's key is the user.
+    """
 
     @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
@@ -60,6 +68,14 @@ class Family(ABC):
 
     def tallies(self) -> list[Tally]:
         """Counters and histograms of Prometheus, over cells of this family."""
+        return []
+
+    def headlines(self) -> list[Number]:
+        """The few numbers of the family that are looked at first."""
+        return []
+
+    def charts(self) -> list[ChartRow]:
+        """How the family is drawn; what no chart names gets a plain panel in the row of its metric."""
         return []
 
     def forget(self, slots: NDArray[Any]) -> None:  # noqa: B027 - most families keep nothing present of a user

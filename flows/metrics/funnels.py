@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.config.model import Config
+from flows.config.model import Config, format_duration
 from flows.metrics.cells import Metric
+from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread, Steps
 from flows.metrics.family import Family, Groups, Split, group_of, selected
 from flows.metrics.formulas import conversion_live, conversion_live_se, ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
@@ -142,6 +143,56 @@ CONVERSION_LIVE_SE = Metric(
 )
 
 
+CONVERSION_CHART = Course(
+    "Conversion",
+    "Live: Kaplan-Meier over attempts under way, with two standard errors to either side. "
+    "Matured: of attempts whose time is up, a funnel window late.",
+    [
+        Line("funnel.<name>.conversion_live", "live"),
+        Line(
+            "funnel.<name>.conversion_live",
+            "live, lower bound",
+            spread=Spread("funnel.<name>.conversion_live_se", -2),
+        ),
+        Line(
+            "funnel.<name>.conversion_live",
+            "live, upper bound",
+            spread=Spread("funnel.<name>.conversion_live_se", 2),
+        ),
+        Line("funnel.<name>.conversion_matured", "matured"),
+    ],
+    width=8,
+)
+CHARTS: list[Chart] = [
+    Steps(
+        "Drop-off",
+        "Of the attempts at the step before, the share that has not reached this step (yet).",
+        "funnel.<name>.drop_off_<nn>",
+        "step",
+        largest=1,
+        bad_is_large=True,
+    ),
+    Course(
+        "Attempts",
+        "Attempts entered in the chosen window, by what has become of them.",
+        [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
+        stacked=True,
+        width=8,
+    ),
+    CONVERSION_CHART,
+    ByBreakdown("funnel.<name>.conversion_live", "Live conversion"),
+    Course(
+        "Time to convert",
+        "From entry to the last step, of attempts entered in the chosen window that have converted.",
+        [
+            Line("funnel.<name>.convert_<quantile>", "quantile {{q}}", by=("q",)),
+            Line("funnel.<name>.convert_mean", "mean"),
+        ],
+        width=8,
+    ),
+]
+
+
 class Rules(NamedTuple):
     """The config's numbers as the kernel takes them."""
 
@@ -255,6 +306,26 @@ class Funnel(Family):
             Block(_labelled(matured, funnel), self._config.ratio_windows, groups),
             Block([Count(None, age) for age in self._ages()], groups=groups),
         ]
+
+    def headlines(self) -> list[Number]:
+        return [
+            Number(
+                "funnel.<name>.conversion_live",
+                f"Conversion: {self._name}",
+                "Kaplan-Meier estimate over the attempts under way; hardly moved by surges of traffic.",
+                {"funnel": self._name},
+            )
+        ]
+
+    def charts(self) -> list[ChartRow]:
+        window = format_duration(self._rules.window)
+        steps = Steps(
+            "Steps",
+            f"Attempts entered in the chosen window, by the step they reached. An attempt has {window} to convert.",
+            "funnel.<name>.<nn_step>",
+            "step",
+        )
+        return [ChartRow(f"Funnel: {self._name}", [steps, *CHARTS], {"funnel": self._name}, "Funnels")]
 
     def formulas(self) -> list[Formula]:
         stem, windows, ages = self._stem, self._config.ratio_windows, self._ages()

@@ -21,6 +21,7 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.metrics.cells import Metric
+from flows.metrics.charts import ChartRow, Course, Line, Number
 from flows.metrics.family import Family
 from flows.metrics.formulas import user_churn_rate
 from flows.metrics.minutes import MinuteBook, Page, note
@@ -62,6 +63,26 @@ CHURN_RATE = Metric(
     "ratio",
     "Lifecycle",
     "user_churn_ratio",
+)
+
+
+CHARTS = ChartRow(
+    "Lifecycle",
+    [
+        Course(
+            "Users alive",
+            "Known users who have not churned, and at the same time last week.",
+            [Line("users.alive")],
+            last_week=True,
+            width=8,
+        ),
+        Course(
+            "Users who came and went",
+            "In the window: seen for the first time, back after having churned, and churned.",
+            [Line(tuple(metric.name for metric in MOVES.values()), "{{transition}}", by=("transition",))],
+            width=8,
+        ),
+    ],
 )
 
 
@@ -122,6 +143,12 @@ class Lifecycle(Family):
             Block([Count(ALIVE_USERS), Count(KNOWN_USERS), Count(EVICTED_USERS)]),
             Block(moves, self._config.windows),
         ]
+
+    def headlines(self) -> list[Number]:
+        return [Number("users.new", "New users", "Users whose first event ever lies in the window.")]
+
+    def charts(self) -> list[ChartRow]:
+        return [CHARTS]
 
     def formulas(self) -> list[Formula]:
         of = ("users.churned", "users.alive", "users.new", "users.resurrected")

@@ -25,6 +25,7 @@ from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
 from flows.metrics.cells import Metric, Tally
+from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Line, Number
 from flows.metrics.family import Family, Groups, Split, group_of, selected
 from flows.metrics.formulas import ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
@@ -137,6 +138,45 @@ DURATIONS = Durations(
     quantile=DURATION_QUANTILE,
     quantile_stem="session_duration_{}",
     percents=(50, 90, 95),
+)
+HEADLINES = [
+    Number("sessions.open", "Open sessions", "Sessions that have not closed."),
+    Number(
+        "bounce_rate_provisional",
+        "Bounce, provisional",
+        "Share not yet engaged of the sessions begun 5 to 15 minutes ago: half an hour ahead of the final rate.",
+    ),
+]
+CHARTS = ChartRow(
+    "Sessions",
+    [
+        Course(
+            "Sessions",
+            "Sessions that began, closed, and closed without engagement in the window.",
+            [Line(("sessions.started", "sessions.closed", "sessions.bounced"), "{{state}}", by=("state",))],
+            width=8,
+        ),
+        Course(
+            "Bounce",
+            "Final: of sessions closed in the window. Provisional: an upper bound, half an hour earlier, for alerts.",
+            [Line("bounce_rate_provisional", "provisional"), Line("bounce_rate", "final")],
+            width=8,
+        ),
+        ByBreakdown("bounce_rate_provisional", "Bounce, provisional"),
+        Heat(
+            "Session durations",
+            "Sessions that closed, by how long they lasted. Sessions of one event last 0 s.",
+            "session_duration_seconds",
+        ),
+        Course(
+            "Session duration",
+            "Quantiles and mean over the sessions closed in the window.",
+            [
+                Line("session_duration_<quantile>", "quantile {{q}}", by=("q",)),
+                Line("session_duration_mean", "mean"),
+            ],
+        ),
+    ],
 )
 LIFETIME = [f"sessions.lifetime.{bucket}" for bucket in (*BOUNDS_S, "inf", "sum_ms")]
 
@@ -255,6 +295,12 @@ class Sessions(Family):
                 labels={"stage": "provisional", "window": "15m"},
             ),
         ]
+
+    def headlines(self) -> list[Number]:
+        return HEADLINES
+
+    def charts(self) -> list[ChartRow]:
+        return [CHARTS]
 
     def tallies(self) -> list[Tally]:
         text = "Durations of the sessions that closed since this process started."

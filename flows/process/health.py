@@ -59,6 +59,19 @@ class OpenTransaction:
     seconds: float  # waited so far
 
 
+HELD_AT_LEAST_SECONDS: Final = 3.0
+"""Partitions lag every now and then; what has lasted shorter is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockHold:
+    """Why a partition holds the stream clock."""
+
+    reason: str  # one of few: it is a label
+    seconds: float  # so far
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetterCounts:
     """What became of the copies of rejected records, and which of them wait for Kafka."""
@@ -94,6 +107,7 @@ class Reading:
     assigned: tuple[tuple[str, int], ...]  # (topic, partition)
     lag_messages: Mapping[tuple[str, int], int]  # (topic, partition) -> records not yet read
     open_transactions: Mapping[tuple[str, int], OpenTransaction]  # partitions that stand before one
+    clock_holds: Mapping[tuple[str, int], ClockHold]  # partitions that lag, and why
     caught_up: bool  # every partition was read as far as it could be at least once since the start
     rejected_share: float  # of the last REJECTED_OVER records, in whole polls
     redis_configured: bool
@@ -119,6 +133,10 @@ class Reading:
             f"topic {topic} partition {partition}: {one.records} records wait for the end of a transaction, "
             f"for {one.seconds:.0f} s so far"
             for (topic, partition), one in sorted(self.open_transactions.items())
+        ) + tuple(
+            f"topic {topic} partition {partition} holds the stream clock: {hold.sentence}"
+            for (topic, partition), hold in sorted(self.clock_holds.items())
+            if hold.seconds >= HELD_AT_LEAST_SECONDS and (topic, partition) not in self.open_transactions
         )
 
 
@@ -129,6 +147,7 @@ class Report:
     assigned: tuple[tuple[str, int], ...]
     lag_messages: Mapping[tuple[str, int], int]
     open_transactions: Mapping[tuple[str, int], OpenTransaction]
+    clock_holds: Mapping[tuple[str, int], ClockHold]
     caught_up: bool
     polled: int  # of the latest records, as many as the share of rejected ones is taken over
     rejected: int
@@ -164,6 +183,7 @@ class Health:
         self._assigned: tuple[tuple[str, int], ...] = ()
         self._lag_messages: dict[tuple[str, int], int] = {}
         self._open_transactions: dict[tuple[str, int], OpenTransaction] = {}
+        self._clock_holds: dict[tuple[str, int], ClockHold] = {}
         self._caught_up = False
         self._polls: deque[tuple[int, int]] = deque()  # (records, rejected) of the latest polls
         self._polled = 0
@@ -192,6 +212,7 @@ class Health:
             self._assigned = tuple(sorted(partitions))
             self._lag_messages = {key: lag for key, lag in self._lag_messages.items() if key in self._assigned}
             self._open_transactions = {}
+            self._clock_holds = {}
 
     def lags(self, topic: str, partition: int, messages: int) -> None:
         """So many records of a partition wait to be read."""
@@ -202,6 +223,11 @@ class Health:
         """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
         with self._lock:
             self._open_transactions = {(topic, number): OpenTransaction(*wait) for number, wait in waits.items()}
+
+    def clock_holds(self, topic: str, holds: Mapping[int, tuple[str, float, str]]) -> None:
+        """By partition of this process that lags: the reason, seconds so far, and a sentence."""
+        with self._lock:
+            self._clock_holds = {(topic, number): ClockHold(*hold) for number, hold in holds.items()}
 
     def caught_up(self) -> None:
         """Every partition has been read as far as it could be; stays true until the process ends."""
@@ -271,6 +297,7 @@ class Health:
                 assigned=self._assigned,
                 lag_messages=dict(self._lag_messages),
                 open_transactions=self._open_transactions,
+                clock_holds=self._clock_holds,
                 caught_up=self._caught_up,
                 polled=self._polled,
                 rejected=self._rejected,
@@ -298,6 +325,7 @@ class Health:
             others = [report for _, _, report in self._others.values()]
             all_lags = [self._lag_messages, *(report.lag_messages for report in others)]
             all_waits = [self._open_transactions, *(report.open_transactions for report in others)]
+            all_holds = [self._clock_holds, *(report.clock_holds for report in others)]
             pauses = [self._checkpoint_seconds, *(report.checkpoint_seconds for report in others)]
             processes = {
                 process: Heard(at, report.cpu_seconds, report.resident_bytes)
@@ -314,6 +342,7 @@ class Health:
                 assigned=self._all_assigned(),
                 lag_messages={partition: lag for lags in all_lags for partition, lag in lags.items()},
                 open_transactions={partition: wait for waits in all_waits for partition, wait in waits.items()},
+                clock_holds={partition: hold for holds in all_holds for partition, hold in holds.items()},
                 caught_up=self._caught_up
                 and len(others) == self._processes - 1
                 and all(report.caught_up for report in others),

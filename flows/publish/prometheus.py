@@ -39,6 +39,7 @@ from flows.messages.columns import REASONS
 from flows.messages.snapshot import Snapshot
 from flows.metrics.cells import Cell, Derived, Tally
 from flows.process.health import PUBLISH_BOUNDS_SECONDS, DeadLetterCounts, Health, Reading
+from flows.process.hold_reasons import MEANINGS
 from flows.publish.http_endpoint import HttpEndpoint, Page
 from schemas.event import EXCLUSIONS
 
@@ -207,6 +208,15 @@ def health_families(
         behind.add_metric([topic, str(partition)], transaction.records)
         waited.add_metric([topic, str(partition)], transaction.seconds)
     yield from (behind, waited)
+    held = GaugeMetricFamily(
+        f"{PREFIX}clock_held_seconds",
+        "How long some partition has held the stream clock for this reason; 0: none does.",
+        labels=["reason"],
+    )
+    for reason in MEANINGS:
+        lasting = (hold.seconds for hold in health.clock_holds.values() if hold.reason == reason)
+        held.add_metric([reason], max(lasting, default=0.0))
+    yield held
     yield _gauge(
         "caught_up", "1 once every partition has been read as far as it could be.", float(health.caught_up)
     )  # fmt: skip

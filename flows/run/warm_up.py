@@ -13,7 +13,8 @@ from flows.decode.intake import Intake
 from flows.measure.shard import Shard
 from flows.messages.raw import Raw
 from flows.messages.tick import Tick
-from flows.route.deal import route, route_states
+from flows.metrics.catalogue import facts
+from flows.route.deal import deliveries
 
 SLOW_SECONDS = 2.0
 NOW_MS = 1_700_000_000_000
@@ -27,10 +28,10 @@ def warm_up(config: Config) -> float:
     values: list[bytes | None] = [json.dumps(event).encode() for event in _events(config)]
     raw = Raw.of("warm-up", 0, 1, values, range(len(values)), [NOW_MS] * len(values), True, None)
     poll, _ = Intake(config, Limits()).read(raw)
-    for rows, states in zip(route(poll, config.shards), route_states(poll, config.shards), strict=True):
-        if len(rows):
+    for delivery in deliveries(poll, config.shards):
+        if len(delivery.rows):
             shard = Shard(config)
-            shard.receive(poll.without_rows(), rows, True, states)
+            shard.receive(delivery)
             shard.tick(Tick(1, None, NOW_MS + 2 * config.lateness + 1))
             thawed = Shard(config)
             thawed.thaw(shard.freeze())
@@ -41,7 +42,7 @@ def warm_up(config: Config) -> float:
 
 
 def _events(config: Config) -> Iterator[dict[str, object]]:
-    """One of the user's own, with a state where those count, and its time as text."""
+    """One of the user's own, and one for each that carries a fact; with their time as text."""
     event: dict[str, object] = {
         "messageId": "1",
         "type": "track",
@@ -50,8 +51,6 @@ def _events(config: Config) -> Iterator[dict[str, object]]:
         "timestamp": "2023-11-14T22:13:20.000Z",
     }
     yield event
-    if config.subscriptions is not None:
-        state = {"subscription_id": "1", "status": "active", "plan": "plan", "amount": "1", "interval": "month"}
-        properties = state | {"currency": config.subscriptions.currency}
-        for name in config.subscriptions.events:
-            yield event | {"messageId": name, "event": name, "properties": properties}
+    for fact in facts(config):
+        for name in fact.events:
+            yield event | {"messageId": f"{fact.name} {name}", "event": name, "properties": fact.example()}

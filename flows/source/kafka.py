@@ -36,7 +36,8 @@ from flows.messages.tick import Tick
 from flows.process.outcomes import Outcome, SourceError
 from flows.source.epochs import EpochPhase
 from flows.source.log_identity import Place, Proof
-from flows.source.reader import IDLE_SECONDS, Pace, Reader
+from flows.source.reader import IDLE_SECONDS, Reader
+from flows.source.skew import Pace
 from flows.source.ticks import Part, Ticker
 
 Item = Raw | Tick
@@ -74,6 +75,9 @@ class Observer(Protocol):
 
     def open_transactions(self, topic: str, waits: Mapping[int, tuple[int, float]]) -> None:
         """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
+
+    def clock_holds(self, topic: str, holds: Mapping[int, tuple[str, float, str]]) -> None:
+        """By partition that lags: the reason (one of few), seconds so far, and a sentence."""
 
     def caught_up(self) -> None:
         """Every partition has been read to its end."""
@@ -392,6 +396,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         for number, messages in reader.lags():
             self._observer.lags(self._settings.topic, number, messages)
         self._observer.open_transactions(self._settings.topic, reader.waits_for_transactions())
+        self._observer.clock_holds(self._settings.topic, reader.clock_holds())
         if not self._caught_up and reader.all_caught_up():
             self._caught_up = True
             self._observer.caught_up()

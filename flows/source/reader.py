@@ -1,117 +1,47 @@
 """Reads all partitions of one process through one Kafka consumer, and keeps them in step.
 
-Every partition has a queue of its own inside librdkafka (`record_queue`), where what has been fetched waits; it is
-taken from there as whole arrays. Nothing waits in this process besides.
+What has been fetched waits in the queues of librdkafka, and is taken from there as whole arrays. Nothing waits in this
+process besides.
 
 Caught up. A partition has been read to its end when librdkafka says so (an empty fetch), or when the next
 offset is the high watermark that came with the last fetch: without the second rule a busy partition would
 never be caught up, since its fetches are never empty. An empty fetch below the high watermark is no end but an open
 transaction (`open_transactions`).
-
-Skew. While some partition lags, one whose event time is further than `skew_ms` ahead of the slowest lagging
-one is held: nothing is taken for it, so that its queue fills and librdkafka fetches no more. It goes on at half that
-distance. The slowest lagging partition is never held, so this cannot stand still.
-
-Identity. Wherever reading begins, and after every doubt, the last record counted is read once more and compared: the
-log may be another one (`log_identity`).
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal
 
-import numpy as np
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError
 
 from flows.config.settings import Settings
-from flows.kafka.client import START_SECONDS, Link, options, wait_for_topic
-from flows.kafka.contact import STATISTICS_MS, Contact
-from flows.kafka.librdkafka import LibraryError
+from flows.kafka.client import START_SECONDS
+from flows.messages.columns import NO_TIME
 from flows.messages.raw import Raw
+from flows.process.hold_reasons import Reason
 from flows.process.outcomes import SourceError
-from flows.source.lag_commits import LagCommits
-from flows.source.log_identity import Place, Proof, proof_of
+from flows.source.clock_holds import ClockHolds, Held, describe
+from flows.source.cluster_watch import ClusterWatch
+from flows.source.log_identity import Place
+from flows.source.lost_records import LostRecords
 from flows.source.open_transactions import OpenTransactions
-from flows.source.record_queue import NOTHING, Batch, News, RecordQueue, RecordQueues
-from flows.source.topic_watch import TopicWatch
-
-Lost = Literal["stop", "earliest", "latest"]
+from flows.source.outages import Hold, Outages
+from flows.source.partition import Partition
+from flows.source.read_errors import meaning
+from flows.source.record_queue import NOTHING, Batch
+from flows.source.skew import Pace, hold_those_ahead, slowest_ms
+from flows.source.topic_consumer import TopicConsumer
 
 IDLE_SECONDS: Final = 0.020
 """Polls are this far apart at the live edge, so that a trickle is not handled one by one."""
-_QUERY_SECONDS: Final = 5.0
-_CHECK_SECONDS: Final = 0.3
-"""The flow stands still for so long at most when the cluster does not answer a check: less than what counts as a stall,
-after which all partitions would be fetched anew.
-"""
-_CLOSE_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.1
+"""News of the cluster comes once a second, and a topic may have thousands of partitions to judge."""
 _ID_SECONDS: Final = 5.0  # for the topic's id, where a checkpoint holds one to compare with
-_LEAST_QUEUED_KBYTES: Final = 256
 _logger = logging.getLogger(__name__)
-
-TUNED: Final[dict[str, Any]] = {
-    # After a full queue librdkafka waits this long before it fetches again; its default of 1 s throttles a
-    # fast reader to a sixth.
-    "fetch.queue.backoff.ms": 20,
-    "fetch.min.bytes": 64 * 1024,  # a trickle comes in one answer every 20 ms, not record by record
-    "fetch.wait.max.ms": 20,  # how long a broker may hold an empty answer back; how late an end is noticed
-    "fetch.max.bytes": 8 * 1024 * 1024,  # one answer
-    "max.partition.fetch.bytes": 256 * 1024,  # compressed; bounds how far a queue can overshoot
-    "queued.min.messages": 100_000,
-}
-_PASSING: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-        KafkaError._WAIT_COORD,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-    }
-)
-"""Consumer errors that librdkafka mends by itself. Any other ends the process: it might have skipped
-records.
-"""
-
-
-class Pace(Protocol):
-    """How far the event time of each partition has come. Only a hint: it changes when, never what, is
-    read.
-    """
-
-    def clock_ms(self, partition: int) -> int:
-        """The largest event time accepted from the partition, ms; NO_TIME before the first."""
-
-    def elsewhere_ms(self) -> int | None:
-        """The event time of the slowest lagging partition that other processes read, ms; None: none lags."""
-
-
-@dataclass(slots=True)
-class _Partition:
-    number: int
-    queue: RecordQueue
-    fetched: int  # offset of the first record not yet handed on
-    proof: Proof | None  # the last record handed on; None: none was, or it is not known
-    end: int | None  # hand on nothing from here on; None: there is no end
-    at_end: bool = False  # all that could be read has been handed on
-    told: bool = False  # what the last Raw said: caught up
-    held: bool = False  # ahead of the slowest: hands nothing on
-    done: bool = False  # everything up to `end` has been handed on
-    unproven: bool = False  # reading has begun at `proof`, which has not come yet
-    reached: int = 0  # how far it had been read when it was assigned: markers of transactions behind the last record
-    unheard: tuple[News, ...] = ()  # errors behind the records handed on last
 
 
 class Reader:
@@ -130,75 +60,44 @@ class Reader:
     ) -> None:
         """`processes`: so many read the topic, each as many of its partitions."""
         self.topic = settings.topic
-        self.partitions = 0  # of the topic
-        self._settings = settings
-        self._limit = settings.limits.poll_records
+        self._limits = settings.limits
         self._pace = pace
-        self._stopping = stopping
-        self._processes = processes
-        self._start_seconds = start_seconds
-        self._link = Link(settings)
-        self._contact = Contact()
+        self._consumer = TopicConsumer(
+            settings, group_id, stopping=stopping, processes=processes, start_seconds=start_seconds
+        )
+        self._losses = LostRecords(self._consumer, settings.on_lost_offset)
         self._transactions = OpenTransactions(settings.topic, settings.limits.transaction_wait_ms, monotonic)
-        self._parts: dict[int, _Partition] = {}
+        self._holds = ClockHolds(settings.topic, monotonic)
+        self._outages = Outages(settings.limits.delivery_wait_ms, monotonic)
+        self._monotonic = monotonic
+        self._watch: ClusterWatch | None = None
+        self._watches = True  # for outages; towards an end no time is handed on
+        self._silent: frozenset[int] = frozenset()  # when it was looked for outages last
+        self._next_look = 0.0
+        self._parts: dict[int, Partition] = {}
         self._never_caught_up: set[int] = set()
         self._last_poll = 0.0
         self._full = False  # records were left behind since then
         self._trouble: int | None = None
-        self.commits = LagCommits(settings.topic)
-        self._group_id = group_id
-        self.topic_id: str | None = None  # of the topic whose records have been counted; None: not known
-        self._consumer, self._queues, self._watch = self._connect()
 
-    def _connect(self) -> tuple[Consumer, RecordQueues, TopicWatch]:
-        configuration = options(
-            self._settings,
-            {**TUNED, "queued.max.messages.kbytes": self._queued_kbytes()},
-            {
-                "group.id": self._group_id,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "statistics.interval.ms": STATISTICS_MS,
-                "stats_cb": self._contact.on_statistics,
-                "on_commit": self.commits.on_answer,
-            },
-        )
-        try:
-            consumer = Consumer(configuration)
-            name = str(configuration["client.id"])
-            queues = RecordQueues(consumer, name, self._limit, self._link.on_error)
-            return consumer, queues, TopicWatch(consumer, name, self.topic)
-        except LibraryError as error:
-            raise SourceError(str(error)) from error
-        except (KafkaException, TypeError, ValueError) as error:
-            raise SourceError(f"Kafka cannot be used with these options: {_text(error)}") from error
+    # Before the first round
 
-    def _queued_kbytes(self) -> int:
-        """librdkafka counts what waits by queue, and there is one per partition."""
-        own = max(1, -(-self.partitions // self._processes))
-        return max(_LEAST_QUEUED_KBYTES, self._settings.limits.queued_kbytes // own)
+    @property
+    def partitions(self) -> int:
+        """How many the topic has."""
+        return self._consumer.partitions
+
+    @property
+    def topic_id(self) -> str | None:
+        """Of the topic whose records have been counted; None: not known."""
+        return self._losses.topic_id
 
     def find_topic(self) -> int:
         """The number of partitions; waits for the cluster and the topic, up to `start_seconds`."""
-        try:
-            self.partitions = wait_for_topic(
-                self._consumer,
-                self.topic,
-                self._link,
-                serve=lambda: self._consumer.poll(0),
-                stopping=self._stopping,
-                seconds=self._start_seconds,
-            )
-        except (TimeoutError, InterruptedError) as error:
-            raise SourceError(str(error)) from error
-        if self.partitions > 1 and not self._parts:  # now that their number is known, so is what each may queue
-            self._watch.close()
-            self._consumer.close()
-            self._queues.close()
-            self._consumer, self._queues, self._watch = self._connect()
-        return self.partitions
+        count = self._consumer.find_topic()
+        if count > 1 and not self._parts:
+            self._consumer.connect_anew()
+        return count
 
     def add(
         self,
@@ -216,30 +115,27 @@ class Reader:
         for number, (offset, proof) in sorted(places.items()):
             end = None
             if offset is None or to_end:
-                low, high = self._watermarks(number)
+                low, high = self._consumer.watermarks(number)
                 end = high if to_end else None
                 offset = offset if offset is not None else low if start == "earliest" else high
-            added.append(_Partition(number, self._queues.queue(self.topic, number), offset, proof, end))
+            added.append(Partition(number, self._consumer.queue(number), offset, proof, end))
         self._parts.update((part.number, part) for part in added)
         self._never_caught_up.update(places)
-        self._assign(added)
+        self._consumer.assign(added)
         for part in added:
             if part.end is not None and part.fetched > part.end:
-                self._on_lost(part)
-        self.topic_id = topic_id
-        self._watch.ask()
+                self._losses.look_for(part)
+        self._losses.topic_id = topic_id
+        self._outages.add(places, after_outage=self._consumer.after_outage)
+        self._watches = not to_end
+        self._watch = ClusterWatch(
+            self._consumer.questions, self._consumer.heard, self._outages, self._consumer.known_high, self._monotonic
+        )
         if topic_id is not None:
-            self._compare_topic(self._watch.answer(_ID_SECONDS))
+            self._watch.ask_id(_ID_SECONDS)
+            self._compare_topic()
 
-    def position(self, number: int) -> Place | None:
-        """How far the partition has been handed on; None: it has not been added yet."""
-        part = self._parts.get(number)
-        return None if part is None else Place(max(part.fetched, part.reached), part.proof)
-
-    def finished(self, number: int) -> bool:
-        """Whether everything up to the partition's end has been handed on."""
-        part = self._parts[number]
-        return part.done and part.told
+    # A round
 
     def poll(self, idle_seconds: float = IDLE_SECONDS) -> None:
         """Begin a round: hear of the connection, and keep the partitions in step.
@@ -248,33 +144,46 @@ class Reader:
         engine measures its own pauses with the wall clock, and one that is stepped back would stop the source for as
         long.
         """
-        if self._link.fatal is not None:
-            raise SourceError(f"Kafka has ended the connection: {self._link.fatal.str()}")
+        if (fatal := self._consumer.link.fatal) is not None:
+            raise SourceError(f"Kafka has ended the connection: {fatal.str()}")
         if self._pace is not None:
-            self._keep_in_step(self._pace)
+            reading = [part for part in self._parts.values() if not part.done]
+            hold_those_ahead(reading, self._pace, self._lags, self._limits.skew_ms)
         if not self._full:
             pause = self._last_poll + idle_seconds - time.monotonic()
             if pause > 0:
                 time.sleep(min(pause, idle_seconds))
-        message = self._consumer.poll(0)
-        while message is not None:  # records have queues of their own
+        for message in self._consumer.messages():
             if error := message.error():
-                self._on_error(error, message.partition(), message.offset())
-            message = self._consumer.poll(0)
+                self._on_error(error, message.partition())
         self._last_poll = time.monotonic()
         self._full = False
         self._look_for_transactions()
-        self._compare_topic(self._watch.answer())
+        if self._watch is not None:
+            self._watch.look()
+        self._compare_topic()
 
     def doubt(self, monotonic_ms: int | None, *, everything: bool) -> Iterable[Raw]:
-        """Call before records are handed on: the news of partitions whose end is not known any more,
-        since no broker has been heard of for a while, or (`everything`) this process stood still.
+        """Call before records are handed on: the news of partitions that lag from now on, though they were read to
+        their end. No broker has been heard of for a while, Kafka is away for those who write them, or (`everything`)
+        this process stood still.
 
         Else records of one that come first would move the clock, and make late what has waited in another.
         """
-        silent, found_again = self._contact.silent, self._contact.found_again()
-        if not (everything or silent or found_again):
-            return
+        silent, found_again = self._consumer.contact.silent, self._consumer.contact.found_again()
+        if everything or silent or found_again:
+            self._look_for_ends(silent, found_again, everything=everything)
+        now = self._monotonic()
+        if self._watches and (everything or silent != self._silent or now >= self._next_look):
+            self._silent, self._next_look = silent, now + _LOOK_SECONDS
+            self._look_for_outages(silent, everything=everything)
+        for part in self._parts.values():
+            if part.told and not part.done and (not part.at_end or self._hold(part)):
+                part.told = False
+                yield Raw.of(self.topic, part.number, self.partitions, [], [], [], False, monotonic_ms)
+
+    def _look_for_ends(self, silent: frozenset[int], found_again: frozenset[int], *, everything: bool) -> None:
+        """Of these partitions it is not known any more where they end."""
         parts = [
             part
             for part in self._parts.values()
@@ -282,12 +191,25 @@ class Reader:
         ]
         anew = [part for part in parts if part.number not in silent and (part.at_end or part.number in found_again)]
         if anew:
-            self._assign(anew)  # fetched anew, for librdkafka says only once where the end is
+            self._consumer.assign(anew)  # fetched anew, for librdkafka says only once where the end is
         for part in parts:
             part.at_end = False
-            if part.told:
-                part.told = False
-                yield Raw.of(self.topic, part.number, self.partitions, [], [], [], False, monotonic_ms)
+            part.stalled = part.stalled or everything
+
+    def _look_for_outages(self, silent: frozenset[int], *, everything: bool) -> None:
+        """Judge anew from which partitions older events may still come."""
+        if everything:
+            self._outages.woke()
+        self._outages.heard(silent)
+        clocks = {number: NO_TIME if self._pace is None else self._pace.clock_ms(number) for number in self._parts}
+        for number, part in self._parts.items():
+            self._outages.reads(number, part.fetched, clocks[number])
+        self._outages.look()
+        for number, part in self._parts.items():
+            if self._outages.hold(number) is None:
+                part.floor_ms = NO_TIME
+            elif part.floor_ms == NO_TIME:
+                part.floor_ms = max(clocks.values())
 
     def take(self, number: int, monotonic_ms: int | None) -> Raw | None:
         """The partition's waiting records, at most `limits.poll_records`, or the news that its end was
@@ -311,16 +233,35 @@ class Reader:
             monotonic_ms=monotonic_ms,
         )
 
+    # What is known
+
+    def position(self, number: int) -> Place | None:
+        """How far the partition has been handed on; None: it has not been added yet."""
+        part = self._parts.get(number)
+        return None if part is None else part.place
+
+    def finished(self, number: int) -> bool:
+        """Whether everything up to the partition's end has been handed on."""
+        part = self._parts[number]
+        return part.done and part.told
+
     def lags(self) -> Iterable[tuple[int, int]]:
         """(partition, records not yet handed on) as of the last fetches, where known."""
         for part in self._parts.values():
-            high = self._known_high(part)
+            high = self._consumer.known_high(part.number)
             if high >= 0:
                 yield part.number, max(0, high - part.fetched)
 
     def waits_for_transactions(self) -> Mapping[int, tuple[int, float]]:
         """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
         return self._transactions.waits()
+
+    def clock_holds(self) -> Mapping[int, Held]:
+        """By partition that lags: why, and for how long; says so in the log when the stream clock stands still."""
+        reasons = {part.number: self._why(part) for part in self._parts.values() if self._lags(part)}
+        known = {number: describe(self._outages.keepers(number)) for number in reasons}
+        self._holds.look(self.slowest_ms(), reasons, known)
+        return self._holds.holds()
 
     def all_caught_up(self) -> bool:
         """Whether every partition of this process has been read at least once as far as it could be."""
@@ -329,7 +270,8 @@ class Reader:
     @property
     def full(self) -> bool:
         """Whether of some partition as much waits as is handed on at once."""
-        return any(len(part.queue) >= self._limit for part in self._parts.values() if not part.held)
+        limit = self._limits.poll_records
+        return any(len(part.queue) >= limit for part in self._parts.values() if not part.held)
 
     @property
     def behind(self) -> bool:
@@ -340,60 +282,45 @@ class Reader:
 
     def slowest_ms(self) -> int | None:
         """The event time of the slowest lagging partition of this process; None: none lags, or time is not kept."""
-        if self._pace is None:
-            return None
-        lagging = (part for part in self._parts.values() if self._lags(part))
-        return min((self._pace.clock_ms(part.number) for part in lagging), default=None)
-
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        """Tell lag tools that a checkpoint holds these next offsets."""
-        self.commits.commit(self._consumer, offsets)
+        return None if self._pace is None else slowest_ms(list(self._parts.values()), self._pace, self._lags)
 
     def count_partitions(self) -> int | None:
         """How many partitions the topic has now; None: the cluster does not say in time."""
-        if self._link.down:
-            return None
-        self._watch.ask()
-        try:
-            found = self._consumer.list_topics(self.topic, timeout=_CHECK_SECONDS).topics.get(self.topic)
-        except KafkaException:
-            return None
-        return None if found is None or found.error is not None else len(found.partitions)
+        if self._watch is not None:
+            self._watch.ask_id()
+        return self._consumer.count_partitions()
+
+    # Behind the last round of an epoch, and of all
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Tell lag tools that a checkpoint holds these next offsets."""
+        self._consumer.commits.commit(self._consumer.client, offsets)
 
     def close(self) -> None:
         """Send the last commit, if any, and leave; waits 2 s at most for an answer to each."""
-        if not self._link.down:
-            self.commits.settle(self._consumer)
-        self._watch.close()
-        for part in self._parts.values():
-            part.queue.close()
-        # With a commit under way and no broker, librdkafka would wait in here for ever.
-        leaving = threading.Thread(target=self._consumer.close, name="kafka-goodbye", daemon=True)
-        leaving.start()
-        leaving.join(_CLOSE_SECONDS)
-        self._queues.close()
+        self._consumer.close(self._parts.values())
 
     # Receiving
 
-    def _receive(self, part: _Partition) -> Batch:
+    def _receive(self, part: Partition) -> Batch:
         """Take what waits for `part`, and note how far it has come.
 
         An error is heard of with the next call, when the records before it have been handed on.
         """
         for news in part.unheard:
-            self._on_error(KafkaError(news.code), part.number, news.offset)
+            self._on_error(KafkaError(news.code), part.number)
         part.unheard = ()
-        batch = part.queue.take(self._limit)
+        batch = part.queue.take(self._limits.poll_records)
         if len(batch) or batch.news:
             self._on_answer()
-            self._full |= len(batch) + len(batch.news) >= self._limit
+            self._full |= len(batch) + len(batch.news) >= self._limits.poll_records
         if part.done:
             return NOTHING
         news_of_it = batch.news
         if len(batch):
-            if not self._is_the_same(part, batch):
+            if not self._losses.is_the_same(part, batch):
                 return NOTHING
-            batch = self._wanted(part, batch)
+            batch = part.wanted(batch)
         if len(batch):
             part.at_end = False
             self._transactions.moves(part.number)
@@ -401,85 +328,85 @@ class Reader:
             if news.code != KafkaError._PARTITION_EOF:
                 part.unheard += (news,)
             elif part.unproven and part.proof is not None and news.offset <= part.proof.offset:
-                self._on_lost(part)  # it ends before what has been counted
+                self._losses.look_for(part)  # it ends before what has been counted
                 break
             elif news.offset >= part.fetched:  # else records have come since
                 part.fetched = news.offset
                 self._reach_end(part)
-                self._transactions.stands(part.number, part.fetched, self._known_high(part))
-        if len(batch) and not part.at_end and 0 <= self._known_high(part) <= part.fetched:
+                self._transactions.stands(part.number, part.fetched, self._consumer.known_high(part.number))
+        if len(batch) and not part.at_end and 0 <= self._consumer.known_high(part.number) <= part.fetched:
             self._reach_end(part)
-        told = part.end is not None and (part.fetched > part.end or (part.fetched == part.end and part.at_end))
-        if part.end is not None and told and not part.unproven:
+        if part.end is not None and part.ends:
             part.fetched = part.end
             self._finish(part)
         return batch
 
-    def _wanted(self, part: _Partition, batch: Batch) -> Batch:
-        """The records of `batch` that have not been handed on yet, up to the partition's end."""
-        first, last = 0, len(batch)
-        if batch.offsets[0] < part.fetched:
-            first = int(np.searchsorted(batch.offsets, part.fetched))
-        if part.end is not None and batch.offsets[-1] >= part.end:
-            last = int(np.searchsorted(batch.offsets, part.end))
-        if first < last:
-            part.proof = proof_of(batch, last - 1)
-        if first < len(batch):
-            part.fetched = int(batch.offsets[-1]) + 1
-        return batch.between(first, max(first, last))
-
     def _on_answer(self) -> None:
-        self._link.on_answer()
+        self._consumer.link.on_answer()
         self._trouble = None
 
-    def _on_error(self, error: KafkaError, number: int | None, offset: int | None) -> None:
-        code = error.code()
+    def _on_error(self, error: KafkaError, number: int | None) -> None:
         part = None if number is None else self._parts.get(number)
-        if code == KafkaError._PARTITION_EOF:
-            self._on_answer()
-        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and part is not None:
-            self._on_lost(part)
-        elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            self.commits.on_answer(error, [])  # the group is for lag tools; reading needs no right to it
-        elif code in _PASSING or (error.retriable() and not error.fatal()):
-            if self._trouble != code:  # codes, since a KafkaError cannot be compared with None
-                self._trouble = code
-                _logger.warning("topic %s: %s; still trying", self.topic, error.str())
-        elif code in (
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_TOPIC,
-            KafkaError._UNKNOWN_PARTITION,
-        ):
-            raise SourceError(f"topic {self.topic} has disappeared from Kafka; what was read of it is kept")
-        elif code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise SourceError(f"Kafka does not allow this user to read topic {self.topic}")
-        else:
-            where = "" if part is None else f" partition {part.number} at offset {part.fetched}"
-            raise SourceError(f"topic {self.topic}{where} cannot be read: {error.str()} ({error.name()})")
+        match meaning(error):
+            case "end":
+                self._on_answer()
+            case "lost" if part is not None:
+                self._losses.look_for(part)
+            case "no commits":
+                self._consumer.commits.on_answer(error, [])  # the group is for lag tools; reading needs no right to it
+            case "passes":
+                if self._trouble != error.code():  # codes, since a KafkaError cannot be compared with None
+                    self._trouble = error.code()
+                    _logger.warning("topic %s: %s; still trying", self.topic, error.str())
+            case "gone":
+                raise SourceError(f"topic {self.topic} has disappeared from Kafka; what was read of it is kept")
+            case "forbidden":
+                raise SourceError(f"Kafka does not allow this user to read topic {self.topic}")
+            case _:
+                where = "" if part is None else f" partition {part.number} at offset {part.fetched}"
+                raise SourceError(f"topic {self.topic}{where} cannot be read: {error.str()} ({error.name()})")
 
-    # Ends, losses, and places to begin
+    # Ends
 
-    def _lags(self, part: _Partition) -> bool:
+    def _lags(self, part: Partition) -> bool:
         """Whether there is, or may be, more of `part` than has been handed on."""
         if part.held and len(part.queue):
             return True
-        return not part.done and (not part.at_end or self._transactions.hold(part.number))
+        if part.done:
+            return False
+        return not part.at_end or self._transactions.hold(part.number) or self._hold(part) is not None
 
-    def _reach_end(self, part: _Partition) -> None:
+    def _hold(self, part: Partition) -> Hold | None:
+        """What is known of an outage, where that matters."""
+        return self._outages.hold(part.number) if self._watches else None
+
+    def _why(self, part: Partition) -> Reason:
+        """Why a partition lags: what Kafka lacks comes first, and grace last."""
+        hold = self._hold(part)
+        if hold is not None and hold.reason != "grace":
+            return hold.reason
+        if self._transactions.hold(part.number):
+            return "transaction"
+        if part.at_end and hold is not None and not len(part.queue):
+            return hold.reason
+        return "stall" if part.stalled else "reading"
+
+    def _reach_end(self, part: Partition) -> None:
         part.at_end = True
+        part.stalled = False
         self._never_caught_up.discard(part.number)
-        self._contact.reached(part.number)
+        self._consumer.contact.reached(part.number)
 
     def _look_for_transactions(self) -> None:
         """Those that have begun where reading had come to the end, and those that last too long."""
-        for number, stable, high in self._contact.ends():
+        for number, stable, high in self._consumer.contact.ends():
             part = self._parts.get(number)
             # News of another place is outdated, or comes with records or an end of its own.
             if part is not None and part.at_end and not part.done and part.fetched == stable:
                 self._transactions.stands(number, stable, high)
         self._transactions.heed_limit()
 
-    def _finish(self, part: _Partition) -> None:
+    def _finish(self, part: Partition) -> None:
         if part.number in self._transactions:
             _logger.warning(
                 "topic %s partition %d: what lies behind the transaction that is open at offset %d is not read by "
@@ -490,123 +417,8 @@ class Reader:
             )
         part.done = True
         self._reach_end(part)
-        self._consumer.pause([TopicPartition(self.topic, part.number)])
+        self._consumer.pause(part)
 
-    def _is_the_same(self, part: _Partition, batch: Batch) -> bool:
-        """Whether what is read first is what was counted last; where that is gone by its age, nothing can be said."""
-        proof, part.unproven = part.proof if part.unproven else None, False
-        if proof is None or batch.offsets[0] != proof.offset or proof.fits(found := proof_of(batch, 0)):
-            return True
-        low, high = self._watermarks(part.number)
-        self._give_up(
-            part,
-            f"its log is not the one that was read (an unclean leader election, or was the topic made anew?): "
-            f"at offset {proof.offset} stands {found.text()}, while the record counted was {proof.text()}, so records "
-            f"that were counted are no more",
-            low,
-            high,
-        )
-        return False
-
-    def _compare_topic(self, found: str | None) -> None:
-        """Whether the topic is still the one whose records have been counted; None: nothing new is known."""
-        if found is None or found == self.topic_id:
-            return
-        for part in self._parts.values() if self.topic_id is not None else ():
-            low, high = self._watermarks(part.number)
-            loss = f"the topic was deleted and made anew (its id was {self.topic_id}, it is {found}), so records that "
-            self._give_up(part, loss + "were counted are no more", low, high)
-        self.topic_id = found  # only now: until the operator has chosen, every start says the same
-
-    def _on_lost(self, part: _Partition) -> None:
-        """The next record is not in Kafka, or was not when Kafka was asked: look whether it ever will be."""
-        low, high = self._watermarks(part.number)
-        if max(part.fetched, part.reached) < low:
-            gone = f"{part.fetched} to {low - 1}"
-            self._give_up(part, f"{low - part.fetched} records ({gone}) were deleted before they were read", low, high)
-        elif part.fetched > high:
-            loss = f"it ends at offset {high}, before the {part.fetched} already read (was it made anew?)"
-            self._give_up(part, loss, low, high)
-        else:  # a leader was behind for a moment, or another log has grown as long: the proof will tell
-            if part.proof is not None and part.proof.offset < low:
-                part.proof = None
-                part.fetched = max(part.fetched, low)
-            self._assign([part])
-
-    def _give_up(self, part: _Partition, loss: str, low: int, high: int) -> None:
-        """What would have to be read next cannot be: stop, or go on where the operator has chosen."""
-        name = f"topic {self.topic} partition {part.number}"
-        policy: Lost = self._settings.on_lost_offset
-        if policy == "stop":
-            raise SourceError(
-                f"{name}: {loss}; start with --on-lost-offset earliest to go on with the oldest record there "
-                f"is, latest to go on with new ones, or with an empty state folder to count from scratch"
-            )
-        part.fetched = part.reached = low if policy == "earliest" else high
-        part.proof = None
-        part.at_end = False
-        _logger.error("%s: %s; going on at offset %d (--on-lost-offset %s)", name, loss, part.fetched, policy)
-        self._assign([part])
-
-    def _assign(self, parts: list[_Partition]) -> None:
-        """(Re)start fetching, at the last record that was handed on where that is known."""
-        for part in parts:
-            part.unproven = part.proof is not None
-            part.reached = max(part.reached, part.fetched)
-            if part.proof is not None:
-                part.fetched = part.proof.offset + 1
-        assigned = {one.partition for one in self._consumer.assignment()}
-        again = [TopicPartition(self.topic, part.number) for part in parts if part.number in assigned]
-        if again:
-            self._consumer.incremental_unassign(again)
-        starts = [part.fetched - part.unproven for part in parts]
-        self._consumer.incremental_assign(
-            [TopicPartition(self.topic, part.number, start) for part, start in zip(parts, starts, strict=True)]
-        )
-        for part in parts:
-            part.held = False
-
-    def _watermarks(self, number: int) -> tuple[int, int]:
-        """The first offset there is and the one after the last, from the broker."""
-        deadline = time.monotonic() + self._start_seconds
-        while True:
-            try:
-                low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(self.topic, number), timeout=_QUERY_SECONDS
-                )
-                return low, high
-            except KafkaException as error:
-                if self._stopping():
-                    raise SourceError("stopped while waiting for Kafka") from error
-                if time.monotonic() > deadline:
-                    name = f"topic {self.topic} partition {number}"
-                    raise SourceError(f"{name}: Kafka does not tell its offsets ({_text(error)})") from error
-                time.sleep(0.1)
-
-    def _known_high(self, part: _Partition) -> int:
-        """The high watermark of the last fetch; negative: not known."""
-        _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, part.number), cached=True)
-        return high
-
-    # Keeping in step
-
-    def _keep_in_step(self, pace: Pace) -> None:
-        parts = [part for part in self._parts.values() if not part.done]
-        clocks = [pace.clock_ms(part.number) for part in parts]
-        slowest = min((clock for part, clock in zip(parts, clocks, strict=True) if self._lags(part)), default=None)
-        elsewhere = pace.elsewhere_ms()
-        if elsewhere is not None:
-            slowest = elsewhere if slowest is None else min(slowest, elsewhere)
-        limit = self._settings.limits.skew_ms
-        for part, clock in zip(parts, clocks, strict=True):
-            ahead = 0 if slowest is None else clock - slowest
-            if not part.held and ahead > limit:
-                part.held = True
-            elif part.held and ahead <= limit // 2:
-                part.held = False
-
-    # Committing, for lag tools
-
-
-def _text(error: Exception) -> str:
-    return str(error.args[0].str() if isinstance(error, KafkaException) else error)
+    def _compare_topic(self) -> None:
+        if self._watch is not None:
+            self._losses.compare_topic(self._watch.topic_id(), self._parts.values())

@@ -58,6 +58,7 @@ class Totals:
             cells=self._cells,
             minutes=self._minutes(so_far.minutes),
             accounting=_accounting(so_far.accounting),
+            offsets={p: (first, behind) for p, (first, behind) in enumerate(so_far.offsets.tolist()) if behind},
             tallies={name: int(values[place]) for name, place in self._tallies},
             final=partial.final,
             changed=changed,
@@ -99,6 +100,7 @@ class _Sum:
         self.values = first.values.copy()
         self.minutes = dict(first.minutes)
         self.accounting = first.accounting.copy()
+        self.offsets = first.offsets.copy()
         self._as_of_ms = first.as_of_ms
 
     def add(self, partial: Partial) -> None:
@@ -106,6 +108,7 @@ class _Sum:
         self.shards += 1
         self.values += partial.values
         self.accounting += partial.accounting
+        self.offsets += partial.offsets  # one shard knows of a partition, all others have 0
         for minute, counts in partial.minutes.items():
             self.minutes[minute] = self.minutes[minute] + counts if minute in self.minutes else counts
 

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.bench import bench
 from deploy.bench.stream import Stream
-from tests.reference import Record
+from flows.audit import Record
 
 TINY = ["--events", "6000", "--users", "500", "--more-users", "--repeats", "1", "--compared", "3000"]
 

@@ -20,7 +20,7 @@ from deploy.bench.peers.fields import flink_fields, hours_of_minutes, windows_of
 from deploy.bench.peers.result import CatchUp, Failed, Result, Steady, Verdict
 from deploy.bench.peers.runs import ages_ms
 from deploy.bench.peers.task import CELLS, Faulty, Truth, errors, truth
-from tests.reference import Record, parse, recompute
+from flows.audit import Record, parse, recompute
 from tests.services import DEADLINE_SECONDS, ROOT, KafkaBroker, RedisServer, wait_until
 from tests.test_architecture import tracked
 

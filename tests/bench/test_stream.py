@@ -10,7 +10,7 @@ import pytest
 
 from deploy.bench import stream
 from deploy.bench.stream import CHUNK, Stream
-from tests.reference import recompute
+from flows.audit import recompute
 
 EVENTS = 30_000
 

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.bench import stream, verdict
 from deploy.bench.stream import Stream
-from tests.reference import Result, recompute
+from flows.audit import Result, recompute
 
 
 @pytest.fixture(scope="module")

@@ -29,14 +29,14 @@ from pathlib import Path
 import redis
 
 from deploy.local import free_port, wait_until
+from flows.audit import Record
+from flows.audit.parse import parse
+from flows.audit.records import Event, Rejection
 from flows.config.model import Config
 from tests.brokers.cluster import KafkaCluster
 from tests.brokers.feed import Feed
 from tests.job.published import read_back, wrong_numbers
 from tests.job.running import SECONDS, Deployment
-from tests.reference import Record
-from tests.reference.parse import parse
-from tests.reference.records import Rejection
 
 RATE = 150.0  # events a second: the reference takes its time for each
 FURTHER = 200  # records that a job has to publish to be seen going on
@@ -180,9 +180,10 @@ class Story:
         assert not lost, f"{len(lost)} acknowledged records are not in the topic"
         self._wait({name: len(records) for name in self.jobs}, f"all {len(records)} records to be published")
         delay = max(stored.delay_seconds for feed in self.feeds for stored in feed.stored)
-        for name, job in self.jobs.items():
-            wrong = self.wrong(job, records)
-            assert not wrong, f"{name}, with events that were stored up to {delay:.1f} s late:\n" + "\n".join(wrong)
+        self._wait_for_time(records)
+        wrong = {name: self.wrong(job, records) for name, job in self.jobs.items()}
+        told = [f"{name}: " + "\n".join(lines) for name, lines in wrong.items() if lines]
+        assert not told, "\n".join([f"wrong, with events that were stored up to {delay:.1f} s late:", *told])
         counted = {name: job.accounting()["late"] for name, job in self.jobs.items()}
         assert len(set(counted.values())) == 1, f"the jobs disagree on how many events are late: {counted}"
         assert late is None or set(counted.values()) == {late}, f"late events: {counted}"
@@ -217,6 +218,17 @@ class Story:
     def client(self) -> redis.Redis:
         """The test's own way to Redis."""
         return redis.Redis.from_url(self._redis_url, decode_responses=True, legacy_responses=False)
+
+    def _wait_for_time(self, records: Sequence[Record]) -> None:
+        """Until the stream clock of every job has reached the newest event: grace behind an outage is over."""
+        events = (parse(record, self._config) for record in records)
+        newest_ms = max(event.reading for event in events if isinstance(event, Event))
+
+        def reached() -> bool:
+            return all(int(job.live().get("_as_of", 0)) >= newest_ms for job in self.jobs.values())
+
+        logs = "\n".join(f"{name}: {job.log()[-1500:]}" for name, job in self.jobs.items())
+        wait_until(reached, f"the time of the newest event\n{logs}", SECONDS, pause=0.1)
 
     def _wait(self, wanted: Mapping[str, int], awaited: str) -> None:
         def there() -> bool:

@@ -8,12 +8,12 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.audit import recompute
 from flows.cluster.alignment import Alignment
 from flows.config.model import Config
 from flows.messages.tick import Tick
 from tests.comparison import assert_equal
 from tests.laws.test_laws import CONFIGS, DAY, HOUR, encoded, events
-from tests.reference import recompute
 from tests.several import Several
 
 

@@ -17,6 +17,7 @@ from deploy.grafana.panels import filled, variables
 from flows.app import main
 from flows.commands.dashboards import dashboards
 from flows.config.file import load
+from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.dashboards.queries import Numbers
 from flows.metrics.catalogue import Catalogue, catalogue, families
@@ -159,8 +160,8 @@ def test_the_metric_that_the_readme_adds_gets_its_panels(tmp_path: Path, monkeyp
     assert "tidegauge_views" not in json.dumps(made(SHOP))
     family: Any = load_from(block_named("flows/metrics/views.py"), tmp_path).Views  # type: ignore[attr-defined]
 
-    def with_views(config: Config, book: MinuteBook) -> dict[str, object]:
-        return {**families(config, book), "views": family(config)}
+    def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
+        return {**families(config, book, limits), "views": family(config)}
 
     monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
     traffic = rows_of(made(SHOP)["tidegauge-live"])["Traffic"]

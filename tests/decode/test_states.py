@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.hashing import id_hash
 from flows.decode.intake import Intake
-from flows.messages.columns import REASONS, STATE, Columns
+from flows.messages.columns import REASONS, Columns
 from flows.messages.raw import Raw, Rejected
-from flows.route.deal import route_states
+from flows.metrics.subscriptions.fact import state_fact
+from flows.route.deal import deal
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 CONFIG = Config.model_validate(
@@ -29,6 +31,8 @@ CONFIG = Config.model_validate(
         },
     }
 )
+assert CONFIG.subscriptions is not None
+DTYPE = state_fact(CONFIG.subscriptions).dtype
 GOOD: dict[str, Any] = {"subscription_id": "s1", "status": "active", "plan": "Pro", "amount": "19.99"} | {
     "interval": "month",
     "currency": "USD",
@@ -48,6 +52,10 @@ def read(intake: Intake, values: list[bytes | None]) -> tuple[Columns, list[Reje
     return intake.read(Raw.of("events", 1, 4, values, offsets, [NINE] * len(values), True, None))
 
 
+def states_of(columns: Columns) -> NDArray[Any]:
+    return columns.facts.get("subscription", np.zeros(0, DTYPE))
+
+
 def fresh() -> Intake:
     return Intake(CONFIG, Limits())
 
@@ -58,7 +66,7 @@ def slow(values: list[bytes | None]) -> tuple[list[tuple[Any, ...]], list[str]]:
     reasons = []
     for offset, value in enumerate(values):
         columns, rejected = fresh().read(Raw.of("events", 1, 4, [value], [offset], [NINE], True, None))
-        rows += columns.states.tolist()
+        rows += states_of(columns).tolist()
         reasons += [one.message for one in rejected]
     return rows, reasons
 
@@ -102,8 +110,8 @@ def test_the_fast_way_gives_the_states_of_the_slow_one(values: list[bytes | None
     intake = fresh()
     for _ in range(2):  # with what the first time has taught
         columns, rejected = read(intake, values)
-        columns.states["clock"] = NINE
-        assert columns.states.tolist() == rows
+        states_of(columns)["clock"] = NINE
+        assert states_of(columns).tolist() == rows
         assert [one.message for one in rejected] == reasons
         assert [one.offset for one in rejected] == sorted(one.offset for one in rejected)
         assert columns.consumed == len(columns.rows) + columns.rejected.sum() + columns.excluded.sum()
@@ -113,10 +121,10 @@ def test_a_state_goes_along_with_the_row_of_its_event() -> None:
     columns, rejected = read(fresh(), [b"{", event(), event("Other"), event(status="happy"), event(customer_id="acme")])
     assert [one.reason for one in rejected] == ["not_json", "bad_property"]
     assert columns.rows["offset"].tolist() == [1, 2, 4]
-    states = columns.states
+    states = states_of(columns)
     assert states["offset"].tolist() == [1, 4]
     assert states["user"].tolist() == [id_hash("ana")] * 2
-    assert states["customer"].tolist() == [id_hash("ana"), id_hash("acme")]
+    assert states["key"].tolist() == [id_hash("ana"), id_hash("acme")]
     assert states["subscription"][0] != states["subscription"][1]
     assert states["mrr"].tolist() == [1999, 1999]
     assert states["plan"].tolist() == [1, 1]
@@ -127,7 +135,7 @@ def test_a_sequence_and_a_successor_go_along() -> None:
     intake = fresh()
     for _ in range(2):
         columns, _ = read(intake, [event(sequence=7, replaces="s0"), event(subscription_id="s0"), event(sequence=0)])
-        states = columns.states
+        states = states_of(columns)
         assert states["sequence"].tolist() == [7, -1, 0]
         assert states["replaces"].tolist() == [states["subscription"][1], 0, 0]
 
@@ -138,7 +146,7 @@ def test_items_that_differ_in_their_last_byte_have_prices_of_their_own() -> None
     for _ in range(2):
         columns, rejected = read(intake, [event(amount=..., interval=..., items=item) for item in items])
         assert rejected == []
-        assert columns.states["mrr"].tolist() == [100 * cents for cents in range(20)]
+        assert states_of(columns)["mrr"].tolist() == [100 * cents for cents in range(20)]
 
 
 def test_amounts_in_minor_units_are_what_the_config_says() -> None:
@@ -147,7 +155,7 @@ def test_amounts_in_minor_units_are_what_the_config_says() -> None:
         config = Config.model_validate({"subscriptions": section | {"currency": currency}})
         columns, rejected = read(Intake(config, Limits()), [event(amount="1999", currency=currency)])
         assert rejected == []
-        assert columns.states["mrr"].tolist() == [mrr]
+        assert states_of(columns)["mrr"].tolist() == [mrr]
 
 
 def test_a_rejected_state_does_not_move_the_clock() -> None:
@@ -158,7 +166,7 @@ def test_a_rejected_state_does_not_move_the_clock() -> None:
 
 def test_the_name_of_an_event_can_stand_for_a_status() -> None:
     columns, rejected = read(fresh(), [event("Subscription Stopped", status=..., amount=...), event(status=...)])
-    assert columns.states["status"].tolist() == [4]
+    assert states_of(columns)["status"].tolist() == [4]
     assert [one.message for one in rejected] == ["$.properties.status: missing"]
 
 
@@ -168,7 +176,7 @@ def test_terms_of_one_event_name_are_not_taken_for_those_of_another() -> None:
         columns, rejected = read(
             intake, [event("Subscription Stopped", status=...), event(status=...), event(plan="Basic")]
         )
-        assert columns.states["mrr"].tolist() == [0, 1999]
+        assert states_of(columns)["mrr"].tolist() == [0, 1999]
         assert len(rejected) == 1
 
 
@@ -178,7 +186,7 @@ def test_many_prices_are_read_right_although_they_are_not_all_kept() -> None:
     for _ in range(2):
         columns, rejected = read(intake, values)
         assert rejected == []
-        assert columns.states["mrr"].tolist() == list(range(9000))
+        assert states_of(columns)["mrr"].tolist() == list(range(9000))
 
 
 def test_without_the_section_a_state_is_an_event_like_any_other() -> None:
@@ -187,14 +195,14 @@ def test_without_the_section_a_state_is_an_event_like_any_other() -> None:
     )
     assert rejected == []
     assert len(columns.rows) == 1
-    assert len(columns.states) == 0
+    assert len(states_of(columns)) == 0
 
 
 def test_states_go_to_the_shard_of_their_customer_in_the_order_read() -> None:
     columns, _ = read(fresh(), [event(customer_id=f"c{number % 7}") for number in range(50)])
-    parts = route_states(columns, 4)
+    parts = deal(states_of(columns), "key", 4)
     assert sum(map(len, parts)) == 50
     for shard, part in enumerate(parts):
-        assert (part["customer"] % np.uint64(4) == shard).all()
+        assert (part["key"] % np.uint64(4) == shard).all()
         assert (np.diff(part["offset"]) > 0).all()
-        assert part.dtype == STATE
+        assert part.dtype == DTYPE

@@ -1,4 +1,4 @@
-"""What is sent is what the truth was told, through a real Kafka protocol."""
+"""What is sent is what the witness was told, through a real Kafka protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from flows.config.model import Config
 from flows.demo.embedded import EmbeddedKafka
 from flows.demo.feed import Feed, Start
 from flows.demo.simulator import Record, Simulator
-from flows.demo.truth import Truth
 from tests.services import wait_until
 
 PARTITIONS = 3
@@ -24,6 +23,16 @@ CONFIG = Config(product="shop")
 def kafka() -> Iterator[EmbeddedKafka]:
     with EmbeddedKafka({"events": PARTITIONS}) as broker:
         yield broker
+
+
+class Counted:
+    """A witness that counts."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def record(self, record: Record) -> None:
+        self.total += 1
 
 
 class Stored:
@@ -59,12 +68,12 @@ def test_the_history_is_in_kafka_record_for_record_in_order(kafka: EmbeddedKafka
         simulator = Simulator(CONFIG, start_ms=start.wall_ms, partitions=PARTITIONS, history_events=3000)
         return simulator.records()
 
-    truth = Truth(CONFIG)
-    feed = Feed(kafka.bootstrap_servers, "events", simulated(), truth, start)
+    witness = Counted()
+    feed = Feed(kafka.bootstrap_servers, "events", simulated(), witness, start)
     feed.send_history()
     feed.close()
     sent = list(itertools.takewhile(lambda record: record.arrival_ms <= start.wall_ms, simulated()))
-    assert truth.accounting()["consumed"] == len(sent) > 1000
+    assert witness.total == len(sent) > 1000
     wait_until(lambda: stored.read() >= len(sent), "the history")
     for partition in range(PARTITIONS):
         expected = [(r.key, r.value, r.arrival_ms) for r in sent if r.partition == partition]
@@ -74,14 +83,14 @@ def test_the_history_is_in_kafka_record_for_record_in_order(kafka: EmbeddedKafka
 def test_live_records_follow_in_real_time_until_it_is_closed(kafka: EmbeddedKafka, stored: Stored) -> None:
     start = Start(round(time.time() * 1000), time.monotonic())
     simulator = Simulator(CONFIG, start_ms=start.wall_ms, partitions=PARTITIONS, history_events=500)
-    truth = Truth(CONFIG)
-    feed = Feed(kafka.bootstrap_servers, "events", simulator.records(), truth, start)
+    witness = Counted()
+    feed = Feed(kafka.bootstrap_servers, "events", simulator.records(), witness, start)
     feed.send_history()
-    history = truth.accounting()["consumed"]
+    history = witness.total
     feed.start()
     wait_until(lambda: stored.read() > history + 20, "live records")
     feed.close()
-    sent = truth.accounting()["consumed"]
+    sent = witness.total
     wait_until(lambda: stored.read() >= sent, "the last record")
     assert stored.read() == sent
     newest = max(stamp for records in stored.records.values() for _, _, stamp in records)
@@ -91,7 +100,7 @@ def test_live_records_follow_in_real_time_until_it_is_closed(kafka: EmbeddedKafk
 def test_a_simulation_that_breaks_is_reported(kafka: EmbeddedKafka) -> None:
     start = Start(round(time.time() * 1000), time.monotonic())
     record = Record(0, None, b"1", start.wall_ms, event=None, reason="not_an_object")
-    feed = Feed(kafka.bootstrap_servers, "events", iter([record]), Truth(CONFIG), start)
+    feed = Feed(kafka.bootstrap_servers, "events", iter([record]), Counted(), start)
     feed.start()
 
     def failed() -> bool:

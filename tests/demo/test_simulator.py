@@ -9,6 +9,8 @@ from functools import cache
 
 import pytest
 
+from flows import audit
+from flows.audit.parse import parse
 from flows.config.model import Config
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.simulator import HISTORY_MS, Record, Simulator
@@ -242,3 +244,16 @@ def test_broken_records_come_in_several_kinds_without_a_key(usual: list[Record])
 def test_a_lateness_too_short_for_unambiguous_disorder_is_refused() -> None:
     with pytest.raises(ValueError, match="lateness"):
         Simulator(Config(lateness="500ms"), start_ms=START_MS)  # type: ignore[arg-type]
+
+
+def test_the_audit_reads_of_each_record_what_the_simulator_meant(usual: list[Record]) -> None:
+    for record in usual[::7]:
+        read = parse(audit.Record(record.value, record.partition, 0, record.arrival_ms), CONFIG)
+        if record.event is None:
+            assert isinstance(read, audit.Rejection), record
+            assert read.reason == record.reason
+        elif isinstance(read, audit.Event):
+            meant = record.event
+            assert (read.user, read.ts, read.clamped) == (meant.user, meant.ts_ms, record.clamped), record
+        else:
+            assert "bot" in str(record.event.body["context"])

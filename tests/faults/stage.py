@@ -29,15 +29,15 @@ from random import Random
 import redis
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from flows.audit import Record
+from flows.audit.parse import parse
+from flows.audit.records import Rejection
 from flows.run.warm_up import warm_up
 from tests.brokers.cluster import KafkaCluster, running_cluster
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy
 from tests.job.published import read_back, wrong_numbers
 from tests.job.running import write_config
-from tests.reference import Record
-from tests.reference.parse import parse
-from tests.reference.records import Rejection
 from tests.services import ROOT, KafkaServer, RedisServer, free_port, redis_program, tied, wait_until
 
 SECONDS = 300.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from flows.audit import Record
+from flows.audit.clock import lateness_limits, stream_clock_after_each, which_are_copies
+from flows.audit.parse import parse
 from tests.faults.load import CONFIG, MINUTE, Load
-from tests.reference import Record
-from tests.reference.clock import lateness_limits, stream_clock_after_each, which_are_copies
-from tests.reference.parse import parse
 
 STEPS = 400
 

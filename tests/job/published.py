@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from flows.audit import Record, recompute
 from flows.config.model import Config
 from tests.job.running import SECONDS, cells_of, disagreements
-from tests.reference import Record, recompute
 
 LARGEST_FETCH = 12 << 20
 

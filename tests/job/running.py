@@ -15,8 +15,8 @@ from typing import Any
 import redis
 from confluent_kafka import Producer
 
+from flows.audit import Record, Result
 from flows.config.model import Config
-from tests.reference import Record, Result
 from tests.services import ROOT, wait_until
 
 SECONDS = 300.0

@@ -9,9 +9,9 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 import schemas
+from flows.audit import Record, recompute
 from flows.config.model import Config
 from tests.job.running import Deployment, cells_of
-from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer
 
 EXAMPLES = Path(schemas.__file__).parent / "examples"

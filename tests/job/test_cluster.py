@@ -17,10 +17,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
+from flows.audit import Record, recompute
 from flows.config.model import Config
 from tests.job.running import SECONDS, Deployment, cells_of, disagreements, end
 from tests.job.test_restarts import CONFIG, RUN_OF_ITS_OWN, deployment, stream
-from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
 
 EVENTS = 8_000

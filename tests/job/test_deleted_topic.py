@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from flows.audit import Record
 from flows.config.model import Config
 from tests.job.running import SECONDS, Deployment
-from tests.reference import Record
 from tests.services import KafkaBroker, RedisServer
 
 EVENT = {"type": "track", "event": "Viewed", "userId": "ana", "timestamp": "2026-03-02T09:00:00Z"}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.audit import Record, Result, recompute
 from flows.config.model import Config
 from tests.comparison import nonzero
 from tests.job.running import Deployment, cells_of, disagreements, replay, write_config
-from tests.reference import Record, Result, recompute
 from tests.services import KafkaBroker, RedisServer
 
 TAOBAO_END = 1_511_665_199_000  # 2017-11-26T02:59:59Z, shortly after the last event

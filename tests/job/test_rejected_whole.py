@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.audit import Record
 from flows.config.model import Config
 from flows.run.supervisor import NOTHING_ACCEPTED
 from tests.job.running import SECONDS, Deployment
-from tests.reference import Record
 from tests.rejecting import AMPLITUDE
 from tests.services import KafkaBroker, RedisServer, wait_until
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.audit import Record, recompute
 from flows.config.model import Config
 from tests.job.running import SECONDS, Deployment, cells_of, disagreements, end
-from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer, wait_until
 
 CONFIG = Config(

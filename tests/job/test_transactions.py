@@ -11,9 +11,9 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from flows.audit import Record, recompute
 from flows.config.model import Config
 from tests.job.running import Deployment, cells_of, disagreements, end
-from tests.reference import Record, recompute
 from tests.services import KafkaBroker, RedisServer, wait_until
 
 PARTITIONS = 3

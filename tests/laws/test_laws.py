@@ -13,10 +13,10 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.audit import Record, recompute
 from flows.config.model import Config
 from tests.comparison import assert_equal, differences
 from tests.engine import Engine, polls, replay
-from tests.reference import Record, recompute
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 START = 1_774_742_400_000  # 2026-03-29T00:00Z, an hour before clocks change in Europe

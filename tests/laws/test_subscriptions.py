@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.audit import recompute
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.messages.tick import Tick
@@ -19,7 +20,6 @@ from flows.metrics.catalogue import catalogue
 from tests.comparison import assert_equal, differences
 from tests.engine import Engine, polls, replay
 from tests.laws.histories import Document, encoded, history
-from tests.reference import recompute
 
 DAY = 86_400_000
 PLAIN = Config.model_validate(

@@ -81,6 +81,24 @@ def test_with_nothing_to_read_a_stall_has_been_time_like_any_other() -> None:
     assert clock.advance(33_000) == NOON + 32_000
 
 
+def test_behind_a_lag_in_which_nothing_came_time_goes_on_from_where_it_stood() -> None:
+    """Else an outage, or a restart, would stop an idle product for as long as it has been idle."""
+    hour = 3_600_000
+    clock = StreamClock()
+    clock.read(poll(0, NOON, end=True, at=0, partitions=1))
+    assert clock.advance(hour) == NOON + hour
+    clock.read(poll(0, None, end=False, at=hour, partitions=1))
+    assert clock.advance(hour + 40_000) == NOON + hour
+    clock.read(poll(0, None, end=True, at=hour + 40_000, partitions=1))
+    assert clock.advance(hour + 41_000) == NOON + hour + 1_000
+    resumed = StreamClock()
+    resumed.load(clock.save(0), 0)
+    resumed.read(poll(0, None, end=True, at=77, partitions=1))
+    assert resumed.advance(1_077) == NOON + hour + 2_000
+    resumed.read(poll(0, NOON + hour, end=True, at=1_077, partitions=1))
+    assert resumed.advance(1_577) == NOON + hour + 2_000  # a record corrects it
+
+
 def test_while_a_partition_lags_time_does_not_pass() -> None:
     clock = StreamClock()
     clock.read(poll(0, NOON, end=True, at=0, partitions=1))

@@ -211,6 +211,23 @@ def test_what_waits_for_a_transaction_is_told_and_is_no_problem() -> None:
     assert health.read().waits == ()
 
 
+def test_what_holds_the_stream_clock_is_told_once_it_lasts_and_is_no_problem() -> None:
+    health, _ = healthy()
+    health.assign([("events", 0), ("events", 1), ("events", 2)])
+    health.open_transactions("events", {1: (40, 12.4)})
+    grace = "Kafka was away, for 5 s"
+    holds = {0: ("grace", 5.0, grace), 1: ("transaction", 12.4, "open"), 2: ("reading", 0.2, "not yet read to its end")}
+    health.clock_holds("events", holds)
+    assert health.read().waits == (
+        "topic events partition 1: 40 records wait for the end of a transaction, for 12 s so far",
+        f"topic events partition 0 holds the stream clock: {grace}",
+    )
+    assert health.read().ready
+    assert health.read().clock_holds["events", 2].reason == "reading"
+    health.clock_holds("events", {})
+    assert health.read().clock_holds == {}
+
+
 def test_publish_times_fall_into_the_bucket_whose_bound_holds_them() -> None:
     health = Health(redis_configured=True)
     for seconds in (0.0, 0.001, 0.0011, 1.0, 1.1):

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.process.health import Health
 from flows.publish.redis.client import RedisRefused, sentence
-from flows.publish.redis.layout import LIVE_SECONDS, RESERVED, Keys, format_value
+from flows.publish.redis.layout import LIVE_SECONDS, OFFSETS, RESERVED, Keys, format_value
 from flows.publish.redis.scripts import PUBLISH, TAKE
 from flows.publish.redis.sink import FencedOut, RedisPublisher
 from flows.publish.redis.trouble import TROUBLES, explain
@@ -163,7 +163,8 @@ def test_one_publish_writes_cells_accounts_and_reserved_fields(any_server: Redis
         3: dict.fromkeys(ACCOUNTS, 0) | {"consumed": 7},
     }
     with running(any_server, wall=lambda: 1.7e9) as run, closing(reader(any_server)) as client:
-        run.publish(snapshot({"active_users.5m": 4, "bounce_rate.5m": 0.25}, accounting=accounting))
+        cells = {"active_users.5m": 4, "bounce_rate.5m": 0.25}
+        run.publish(replace(snapshot(cells, accounting=accounting), offsets={3: (812, 819)}))
         there: dict[str, str] = client.hgetall("tidegauge:v1:{shop}:live")
         assert there.pop("_published_at") == "1700000000000"
         accounts = {name: there.pop(name) for name in list(there) if name.startswith("accounting.")}
@@ -174,6 +175,8 @@ def test_one_publish_writes_cells_accounts_and_reserved_fields(any_server: Redis
             "_watermark": str(T - 10_000),
             "_run": str(run.publisher.token),
             "_consumed": "12",
+            "_from_offset{partition=3}": "812",
+            "_to_offset{partition=3}": "819",
         }
         assert len(accounts) == 3 * len(ACCOUNTS)
         assert accounts["accounting.consumed"] == "12"
@@ -900,6 +903,7 @@ def test_the_contract_names_every_key_and_reserved_field() -> None:
         keys.changes,
         minute,
         *RESERVED,
+        *(f"{name}{{partition=3}}" for name in OFFSETS),
         *(a for a in ACCOUNTS if "." not in a),
     ):
         assert f"`{name}`" in text, name

@@ -20,6 +20,7 @@ from redis.crc import key_slot
 
 from deploy.local import wait_until
 from flows.app import main
+from flows.audit import recompute
 from flows.client.reader import LiveNumbers
 from flows.publish.redis.sink import FencedOut
 from tests.job.running import Deployment, cells_of, disagreements, end
@@ -35,7 +36,6 @@ from tests.redis_groups import (
     pair,
     role,
 )
-from tests.reference import recompute
 from tests.services import KafkaBroker, RedisServer, redis_program
 
 LIVE = "tidegauge:v1:{shop}:live"

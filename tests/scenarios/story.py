@@ -31,8 +31,8 @@ from typing import Any
 
 import yaml
 
+from flows.audit import Record
 from flows.config.model import UNITS_MS, Config
-from tests.reference import Record
 
 FOLDER = Path(__file__).parent
 KINDS = ("track", "page", "screen", "identify")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from flows.audit import recompute
 from tests.engine import replay
-from tests.reference import recompute
 from tests.scenarios.story import Scenario, disagreements, load_scenarios, span
 
 SCENARIOS = load_scenarios()

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.event import Container, Problem
-from schemas.subscription import AHEAD_MS, MONTHS, NOT_UNDERSTOOD, PLAIN, State, Terms, read_state
+from flows.metrics.subscriptions.fact import AHEAD_MS
+from flows.metrics.subscriptions.terms import MONTHS, NOT_UNDERSTOOD, PLAIN, Terms
+from schemas.event import Problem
+from tests.states import State, read_state
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
-DOLLARS = Terms("USD", 2, {"unpaid": "past_due", "in_trial": "trialing"})
+PLANS = ("pro", "team", "7")
+DOLLARS = Terms("USD", 2, {"unpaid": "past_due", "in_trial": "trialing"}, plans=PLANS)
 GOOD = {
     "subscription_id": '"s1"',
     "status": '"active"',
@@ -47,7 +50,7 @@ def test_a_state_is_read_as_a_whole() -> None:
         subscription="s1",
         customer=None,
         status="active",
-        plan="Pro",
+        plan=PLANS.index("pro"),
         mrr=1999,
         effective_ms=NINE,
         cancelling=False,
@@ -64,7 +67,7 @@ def test_a_state_is_read_as_a_whole() -> None:
         subscription="s1",
         customer="acme",
         status="active",
-        plan=Container.FOUND,
+        plan=len(PLANS),
         mrr=2950,
         effective_ms=1_773_014_400_000,
         cancelling=True,
@@ -310,7 +313,7 @@ def test_the_plan_is_that_of_the_first_item_else_of_the_state() -> None:
     for first, plan in (('"Team"', "Team"), ("null", "Pro"), ('""', "Pro"), ("7", "7")):
         outcome = read(items=f'[{MONTHLY[:-1]}, "plan": {first}}}, {MONTHLY[:-1]}, "plan": "Seat"}}]', **WITHOUT)
         assert isinstance(outcome, State)
-        assert outcome.plan == plan
+        assert PLANS[outcome.plan] == plan.lower()
 
 
 @pytest.mark.parametrize(

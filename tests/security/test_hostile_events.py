@@ -23,12 +23,12 @@ import redis
 from confluent_kafka import Consumer, Message, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from flows.audit import Record
 from flows.config.file import load
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
-from flows.publish.redis.layout import RESERVED
-from tests.reference import Record
+from flows.publish.redis.layout import OFFSETS, RESERVED
 from tests.security.running import Ended, begun, end
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
 
@@ -181,7 +181,8 @@ def allowed_fields(of: Config) -> set[str]:
     listed = catalogue(of)
     accounts = {f"accounting.{account}" for account in ACCOUNTS}
     cells = {cell.name for cell in (*listed.cells, *listed.derived) if cell.metric is not None}
-    return cells | accounts | {f"{account}{{partition=0}}" for account in accounts} | {*RESERVED}
+    of_partition = {f"{name}{{partition=0}}" for name in (*accounts, *OFFSETS)}
+    return cells | accounts | of_partition | {*RESERVED}
 
 
 def labels_of(page: str) -> dict[str, set[str]]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from flows.audit import Record, Result, recompute
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
@@ -31,11 +32,10 @@ from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
 from flows.process.health import Health
 from flows.publish.redis.sink import FencedOut, RedisPublisher
-from flows.route.deal import route, route_states
+from flows.route.deal import deliveries
 from flows.source.ticks import Ticker
 from flows.total.totals import Totals
 from tests.job.running import cells_of, disagreements
-from tests.reference import Record, Result, recompute
 from tests.simulation.redis_model import Fate, ModelClient, RedisModel
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -146,9 +146,8 @@ class Run:
             self.ticker.stamp(),
         )
         poll, _ = INTAKE.read(raw)
-        parts = zip(self.shards, route(poll, CONFIG.shards), route_states(poll, CONFIG.shards), strict=True)
-        for index, (shard, rows, states) in enumerate(parts):
-            shard.receive(poll.without_rows(), rows, partition % CONFIG.shards == index, states)
+        for shard, delivery in zip(self.shards, deliveries(poll, CONFIG.shards), strict=True):
+            shard.receive(delivery)
 
     def tick(self, tick: Tick) -> None:
         """A snapshot for the publisher, which keeps only the newest."""

@@ -218,6 +218,8 @@ class Observer:
     def open_transactions(self, topic: str, waits: Any) -> None:
         self.waits = {number: records for number, (records, _) in waits.items()}
 
+    def clock_holds(self, topic: str, holds: Any) -> None: ...
+
     def caught_up(self) -> None:
         self.times_caught_up += 1
 

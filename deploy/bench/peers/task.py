@@ -19,11 +19,11 @@ from typing import Final
 from confluent_kafka import Consumer, TopicPartition
 
 from deploy.bench.stream import DELAY_MS, Chunk, Stream
+from flows.audit import Record, Result, recompute
+from flows.audit.clock import judge
+from flows.audit.parse import parse
+from flows.audit.records import Event
 from flows.config.model import Config
-from tests.reference import Record, Result, recompute
-from tests.reference.clock import judge
-from tests.reference.parse import parse
-from tests.reference.records import Event
 
 STEPS: Final = ("Product Viewed", "Product Added", "Checkout Started", "Order Completed")
 TRAFFIC: Final = ("events.5m", "events.1h")

@@ -1,7 +1,7 @@
 r"""Who pays, how much a month, who stopped and who came back (METRICS.md 3.6, ordered).
 
 A *state* is what one `Subscription Changed` says of one subscription of one customer: its status, plan, monthly
-recurring revenue (MRR, integer minor units, `schemas/subscription.py` computes it) and whether its cancellation has
+recurring revenue (MRR, integer minor units, `terms.py` computes it) and whether its cancellation has
 been requested. A subscription is known by the pair (customer, subscription_id): the same id under another customer is
 another subscription. Its MRR is 0 unless its status is `active` or `past_due`. A customer's MRR is the sum of its
 subscriptions.
@@ -113,14 +113,14 @@ A shard keeps at most `users_per_shard` subscriptions. A state of one more is re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.messages.columns import NO_STATES
+from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.books import (
@@ -134,9 +134,9 @@ from flows.metrics.subscriptions.books import (
     use_states,
 )
 from flows.metrics.subscriptions.cells import KINDS, blocks_of, formulas_of
+from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
+from flows.metrics.subscriptions.fact import state_fact
 from flows.state.agenda import Agenda
-from flows.state.container import Arrays, Container
-from flows.state.deadlines import NEVER
 from flows.state.rows import Counters
 from flows.state.table import Table
 from flows.state.windows import Windows
@@ -145,44 +145,28 @@ REPLACED_KEPT: Final = 1024
 """With so many more entries on the agenda than pending states, those of replaced ones are swept out."""
 
 
-class Waiting(Container):
-    """States whose turn has not come, in the order read."""
-
-    def __init__(self) -> None:
-        self.hold(NO_STATES)
-
-    def hold(self, states: NDArray[Any]) -> None:
-        """Let these wait, and no others."""
-        self.states = states
-        self.soonest = int(states["used"].min()) if len(states) else NEVER  # ms
-
-    def save(self, users: int) -> Arrays:
-        return {"states": self.states}
-
-    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        self.hold(arrays["states"])
-
-
-def _by_sequence(states: NDArray[Any]) -> tuple[NDArray[np.int64], ...]:
-    """The keys by which states of one moment come before the order in which they were read, the last one first."""
+def _by_sequence(states: NDArray[Any]) -> NDArray[Any]:
+    """States in the order of `used`, those of one moment by their sequences before the order in which they came."""
     sequence = states["sequence"]
     without = sequence < 0
     if without.all():
-        return ()
-    return -sequence, np.where(without, 0, states["effective"]), without.astype(np.int64)
+        return states
+    effective = np.where(without, 0, states["effective"])
+    return states[np.lexsort((-sequence, effective, without, states["used"]))]
 
 
 class Subscriptions(Family):
-    """States of subscriptions, waiting and applied, and the movements that came of them."""
+    """States of subscriptions, pending and applied, and the movements that came of them."""
 
     ordered: ClassVar[bool] = True
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, limits: Limits) -> None:
         assert config.subscriptions is not None
         self._config = config
         self._section = config.subscriptions
+        self.takes = state_fact(config.subscriptions)
         self._labels = self._section.labels()
-        self.most = 2**31 - 1  # subscriptions
+        self._most = limits.users_per_shard  # subscriptions
         plans = len(self._labels)
         moved_in = KINDS * (1 + plans)
         pairs = np.full((plans, plans), -1, np.int64)
@@ -199,22 +183,12 @@ class Subscriptions(Family):
         self.on_plan = Table(ON_PLAN)
         self.subscriptions = Table(SUBSCRIPTION)
         self.agenda = Agenda(5)
-        self.waiting = Waiting()
-
-    def receive(self, states: NDArray[Any]) -> None:
-        """Take `states` (dtype STATE, with `used`), in the order read; they take their turn when time has come."""
-        if len(states):
-            self.waiting.hold(np.concatenate([self.waiting.states, states]))
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        if self.waiting.soonest >= now_ms and not self._falls_due(now_ms):
+        if not len(rows) and not self._falls_due(now_ms):
             pass_time(self.windows.ring, now_ms)
             return
-        waiting = self.waiting.states
-        passed = waiting["used"] < now_ms
-        due = waiting[passed]
-        self.waiting.hold(waiting[~passed])
-        due = due[np.lexsort((due["offset"], due["partition"], *_by_sequence(due), due["used"]))]
+        due = _by_sequence(rows)
         self.customers.reserve(len(due))
         self.on_plan.reserve(2 * len(due) + int(self.present.values[PENDING]))
         self.subscriptions.reserve(len(due) + int(np.count_nonzero(due["replaces"])))
@@ -232,7 +206,7 @@ class Subscriptions(Family):
             self.by_plan.values,
             self._places,
         )
-        use_states(due, now_ms, self.most, books)
+        use_states(due, now_ms, self._most, books)
 
     def _falls_due(self, now_ms: int) -> bool:
         """Whether a pending state may apply before `now_ms`."""
@@ -260,6 +234,12 @@ class Subscriptions(Family):
 
     def blocks(self) -> list[Block]:
         return blocks_of(self._config, self._section)
+
+    def headlines(self) -> list[Number]:
+        return HEADLINES
+
+    def charts(self) -> list[ChartRow]:
+        return [CHARTS]
 
     def formulas(self) -> list[Formula]:
         return formulas_of(self._config, self._section)

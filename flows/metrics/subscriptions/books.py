@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, compiled, inlined, steady
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, EXPANSION, KINDS, NEW, REACTIVATED
+from flows.metrics.subscriptions.fact import SEQUENCE
+from flows.metrics.subscriptions.terms import STATUSES
 from flows.state.agenda import Plan, falls_due, put, take
 from flows.state.table import Entries, known_row, row_of
 from flows.state.windows import Ring, add, move
-from schemas.subscription import SEQUENCE, STATUSES
 
 NOT_COUNTED: Final = -1
 COUNTER_OF: Final = np.array([5, NOT_COUNTED, NOT_COUNTED, 6, 7], np.int64)
@@ -100,13 +101,13 @@ def pass_time(ring: Ring, now: int) -> None:
 
 @compiled
 def use_states(states: NDArray[Any], now: int, most: int, books: Books) -> None:
-    """Let `states` (dtype STATE, in order of their turn) and the pending ones take their turn, and stand at `now` (ms);
-    at most `most` subscriptions are known.
+    """Let `states` (in order of their turn) and the pending ones take their turn, and stand at `now` (ms); at most
+    `most` subscriptions are known.
     """
     move(books.windows, now)
     for state in states:
         _apply_pending(books, state["used"])
-        slot = _slot_of(books, state["subscription"], state["customer"], most)
+        slot = _slot_of(books, state["subscription"], state["key"], most)
         if slot < 0:
             books.present[REFUSED] += 1
             continue
@@ -233,7 +234,7 @@ def _schedule(books: Books, subscription: Any, slot: Number, state: Any, most: N
     if not subscription["pending"]:
         books.present[PENDING] += 1
     if state["replaces"] != np.uint64(0):  # there is room for its row now
-        _slot_of(books, state["replaces"], state["customer"], most)
+        _slot_of(books, state["replaces"], state["key"], most)
     subscription["pending"] = 1
     subscription["next_plan"] = state["plan"]
     subscription["next_status"] = state["status"]

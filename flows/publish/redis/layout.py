@@ -15,7 +15,10 @@ import numpy as np
 from flows.messages.snapshot import Snapshot
 
 RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
-"""Fields of the live hash that are no cells."""
+"""Fields of the live hash that are no cells; for each partition there are two more, see OFFSETS."""
+
+OFFSETS: Final = ("_from_offset", "_to_offset")
+"""Of the first record of a partition that the numbers count, and of the first one that they do not count yet."""
 
 LIVE_SECONDS: Final = 600
 """The live hash goes away after so long without a publish: no number is better than an old one."""
@@ -74,6 +77,9 @@ def own_fields(snapshot: Snapshot) -> dict[str, int | float]:
     for account, records in totals.items():
         fields[f"accounting.{account}"] = records
     fields["_consumed"] = totals["consumed"]
+    for partition, span in snapshot.offsets.items():
+        for name, offset in zip(OFFSETS, span, strict=True):
+            fields[f"{name}{{partition={partition}}}"] = offset
     if snapshot.as_of_ms is not None:
         fields["_as_of"] = snapshot.as_of_ms
     if snapshot.watermark_ms is not None:

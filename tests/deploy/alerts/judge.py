@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pytest
 import yaml
 
-from tests.deploy.alerts.timeline import STEP_S, Timeline, at, clock, notation
+from tests.deploy.alerts.timeline import STEP_S, at, clock, notation
 from tests.lacking import program
 
 
@@ -25,12 +25,21 @@ class Firing(NamedTuple):
     label: str = ""  # funnel=checkout
 
 
+class Life(Protocol):
+    """A product's life: one value a step of every series that the rules look at."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def series(self) -> Mapping[str, Sequence[float | None]]: ...
+
+
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run promtool; without it the test is skipped, and fails in CI."""
     return subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, check=False)
 
 
-def unit_test(rules: Path, timeline: Timeline, expected: Sequence[Firing]) -> dict[str, object]:
+def unit_test(rules: Path, timeline: Life, expected: Sequence[Firing]) -> dict[str, object]:
     """What promtool reads: at every step exactly the expected alerts fire."""
     groups = [group["name"] for group in yaml.safe_load(rules.read_text())["groups"]]
     by_step: dict[int, list[dict[str, object]]] = {}
@@ -58,7 +67,7 @@ def unit_test(rules: Path, timeline: Timeline, expected: Sequence[Firing]) -> di
     }
 
 
-def judge(rules: Path, timeline: Timeline, expected: Sequence[Firing], folder: Path) -> None:
+def judge(rules: Path, timeline: Life, expected: Sequence[Firing], folder: Path) -> None:
     """Fail, with what fires and what should, at each step at which they differ."""
     file = folder / "test.json"
     file.write_text(json.dumps(unit_test(rules, timeline, expected)))  # JSON is YAML, and quicker to write

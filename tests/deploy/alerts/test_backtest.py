@@ -14,6 +14,7 @@ import pytest
 from flows.alerting.backtest import notation
 from flows.alerting.recorded import Selectors, record
 from flows.app import main
+from flows.audit import Record, recompute
 from flows.config.file import load
 from flows.config.limits import Limits
 from flows.metrics.catalogue import catalogue
@@ -21,7 +22,6 @@ from flows.process.rejections import Rejections
 from flows.publish.prometheus import product_families
 from flows.source.file import FileSource
 from tests.deploy.alerts.judge import promtool
-from tests.reference import Record, recompute
 from tests.rejecting import AMPLITUDE
 from tests.services import ROOT
 

@@ -111,11 +111,11 @@ def stories(stack: Stack) -> Iterator[dict[str, Future[Told]]]:
 def live(stack: Stack, name: str) -> Told:
     """The product's story: nothing; then its trouble, until it is told; then its end, until that is told, too."""
     product, expected = stack.products[name], EXPECTED[name]
-    users = f'tidegauge:count:now{{product="{name}", what="active_users"}}'
-    usual = f'tidegauge:count:same_hour{{product="{name}", what="active_users"}}'
+    users = f'tidegauge:active_users:now{{product="{name}"}}'
+    usual = f'tidegauge:active_users:same_hour{{product="{name}"}}'
     past = " and on (product) ".join(
         f'count by (product) (tidegauge:{number}{{product="{name}"}})'
-        for number in PAST.get(name, ("bounce:ratio_last_week", "conversion:ratio_last_week", "count:last_week"))
+        for number in PAST.get(name, ("bounce:ratio_last_week", "conversion:ratio_last_week", "active_users:last_week"))
     )
     if name == "churn_wave":  # a mean of one or two samples would rise with the wave
         known_s = round((TRAILING_S + 2 * MINUTE_S) / product.speed)

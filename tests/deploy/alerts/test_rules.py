@@ -171,7 +171,8 @@ def test_compressed_rules_look_back_less_far_and_live_in_the_time_of_the_stream(
     expressions = {rule["record"]: rule["expr"] for rule in rules_of(text) if "record" in rule}
     now = "(1790000000.000 - 60 * (1790000000.000 - time()))"
     assert expressions["tidegauge:stream:age_seconds"].startswith(f"{now} - ")
-    assert "[1m] offset 2h47m30s" in expressions["tidegauge:count:same_hour"]  # an hour of a week ago, 60 times as fast
+    hour = expressions["tidegauge:key_actions:same_hour"]
+    assert "[1m] offset 2h47m30s" in hour  # an hour of a week ago, 60 times as fast
     down, bounce = (
         next(rule for rule in alerts_of(text) if rule["alert"] == name) for name in ("TidegaugeDown", "BounceSpike")
     )

@@ -1,0 +1,28 @@
+"""Prometheus rules of each shape of an alert: what is recorded, and the condition."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flows.alerting.promql import Group
+from flows.alerting.shapes import count_fell, count_rose, mean_fell, share_changed, stock_fell
+from flows.alerting.source import Source
+from flows.metrics.alerts.shapes import AnyShape, CountFell, CountRose, MeanFell, ShareChanged, StockFell
+
+
+def rules_of(shape: AnyShape, source: Source) -> Group:
+    """The recording rules of an alert, and the alert."""
+    match shape:
+        case CountFell():
+            rules = count_fell.rules(shape, source)
+        case CountRose():
+            rules = count_rose.rules(shape, source)
+        case ShareChanged():
+            rules = share_changed.rules(shape, source)
+        case MeanFell():
+            rules = mean_fell.rules(shape, source)
+        case StockFell():
+            rules = stock_fell.rules(shape, source)
+        case _:
+            assert_never(shape)
+    return Group(f"tidegauge {source.product} {shape.alert}", shape.about, rules)

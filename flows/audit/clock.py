@@ -1,0 +1,239 @@
+"""What time it is: the stream clock, who is late, which record is a copy, and what a window holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from flows.audit.records import Event, Exclusion, Record, Rejection
+from flows.config.model import Config
+from flows.messages.snapshot import ACCOUNTS
+
+Read = Event | Exclusion | Rejection
+
+
+@dataclass
+class Turn:
+    """An event that carries the state of a subscription, and when that state is used."""
+
+    event: Event
+    used: int  # ms: "max(ts, clock - lateness)"
+
+
+@dataclass
+class Judgement:
+    """What became of all records, in the order in which they were read."""
+
+    as_of_ms: int | None  # T at the end
+    accepted: list[Event]  # on time and late
+    on_time: list[Event]
+    accounting: dict[int, dict[str, int]]  # partition -> field of ACCOUNTS -> records
+    turns: list[Turn]
+
+
+def judge(records: Sequence[Record], readings: Sequence[Read], config: Config, as_of_ms: int | None) -> Judgement:
+    """What a replay of the records makes of them: time moves with the events, and at the end to `as_of_ms`."""
+    clocks = stream_clock_after_each(records, readings)
+    ends = [time for time in (clocks[-1] if clocks else None, as_of_ms) if time is not None]
+    return judge_by(clocks, records, readings, config, max(ends) if ends else None)
+
+
+def judge_by(
+    clocks: Sequence[int | None],
+    records: Sequence[Record],
+    readings: Sequence[Read],
+    config: Config,
+    as_of_ms: int | None,
+) -> Judgement:
+    """METRICS.md 3.8: "`consumed = accepted + rejected(reason) + duplicate + excluded`, and
+    `accepted = on_time + late`, per partition".
+
+    `clocks` is T after each record; at the end T is `as_of_ms`, whatever the records say.
+    """
+    copies = which_are_copies(readings, clocks, config.dedup_horizon)
+    limits = lateness_limits(readings, clocks, config.lateness)
+    late = which_are_late(readings, limits)
+    accounting = {record.partition: dict.fromkeys(ACCOUNTS, 0) for record in records}
+    accepted: list[Event] = []
+    on_time: list[Event] = []
+    for position, (record, reading) in enumerate(zip(records, readings, strict=True)):
+        account = accounting[record.partition]
+        account["consumed"] += 1
+        if isinstance(reading, Rejection):
+            account[f"rejected.{reading.reason}"] += 1
+        elif isinstance(reading, Exclusion):
+            account["excluded"] += 1
+            account[f"excluded.{reading.kind}"] += 1
+        elif copies[position]:
+            account["duplicate"] += 1
+        else:
+            accepted.append(reading)
+            account["accepted"] += 1
+            account["clamped"] += reading.clamped
+            if late[position]:
+                account["late"] += 1
+            else:
+                account["on_time"] += 1
+                on_time.append(reading)
+    return Judgement(
+        as_of_ms,
+        accepted,
+        on_time,
+        accounting,
+        all_turns(readings, clocks, limits, config.dedup_horizon),
+    )
+
+
+def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Read]) -> list[int | None]:
+    """T after each record; None while a lagging partition has no clock yet.
+
+    "Each Kafka partition has a clock: the largest *reading* of its accepted events ... `T` = the smallest
+    clock among the lagging partitions, or, when none lags, the largest clock of all ... `T` never moves back
+    ... In `replay` ... `T` moves with the events only". A partition lags until its last record was read.
+    """
+    unread = Counter(record.partition for record in records)
+    partition_clocks: dict[int, int] = {}
+    stream_clock: int | None = None
+    clocks: list[int | None] = []
+    for record, reading in zip(records, readings, strict=True):
+        unread[record.partition] -= 1
+        if isinstance(reading, Event):
+            clock = partition_clocks.get(record.partition, reading.reading)
+            partition_clocks[record.partition] = max(reading.reading, clock)
+        lagging = [partition for partition, left in unread.items() if left > 0]
+        if all(partition in partition_clocks for partition in lagging) and partition_clocks:
+            if lagging:
+                now = min(partition_clocks[partition] for partition in lagging)
+            else:
+                now = max(partition_clocks.values())
+            stream_clock = now if stream_clock is None else max(stream_clock, now)
+        clocks.append(stream_clock)
+    return clocks
+
+
+def clock_as_it_came(records: Sequence[Record], readings: Sequence[Read]) -> list[int | None]:
+    """T after each record, had each been read at once when Kafka took it: no partition lags then.
+
+    "when none lags, the largest clock of all plus the time that has passed since", until the next record came.
+    """
+    newest: int | None = None
+    stream_clock: int | None = None
+    clocks: list[int | None] = []
+    for record, reading, following in zip(records, readings, [*records[1:], None], strict=False):
+        if isinstance(reading, Event):
+            newest = reading.reading if newest is None else max(newest, reading.reading)
+        if newest is not None:
+            now = newest
+            if following is not None and record.timestamp_ms >= 0:
+                now += max(0, following.timestamp_ms - record.timestamp_ms)
+            stream_clock = now if stream_clock is None else max(stream_clock, now)
+        clocks.append(stream_clock)
+    return clocks
+
+
+def clock_of(partitions: Container[int], records: Sequence[Record], clocks: Sequence[int | None]) -> list[int | None]:
+    """`clocks` as they stand before each record of these partitions; before any other, T is behind its partition.
+
+    A partition that is caught up with is read so: T waits for it, so that its own clock decides.
+    """
+    following = [record.partition in partitions for record in records[1:]] + [False]
+    return [clock if of_these else None for clock, of_these in zip(clocks, following, strict=False)]
+
+
+def all_turns(
+    readings: Sequence[Read],
+    clocks: Sequence[int | None],
+    limits: Sequence[int | None],
+    horizon_ms: int,
+) -> list[Turn]:
+    """Every state that is no copy, "(same user, messageId and customer)", late ones too; "used = max(ts, clock
+    - lateness)".
+    """
+    copies = which_are_copies(readings, clocks, horizon_ms, of_states=True)
+    return [
+        Turn(reading, reading.ts if limit is None else max(reading.ts, limit))
+        for reading, limit, is_copy in zip(readings, limits, copies, strict=True)
+        if isinstance(reading, Event) and reading.state is not None and not is_copy
+    ]
+
+
+def which_are_copies(
+    readings: Sequence[Read],
+    clocks: Sequence[int | None],
+    horizon_ms: int,
+    of_states: bool = False,
+) -> list[bool]:
+    """A copy is a duplicate iff the first was read in the same or the previous generation, or, by a partition that
+    is ahead, in a later one; generation = floor(clock / dedup_horizon), the clock being the larger of the running
+    clock of the event's own partition, with the event, and T. Not refreshed by copies.
+
+    With `of_states` among the events that carry a state, and of the same customer only.
+    """
+    partition_clocks: dict[int, int] = {}
+    stream_clock: int | None = None  # before the record at hand
+    first_generation: dict[tuple[str, str, str | None], int] = {}
+    copies = []
+    for reading, clock_after in zip(readings, clocks, strict=True):
+        is_copy = False
+        if isinstance(reading, Event):
+            own_clock = max(reading.reading, partition_clocks.get(reading.partition, reading.reading))
+            partition_clocks[reading.partition] = own_clock
+            if reading.message is not None and (reading.state is not None or not of_states):
+                now = own_clock if stream_clock is None else max(own_clock, stream_clock)
+                customer = reading.state.customer if of_states and reading.state is not None else None
+                key = (reading.user, reading.message, customer)
+                generation = now // horizon_ms
+                first = first_generation.get(key)
+                if first is not None and generation - first <= 1:
+                    is_copy = True
+                else:
+                    first_generation[key] = generation
+        copies.append(is_copy)
+        stream_clock = clock_after
+    return copies
+
+
+def which_are_late(readings: Sequence[Read], limits: Sequence[int | None]) -> list[bool]:
+    """D3: "an event is late iff ts <" its limit."""
+    return [
+        isinstance(reading, Event) and limit is not None and reading.ts < limit
+        for reading, limit in zip(readings, limits, strict=True)
+    ]
+
+
+def lateness_limits(readings: Sequence[Read], clocks: Sequence[int | None], lateness_ms: int) -> list[int | None]:
+    """D3: "max(W when its poll is read, its own partition's running clock - lateness), the running clock taken
+    over the accepted, not excluded events before it in that partition (duplicates move it too)". None: nothing
+    that is not excluded can be late.
+    """
+    partition_clocks: dict[int, int] = {}
+    limits: list[int | None] = []
+    stream_clock: int | None = None  # before the record at hand
+    for reading, clock_after in zip(readings, clocks, strict=True):
+        limit = None
+        if isinstance(reading, Event):
+            own_clock = partition_clocks.get(reading.partition)
+            read = [clock for clock in (stream_clock, own_clock) if clock is not None]
+            limit = max(read) - lateness_ms if read else None
+            partition_clocks[reading.partition] = max(
+                reading.reading, reading.reading if own_clock is None else own_clock
+            )
+        limits.append(limit)
+        stream_clock = clock_after
+    return limits
+
+
+def pane(time_ms: int, window_ms: int) -> int:
+    """D2: "`ts * 60 // window_ms`", the number of the pane of width window / 60 that holds `time_ms`."""
+    return time_ms * 60 // window_ms
+
+
+def arrival_window_holds(ts: int, window_ms: int, stream_clock_ms: int) -> bool:
+    """METRICS.md 1: "events with `floor(ts/b) > floor(T/b) - 60` and `ts <= T`"."""
+    return pane(ts, window_ms) > pane(stream_clock_ms, window_ms) - 60 and ts <= stream_clock_ms
+
+
+def ordered_window_holds(time_ms: int, window_ms: int, watermark_ms: int) -> bool:
+    """METRICS.md 1: "Ordered metrics use `W` for `T`"; D1: "and time < W"."""
+    return pane(time_ms, window_ms) > pane(watermark_ms, window_ms) - 60 and time_ms < watermark_ms

@@ -1,0 +1,145 @@
+"""Compares every number of a publish with the truth at its cut: nothing is left out."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from flows.audit.cut import DEPENDENT, Truth
+from flows.audit.published import Published
+from flows.audit.recompute import Result
+from flows.config.model import Config
+from flows.messages.snapshot import ACCOUNTS
+
+Number = int | float | None
+Verdict = Literal["equal", "differs", "undecided"]
+
+RELATIVE = 1e-12
+"""Of ratios, which are the nearest float here, and a few float operations there; every count is compared exactly."""
+
+OF_THE_PUBLISH = ("_published_at", "_run", "_from_offset", "_to_offset", "_as_of")
+"""Reserved fields that say which publish and which cut it is; the others follow from the records, and are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One cell on both sides; None: absent."""
+
+    cell: str
+    published: str | None
+    truths: tuple[Number, ...]  # one; two where records were read in one way or the other
+    decided: bool = True  # False: it can depend on when records were read, and then neither has to hold
+
+    @property
+    def verdict(self) -> Verdict:
+        """`undecided`: it may be right, but the records do not tell."""
+        if any(fits(self.published, truth) for truth in self.truths):
+            return "equal"
+        return "differs" if self.decided else "undecided"
+
+    @property
+    def equal(self) -> bool:
+        """Whether the published number is right."""
+        return self.verdict == "equal"
+
+    @property
+    def truth(self) -> Number:
+        """The number that is right; of two, that of records that were caught up with."""
+        return self.truths[0]
+
+    @property
+    def difference(self) -> float | None:
+        """Published less true; None where one of them is no number."""
+        try:
+            return None if self.published is None or self.truth is None else float(self.published) - self.truth
+        except ValueError:
+            return None
+
+
+def fits(published: str | None, truth: Number) -> bool:
+    """Whether a published text is the number: a count to the last digit, a ratio but for float operations."""
+    if published is None or truth is None:
+        return published is None and truth is None
+    if isinstance(truth, int):
+        return published == str(truth)
+    try:
+        return math.isclose(float(published), truth, rel_tol=RELATIVE, abs_tol=RELATIVE)
+    except ValueError:
+        return False
+
+
+def compare(published: Published, truth: Truth, config: Config) -> list[Compared]:
+    """Every number that either side has, by name."""
+    fields = {name: text for name, text in published.fields.items() if name.partition("{")[0] not in OF_THE_PUBLISH}
+    since_ms = minutes_since(published, config)
+    for start, counts in published.minutes.items():
+        if start >= since_ms:
+            fields |= {minute_cell(start, name): text for name, text in counts.items()}
+    expected = [dict(numbers_of(result, published, config)) for result in truth.results]
+    names = sorted(fields.keys() | set().union(*expected))
+    return [
+        Compared(name, fields.get(name), tuple(one.get(name) for one in expected), is_decided(name, truth))
+        for name in names
+    ]
+
+
+def is_decided(name: str, truth: Truth) -> bool:
+    """Whether the records tell this number: always where T has decided nothing, else what does not depend on it."""
+    if not truth.undecided or name in ("_consumed", "_watermark"):
+        return True
+    account = re.fullmatch(r"accounting\.([a-z_.]+)(?:\{partition=(\d+)\})?", name)
+    if account is None:
+        return False
+    return account[1] not in DEPENDENT or (account[2] is not None and int(account[2]) not in truth.undecided)
+
+
+def minutes_since(published: Published, config: Config) -> int:
+    """The start of the oldest minute that has to be there still."""
+    return max(published.minutes_from_ms, (published.as_of_ms or 0) - config.minute_history)
+
+
+def numbers_of(result: Result, published: Published, config: Config) -> Iterator[tuple[str, int | float]]:
+    """All that a publish has to say when the result is right."""
+    if result.as_of_ms is not None:
+        yield from result.cells.items()
+        yield "_watermark", result.as_of_ms - config.lateness
+    totals: Counter[str] = Counter(dict.fromkeys(ACCOUNTS, 0))
+    nothing = dict.fromkeys(ACCOUNTS, 0)
+    for partition in sorted(published.partitions | result.accounting.keys()):
+        account = result.accounting.get(partition, nothing)
+        totals.update(account)
+        for name, records in account.items():
+            yield f"accounting.{name}{{partition={partition}}}", records
+    if published.partitions or result.accounting:
+        yield from ((f"accounting.{name}", records) for name, records in totals.items())
+    yield "_consumed", totals["consumed"]
+    yield from _minutes(result, published, minutes_since(published, config))
+
+
+def _minutes(result: Result, published: Published, since_ms: int) -> Iterator[tuple[str, int]]:
+    """A minute in which nothing happened is left out by the result, and all zeros where a publish has it."""
+    for start in result.minutes.keys() | published.minutes.keys():
+        quiet: Mapping[str, int] = dict.fromkeys(published.minutes.get(start, ()), 0)
+        if start >= since_ms:
+            for name, number in result.minutes.get(start, quiet).items():
+                yield minute_cell(start, name), number
+
+
+def minute_cell(start_ms: int, name: str) -> str:
+    """How a number of a closed minute is called here: its key in Redis and its field."""
+    return f"minute:{datetime.fromtimestamp(start_ms // 1000, UTC):%Y-%m-%dT%H:%M}Z {name}"
+
+
+def verdict(compared: Sequence[Compared]) -> str:
+    """One sentence."""
+    found = Counter(row.verdict for row in compared)
+    undecided = f"; {found['undecided']:,} depend on when records were read" if found["undecided"] else ""
+    if found["differs"]:
+        return f"{found['differs']:,} of {len(compared):,} published numbers differ from the truth{undecided}"
+    equal = f"{found['equal']:,} of {len(compared):,}" if undecided else f"all {found['equal']:,}"
+    return f"{equal} published numbers equal the truth{undecided}"

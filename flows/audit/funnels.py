@@ -1,0 +1,171 @@
+"""METRICS.md 3.4: funnels, by walking each user's sorted events; Kaplan-Meier from the list of attempts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from flows.audit.cells import (
+    BOUNDS_SECONDS,
+    Cells,
+    by_user,
+    cumulative,
+    groups,
+    put_one_minus_ratio,
+    put_quantile,
+    put_ratio,
+    ratio_windows,
+    windows,
+)
+from flows.audit.clock import ordered_window_holds, pane
+from flows.audit.records import Event
+from flows.audit.selectors import chosen
+from flows.config.model import Config, Funnel
+
+QUANTILES = {"p50": Fraction(50, 100), "p90": Fraction(90, 100)}
+AGES = range(60)
+
+
+@dataclass
+class Attempt:
+    """One user's way through the steps."""
+
+    began: int  # the first event of step 1, ms
+    start: int  # the same, unless `reentry: latest` moved it
+    values: Mapping[str, str]  # "a funnel attempt, its entry event's"
+    reached: int = 1
+    converted_at: int | None = None
+
+
+def all_attempts(ordered: list[Event], funnel: Funnel) -> list[Attempt]:
+    """METRICS.md 3.4: "An **attempt** starts with an event of step 1 when the user has no attempt in
+    progress. Step k+1 is reached by an event of that step after the event that reached step k, at most
+    `window` after the attempt's start (exactly `window` is still in time). One event advances at most one
+    step. `reentry: first` (default): later step-1 events are ignored while an attempt is in progress.
+    `reentry: latest`: an event of step 1 moves the start to itself while only step 1 has been reached."
+    "After either end the next step-1 event starts a new attempt."
+    """
+    steps = funnel.steps
+    attempts: list[Attempt] = []
+    for events in by_user(event for event in ordered if any(chosen(step, event) for step in steps)).values():
+        current: Attempt | None = None
+        for event in events:
+            if current is not None and event.ts > current.start + funnel.window:
+                current = None  # dropped
+            if current is None:
+                if chosen(steps[0], event):
+                    current = Attempt(began=event.ts, start=event.ts, values=event.values)
+                    attempts.append(current)
+            elif chosen(steps[current.reached], event):
+                current.reached += 1
+                if current.reached == len(steps):
+                    current.converted_at = event.ts
+                    current = None  # over: this event does not start another one
+            elif funnel.reentry == "latest" and current.reached == 1 and chosen(steps[0], event):
+                current.start = event.ts
+                current.values = event.values
+    return attempts
+
+
+def is_dropped(attempt: Attempt, funnel: Funnel, watermark_ms: int) -> bool:
+    """METRICS.md 3.4: "**dropped** (`W` > start + window)", and not converted."""
+    return attempt.converted_at is None and watermark_ms > attempt.start + funnel.window
+
+
+def funnel_cells(name: str, funnel: Funnel, every_attempt: list[Attempt], config: Config, watermark_ms: int) -> Cells:
+    """METRICS.md 3.4: "By entry time: `funnel.<name>.<nn>_<step>.<w>` (attempts entered in the window that
+    have reached that step; step 01 = entered), `funnel.<name>.converted.<w>`, `.in_progress.<w>`,
+    `.dropped.<w>`." "Time to convert (entry to last step, booked by entry time)".
+    """
+    cells: Cells = {}
+    for suffix, attempts in groups(every_attempt, lambda attempt: attempt.values, config, "funnels"):
+        for window_name, window in windows(config):
+            at = f"{window_name}{suffix}"
+            entered = [a for a in attempts if ordered_window_holds(a.start, window, watermark_ms)]
+            for number, step in enumerate(funnel.step_names(), 1):
+                cells[f"funnel.{name}.{step}.{at}"] = sum(attempt.reached >= number for attempt in entered)
+            dropped = [attempt for attempt in entered if is_dropped(attempt, funnel, watermark_ms)]
+            times = [a.converted_at - a.start for a in entered if a.converted_at is not None]
+            cells[f"funnel.{name}.converted.{at}"] = len(times)
+            cells[f"funnel.{name}.dropped.{at}"] = len(dropped)
+            cells[f"funnel.{name}.in_progress.{at}"] = sum(
+                a.converted_at is None and not is_dropped(a, funnel, watermark_ms) for a in entered
+            )
+            cells[f"funnel.{name}.convert_ms.{at}"] = sum(times)
+            buckets = cumulative(times)
+            for bound, count in zip(BOUNDS_SECONDS, buckets, strict=True):
+                cells[f"funnel.{name}.convert_le_{bound}.{at}"] = count
+            if window_name in ratio_windows(config):
+                put_derived(cells, name, funnel, at, buckets)
+                put_matured(cells, name, funnel, at, attempts, window, watermark_ms)
+        put_live(cells, name, funnel, suffix, attempts, watermark_ms)
+    return cells
+
+
+def put_derived(cells: Cells, name: str, funnel: Funnel, at: str, buckets: list[int]) -> None:
+    """METRICS.md 3.4: "`funnel.<name>.drop_off_<nn>.<w>` = 1 - reached(nn) / reached(nn-1)"; "`convert_mean`,
+    `convert_p50`, `convert_p90`".
+    """
+    reached = [int(cells[f"funnel.{name}.{step}.{at}"]) for step in funnel.step_names()]
+    for number in range(2, len(reached) + 1):
+        put_one_minus_ratio(
+            cells, f"funnel.{name}.drop_off_{number:02d}.{at}", reached[number - 1], reached[number - 2]
+        )
+    converted = int(cells[f"funnel.{name}.converted.{at}"])
+    put_ratio(cells, f"funnel.{name}.convert_mean.{at}", int(cells[f"funnel.{name}.convert_ms.{at}"]), converted)
+    for quantile_name, quantile in QUANTILES.items():
+        put_quantile(cells, f"funnel.{name}.convert_{quantile_name}.{at}", quantile, buckets, converted)
+
+
+def put_matured(
+    cells: Cells, name: str, funnel: Funnel, at: str, attempts: list[Attempt], window: int, watermark_ms: int
+) -> None:
+    """METRICS.md 3.4: "`funnel.<name>.conversion_matured.<w>` = converted / entered over attempts whose
+    window has passed (entered in the trailing window `w` as it stood at `W - window`)". D8: "W > start +
+    window and pane_w(start) > pane_w(W - window) - 60".
+    """
+    matured = [
+        attempt
+        for attempt in attempts
+        if watermark_ms > attempt.start + funnel.window
+        and pane(attempt.start, window) > pane(watermark_ms - funnel.window, window) - 60
+    ]
+    converted = sum(attempt.converted_at is not None for attempt in matured)
+    cells[f"funnel.{name}.matured.{at}"] = len(matured)
+    cells[f"funnel.{name}.matured_converted.{at}"] = converted
+    put_ratio(cells, f"funnel.{name}.conversion_matured.{at}", converted, len(matured))
+
+
+def put_live(cells: Cells, name: str, funnel: Funnel, suffix: str, attempts: list[Attempt], watermark_ms: int) -> None:
+    """METRICS.md 3.4: "`funnel.<name>.conversion_live` = 1 - S, Kaplan-Meier over attempts entered in the
+    trailing funnel window, ages in its panes: an attempt converted at age `pane(converted) - pane(start)`, or
+    is censored at age `pane(W) - pane(start)`; per age j = 0..59 (beyond: 59), with n at risk, d converted, c
+    censored: `S *= 1 - d/n`, then `n -= d + c`. Greenwood: `conversion_live_se = S * sqrt(sum d / (n (n -
+    d)))` over ages with d < n."
+    """
+    now = pane(watermark_ms, funnel.window)
+    converted = dict.fromkeys(AGES, 0)
+    censored = dict.fromkeys(AGES, 0)
+    at_risk = 0
+    for attempt in attempts:
+        entered = pane(attempt.start, funnel.window)
+        if entered > now - 60:
+            at_risk += 1
+            if attempt.converted_at is not None:
+                converted[min(59, pane(attempt.converted_at, funnel.window) - entered)] += 1
+            else:
+                censored[min(59, now - entered)] += 1
+    if at_risk == 0:
+        return
+    survival, greenwood = Fraction(1), Fraction(0)
+    for age in AGES:
+        if at_risk > 0:
+            leaves = converted[age]
+            survival *= 1 - Fraction(leaves, at_risk)
+            if leaves < at_risk:
+                greenwood += Fraction(leaves, at_risk * (at_risk - leaves))
+            at_risk -= leaves + censored[age]
+    cells[f"funnel.{name}.conversion_live{suffix}"] = float(1 - survival)
+    cells[f"funnel.{name}.conversion_live_se{suffix}"] = float(survival) * math.sqrt(greenwood)

@@ -1,0 +1,158 @@
+"""METRICS.md 3.3: sessions, engagement, bounces; by cutting each user's sorted events at the gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from flows.audit.cells import (
+    BOUNDS_SECONDS,
+    Cells,
+    by_user,
+    cumulative,
+    groups,
+    put_one_minus_ratio,
+    put_quantile,
+    put_ratio,
+    ratio_windows,
+    suffixes,
+    windows,
+)
+from flows.audit.clock import ordered_window_holds
+from flows.audit.records import Event
+from flows.audit.selectors import chosen
+from flows.config.model import Config
+
+SESSION_KINDS = ("track", "page", "screen")
+VIEWS = ("page", "screen")
+SETTLING_PANE_MS = 15_000
+QUANTILES = {"p50": Fraction(50, 100), "p90": Fraction(90, 100), "p95": Fraction(95, 100)}
+
+
+@dataclass
+class Session:
+    """One session, of the events known so far; all that is asked of it is decided when it is made."""
+
+    start: int
+    duration: int  # last - first, ms
+    closes_at: int  # last + timeout
+    events: int
+    key_actions: int
+    engaged: bool
+    bounces: bool  # if it closes as it is
+    values: Mapping[str, str]  # "a session, its first event's"
+
+
+def all_sessions(ordered: list[Event], config: Config) -> list[Session]:
+    """METRICS.md 3.3: "A session ends when the user's next event comes more than `timeout` (... `gap >
+    timeout`, so exactly 30 m still belongs) after the last, or when that event would make it longer than
+    `max_duration`."
+
+    "Session events are `track`, `page` and `screen`", where they show presence.
+    """
+    rules = config.sessions
+    sessions = []
+    for events in by_user(event for event in ordered if event.kind in SESSION_KINDS and event.shows_presence).values():
+        current: list[Event] = []
+        for event in events:
+            if current and (event.ts - current[-1].ts > rules.timeout or event.ts - current[0].ts > rules.max_duration):
+                sessions.append(session_of(current, config))
+                current = []
+            current.append(event)
+        sessions.append(session_of(current, config))
+    return sessions
+
+
+def session_of(events: list[Event], config: Config) -> Session:
+    """METRICS.md 3.3: "**Engaged**: it has lasted more than 10 s, or has >= 2 events of type `page` or
+    `screen`, or >= 1 key action (each configurable, each can be off). **Bounced** = closed and not engaged.
+    Option `bounce: single_event`: exactly one event." D6: engaged "for settling then = has >= 2 events".
+    """
+    start, last = events[0].ts, events[-1].ts
+    views = sum(event.kind in VIEWS for event in events)
+    key_actions = sum(chosen(config.key_actions, event) for event in events)
+    rule = config.sessions.engaged
+    engaged = (
+        (rule.longer_than is not None and last - start > rule.longer_than)
+        or (rule.views is not None and views >= rule.views)
+        or (rule.key_actions is not None and key_actions >= rule.key_actions)
+    )
+    if config.sessions.bounce == "single_event":
+        engaged = len(events) >= 2
+    return Session(
+        start=start,
+        duration=last - start,
+        closes_at=last + config.sessions.timeout,
+        events=len(events),
+        key_actions=key_actions,
+        engaged=engaged,
+        bounces=not engaged,
+        values=events[0].values,
+    )
+
+
+def session_cells(all_of_them: list[Session], config: Config, watermark_ms: int, active_users: Cells) -> Cells:
+    """METRICS.md 3.3: "By start time: `sessions.started.<w>`. By closing time: closed, bounced, duration_ms,
+    events, key_actions, and a histogram of duration. Now: `sessions.open`." "It closes at `last event +
+    timeout`, and counts as closed once `W` is beyond that."
+    """
+    cells: Cells = {}
+    for suffix, sessions in groups(all_of_them, lambda session: session.values, config, "sessions"):
+        cells[f"sessions.open{suffix}"] = sum(not watermark_ms > session.closes_at for session in sessions)
+        for window_name, window in windows(config):
+            at = f"{window_name}{suffix}"
+            cells[f"sessions.started.{at}"] = sum(
+                ordered_window_holds(session.start, window, watermark_ms) for session in sessions
+            )
+            closed = [s for s in sessions if ordered_window_holds(s.closes_at, window, watermark_ms)]
+            cells[f"sessions.closed.{at}"] = len(closed)
+            cells[f"sessions.bounced.{at}"] = sum(session.bounces for session in closed)
+            cells[f"sessions.duration_ms.{at}"] = sum(session.duration for session in closed)
+            cells[f"sessions.events.{at}"] = sum(session.events for session in closed)
+            cells[f"sessions.key_actions.{at}"] = sum(session.key_actions for session in closed)
+            buckets = cumulative(session.duration for session in closed)
+            for bound, count in zip(BOUNDS_SECONDS, buckets, strict=True):
+                cells[f"sessions.duration_le_{bound}.{at}"] = count
+            if window_name in ratio_windows(config):
+                put_derived(cells, at, buckets)
+        put_settling(cells, suffix, sessions, watermark_ms)
+    put_sessions_per_user(cells, config, active_users)
+    return cells
+
+
+def put_derived(cells: Cells, at: str, buckets: list[int]) -> None:
+    """METRICS.md 3.3: "Derived: `bounce_rate.<w>` = bounced / closed; `session_duration_mean.<w>`, `_p50 _p90
+    _p95` ...; `events_per_session.<w>`, `key_actions_per_session.<w>`".
+    """
+    closed = int(cells[f"sessions.closed.{at}"])
+    put_ratio(cells, f"bounce_rate.{at}", int(cells[f"sessions.bounced.{at}"]), closed)
+    put_ratio(cells, f"session_duration_mean.{at}", int(cells[f"sessions.duration_ms.{at}"]), closed)
+    put_ratio(cells, f"events_per_session.{at}", int(cells[f"sessions.events.{at}"]), closed)
+    put_ratio(cells, f"key_actions_per_session.{at}", int(cells[f"sessions.key_actions.{at}"]), closed)
+    for name, quantile in QUANTILES.items():
+        put_quantile(cells, f"session_duration_{name}.{at}", quantile, buckets, closed)
+
+
+def put_settling(cells: Cells, suffix: str, sessions: list[Session], watermark_ms: int) -> None:
+    """METRICS.md 3.3: "among sessions *started* in `(W - 15m, W - 5m]` (panes `p` of b = 15 s with
+    `floor(W/b) - 60 < p <= floor(W/b) - 20`) the share not yet engaged".
+    """
+    now = watermark_ms // SETTLING_PANE_MS
+    settling = [s for s in sessions if now - 60 < s.start // SETTLING_PANE_MS <= now - 20]
+    engaged = sum(session.engaged for session in settling)
+    cells[f"sessions.settling{suffix}"] = len(settling)
+    cells[f"sessions.settling_engaged{suffix}"] = engaged
+    put_one_minus_ratio(cells, f"bounce_rate_provisional{suffix}", engaged, len(settling))
+
+
+def put_sessions_per_user(cells: Cells, config: Config, active_users: Cells) -> None:
+    """METRICS.md 3.3: "`sessions_per_user.<w>` = started / active_users (same window)"; broken down only
+    where both are.
+    """
+    for suffix in suffixes(config, "sessions"):
+        for window_name in ratio_windows(config):
+            at = f"{window_name}{suffix}"
+            if f"active_users.{at}" in active_users:
+                started, users = int(cells[f"sessions.started.{at}"]), int(active_users[f"active_users.{at}"])
+                put_ratio(cells, f"sessions_per_user.{at}", started, users)

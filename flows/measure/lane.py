@@ -1,0 +1,147 @@
+"""How rows of one kind come into a shard, whatever they are: events, or facts of one kind.
+
+    receive   they wait, with the clock readings of their polls      (cheap: polls are small)
+    taken     all that wait, in one array: the clock at each, which are late, which are copies
+
+Events then get the slots of their users and go to the reorder buffer. Facts wait in their lane until W is beyond
+`used` = max(ts, clock - lateness), and go on in its order, so that one on time takes its turn at its own time, and a
+late one when it is read, if late ones of its kind count at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from flows.compiled.loops import compiled
+from flows.config.model import Config
+from flows.facts.fact import Fact
+from flows.measure.clock import Reading, judge
+from flows.measure.dedup import Recent
+from flows.measure.users import Users
+from flows.messages.columns import joined
+from flows.metrics.family import Family
+from flows.state.container import Arrays, Container
+from flows.state.deadlines import NEVER
+
+
+class Taken(NamedTuple):
+    """Rows in the order read, and what is to be known of each."""
+
+    rows: NDArray[Any]
+    clocks: NDArray[np.int64]  # the clock at each, ms
+    late: NDArray[np.bool_]
+    copies: NDArray[np.bool_]
+
+
+class Lane:
+    """The rows of one kind that have come and are not looked at yet, and the ids of those before them."""
+
+    def __init__(self, dtype: DTypeLike, config: Config) -> None:
+        self.recent = Recent(config.dedup_horizon)
+        self._dtype = dtype
+        self._lateness = config.lateness
+        self._waiting: list[tuple[NDArray[Any], Reading]] = []
+        self._rows = 0
+
+    def __len__(self) -> int:
+        """Rows that wait."""
+        return self._rows
+
+    def receive(self, rows: NDArray[Any], reading: Reading) -> None:
+        """Let rows wait (or their bytes) that were read when the clocks stood at `reading`."""
+        self._waiting.append((rows, reading))
+        self._rows += len(rows) * rows.itemsize // np.dtype(self._dtype).itemsize
+
+    def taken(self) -> Taken | None:
+        """All that wait, which then wait no more; None when there are none."""
+        if not self._waiting:
+            return None
+        size = np.dtype(self._dtype).itemsize
+        lengths = [len(rows) * rows.itemsize // size for rows, _ in self._waiting]
+        rows = joined([rows for rows, _ in self._waiting], self._dtype)
+        clocks, late = judge(rows, lengths, [reading for _, reading in self._waiting], self._lateness)
+        self._waiting.clear()
+        self._rows = 0
+        return Taken(rows, clocks, late, self.recent.copies(rows, clocks))
+
+
+class Turns(Container):
+    """Facts whose turn has not come, in the order read."""
+
+    def __init__(self, dtype: np.dtype[np.void]) -> None:
+        self._hold(np.zeros(0, dtype))
+
+    def _hold(self, facts: NDArray[Any]) -> None:
+        self._facts = facts
+        self._soonest = int(facts["used"].min()) if len(facts) else NEVER
+
+    def add(self, facts: NDArray[Any]) -> None:
+        """Let these wait as well."""
+        if len(facts):
+            self._hold(joined([self._facts, facts], facts.dtype))
+
+    def passed(self, watermark_ms: int) -> NDArray[Any]:
+        """Those with `used` before the watermark, by it; ties by partition, then offset."""
+        facts = self._facts
+        if self._soonest >= watermark_ms:
+            return facts[:0]
+        passed = facts["used"] < watermark_ms
+        due = facts[passed]
+        self._hold(facts[~passed])
+        return due[np.lexsort((due["offset"], due["partition"], due["used"]))]
+
+    def save(self, users: int) -> Arrays:
+        return {"facts": self._facts}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        self._hold(arrays["facts"].copy())
+
+
+class FactLane:
+    """The facts of one kind in a shard, on their way to the families that take them."""
+
+    def __init__(self, fact: Fact, config: Config, families: Sequence[Family]) -> None:
+        self.fact = fact
+        self._lane = Lane(fact.dtype, config)
+        self.recent = self._lane.recent
+        self.turns = Turns(fact.dtype)
+        self._families = families
+        self._lateness = config.lateness
+
+    def __len__(self) -> int:
+        """Facts that have not been looked at."""
+        return len(self._lane)
+
+    def receive(self, facts: NDArray[Any], reading: Reading) -> None:
+        """Let facts wait (or their bytes) that were read when the clocks stood at `reading`."""
+        self._lane.receive(facts, reading)
+
+    def settle(self) -> None:
+        """Drop copies, and say when each fact takes its turn."""
+        taken = self._lane.taken()
+        if taken is None:
+            return
+        facts = taken.rows
+        _give_turns(facts, taken.clocks, self._lateness)
+        kept = ~taken.copies if self.fact.late_counts else ~(taken.copies | taken.late)
+        self.turns.add(facts[kept])
+
+    def advance(self, now_ms: int, watermark_ms: int, users: Users) -> None:
+        """Hand on the facts whose turn has come, and let the families stand at the watermark."""
+        self.settle()
+        self.recent.forget(now_ms)
+        facts = self.turns.passed(watermark_ms)
+        if self.fact.by_user and len(facts):
+            facts["slot"] = users.slots(facts)
+        for family in self._families:
+            family.advance(facts, users.count, watermark_ms)
+
+
+@compiled
+def _give_turns(facts: NDArray[Any], clocks: NDArray[np.int64], lateness: int) -> None:
+    for i in range(len(facts)):
+        facts[i]["used"] = max(facts[i]["ts"], clocks[i] - lateness)

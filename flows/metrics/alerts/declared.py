@@ -1,0 +1,22 @@
+"""The one list of what may alert, besides the pipeline itself."""
+
+from __future__ import annotations
+
+from flows.config.alerts import Alerts
+from flows.config.model import Config
+from flows.metrics.alerts import active_users, funnels, key_actions, sessions, subscriptions
+from flows.metrics.alerts.shapes import AnyShape
+
+DECLARED = (
+    sessions.alerts,
+    funnels.alerts,
+    active_users.alerts,
+    key_actions.alerts,
+    subscriptions.alerts,
+)
+"""Each gives the alerts of a family under a config and its thresholds; none for those that are off or not measured."""
+
+
+def declared(config: Config, thresholds: Alerts) -> list[AnyShape]:
+    """All of them, in the order of the list."""
+    return [shape for alerts in DECLARED for shape in alerts(config, thresholds)]
