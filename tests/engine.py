@@ -63,7 +63,16 @@ class Engine:
 
     def restart(self) -> None:
         """A crash right after a checkpoint: what was published stays published, all else is rebuilt from bytes."""
-        frozen = [shard.freeze() for shard in self._shards]
+        self._go_on_from([shard.freeze() for shard in self._shards])
+
+    def under(self, config: Config) -> Engine:
+        """Another run that goes on from a checkpoint of this one with another config."""
+        other = Engine(config, self.limits)
+        other._at_end = dict(self._at_end)
+        other._go_on_from([shard.freeze() for shard in self._shards])
+        return other
+
+    def _go_on_from(self, frozen: Sequence[bytes]) -> None:
         self._shards = self._fresh_shards()
         for shard, state in zip(self._shards, frozen, strict=True):
             shard.thaw(state)

@@ -29,6 +29,7 @@ def poll(
         partitions=1,
         rows=np.zeros(records - rejected - excluded, EVENT),
         clock_ms=NO_TIME,
+        latest_ms=NO_TIME,
         consumed=records,
         rejected=counts,
         excluded=np.array([excluded, *[0] * (len(EXCLUSIONS) - 1)]),

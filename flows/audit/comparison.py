@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from flows.audit.cut import DEPENDENT, Truth
-from flows.audit.published import Published
+from flows.audit.published import SINCE, Published
 from flows.audit.recompute import Result
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
@@ -22,8 +22,9 @@ Verdict = Literal["equal", "differs", "undecided"]
 RELATIVE = 1e-12
 """Of ratios, which are the nearest float here, and a few float operations there; every count is compared exactly."""
 
-OF_THE_PUBLISH = ("_published_at", "_run", "_from_offset", "_to_offset", "_as_of")
-"""Reserved fields that say which publish and which cut it is; the others follow from the records, and are compared."""
+OF_THE_PUBLISH = ("_published_at", "_run", "_from_offset", "_to_offset", "_as_of", "_partial")
+"""Reserved fields that say which publish and which cut it is, and since when it counts (as `_since.<part>`); all others
+follow from the records, and are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def fits(published: str | None, truth: Number) -> bool:
 def compare(published: Published, truth: Truth, config: Config) -> list[Compared]:
     """Every number that either side has, by name."""
     fields = {name: text for name, text in published.fields.items() if name.partition("{")[0] not in OF_THE_PUBLISH}
+    fields = {name: text for name, text in fields.items() if not name.startswith(SINCE)}
     since_ms = minutes_since(published, config)
     for start, counts in published.minutes.items():
         if start >= since_ms:
@@ -83,13 +85,18 @@ def compare(published: Published, truth: Truth, config: Config) -> list[Compared
     expected = [dict(numbers_of(result, published, config)) for result in truth.results]
     names = sorted(fields.keys() | set().union(*expected))
     return [
-        Compared(name, fields.get(name), tuple(one.get(name) for one in expected), is_decided(name, truth))
+        Compared(name, fields.get(name), tuple(one.get(name) for one in expected), is_decided(name, published, truth))
         for name in names
     ]
 
 
-def is_decided(name: str, truth: Truth) -> bool:
-    """Whether the records tell this number: always where T has decided nothing, else what does not depend on it."""
+def is_decided(name: str, published: Published, truth: Truth) -> bool:
+    """Whether the records tell this number: always where T has decided nothing, else what does not depend on it.
+
+    Where the config has changed since the beginning they do not tell what was counted under the config before.
+    """
+    if published.changed and not name.startswith(("_", "accounting.")):
+        return False
     if not truth.undecided or name in ("_consumed", "_watermark"):
         return True
     account = re.fullmatch(r"accounting\.([a-z_.]+)(?:\{partition=(\d+)\})?", name)

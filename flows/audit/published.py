@@ -11,6 +11,10 @@ from flows.messages.snapshot import ACCOUNTS
 OF_PARTITION = re.compile(r"(?P<name>[a-z_.]+)\{partition=(?P<partition>\d+)\}")
 
 
+SINCE = "_since."
+"""Begins the fields that say when a part began to count."""
+
+
 @dataclass(frozen=True)
 class Published:
     """The live hash, and the minutes that were closed by then."""
@@ -23,6 +27,11 @@ class Published:
     def as_of_ms(self) -> int | None:
         """T; None before the first event."""
         return int(self.fields["_as_of"]) if "_as_of" in self.fields else None
+
+    @property
+    def changed(self) -> bool:
+        """Whether some part of it began later than the stream, since its config has changed."""
+        return any(text != "0" for name, text in self.fields.items() if name.startswith(SINCE))
 
     @property
     def spans(self) -> dict[int, tuple[int, int]]:

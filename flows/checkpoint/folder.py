@@ -1,7 +1,7 @@
 """The folder that holds a product's checkpoints: one run at a time, one set of definitions, nobody else's hands.
 
 <folder>/lock             held (flock) while a run lives
-<folder>/definitions.json what the state means: `fingerprint.definitions` of the config that began it
+<folder>/definitions.json what the state means: `Definitions.text` of the last config that went on from it
 <folder>/token            the fencing token of the last run
 <folder>/part-0.sqlite3   the engine's store: pickles, so whoever can write here can run code as this user
 <folder>/*.state          the states of shards, which the store names (files.py)
@@ -14,7 +14,7 @@ import fcntl
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -22,14 +22,14 @@ from typing import IO, Self
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.checkpoint.files import SUFFIX
-from flows.checkpoint.fingerprint import definitions, describe_difference
+from flows.checkpoint.parts import Change, Definitions, compare
 from flows.compiled.trusted_path import OTHERS, doubts, make_private
-from flows.config.model import Config
 from flows.messages.errors import TidegaugeError
 
 STORE = "part-0.sqlite3"
+DEFINITIONS = "definitions.json"
 DEAD_LETTERS = "dead-letters-*.ndjson"
-OURS = ("lock", "definitions.json", "token", "part-*", f"*{SUFFIX}", DEAD_LETTERS)
+OURS = ("lock", DEFINITIONS, "token", "part-*", f"*{SUFFIX}", DEAD_LETTERS)
 PRIVATE = 0o600
 
 logger = logging.getLogger(__name__)
@@ -39,15 +39,20 @@ class FolderError(TidegaugeError):
     """The folder cannot be used; the message is one sentence that says what to do."""
 
 
-class CheckpointFolder:
-    """Opens `path` for one run of `config`; a context manager that holds the lock.
+class ChangesRefused(FolderError):  # noqa: N818 - nobody's mistake, perhaps
+    """Going on from the folder would lose a part of what it knows, and nobody has said that this is meant."""
 
-    `resumed` tells whether it holds a checkpoint to go on from.
+
+class CheckpointFolder:
+    """Opens `path` for one run under `definitions`; a context manager that holds the lock.
+
+    `resumed` tells whether it holds a checkpoint to go on from. With `accept_changes` also where that loses something.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, definitions: Definitions, *, accept_changes: bool = False) -> None:
         self._path = path
-        self._config = config
+        self._definitions = definitions
+        self._accept_changes = accept_changes
         self._lock: IO[str] | None = None
         self.resumed = False
 
@@ -67,8 +72,7 @@ class CheckpointFolder:
         else:
             init_db_dir(self._path, 1)
             (self._path / STORE).chmod(PRIVATE)  # whatever the umask; SQLite gives its other files the same mode
-            (self._path / "definitions.json").write_text(definitions(self._config))
-            (self._path / "definitions.json").chmod(PRIVATE)
+            self._remember_definitions()
         return self
 
     def __exit__(
@@ -128,17 +132,56 @@ class CheckpointFolder:
                 f"through it; make it private: chmod {mode} {path}"
             )
 
+    def _remember_definitions(self) -> None:
+        new = self._path / f"{DEFINITIONS}.new"
+        new.write_text(self._definitions.text())
+        new.chmod(PRIVATE)
+        new.replace(self._path / DEFINITIONS)
+
     def _compare(self) -> None:
-        file = self._path / "definitions.json"
-        stored = file.read_text() if file.exists() else ""
-        if not stored:
-            raise FolderError(
-                f"the checkpoint folder {self._path} does not say which config it was made with "
-                "(definitions.json is missing); choose an empty folder (--state) to count afresh"
+        found = compare(stored_definitions(self._path), self._definitions)
+        if found.refused:
+            raise ChangesRefused(
+                f"the checkpoint in {self._path} was made for something else:\n{_listed(found.refused)}\n"
+                "restore that, or choose an empty folder (--state) to count afresh"
             )
-        if differences := describe_difference(stored, definitions(self._config)):
-            listed = "\n".join(f"  - {difference}" for difference in differences)
-            raise FolderError(
-                f"the checkpoint in {self._path} was made with other definitions:\n{listed}\n"
-                "restore them, or choose an empty folder (--state) to count afresh under the new ones"
+        if found.losses and not self._accept_changes:
+            raise ChangesRefused(
+                f"to go on from the checkpoint in {self._path} under these definitions would lose what is known of\n"
+                f"{_listed(map(told, found.losses))}\n"
+                "restore them, or say with --accept-changes that this is meant; everything else goes on"
             )
+        for change in found.losses:
+            logger.warning("%s", told(change))
+        for change in found.changes:
+            if change.fate == "new":
+                logger.info("%s", told(change))
+        for line in found.reading:
+            logger.info("%s, for what is read from now on", line)
+        self._remember_definitions()
+
+
+def stored_definitions(path: Path) -> Definitions:
+    """Those that the checkpoint in a folder was made with; raises FolderError."""
+    try:
+        return Definitions.of((path / DEFINITIONS).read_text())
+    except OSError as error:
+        raise FolderError(
+            f"the folder {path} does not say which config its checkpoint was made with ({DEFINITIONS}: "
+            f"{error.strerror}); choose an empty folder (--state) to count afresh"
+        ) from None
+    except ValueError:
+        raise FolderError(
+            f"the checkpoint in {path} was made by an older version of tidegauge; "
+            "run that version, or choose an empty folder (--state) to count afresh"
+        ) from None
+
+
+def told(change: Change) -> str:
+    """One line: what becomes of a part, and why."""
+    fates = {"keeps": "goes on", "afresh": "starts afresh", "new": "is new and begins now", "goes": "is forgotten"}
+    return f"{change.part} {fates[change.fate]}" + (f": {'; '.join(change.reasons)}" if change.reasons else "")
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"  - {line}" for line in lines)

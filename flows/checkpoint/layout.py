@@ -1,48 +1,61 @@
-"""A shard's state as bytes: named flat arrays behind a header that says by which version and config they were made."""
+"""A shard's state as bytes: named flat arrays behind a header that says what they mean."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definitions
 from flows.messages.errors import TidegaugeError
 
 MAGIC: Final = b"TIDEGAUGE"
 VERSION: Final = 3
-"""Rises with every change of what the arrays mean; an older checkpoint is then refused, or migrated here."""
+"""Rises with every change of this format. What arrays mean is the matter of each part's own layout."""
 
 
 class CheckpointError(TidegaugeError):
     """A checkpoint that cannot be used, with a sentence that says what to do."""
 
 
-def pieces(arrays: Mapping[str, NDArray[Any]], config: str) -> list[bytes | memoryview]:
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a shard's state consists of."""
+
+    definitions: str
+    """`Definitions.text` of the config that made it."""
+    since: Mapping[str, int]
+    """Of parts that began later than the stream: the time (ms) of the first event that they may have counted."""
+    legends: str
+    """JSON: by container, what the places of its arrays stand for."""
+    arrays: Mapping[str, NDArray[Any]]
+
+
+def pieces(state: State) -> list[bytes | memoryview]:
     """What a packed state consists of: magic, header length (4 bytes, little-endian), JSON header, the arrays' memory.
 
-    `config`: the fingerprint of the config that they belong to. The memory is that of the arrays: it has to be written
-    before they change.
+    The memory is that of the arrays: it has to be written before they change.
     """
     header = {
         "version": VERSION,
-        "config": config,
-        "arrays": [[name, array.dtype.descr, array.shape] for name, array in arrays.items()],
+        "definitions": state.definitions,
+        "since": state.since,
+        "legends": state.legends,
+        "arrays": [[name, array.dtype.descr, array.shape] for name, array in state.arrays.items()],
     }
     encoded = json.dumps(header).encode()
-    contents = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays.values()]
+    contents = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in state.arrays.values()]
     return [MAGIC, len(encoded).to_bytes(4, "little"), encoded, *contents]
 
 
-def unpack(
-    frozen: bytes | memoryview, config: str, layout: Mapping[str, NDArray[Any]] | None = None
-) -> dict[str, NDArray[Any]]:
-    """The arrays of `pieces`, read-only views of `frozen`, which is what they come to, one behind the other.
+def unpack(frozen: bytes | memoryview) -> State:
+    """The state of `pieces`, its arrays read-only views of `frozen`, which is what they come to, one behind the other.
 
-    `layout`: arrays with the names and dtypes that are expected, so that a checkpoint of other metric families is
-    refused even where its version was not raised. Raises CheckpointError.
+    Raises CheckpointError.
     """
     if frozen[: len(MAGIC)] != MAGIC:
         raise CheckpointError("this is not a checkpoint of Tidegauge; point --state at another folder")
@@ -54,11 +67,6 @@ def unpack(
             f"the checkpoint has format {header['version']}, this version of tidegauge reads {VERSION}; "
             "run the version that wrote it, or start afresh with an empty --state folder"
         )
-    if header["config"] != config:
-        raise CheckpointError(
-            "the checkpoint was made with another config; "
-            "restore that config, or start afresh with an empty --state folder"
-        )
     arrays: dict[str, NDArray[Any]] = {}
     position = start + length
     for name, descr, shape in header["arrays"]:
@@ -66,9 +74,12 @@ def unpack(
         count = int(np.prod(shape))
         arrays[name] = np.frombuffer(frozen, dtype, count, position).reshape(shape)
         position += count * dtype.itemsize
-    if layout is not None and {n: a.dtype for n, a in arrays.items()} != {n: a.dtype for n, a in layout.items()}:
-        raise CheckpointError(
-            "the checkpoint holds other metric families than this version of tidegauge has; "
-            "run the version that wrote it, or start afresh with an empty --state folder"
-        )
-    return arrays
+    return State(header["definitions"], header["since"], header["legends"], arrays)
+
+
+def check_made_with(state: State) -> Definitions:
+    """The definitions that `state` was made with; raises CheckpointError."""
+    try:
+        return Definitions.of(state.definitions)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint's header cannot be read: {error}; restore the whole folder") from None

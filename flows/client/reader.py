@@ -16,6 +16,7 @@ Copy the file into your service or import it. The contract it keeps to is schema
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,6 +90,18 @@ class Numbers:
         """A derived number; None where it is undefined (no session has closed, so there is no bounce rate)."""
         text = self.fields.get(cell)
         return None if text is None else float(text)
+
+    def is_partial(self, cell: str) -> bool:
+        """Whether a cell's window reaches back to before what it counts began: it is true, and less than the whole.
+
+        So it is for as long as the window, once a definition has been added or changed.
+        """
+        return cell in self.partial
+
+    @property
+    def partial(self) -> frozenset[str]:
+        """All cells that are partial."""
+        return frozenset(json.loads(self.fields.get("_partial", "[]")))
 
     @property
     def as_of(self) -> datetime | None:
@@ -212,7 +225,8 @@ class Address:
         raise redis.exceptions.ClusterDownError("no node holds the slot of the product")
 
 
-TIMES: Final = ("_as_of", "_watermark", "_published_at")
+ALWAYS: Final = ("_as_of", "_watermark", "_published_at", "_partial")
+"""What every reading has beside the cells asked for."""
 
 Answer = TypeVar("Answer")
 
@@ -253,13 +267,13 @@ class LiveNumbers:
         live = f"{self._key}:live"
         with primary.pipeline(transaction=True) as both:
             if cells:
-                both.hmget(live, [*cells, *TIMES])
+                both.hmget(live, [*cells, *ALWAYS])
             else:
                 both.hgetall(live)
             both.pttl(live)
             found, left_ms = cast(tuple[Any, int], tuple(both.execute()))
         if cells:
-            found = {name: text for name, text in zip([*cells, *TIMES], found, strict=True) if text is not None}
+            found = {name: text for name, text in zip([*cells, *ALWAYS], found, strict=True) if text is not None}
         return Numbers(self.product, found, self._age_seconds(found, left_ms), self._stale_after_seconds)
 
     def _insist(self, verb: Callable[[redis.Redis], Answer]) -> Answer:

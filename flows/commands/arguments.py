@@ -6,19 +6,19 @@ import argparse
 from datetime import datetime
 
 PLAIN = {
-    "topic": ("--topic", "NAME", "topic with the events (default: events)"),
+    "topic": ("--topic", "NAME", "topic of the events (default: events)"),
     "redis_url": (
         "--redis-url",
         "URL",
         "redis://host:6379/0, redis+sentinel://..., redis+cluster://..., or off; with a password use REDIS_URL",
     ),
-    "metrics_address": ("--metrics-address", "HOST:PORT", "where /metrics listens, or off (default: 127.0.0.1:9108)"),
-    "state": ("--state", "FOLDER", "folder of the checkpoints"),
-    "start": ("--start", "earliest|latest", "where to begin without a checkpoint (default: earliest)"),
+    "metrics_address": ("--metrics-address", "HOST:PORT", "address of /metrics, or off (default: 127.0.0.1:9108)"),
+    "state": ("--state", "FOLDER", "folder for the checkpoints"),
+    "start": ("--start", "earliest|latest", "where to start without a checkpoint (default: earliest)"),
     "on_lost_offset": (
         "--on-lost-offset",
         "stop|earliest|latest",
-        "where to go on when records were deleted unread, or the log is not the one that was read (default: stop)",
+        "where to continue if records were deleted unread, or another log has replaced the one read (default: stop)",
     ),
     "tick_ms": ("--tick", "DURATION", "how often to publish (default: 250ms)"),
     "checkpoint_ms": ("--checkpoint", "DURATION", "how often to save a checkpoint (default: 10s)"),

@@ -27,13 +27,13 @@ from flows.publish.redis.client import connect, sentence
 from flows.publish.redis.layout import Keys
 from flows.publish.redis.published import live_hash, with_minutes
 
-HELP = "read the events again, compute every number anew, and compare with what is published"
+HELP = "recompute every number from the events, and compare with what is published"
 DESCRIPTION = """\
 Takes one publish from Redis, reads the topic from the first record that its numbers count to the last, computes all of
-them slowly from their definitions, and compares every cell, account and closed minute. A run may go on meanwhile.
+them slowly from their definitions, and compares every cell, account and closed minute. A run may continue meanwhile.
 
-Prints a table of what differs, and one line. Exit code 0: all are equal; 1: some are wrong; 6: there is no verdict,
-since records are gone, something cannot be reached, or numbers depend on when records were read."""
+Prints a table of differences and one line. Exit code 0: all are equal; 1: some are wrong; 6: there is no verdict,
+because records are gone, something cannot be reached, or numbers depend on when records were read."""
 WRONG: Final = 1
 NO_VERDICT: Final = 6
 MOST_RECORDS: Final = 5_000_000
@@ -53,7 +53,7 @@ class NoVerdict(TidegaugeError):  # noqa: N818 - an outcome
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `tidegauge audit`."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="that of the run (YAML; default: all defaults)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="config of the run (YAML; default: all defaults)")
     for field in ("topic", "redis_url"):
         option, placeholder, text = PLAIN[field]
         parser.add_argument(option, dest=field, metavar=placeholder, help=text)
@@ -62,20 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="read these instead of the topic (NDJSON, .gz or plain), one for each partition, in their order",
+        help="read these files instead of the topic (NDJSON, .gz or plain), one per partition, in partition order",
     )
     parser.add_argument(
         "--published",
         type=Path,
         metavar="FILE",
-        help="with --events: what `tidegauge replay` printed, instead of Redis",
+        help="with --events: compare with the output of `tidegauge replay` instead of Redis",
     )
     parser.add_argument(
         "--max-records",
         type=positive,
         default=MOST_RECORDS,
         metavar="N",
-        help=f"refuse to read more: each takes {RECORD_BYTES:,} bytes of memory (default: {MOST_RECORDS:,})",
+        help=f"refuse to read more records; each takes {RECORD_BYTES:,} bytes of memory (default: {MOST_RECORDS:,})",
     )
 
 

@@ -24,11 +24,11 @@ from flows.process.outcomes import SourceError
 from flows.process.rejections import Rejections
 from flows.source.file import FileSource
 
-HELP = "list when each alert would have fired over a file of events (NDJSON)"
+HELP = "list when each alert would have fired, over a file of events (NDJSON)"
 DESCRIPTION = """\
-Replays FILE (NDJSON, .gz or plain; - for standard input) into the alert rules, at full speed, and lists when each alert
-would have fired and resolved. The events go through the same dataflow as in `run`, the rules through Prometheus's own
-engine (promtool must be on PATH). Times are those of the events. Without --rules the rules are those of the config."""
+Replays FILE (NDJSON, .gz or plain; - for standard input) into the alert rules at full speed, and lists when each alert
+would have fired and resolved. The events pass through the same dataflow as in `run`; Prometheus's own engine evaluates
+the rules (promtool must be on PATH). Times are those of the events. Without --rules, the config's rules are used."""
 LONGEST_STEP_MS = 300_000
 logger = logging.getLogger(__name__)
 
@@ -38,13 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="events, one JSON object per line; - reads standard input")
     parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (YAML; default: all defaults)")
     parser.add_argument(
-        "--rules", type=Path, metavar="FILE", help="a rule file, or a folder of them; default: those of the config"
+        "--rules",
+        type=Path,
+        metavar="FILE",
+        help="a rule file, or a folder of rule files (default: the config's rules)",
     )
     parser.add_argument(
         "--step", type=step, default=60_000, metavar="TIME",
-        help="how often rules are evaluated, 1s to 5m (default: 1m); a longer step is faster",
+        help="evaluation interval of the rules, 1s to 5m (default: 1m); a longer one is faster",
     )  # fmt: skip
-    parser.add_argument("--as-of", type=time_ms, metavar="TIME", help="go on to this time (RFC 3339 or epoch ms)")
+    parser.add_argument("--as-of", type=time_ms, metavar="TIME", help="continue to this time (RFC 3339 or epoch ms)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

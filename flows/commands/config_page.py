@@ -18,8 +18,8 @@ INTRODUCTION = """\
 <!-- Generated: `make docs` writes this file, a test says when it is stale. Change the models, not this page. -->
 
 A YAML file says what to measure. Every key has a default, so an empty file works. Durations are written `10s`, `5m`,
-`1h`, `30d`. `-` stands for none: the text says what happens then. An unknown key is a mistake, and
-`tidegauge validate` lists all mistakes at once. The examples are those of [every-key.yaml](config/every-key.yaml).
+`1h`, `30d`. `-` means that there is no default value; the meaning says what happens then. An unknown key is a mistake:
+`tidegauge validate` lists all mistakes at once. The examples come from [every-key.yaml](config/every-key.yaml).
 """
 
 

@@ -12,22 +12,22 @@ from flows.config.model import Config
 
 HELP = "write Grafana dashboards for a configuration: live product, metric tree, pipeline health"
 DESCRIPTION = """\
-Makes three dashboards from what the config measures: live product (tidegauge-live), metric tree (tidegauge-tree) and
-pipeline health (tidegauge-pipeline), in the classic JSON that Grafana 10.4 to 13 load by provisioning, API or import.
-Write them anew after changing the config, as the panels follow its funnels, breakdowns and windows.
+Generates three dashboards from the config: live product (tidegauge-live), metric tree (tidegauge-tree) and pipeline
+health (tidegauge-pipeline), in the classic JSON that Grafana 10.4 to 13 load by provisioning, API or import.
+Regenerate them after changing the config, because the panels follow its funnels, breakdowns and windows.
 Exit codes: 0 written, 1 (--check) a file is missing or stale, 2 wrong usage or config."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="what is measured (YAML; default: all defaults)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (YAML; default: all defaults)")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="write <uid>.json files there; default: print one JSON object, uid -> dashboard",
+        help="write <uid>.json files to this folder (default: print one JSON object, uid -> dashboard)",
     )
-    parser.add_argument("--check", action="store_true", help="with --out: write nothing, say which files are stale")
+    parser.add_argument("--check", action="store_true", help="with --out: write nothing, list the stale files")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -56,27 +56,33 @@ class Failed(Exception):  # noqa: N818 - an outcome
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     scenarios = "; ".join(f"{name}: {scenario.help}" for name, scenario in SCENARIOS.items())
-    parser.add_argument("--seconds", type=_positive, help="end after so long; default: at Ctrl-C")
-    parser.add_argument("--rate", type=_positive, default=300.0, help="events per second, default %(default)g")
-    parser.add_argument("--seed", type=int, default=1, help="same seed, same visitors; default %(default)s")
-    parser.add_argument("--partitions", type=_partitions, default=8, help="of the topic, default %(default)s")
-    parser.add_argument("--config", type=Path, help="what to measure; default: the example of a web shop")
+    parser.add_argument("--seconds", type=_positive, help="end after this many seconds (default: at Ctrl-C)")
+    parser.add_argument("--rate", type=_positive, default=300.0, help="events per second (default: %(default)g)")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same visitors (default: %(default)s)")
+    parser.add_argument(
+        "--partitions", type=_partitions, default=8, help="partitions of the topic (default: %(default)s)"
+    )
+    parser.add_argument("--config", type=Path, help="what to measure (default: the example of a web shop)")
     parser.add_argument("--inject", choices=list(SCENARIOS), help=scenarios)
     parser.add_argument(
-        "--on-signal", action="store_true", help="with --inject: SIGUSR1 begins it, and the next one ends it"
+        "--on-signal", action="store_true", help="with --inject: SIGUSR1 starts the trouble, the next one ends it"
     )
     parser.add_argument(
-        "--speed", type=speed, default=1.0, metavar="N", help="let the product live N times as fast; goes with --meets"
+        "--speed",
+        type=speed,
+        default=1.0,
+        metavar="N",
+        help="let the product live N times as fast as real time; requires --meets",
     )
     parser.add_argument(
         "--meets", type=time_ms, metavar="TIME",
-        help="when its clock, which until then lies in the past, meets the real one; the demo ends there",
+        help="when the product's clock, in the past until then, meets the real one; the demo ends there",
     )  # fmt: skip
     parser.add_argument(
-        "--metrics-port", type=int, metavar="PORT", help=f"default: {METRICS_PORT}, or another if taken"
+        "--metrics-port", type=int, metavar="PORT", help=f"port of /metrics (default: {METRICS_PORT}, or a free one)"
     )
-    parser.add_argument("--plain", action="store_true", help="lines of text instead of a page")
-    parser.add_argument("--keep", action="store_true", help="leave the job's state and log where they are")
+    parser.add_argument("--plain", action="store_true", help="print lines of text instead of a page")
+    parser.add_argument("--keep", action="store_true", help="keep the job's state and log")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -36,10 +36,10 @@ INTRODUCTION = """\
 
 <!-- Generated: `make docs` writes this file, a test says when it is stale. Change the catalogue, not this page. -->
 
-What Tidegauge publishes, from the catalogue in the code. A number's field in Redis is its name with what is in
-`<angle brackets>` filled in:
+Every number that Tidegauge publishes, from the catalogue in the code. To get a number's field in Redis, fill in the
+`<angle brackets>` of its name:
 
-| stands for | |
+| placeholder | stands for |
 |---|---|
 | `<window>` | one of the config's `windows` ({windows}), trailing, in 60 panes aligned to the epoch |
 | `<ratio_window>` | one of its `ratio_windows` ({ratio_windows}) |
@@ -49,9 +49,9 @@ What Tidegauge publishes, from the catalogue in the code. A number's field in Re
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; counts are cumulative |
 
-A *derived* number is computed from published ones, and is absent where its denominator is 0. In Prometheus every
-series also has the label `product` and one for its breakdown; a number that is absent has no series there, and times
-are in seconds. `tidegauge schema cells --config FILE` lists every single cell and series of a config.
+A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
+series also has the label `product` and one for its breakdown, an absent number has no series, and times
+are in seconds. `tidegauge schema cells --config FILE` lists every cell and series of a config.
 """
 
 
@@ -73,7 +73,7 @@ def page(config: Config | None = None) -> str:
 MINUTES = """
 ## Minutes
 
-The final numbers of each closed minute, in hashes of their own (`tidegauge:v1:{<product>}:minute:<YYYY-MM-DDTHH:MM>Z`):
+The final numbers of each closed minute, in separate hashes (`tidegauge:v1:{<product>}:minute:<YYYY-MM-DDTHH:MM>Z`):
 
 """
 ACCOUNTING = """

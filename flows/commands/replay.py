@@ -28,9 +28,9 @@ HELP = "run the dataflow over a file of events (NDJSON) and print the final numb
 DESCRIPTION = """\
 Reads FILE (NDJSON, .gz or plain; - for standard input) through the same dataflow as `run` and prints
 {"as_of": ms, "watermark": ms, "cells": {name: value}, "minutes": {...}, "accounting": {...}}.
-Time moves with the events only, and is then advanced to --as-of.
+Only events advance time; at the end it advances to --as-of.
 
-A summary of what was rejected goes to standard error. When nothing was accepted the exit code is 1."""
+A summary of the rejected records goes to standard error. The exit code is 1 if no record was accepted."""
 EPOCH_MS = 10_000
 logger = logging.getLogger(__name__)
 
@@ -39,11 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `tidegauge replay`."""
     parser.add_argument("file", metavar="FILE", help="events, one JSON object per line; - reads standard input")
     parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (YAML; default: all defaults)")
-    parser.add_argument("--as-of", type=time_ms, metavar="TIME", help="time to stand at (RFC 3339 or epoch ms)")
     parser.add_argument(
-        "--partitions", type=positive, default=1, metavar="N", help="deal the lines out to N partitions (default: 1)"
+        "--as-of", type=time_ms, metavar="TIME", help="compute the numbers for this time (RFC 3339 or epoch ms)"
     )
-    parser.add_argument("--dead-letters", type=Path, metavar="FILE", help="write rejected lines here (NDJSON)")
+    parser.add_argument(
+        "--partitions",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="distribute the lines over N partitions (default: 1)",
+    )
+    parser.add_argument("--dead-letters", type=Path, metavar="FILE", help="write rejected lines to this file (NDJSON)")
 
 
 class Audience:

@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from flows.checkpoint.folder import ChangesRefused
 from flows.cluster.peers import MAX_PROCESSES, Cluster
 from flows.commands.arguments import add_connection_arguments, connection_options, positive, time_ms
 from flows.config.file import load
@@ -19,13 +20,13 @@ from flows.publish.redis.sink import FencedOut
 from flows.run.job import Job, stopped_by_signals
 from flows.run.supervisor import NOTHING_ACCEPTED, START_AGAIN, Supervisor, obey_supervisor, stop_before_reading
 
-HELP = "read the events from Kafka and keep the numbers right, until stopped"
+HELP = "read events from Kafka and publish exact live numbers, until stopped"
 DESCRIPTION = """\
-Consumes the topic, keeps every metric of the config, publishes to Redis and serves Prometheus.
+Consumes the topic, computes every metric of the config, publishes to Redis and serves Prometheus.
 Stop it with Ctrl-C or SIGTERM: it finishes what it has read, saves a checkpoint, publishes, and exits with 0.
 
---processes N runs it as N processes of this machine, which share the partitions and the users; when one ends, all
-start again from the last checkpoint. On several hosts, start one process on each with --process-id and --addresses."""
+--processes N starts N processes on this machine, which share the partitions and the users. When one ends, all
+restart from the last checkpoint. On several hosts, start one process on each with --process-id and --addresses."""
 FENCED = 3
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until-end",
         action="store_true",
-        help="stop, with everything published, once every partition has been read to its end as of the start, or to "
-        "a transaction that is open; time then moves with the events only; exit code 5: records were rejected and "
-        "none was accepted",
+        help="publish and stop once every partition has been read to the end it had at the start, or to an open "
+        "transaction; only events advance time; exit code 5: records were rejected and none was accepted",
     )
     parser.add_argument(
         "--as-of",
@@ -52,15 +52,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help=f"how many processes share the work on this machine (1..{MAX_PROCESSES}; default: 1)",
+        help=f"number of processes that share the work on this machine (1..{MAX_PROCESSES}; default: 1)",
     )
     parser.add_argument(
-        "--process-id", type=int, metavar="I", help="which process of --addresses this is, from 0; it alone publishes"
+        "--process-id",
+        type=int,
+        metavar="I",
+        help="number of this process in --addresses, from 0; only process 0 publishes",
     )
     parser.add_argument(
         "--addresses",
         metavar="HOST:PORT,...",
-        help="where the processes listen for each other, the same list for each; no outsider may reach them",
+        help="where the processes listen for each other, the same list for all; let no one else reach these ports",
+    )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on from a checkpoint of another config also where parts of it are lost, as `tidegauge validate "
+        "--state` lists them",
     )
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
 
@@ -85,7 +94,8 @@ def cluster_of(args: argparse.Namespace) -> Cluster:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when it ended well, 1 on a failure while running, 3 when a newer run has taken over, 4 to be started again.
+    """0 when it ended well, 1 on a failure while running, 2 when the config has a mistake or would lose parts of the
+    checkpoint, 3 when a newer run has taken over, 4 to be started again.
 
     5 when --until-end has found nothing to accept.
     """
@@ -116,7 +126,15 @@ def main(args: argparse.Namespace) -> int:
         supervisor = Supervisor([sys.executable, "-m", "flows.app", *args.given], args.processes)
         with stopped_by_signals(supervisor.stop, again=supervisor.kill):
             return supervisor.run()
-    return run_one(Job(config, settings, until_end=args.until_end, as_of_ms=args.as_of, cluster=cluster), args)
+    job = Job(
+        config,
+        settings,
+        until_end=args.until_end,
+        as_of_ms=args.as_of,
+        cluster=cluster,
+        accept_changes=args.accept_changes,
+    )
+    return run_one(job, args)
 
 
 def run_one(job: Job, args: argparse.Namespace) -> int:
@@ -129,6 +147,9 @@ def run_one(job: Job, args: argparse.Namespace) -> int:
             if args.supervised:
                 obey_supervisor()
             written = job.run()
+    except ChangesRefused as refusal:
+        logger.error("%s", refusal)
+        return 2
     except FencedOut as ended:
         logger.error("%s", ended)
         return FENCED

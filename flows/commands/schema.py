@@ -31,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="for cells and metrics: the configuration; default for cells: all defaults, for metrics: all there are",
+        help="for cells and metrics: the configuration (default: for cells all defaults, for metrics every metric)",
     )
     parser.add_argument(
         "--format",
         choices=("table", "json", "markdown"),
         default="table",
-        help="for cells: how to print them; markdown for config: every key with its meaning, default and example",
+        help="for cells: the output format; for config, markdown lists every key with its meaning, default and example",
     )
 
 

@@ -27,12 +27,18 @@ class Unclear(Exception):  # noqa: N818 - what the user has to decide
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", help="the deployment's file: names the product, and Redis unless REDIS_URL is set")
-    parser.add_argument("--product", help="default: that of --config, else the only one in Redis")
-    parser.add_argument("--redis", metavar="URL", help="default: REDIS_URL; a URL with a password belongs there")
-    parser.add_argument("--once", action="store_true", help="print one line and end; exit code 1 unless data is live")
-    parser.add_argument("--json", action="store_true", help="print all numbers as JSON and end, as --once")
-    parser.add_argument("--plain", action="store_true", help="lines of text instead of a page")
+    parser.add_argument(
+        "--config", help="the deployment's config: names the product, and Redis unless REDIS_URL is set"
+    )
+    parser.add_argument("--product", help="product to show (default: that of --config, else the only one in Redis)")
+    parser.add_argument(
+        "--redis",
+        metavar="URL",
+        help="address of Redis (default: REDIS_URL); if it has a password, set REDIS_URL instead",
+    )
+    parser.add_argument("--once", action="store_true", help="print one line and exit; exit code 1 unless data is live")
+    parser.add_argument("--json", action="store_true", help="print all numbers as JSON and exit, as with --once")
+    parser.add_argument("--plain", action="store_true", help="print lines of text instead of a page")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -22,9 +22,9 @@ from flows.run.job import stopped_by_signals
 
 HELP = "send a simulated web shop's events to your own Kafka, to try a deployment"
 DESCRIPTION = """\
-Sends 40 days of a web shop to the topic if it is empty (and makes it if it is not there), and then goes on live, until
-Ctrl-C or SIGTERM. KAFKA_BOOTSTRAP_SERVERS and TIDEGAUGE_TOPIC say where, as for `tidegauge run`. Never point it at a
-topic with events of a real product."""
+Sends 40 days of a web shop's events to the topic if it is empty (and creates it if it is missing), then continues live
+until Ctrl-C or SIGTERM. KAFKA_BOOTSTRAP_SERVERS and TIDEGAUGE_TOPIC say where, as for `tidegauge run`. Never point it
+at a topic with events of a real product."""
 DAY_MS = 86_400_000
 TOPIC = {"retention.ms": str(60 * DAY_MS), "retention.bytes": str(256 << 20), "segment.bytes": str(64 << 20)}
 """Settings of a topic that is made here: the 40 days are kept, and 256 MB per partition bound what follows."""
@@ -35,12 +35,16 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="what is measured; default: the example of a shop")
-    parser.add_argument("--rate", type=float, default=300.0, help="events per second, default %(default)g")
-    parser.add_argument("--seed", type=int, help="same seed, same visitors; default: another one at each start")
-    parser.add_argument("--partitions", type=int, default=8, help="of a topic that is made, default %(default)s")
-    parser.add_argument("--inject", choices=list(SCENARIOS), help="what befalls the shop, as in `tidegauge demo`")
-    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="made once the 40 days have been sent")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (default: the example of a shop)")
+    parser.add_argument("--rate", type=float, default=300.0, help="events per second (default: %(default)g)")
+    parser.add_argument("--seed", type=int, help="same seed, same visitors (default: a new seed at each start)")
+    parser.add_argument(
+        "--partitions", type=int, default=8, help="partitions of a topic that it creates (default: %(default)s)"
+    )
+    parser.add_argument("--inject", choices=list(SCENARIOS), help="the shop's trouble, as in `tidegauge demo`")
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="create this file once the 40 days have been sent"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from flows.config.file import Loaded, Report, read
 from flows.config.mistakes import Mistake
 
-HELP = "check configuration files, what they cost, and what they make of a file of events"
+HELP = "check configuration files, their cost, and how they read a file of events"
 DESCRIPTION = """\
-Prints all mistakes of each CONFIG, or how many cells, series and bytes it costs.
+Prints all mistakes of each CONFIG, or its cost in cells, series and bytes.
 
-With --events it reads a file of events (NDJSON, .gz or plain; - for standard input) and tells, before anything runs,
-how many of them the config accepts and excludes, why others are rejected and where each reason is first, what format
-they look like, which names and values of the config never occur, and which frequent names it does not mention.
+With --state it compares CONFIG with the checkpoint in a folder: which parts of it would continue, start afresh or be
+forgotten, and which are new. `tidegauge run` refuses to lose any without --accept-changes.
 
-Exit codes: 0: no mistakes, and some event is accepted; 1: none is, or the file cannot be read; 2: mistakes."""
+With --events it reads a file of events (NDJSON, .gz or plain; - for standard input) and reports, before anything runs,
+how many of them the config accepts and excludes, why it rejects the others and where each reason first occurs, what
+format they look like, which names and values of the config never occur, and which frequent names it does not mention.
+
+Exit codes: 0: no mistakes, and some event is accepted; 1: none is, or the file or folder cannot be read; 2: mistakes,
+or a checkpoint that cannot go on at all (of another product, or with other `shards`)."""
 WRONG = 2
 logger = logging.getLogger(__name__)
 
@@ -26,20 +31,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("files", nargs="*", metavar="CONFIG", help="configuration files (YAML); one with --events")
     parser.add_argument("--events", metavar="FILE", help="events, one JSON object per line; - reads standard input")
-    parser.add_argument("--config", metavar="CONFIG", help="the same as CONFIG (default with --events: all defaults)")
+    parser.add_argument("--state", metavar="DIR", type=Path, help="a checkpoint folder: what would become of it")
+    parser.add_argument("--config", metavar="CONFIG", help="same as CONFIG (default with --events: all defaults)")
 
 
 def main(args: argparse.Namespace) -> int:
     """0: all is right; 1: no event is accepted, or the file cannot be read; 2: a mistake, or wrong usage."""
     files = [*args.files, *([args.config] if args.config is not None else [])]
-    if not files and args.events is None:
-        logger.error("give a CONFIG, or --events FILE")
+    if not files and args.events is None and args.state is None:
+        logger.error("give a CONFIG, --state DIR, or --events FILE")
         return WRONG
-    if len(files) > 1 and args.events is not None:
-        logger.error("--events goes with one CONFIG, found %d", len(files))
-        return WRONG
+    for option in ("events", "state"):
+        if len(files) > 1 and getattr(args, option) is not None:
+            logger.error("--%s goes with one CONFIG, found %d", option, len(files))
+            return WRONG
     if files and not _all_right(files):
         return WRONG
+    if args.state is not None and (code := _compare(args.state, files[0] if files else None)) != 0:
+        return code
     if args.events is None:
         return 0
     from flows.commands.census_page import report  # here: numba takes a second to load
@@ -48,6 +57,39 @@ def main(args: argparse.Namespace) -> int:
     loaded = read(files[0] if files else None, environment={}).loaded
     assert loaded is not None
     return report(args.events, loaded)
+
+
+def _compare(folder: Path, file: str | None) -> int:
+    """Print what would become of the checkpoint in `folder`; the exit code."""
+    from flows.checkpoint.folder import FolderError, stored_definitions  # here: numba takes a second to load
+    from flows.checkpoint.parts import compare
+    from flows.metrics.parts import definitions
+
+    loaded = read(file, environment={}).loaded
+    assert loaded is not None
+    try:
+        found = compare(stored_definitions(folder), definitions(loaded.config))
+    except FolderError as error:
+        logger.error("%s", error)
+        return 1
+    print(f"{folder}: {'cannot go on' if found.refused else 'goes on'}")
+    for line in found.refused:
+        print(f"  {line}")
+    if found.refused:
+        return WRONG
+    width = max(len(change.part) for change in found.changes)
+    for fate, words in _FATES.items():
+        for change in found.changes:
+            if change.fate == fate:
+                print(f"  {change.part:<{width}}  {words:<13}  {'; '.join(change.reasons)}".rstrip())
+    for line in found.reading:
+        print(f"  {line}, for what is read from then on")
+    if found.losses:
+        print(f"{_count(len(found.losses), 'part')} would be lost: `tidegauge run` asks for --accept-changes")
+    return 0
+
+
+_FATES = {"afresh": "starts afresh", "goes": "is forgotten", "new": "is new", "keeps": "goes on"}
 
 
 def _all_right(files: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ DAY_MS: Final = 86_400_000
 
 Severity = Annotated[
     Literal["page", "ticket"],
-    Field(description="The alert's label `severity`: `page` wakes somebody, `ticket` can wait for the morning."),
+    Field(description="The alert's label `severity`: `page` wakes someone, `ticket` can wait until morning."),
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -30,56 +30,56 @@ class CountFalls(Section):
     """Limits of a count that falls; each alert adds `least`, under the name of what it counts."""
 
     window: Long = HOUR_MS
-    """Over which they are counted: the smallest of the config's `windows` that is not below this."""
+    """Window to count over: the smallest of the config's `windows` that is not below this."""
     drop: Share = 0.5
-    """So much less than in the same hour last week."""
+    """Least drop from the same hour last week: 0.5 is half."""
     below: Count = 1
-    """Without a last week: fewer than this, where ten times the minimum were usual in the last day."""
+    """Threshold when there is no last week to compare with, if ten times the minimum were usual in the last day."""
 
 
 class CountRises(Section):
     """Limits of a count that rises; each alert adds its limit without a past, and its minimum."""
 
     window: Long = HOUR_MS
-    """Over which they are counted: the smallest of the config's `windows` that is not below this."""
+    """Window to count over: the smallest of the config's `windows` that is not below this."""
     factor: Annotated[float, Field(ge=1, le=1000)] = 3
-    """So many times as many as usual over the trailing time."""
+    """Least multiple of what is usual over the trailing time."""
 
 
 class BounceAlert(Section):
     """BounceSpike: visitors leave at once, by the provisional bounce rate (sessions begun 5 to 15 minutes ago)."""
 
     rise: Share = 0.1
-    """So much above the same hour last week: 0.1 is ten percentage points."""
+    """Least rise over the same hour last week: 0.1 is ten percentage points."""
     above: Share = 0.85
-    """Without a last week: above this rate."""
+    """Threshold of the rate when there is no last week to compare with."""
     sessions: Count = 200
-    """Not judged by fewer."""
+    """Smallest number to judge by."""
     severity: Severity = "page"
 
 
 class ConversionThresholds(Section):
-    """What differs for one funnel; a key that is not there is as for all."""
+    """Thresholds of one funnel; a missing key means the threshold of all funnels."""
 
     drop: Share | None = None
-    """In place of the `drop` of all funnels."""
+    """Replaces the `drop` of all funnels."""
     below: Share | None = None
-    """In place of their `below`."""
+    """Replaces the `below` of all funnels."""
     attempts: Count | None = None
-    """In place of their `attempts`."""
+    """Replaces the `attempts` of all funnels."""
 
 
 class ConversionAlert(Section):
     """ConversionDrop: fewer attempts at a funnel succeed, by its live (Kaplan-Meier) conversion."""
 
     drop: Share = 0.25
-    """So much less than in the same hour last week: 0.25 is a quarter of it."""
+    """Least drop from the same hour last week: 0.25 is a quarter."""
     below: Share = 0.01
-    """Without a last week: below this conversion."""
+    """Threshold of the conversion when there is no last week to compare with."""
     attempts: Count = 200
-    """Not judged by fewer, entered within the funnel's window."""
+    """Fewest attempts, entered within the funnel's window, to judge by."""
     funnels: dict[Slug, ConversionThresholds] = Field(default={}, max_length=50)
-    """Other thresholds for single funnels, by name."""
+    """Different thresholds for single funnels, by name."""
     severity: Severity = "page"
 
     def of(self, funnel: str) -> ConversionAlert:
@@ -92,113 +92,113 @@ class ActiveUsersAlert(CountFalls):
     """ActiveUsersDrop: fewer users than usual."""
 
     window: Long = 5 * MINUTE_MS
-    """Over which users are counted: the smallest of the config's `windows` that is not below this."""
+    """Window to count users over: the smallest of the config's `windows` that is not below this."""
     users: Count = 50
-    """Not judged where fewer are expected."""
+    """Smallest number that must be usual to judge by."""
     severity: Severity = "page"
 
 
 class KeyActionsAlert(CountFalls):
-    """KeyActionDrop: something that visitors should do is hardly done any more: sign-ups, orders."""
+    """KeyActionDrop: a key action, such as a sign-up or an order, has become much rarer."""
 
     events: Annotated[tuple[EventName, ...], Field(max_length=50)] | None = None
-    """Which events, by name; without this key those of all `key_actions`, and `Signed Up` where it is counted by name.
-    All events of a name are watched, whatever a key action asks of them besides (`where`)."""
+    """Names of events to watch; without this key, those of all `key_actions`, and `Signed Up` if it is counted by name.
+    All events of a name are watched, whatever else a key action asks of them (`where`)."""
     count: Count = 50
-    """Not judged where fewer are expected."""
+    """Smallest number that must be usual to judge by."""
     severity: Severity = "page"
 
 
 class ChurnAlert(CountRises):
-    """ChurnSpike: customers leave, or say that they will."""
+    """ChurnSpike: customers leave or request their cancellation."""
 
     share: Share = 0.05
-    """While the trailing time is too short to compare with: more than this share of all customers."""
+    """Threshold while the trailing time is too short to compare with: this share of all customers."""
     cancellations: Count = 10
-    """Not judged by fewer."""
+    """Smallest number to judge by."""
     severity: Severity = "page"
 
 
 class MrrAlert(Section):
-    """MRRDrop: recurring revenue is lost faster than it ever was in the trailing time."""
+    """MRRDrop: recurring revenue is lost faster than usual."""
 
     window: Long = HOUR_MS
-    """Over which losses and gains are added up, as for active users."""
+    """Window to add up losses and gains over, as for active users."""
     loss: Share = 0.02
-    """So much of the MRR at the window's start, net of what was gained."""
+    """Least net loss, as a share of the MRR at the window's start."""
     static_loss: Share = 0.05
-    """While the trailing time is too short to compare with: so much."""
+    """The same while the trailing time is too short to compare with."""
     customers: Count = 5
-    """Not judged while the loss is less than so many average customers pay: with few, each one is a large share."""
+    """Least net loss, in average customers' payments: with few customers, each one is a large share."""
     severity: Severity = "page"
 
 
 class SessionDurationAlert(Section):
-    """SessionDurationCollapse: those who stay, stay much shorter. Bounced sessions are left out."""
+    """SessionDurationCollapse: sessions that did not bounce have become much shorter."""
 
     window: Long = HOUR_MS
-    """Over which closed sessions are averaged: the smallest of `ratio_windows` that is not below this."""
+    """Window to average closed sessions over: the smallest of `ratio_windows` that is not below this."""
     drop: Share = 0.5
-    """So much shorter than in the same hour last week."""
+    """Least drop from the same hour last week: 0.5 is half."""
     below: Short = 5_000
-    """Without a last week: shorter than this."""
+    """Threshold of the mean when there is no last week to compare with."""
     sessions: Count = 200
-    """Not judged by fewer."""
+    """Smallest number to judge by."""
     variation: Annotated[float, Field(gt=0, le=20)] = 2
-    """Standard deviation of a session's duration over its mean. See deploy/prometheus/README.md for measured ones."""
+    """Standard deviation of a session's duration over its mean; deploy/prometheus/README.md has measurements."""
     severity: Severity = "ticket"
 
 
 class PipelineAlerts(Section):
-    """When Tidegauge itself, or what feeds it, needs somebody."""
+    """When Tidegauge itself or its input needs attention."""
 
     down: Short = 5 * MINUTE_MS
-    """TidegaugeDown: no metrics of the product for so long."""
+    """TidegaugeDown: no metrics of the product for this long."""
     silence: Short = 10 * MINUTE_MS
-    """NoData: no record for so long, where `expected` would be usual."""
+    """NoData: no record for this long, at a time when at least `expected` are usual."""
     expected: Count = 50
-    """Records in that time; with so many expected, none is no accident."""
+    """Records that must be usual in that time, so that none is no accident."""
     stalled: Short = 5 * MINUTE_MS
-    """StreamClockStalled: the stream clock is behind and has not moved for so long."""
+    """StreamClockStalled: the stream clock is behind and has not moved for this long."""
     transaction: Short = 5 * MINUTE_MS
-    """TransactionHangs: reading has stood before an open transaction for so long."""
+    """TransactionHangs: an open transaction has blocked reading for this long."""
     behind: Short = 10 * MINUTE_MS
-    """ConsumerLag: so far behind, and not catching up."""
+    """ConsumerLag: the numbers are this far behind and not catching up."""
     late: Share = 0.05
-    """LateShare: of accepted events."""
+    """LateShare: the share of accepted events that are late."""
     rejected: Share = 0.05
-    """RejectedShare: of records."""
+    """RejectedShare: the share of records that are rejected."""
     duplicates: Share = 0.2
-    """DuplicateShare: of records."""
+    """DuplicateShare: the share of records that are duplicates."""
     records: Count = 500
-    """Shares are not judged by fewer records, within 15 minutes."""
+    """Fewest records within 15 minutes to judge a share by."""
     undelivered: Short = 5 * MINUTE_MS
-    """DeadLettersWaiting: Kafka has not taken a copy of a rejected record for so long."""
+    """DeadLettersWaiting: Kafka has not accepted a copy of a rejected record for this long."""
     unpublished: Short = 2 * MINUTE_MS
-    """PublishFailing: Redis has not taken the numbers for so long."""
+    """PublishFailing: Redis has not accepted the numbers for this long."""
     checkpoint: Short = 10 * MINUTE_MS
-    """CheckpointTooOld: the last checkpoint is older."""
+    """CheckpointTooOld: the last checkpoint is older than this."""
 
 
 class Alerts(Section):
-    """What is worth waking somebody for; read by `tidegauge rules` alone."""
+    """When to alert; only `tidegauge rules` and `tidegauge backtest` read this part."""
 
     same_hour: Long = 7 * DAY_MS
-    """How long ago the same hour was: `7d`, or `1d` for a product to which all days are alike."""
+    """How long ago the hour to compare with was: `7d`, or `1d` if all days of the product are alike."""
     span: Long = HOUR_MS
     """The length of that hour."""
     trailing: Long = 7 * DAY_MS
-    """The past that churn and MRR are compared with."""
+    """The past to compare churn and MRR with."""
     standard_errors: Annotated[float, Field(ge=1, le=20)] = 4
-    """How far beyond chance a change must be. 4: once in 30,000 judgements, where the model holds."""
+    """Least distance from chance. 4: one false alarm in 30,000 judgements, where the model holds."""
     lasting: Short = 5 * MINUTE_MS
-    """How long it must be so before an alert of the product fires."""
+    """How long the conditions must hold before a product alert fires."""
     keep_firing: Short = 15 * MINUTE_MS
-    """How long it goes on firing after that, so that it does not flap."""
+    """How long the alert keeps firing after that, so that it does not flap."""
     stale: Short = 2 * MINUTE_MS
-    """Numbers are not judged while they are older than this, `lateness` apart."""
+    """Numbers older than this, on top of `lateness`, are not judged."""
     runbooks: Annotated[str, Field(max_length=500)] = "deploy/runbooks"
-    """Where the pages of deploy/runbooks are for those who are woken: a URL, best."""
+    """Where people on call find the pages of deploy/runbooks, preferably a URL."""
     bounce: BounceAlert | None = BounceAlert()
     conversion: ConversionAlert | None = ConversionAlert()
     active_users: ActiveUsersAlert | None = ActiveUsersAlert()

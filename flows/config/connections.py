@@ -130,63 +130,63 @@ Option = Annotated[str, BeforeValidator(written), Field(max_length=MAX_SECRET_BY
 
 
 class Connections(Section):
-    """Where records come from and numbers go; the environment and the command line come before it."""
+    """Where records come from and numbers go. The environment and the command line take precedence."""
 
     kafka: Annotated[dict[str, Option | None], AfterValidator(_options)] = Field(default_factory=dict)
-    """`bootstrap.servers`, and any other option of librdkafka: TLS, SASL, ..."""
+    """`bootstrap.servers`, and any other librdkafka option: TLS, SASL, ..."""
     topic: Topic | None = None
-    """The topic with the events; default `events`."""
+    """The topic of the events; default `events`."""
     dead_letter_topic: Topic | None = None
-    """Where rejected records go; default the topic with `.dead` after it."""
+    """The topic for rejected records; default `<topic>.dead`."""
     group_id: Text | None = None
-    """Consumer group to which offsets are committed for lag tools; default `tidegauge-<product>`."""
+    """Consumer group for the offsets committed for lag tools; default `tidegauge-<product>`."""
     start: Literal["earliest", "latest"] | None = None
-    """Where to begin when there is no checkpoint; default `earliest`."""
+    """Where to start without a checkpoint; default `earliest`."""
     on_lost_offset: Literal["stop", "earliest", "latest"] | None = None
-    """Where to go on when records were deleted unread, or the log is not the one that was read; default `stop`."""
+    """Where to continue if records were deleted unread, or another log has replaced the one read; default `stop`."""
     on_dead_letters_full: Literal["drop", "stop"] | None = None
-    """When `limits.dead_letters_waiting_bytes` of dead letters wait for Kafka: `drop` further ones, counted, or `stop`
-    the run; default `drop`."""
+    """What to do once `limits.dead_letters_waiting_bytes` of dead letters wait for Kafka: `drop` and count further
+    ones, or `stop` the run; default `drop`."""
     redis: Annotated[Text, AfterValidator(_redis)] | None = None
     """`redis://host:6379/0`, `redis+sentinel://host,host/service`, `redis+cluster://host,host`, each with `rediss` for
     TLS, or `unix:///path`; default `off`."""
     metrics: Annotated[Text, AfterValidator(_address)] | None = None
     """Address of `/metrics`, `/livez` and `/readyz`, or `off`; default `127.0.0.1:9108`."""
     state: Text | None = None
-    """Folder of the checkpoints, or `off`; default `off`."""
+    """Folder for the checkpoints, or `off`; default `off`."""
     tick: Annotated[DurationMs, AfterValidator(Between("10ms", "1m"))] | None = None
-    """How often numbers are published; default `250ms`."""
+    """How often to publish; default `250ms`."""
     checkpoint: Annotated[DurationMs, AfterValidator(Between("10ms", "1h"))] | None = None
-    """How often state is saved; default `10s`."""
+    """How often to save a checkpoint; default `10s`."""
 
 
 class LimitsSection(Section):
-    """Limits of one process; `flows.config.settings.Limits` as the file writes them."""
+    """Limits of one process."""
 
     record_bytes: Annotated[int, Field(ge=256, le=100 * 1024**2)] = DEFAULTS.limits.record_bytes
-    """A larger record is rejected as too_large."""
+    """A larger record is rejected as `too_large`."""
     poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULTS.limits.poll_records
-    """Records handed on at once."""
+    """The most records handed on at once."""
     queued_kbytes: Annotated[int, Field(ge=64, le=2_097_151)] = DEFAULTS.limits.queued_kbytes
-    """librdkafka's own queue."""
+    """The most data in librdkafka's own queues."""
     skew: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = DEFAULTS.limits.skew_ms
-    """How far (event time) a partition may be read ahead of the slowest lagging one."""
+    """How far, in event time, a partition may be read ahead of the slowest lagging one."""
     transaction_wait: Annotated[DurationMs, AfterValidator(Between("0s", "7d"))] = DEFAULTS.limits.transaction_wait_ms
-    """How long the stream clock waits for an open transaction of a producer: not less than these take to commit."""
+    """How long the stream clock waits for an open transaction; at least as long as producers take to commit."""
     delivery_wait: Annotated[DurationMs, AfterValidator(Between("0s", "1h"))] = DEFAULTS.limits.delivery_wait_ms
-    """How long after an outage of Kafka the stream clock waits for events that producers have kept meanwhile."""
+    """How long the stream clock waits, after an outage of Kafka, for events that producers kept meanwhile."""
     users_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.users_per_shard
-    """Beyond it the longest idle are forgotten, and counted."""
+    """The most users in a shard. Beyond it, the users idle for longest are forgotten and counted."""
     held_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.held_per_shard
-    """Rows in the reorder buffer."""
+    """The most rows in a shard's reorder buffer. Beyond it, events count as late."""
     dead_letters_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = DEFAULTS.limits.dead_letters_per_second
-    """Beyond it records are still counted, no longer copied."""
+    """The most dead letters to send. Beyond it, rejected records are counted but not copied."""
     dead_letters_waiting_bytes: Annotated[int, Field(ge=64 * 1024, le=2**30)] = (
         DEFAULTS.limits.dead_letters_waiting_bytes
     )
-    """Dead letters that Kafka has not taken yet: in memory, and at most twice as much in the state folder."""
+    """The most dead letters waiting for Kafka: in memory, and at most twice as much in the state folder."""
     publish_fields: Annotated[int, Field(ge=100, le=10_000_000)] = DEFAULTS.limits.publish_fields
-    """Cells in one publish."""
+    """The most cells in one publish."""
 
     def limits(self) -> Limits:
         """As the job takes them."""

@@ -19,7 +19,7 @@ what they carry, is a table by code from there on, and nobody looks at a field a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Codes:
     def __init__(self, asked: Mapping[str, Collection[Condition]]) -> None:
         self.names: tuple[str, ...] = tuple(asked)  # by the name's own code
         everything = {condition for conditions in asked.values() for condition in conditions}
-        ordered = sorted(everything, key=lambda condition: (condition.field, sorted(condition.values)))
+        ordered = sorted(everything, key=_in_order)
         self._bits = {condition: 1 << bit for bit, condition in enumerate(ordered)}
         self.asked = np.array([self._set(conditions) for conditions in asked.values()], np.int64)  # by name: bits
         sizes = np.array([1 << len(conditions) for conditions in asked.values()], np.int64)
@@ -94,8 +94,43 @@ class Codes:
             found |= named[self.name_of] & (self.meets & wanted == wanted)
         return found
 
+    def legend(self) -> dict[str, list[list[Any]]]:
+        """What all codes follow from, as a checkpoint keeps it: by name the conditions that are asked."""
+        return {
+            name: [[one.field, sorted(one.values)] for one in sorted(self._among(bits), key=_in_order)]
+            for name, bits in zip(self.names, self.asked.tolist(), strict=True)
+        }
+
+    def translated(self, past: Mapping[str, Sequence[Sequence[Any]]]) -> NDArray[np.uint16]:
+        """By code under the legend `past`: the code of now.
+
+        A name that has none of its own any more is that of all others, the first. A condition that was not asked is not
+        met.
+        """
+        was = Codes({name: [Condition(field, frozenset(values)) for field, values in past[name]] for name in past})
+        places = {name: place for place, name in enumerate(self.names)}
+        codes = np.zeros(len(was), np.uint16)
+        for code, (name, met) in enumerate(zip(was.name_of.tolist(), was.meets.tolist(), strict=True)):
+            place = places.get(was.names[name], 0)
+            bits = self._set(condition for condition in was._among(met) if condition in self._bits)
+            codes[code] = self.first[place] + _place_of(bits, int(self.asked[place]))
+        return codes
+
+    def _among(self, bits: int) -> list[Condition]:
+        return [condition for condition, bit in self._bits.items() if bits & bit]
+
     def _set(self, conditions: Iterable[Condition]) -> int:
         return sum({self._bits[condition] for condition in conditions})
+
+
+def _place_of(met: int, asked: int) -> int:
+    """`place_among`, for single calls."""
+    bits = [bit for bit in range(MAX_CONDITIONS) if asked >> bit & 1]
+    return sum(1 << number for number, bit in enumerate(bits) if met >> bit & 1)
+
+
+def _in_order(condition: Condition) -> tuple[str, list[str]]:
+    return condition.field, sorted(condition.values)
 
 
 def spread(place: int, bits: int) -> int:

@@ -3,7 +3,7 @@
 What single fields may hold is in `fields.py`, how events are chosen in `selectors.py`. What one field cannot say
 about itself (names that collide, lists that contradict each other) is in `rules.py`; a `Config` that
 exists obeys all three. Funnels, breakdowns and the vocabulary stand in alphabetical order, so that moving lines in
-the file changes nothing: neither the meaning of stored state nor its fingerprint (`checkpoint/fingerprint.py`).
+the file changes nothing: neither the meaning of stored state nor its definitions (`metrics/parts.py`).
 """
 
 from __future__ import annotations
@@ -73,26 +73,26 @@ def _durations(*texts: str) -> tuple[int, ...]:
 
 
 class Engaged(Section):
-    """What makes a session engaged; each rule can be off (null)."""
+    """Any of these makes a session engaged; `null` turns a rule off."""
 
     longer_than: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] | None = 10_000
     """The session has lasted longer than this."""
     views: Annotated[int, Field(ge=1, le=100)] | None = 2
-    """It has at least so many events of type `page` or `screen`."""
+    """The session has at least this many events of type `page` or `screen`."""
     key_actions: Annotated[int, Field(ge=1, le=100)] | None = 1
-    """It has at least so many key actions."""
+    """The session has at least this many key actions."""
 
 
 class Sessions(Section):
-    """How a session ends, and when it counts as bounced."""
+    """When a session ends, and when it counts as bounced."""
 
     timeout: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 30 * 60_000
-    """A session ends when the user's next event comes more than this after the last."""
+    """A session ends if the user's next event comes later than this after the last."""
     max_duration: Annotated[DurationMs, AfterValidator(Between("1s", "30d"))] = 24 * 3_600_000
-    """A session never gets longer than this; not less than the timeout."""
+    """The longest a session can be; at least the timeout."""
     engaged: Engaged = Engaged()
     bounce: Literal["not_engaged", "single_event"] = "not_engaged"
-    """Which closed sessions bounced: those not engaged, or those of exactly one event."""
+    """Which closed sessions bounced: those that were not engaged, or those with exactly one event."""
 
 
 class Funnel(Section):
@@ -112,16 +112,15 @@ class Funnel(Section):
 
 
 class Breakdown(Section):
-    """One dimension: where its value is found in an event, and the closed list of values told apart."""
+    """One dimension: the field that holds its value, and the closed list of values to distinguish."""
 
     field: FieldPath
-    """Where the value stands: `context.device.type`, `properties."Plan Type"`, `channel`."""
+    """The field that holds the value: `context.device.type`, `properties."Plan Type"`, `channel`."""
     values: tuple[Value, ...] = Field(min_length=1, max_length=MAX_VALUES)
-    """The values told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
+    """The values to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
     scope: Literal["event", "session", "first"] = "event"
-    """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
-    user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
-    own."""
+    """Whose value an event counts under: `event`, its own; `session`, that of the first event of the user's open
+    session; `first`, that of the user's first event that shows presence. Where there is none yet, its own."""
     of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = Field(
         ("active_users", "sessions", "funnels"), min_length=1, max_length=4
     )
@@ -148,13 +147,13 @@ class ActiveUsers(Section):
 
 
 class Exclude(Section):
-    """Events that are valid but not wanted."""
+    """Events that are valid but unwanted."""
 
     events: Selectors = ()
-    """Events that are left out of everything."""
+    """Events to leave out of everything."""
     bots: bool | Literal["user_agent"] = True
-    """Leave out events that a collector has marked as a bot's: `context.bot` or `context.isBot` is true, or
-    `context.bot` an object; `user_agent`: also those whose `context.userAgent` is a known crawler's."""
+    """Whether to leave out events that a collector has marked as a bot's: `context.bot` or `context.isBot` is true, or
+    `context.bot` is an object. `user_agent` also leaves out those whose `context.userAgent` is a known crawler's."""
 
 
 def _upper(value: Any) -> Any:
@@ -170,20 +169,20 @@ Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expir
 
 
 class Subscriptions(Section):
-    """Customers who pay again and again: what they pay a month, who stops and who comes back."""
+    """Customers with recurring payments: how much they pay a month, who stops and who comes back."""
 
     currency: Currency = "USD"
-    """The reporting currency (ISO 4217); a state in another is rejected as `unsupported_currency`."""
+    """The reporting currency (ISO 4217); a state in another currency is rejected as `unsupported_currency`."""
     plans: tuple[Value, ...] = Field((), max_length=30)
-    """The plans told apart; all others count as `other`, none as `unknown`. Compared as slugs."""
+    """The plans to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
     moves: tuple[tuple[Value, Value], ...] | None = Field(None, max_length=900)
-    """Pairs of listed plans, [from, to], whose moves are counted one by one; without this key all pairs."""
+    """Pairs of listed plans, [from, to], whose moves are counted separately; without this key, all pairs."""
     events: dict[EventName, Status | None] = Field({"Subscription Changed": None}, min_length=1, max_length=50)
-    """Events that carry the state of a subscription, with the status that one without `status` stands for."""
+    """Events that carry the state of a subscription, each with the status to assume if it has no `status`."""
     statuses: dict[Value, Status] = Field({}, max_length=50)
-    """Other words for a status, as your billing system has them: {unpaid: past_due, in_trial: trialing}."""
+    """Your billing system's other words for a status: {unpaid: past_due, in_trial: trialing}."""
     amount_unit: Literal["major", "minor"] = "major"
-    """What `amount` and `discount` count: `major` units (19.99), or `minor` ones (1999), as Stripe and Chargebee do."""
+    """The unit of `amount` and `discount`: `major` (19.99), or `minor` (1999) as in Stripe and Chargebee."""
 
     @property
     def decimals(self) -> int:
@@ -215,17 +214,17 @@ class Config(Section):
     product: Slug = "product"
     """Names the Redis keys and the Prometheus label."""
     time_zone: str = "UTC"
-    """IANA name; decides when a `day` begins."""
+    """IANA name of the time zone in which a `day` begins."""
     lateness: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] = 10_000
-    """How much disorder is put right: sessions, funnels and lifecycle stand so far behind the clock."""
+    """How far out of order events may arrive; sessions, funnels and lifecycle lag the clock by this much."""
     windows: tuple[WindowMs, ...] = Field(
         _durations("1m", "5m", "30m", "1h", "24h", "7d", "30d"), min_length=1, max_length=20
     )
     """Trailing windows of all counts."""
     ratio_windows: tuple[WindowMs, ...] = Field(_durations("5m", "1h", "24h"), max_length=20)
-    """Those of them for which rates and ratios are published."""
+    """The `windows` for which rates and ratios are published."""
     events: Names = ()
-    """Event names counted by name, besides those named elsewhere."""
+    """Event names to count by name, in addition to those named elsewhere in the config."""
     exclude: Exclude = Exclude()
     presence: Presence = Field(default_factory=lambda: Presence.model_validate({}))
     active_users: ActiveUsers = ActiveUsers()
@@ -233,17 +232,17 @@ class Config(Section):
     key_actions: Selectors = ()
     """Events that show a session to be worth something."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
-    """A user without any event for longer has churned."""
+    """A user without an event for longer than this has churned."""
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
-    """Customers, recurring revenue and churn; without this part nothing of them is measured."""
+    """Customers, recurring revenue and churn. Without this part, none of them is measured."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
-    """A repeated messageId is dropped for at least so long."""
+    """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
     """How long the final numbers of each minute are kept."""
     shards: int = Field(16, ge=1, le=256)
-    """Parts the users are dealt out to; fixed for the life of the stored state."""
+    """Number of parts that the users are divided into; fixed for the life of the stored state."""
 
     _in_order = field_validator("windows", "ratio_windows")(check_windows)
     _a_known_zone = field_validator("time_zone")(check_time_zone)

@@ -127,7 +127,7 @@ class Intake:
         carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
         places = np.cumsum(fates == ROW) - 1 if carried else None  # of each record among the rows
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
-        kept, clock_ms = _compact(fates, rows, excluded)
+        kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
         facts: Facts = NO_FACTS
         if places is not None:
             facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
@@ -141,6 +141,7 @@ class Intake:
             partitions=raw.partitions,
             rows=rows[:kept],
             clock_ms=int(clock_ms),
+            latest_ms=int(latest_ms),
             consumed=consumed,
             rejected=counts,
             excluded=excluded,
@@ -253,13 +254,14 @@ def place_of(met: int, asked: int) -> int:
 
 
 @compiled
-def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray[np.int64]) -> tuple[int, int]:
+def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray[np.int64]) -> tuple[int, int, int]:
     """Move the rows of accepted records together, let `clock` be the largest reading up to each, count exclusions.
 
-    Returns how many rows there are, and the largest reading (NO_TIME: none).
+    Returns how many rows there are, the largest reading, and the largest time (NO_TIME: none).
     """
     kept = 0
     clock = NO_TIME
+    latest = NO_TIME
     for record in range(len(fates)):
         fate = fates[record]
         if fate == ROW:
@@ -269,7 +271,8 @@ def _compact(fates: NDArray[np.uint8], rows: NDArray[np.void], excluded: NDArray
             if row["clock"] > clock:
                 clock = row["clock"]
             row["clock"] = clock
+            latest = max(latest, row["ts"])
             kept += 1
         elif fate >= EXCLUDED:
             excluded[fate - EXCLUDED] += 1
-    return kept, clock
+    return kept, clock, latest

@@ -11,6 +11,9 @@ When a lag ends without a record (an outage of a product that is idle), T goes o
 back. Elapsed time comes with the polls as the reader's monotonic clock, so a stepped system clock moves
 nothing; where it is None (replay, --until-end, the moment after a stall) time moves with the events only.
 
+The watermark W = T - lateness never moves back either: where a config with a larger lateness goes on from a checkpoint,
+it stands until T has gone on as far.
+
 Whether an event is late is decided here, event by event: it is when it is older than the watermark at its poll, or than
 its own partition's running clock minus the lateness. While catching up the second is the stricter one, and it depends
 on nothing but the order within the partition: neither on batches nor on how partitions interleave.
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled
 from flows.messages.columns import NO_TIME, Columns
+from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 
 
@@ -37,16 +41,29 @@ class Reading(NamedTuple):
 
 
 class StreamClock(Container):
-    """The clocks of all partitions, and T (`now_ms`, NO_TIME before the first event)."""
+    """The clocks of all partitions, T (`now_ms`) and W (`watermark_ms`), NO_TIME before the first event."""
 
-    def __init__(self) -> None:
+    def __init__(self, lateness_ms: int = 0) -> None:
         self.now_ms = NO_TIME
+        self.floor_ms = NO_TIME  # W is not before it
+        self.latest_ms = NO_TIME  # the time of the latest event read
+        self._lateness_ms = lateness_ms
         self._clocks: list[int] = []
         self._newest = NO_TIME  # the largest of them
         self._lagging: set[int] = set()
         self._since = NO_TIME  # event time at `_read_at`
         self._read_at: int | None = None  # monotonic ms of the newest record or the end of the last lag; None: unknown
         self._stands_at: int | None = NO_TIME  # monotonic ms of the last poll, when it was taken note of
+
+    @property
+    def watermark_ms(self) -> int:
+        """How far the ordered numbers have come."""
+        return NO_TIME if self.now_ms == NO_TIME else max(self.now_ms - self._lateness_ms, self.floor_ms)
+
+    @property
+    def next_ms(self) -> int:
+        """The first millisecond after all that has been read, and after T."""
+        return max(self.now_ms, self.latest_ms) + 1
 
     def read(self, poll: Columns) -> Reading:
         """Take note of a poll; the reading is from before it."""
@@ -57,6 +74,7 @@ class StreamClock(Container):
             self.advance(poll.monotonic_ms)
         partition = poll.partition
         reading = Reading(self._clocks[partition], self.now_ms)
+        self.latest_ms = max(self.latest_ms, poll.latest_ms)
         if poll.clock_ms > self._clocks[partition]:
             self._clocks[partition] = poll.clock_ms
             self._newest = max(self._newest, poll.clock_ms)
@@ -90,21 +108,35 @@ class StreamClock(Container):
         return self.now_ms
 
     def save(self, users: int) -> Arrays:
-        return {"clocks": np.array(self._clocks, np.int64), "now": np.array([self.now_ms], np.int64)}
+        return {
+            "clocks": np.array(self._clocks, np.int64),
+            "now": np.array([self.now_ms, self.floor_ms, self.latest_ms], np.int64),
+        }
+
+    def legend(self) -> Legend:
+        return self._lateness_ms
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """W stays where it stood with another lateness."""
+        now, floor, latest = arrays["now"].tolist()
+        if now != NO_TIME:
+            floor = max(floor, now - past)
+        return arrays | {"now": np.array([now, floor, latest], np.int64)}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         """Every partition lags until its end has been seen again."""
         self._clocks = arrays["clocks"].tolist()
         self._newest = max(self._clocks, default=NO_TIME)
         self._lagging = set(range(len(self._clocks)))
-        self.now_ms = self._since = int(arrays["now"][0])
+        self.now_ms, self.floor_ms, self.latest_ms = arrays["now"].tolist()
+        self._since = self.now_ms
         self._read_at = None
 
 
 def judge(
-    rows: NDArray[Any], lengths: Sequence[int], readings: Sequence[Reading], lateness_ms: int
+    rows: NDArray[Any], lengths: Sequence[int], readings: Sequence[Reading], lateness_ms: int, floor_ms: int = NO_TIME
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The clock at each row (ms), and which rows are late.
+    """The clock at each row (ms), and which rows are late: those before `floor_ms` are in any case.
 
     The clock is the running clock of the row's partition, with the row, or the stream clock where that is ahead.
 
@@ -112,7 +144,7 @@ def judge(
     """
     clocks = np.empty(len(rows), np.int64)
     late = np.empty(len(rows), np.bool_)
-    _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, clocks, late)
+    _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, floor_ms, clocks, late)
     return clocks, late
 
 
@@ -122,6 +154,7 @@ def _judge(
     lengths: NDArray[np.int64],
     readings: NDArray[np.int64],
     lateness: int,
+    floor: int,
     clocks: NDArray[np.int64],
     late: NDArray[np.bool_],
 ) -> None:
@@ -131,5 +164,5 @@ def _judge(
         now = readings[poll, 1]
         for _ in range(lengths[poll]):
             clocks[i] = max(now, own, rows[i]["clock"])
-            late[i] = rows[i]["ts"] < clocks[i] - lateness
+            late[i] = rows[i]["ts"] < max(clocks[i] - lateness, floor)
             i += 1

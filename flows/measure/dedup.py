@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.compiled.prefetch import AHEAD, prefetch
+from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 
 SMALLEST = 1024
@@ -102,6 +103,23 @@ class Recent(Container):
             "numbers": np.array(list(self._generations), np.int64),
             "counts": np.array([len(part) for part in keys], np.int64),
             "keys": np.concatenate([np.zeros(0, np.uint64), *keys]),
+        }
+
+    def legend(self) -> Legend:
+        return self._horizon_ms
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """Under another horizon an id is of the generation in which its own one ended, so that none goes too soon."""
+        ends = (arrays["numbers"] + 1) * past - 1
+        numbers = ends // self._horizon_ms
+        parts = np.split(arrays["keys"], np.cumsum(arrays["counts"])[:-1]) if len(numbers) else []
+        merged: dict[int, NDArray[np.uint64]] = {}
+        for number, part in zip(numbers.tolist(), parts, strict=True):
+            merged[number] = np.union1d(merged[number], part) if number in merged else part
+        return {
+            "numbers": np.array(list(merged), np.int64),
+            "counts": np.array([len(keys) for keys in merged.values()], np.int64),
+            "keys": np.concatenate([np.zeros(0, np.uint64), *merged.values()]),
         }
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:

@@ -10,7 +10,7 @@ late one when it is read, if late ones of its kind count at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from flows.compiled.loops import compiled
 from flows.config.model import Config
 from flows.facts.fact import Fact
-from flows.measure.clock import Reading, judge
+from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.users import Users
 from flows.messages.columns import joined
@@ -56,14 +56,14 @@ class Lane:
         self._waiting.append((rows, reading))
         self._rows += len(rows) * rows.itemsize // np.dtype(self._dtype).itemsize
 
-    def taken(self) -> Taken | None:
-        """All that wait, which then wait no more; None when there are none."""
+    def taken(self, floor_ms: int) -> Taken | None:
+        """All that wait, which then wait no more; None when there are none. What is before `floor_ms` is late."""
         if not self._waiting:
             return None
         size = np.dtype(self._dtype).itemsize
         lengths = [len(rows) * rows.itemsize // size for rows, _ in self._waiting]
         rows = joined([rows for rows, _ in self._waiting], self._dtype)
-        clocks, late = judge(rows, lengths, [reading for _, reading in self._waiting], self._lateness)
+        clocks, late = judge(rows, lengths, [reading for _, reading in self._waiting], self._lateness, floor_ms)
         self._waiting.clear()
         self._rows = 0
         return Taken(rows, clocks, late, self.recent.copies(rows, clocks))
@@ -104,12 +104,12 @@ class Turns(Container):
 class FactLane:
     """The facts of one kind in a shard, on their way to the families that take them."""
 
-    def __init__(self, fact: Fact, config: Config, families: Sequence[Family]) -> None:
+    def __init__(self, fact: Fact, config: Config, families: Mapping[str, Family]) -> None:
         self.fact = fact
         self._lane = Lane(fact.dtype, config)
         self.recent = self._lane.recent
         self.turns = Turns(fact.dtype)
-        self._families = families
+        self.families = families
         self._lateness = config.lateness
 
     def __len__(self) -> int:
@@ -120,28 +120,39 @@ class FactLane:
         """Let facts wait (or their bytes) that were read when the clocks stood at `reading`."""
         self._lane.receive(facts, reading)
 
-    def settle(self) -> None:
-        """Drop copies, and say when each fact takes its turn."""
-        taken = self._lane.taken()
+    def settle(self, floor_ms: int) -> None:
+        """Drop copies, and say when each fact takes its turn: not before `floor_ms`, where W has been."""
+        taken = self._lane.taken(floor_ms)
         if taken is None:
             return
         facts = taken.rows
-        _give_turns(facts, taken.clocks, self._lateness)
+        _give_turns(facts, taken.clocks, self._lateness, floor_ms)
         kept = ~taken.copies if self.fact.late_counts else ~(taken.copies | taken.late)
         self.turns.add(facts[kept])
 
-    def advance(self, now_ms: int, watermark_ms: int, users: Users) -> None:
-        """Hand on the facts whose turn has come, and let the families stand at the watermark."""
-        self.settle()
-        self.recent.forget(now_ms)
-        facts = self.turns.passed(watermark_ms)
+    def advance(self, clock: StreamClock, users: Users, since: Mapping[str, int]) -> None:
+        """Hand on the facts whose turn has come, and let the families stand at the watermark.
+
+        A family that began at `since` (ms) gets none from before.
+        """
+        self.settle(clock.floor_ms)
+        self.recent.forget(clock.now_ms)
+        facts = self.turns.passed(clock.watermark_ms)
         if self.fact.by_user and len(facts):
             facts["slot"] = users.slots(facts)
-        for family in self._families:
-            family.advance(facts, users.count, watermark_ms)
+        for name, family in self.families.items():
+            family.advance(counted(facts, since.get(name, 0)), users.count, clock.watermark_ms)
 
 
 @compiled
-def _give_turns(facts: NDArray[Any], clocks: NDArray[np.int64], lateness: int) -> None:
+def _give_turns(facts: NDArray[Any], clocks: NDArray[np.int64], lateness: int, floor: int) -> None:
     for i in range(len(facts)):
-        facts[i]["used"] = max(facts[i]["ts"], clocks[i] - lateness)
+        facts[i]["used"] = max(facts[i]["ts"], clocks[i] - lateness, floor)
+
+
+def counted(rows: NDArray[Any], since_ms: int) -> NDArray[Any]:
+    """Those rows that a family counts which began at `since_ms`; 0: with the stream."""
+    if not since_ms or not len(rows):
+        return rows
+    seen = rows["ts"] >= since_ms
+    return rows if seen.all() else rows[seen]

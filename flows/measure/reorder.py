@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, steady
+from flows.config.event_codes import Codes
 from flows.metrics.family import HELD
+from flows.state.axes import Legend, Words
 from flows.state.container import Arrays, Container
 
 POSITION_BITS: Final = 22
@@ -70,7 +72,10 @@ class Rows:
 class ReorderBuffer(Container):
     """What a shard has admitted and not used yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, codes: Codes, dims: Words) -> None:
+        """`codes` and `dims`: what the rows' `code` and `dims` stand for."""
+        self._codes = codes
+        self._dims = dims
         self._fresh = Rows()
         self._held = Rows()
 
@@ -120,6 +125,18 @@ class ReorderBuffer(Container):
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self._fresh.fill(arrays["fresh"])
         self._held.fill(arrays["held"])
+
+    def legend(self) -> Legend:
+        return {"codes": self._codes.legend(), "dims": self._dims.legend()}
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """Rows stay as they were read: what has got a name since is still one of the others."""
+        codes = self._codes.translated(past["codes"])
+        rows = {name: array.copy() for name, array in arrays.items()}
+        for array in rows.values():
+            array["code"] = codes[array["code"]]
+            array["dims"] = self._dims.words(array["dims"], past["dims"])
+        return rows
 
 
 def in_order(rows: NDArray[Any]) -> NDArray[Any]:

@@ -16,20 +16,21 @@ since every family's state is a function of the rows it has used and the time it
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.checkpoint.fingerprint import fingerprint
-from flows.checkpoint.layout import pieces, unpack
+from flows.checkpoint.layout import State, pieces
 from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.clock import StreamClock
-from flows.measure.lane import FactLane, Lane
+from flows.measure.lane import FactLane, Lane, counted
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.scopes import Scopes
+from flows.measure.stored import ACCOUNTING, OFFSETS, Stored
 from flows.measure.users import Users
 from flows.messages.columns import EVENT, NO_TIME, REASONS
 from flows.messages.delivery import Delivery
@@ -37,8 +38,10 @@ from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS
 from flows.messages.tick import Tick
 from flows.metrics.catalogue import Members, facts_of, families, takers
+from flows.metrics.family import Groups
 from flows.metrics.minutes import MinuteBook
-from flows.state.container import Arrays, Container, containers
+from flows.metrics.parts import definitions
+from flows.state.container import Container, containers
 from schemas.event import EXCLUSIONS
 
 ADVANCE_ROWS: Final = 8_192
@@ -56,20 +59,19 @@ class Shard:
 
     def __init__(self, config: Config, limits: Limits | None = None, members: Members | None = None) -> None:
         self._config = config
-        self._fingerprint = fingerprint(config)
         limits = limits or Limits()
         self._max_users = limits.users_per_shard
         self._max_held = limits.held_per_shard
-        self.clock = StreamClock()
+        self.clock = StreamClock(config.lateness)
         self._events = Lane(EVENT, config)
         self.recent = self._events.recent
         self.users = Users()
         self.scopes = Scopes(config)
         self.book = MinuteBook(config)
         self._families = (members or families)(config, self.book, limits)
-        of_events = [family for family in self._families.values() if family.takes is None]
-        self._arrival = [family for family in of_events if not family.ordered]
-        self._ordered = [family for family in of_events if family.ordered]
+        of_events = {name: family for name, family in self._families.items() if family.takes is None}
+        self._arrival = {name: family for name, family in of_events.items() if not family.ordered}
+        self._ordered = {name: family for name, family in of_events.items() if family.ordered}
         self._lanes = {
             fact.name: FactLane(fact, config, takers(fact, self._families)) for fact in facts_of(self._families)
         }
@@ -77,8 +79,15 @@ class Shard:
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
         self._offsets: NDArray[np.int64] = np.zeros((0, 2), np.int64)  # of the partitions that this shard accounts for
-        self.buffer = ReorderBuffer()
+        self.buffer = ReorderBuffer(config.codes(), Groups(config, None))
         self._unused_rows = 0  # admitted since the last advance
+        self._since: dict[str, int] = {}  # when parts began that have not been there from the beginning, ms
+        self._definitions = definitions(config, self._families)
+        self._definitions_text = self._definitions.text()
+        legends = {name: container.legend() for name, container in self._parts().items()}
+        self._legends = json.dumps(
+            {name: legend for name, legend in legends.items() if legend is not None} | {ACCOUNTING: ACCOUNTS}
+        )
 
     @property
     def held_rows(self) -> int:
@@ -123,7 +132,7 @@ class Shard:
         for lane in self._lanes.values():
             self._use_facts(lane)
         now = self.clock.now_ms
-        watermark = NO_TIME if now == NO_TIME else now - self._config.lateness
+        watermark = self.clock.watermark_ms
         return Partial(
             tick.number,
             tick.final,
@@ -133,11 +142,12 @@ class Shard:
             {} if now == NO_TIME else self.book.closed(watermark),
             self._accounting.copy(),
             self._offsets.copy(),
+            self._since,
         )
 
     def _admit(self) -> None:
         """Drop copies, mark late rows, give every user a slot."""
-        taken = self._events.taken()
+        taken = self._events.taken(self.clock.floor_ms)
         if taken is None:
             return
         rows, _, late, copies = taken
@@ -150,9 +160,8 @@ class Shard:
 
     def _use_facts(self, lane: FactLane) -> None:
         """Use the facts whose turn has come. They are few, so that it is not done with every advance."""
-        now = self.clock.now_ms
-        if now != NO_TIME:
-            lane.advance(now, now - self._config.lateness, self.users)
+        if self.clock.now_ms != NO_TIME:
+            lane.advance(self.clock, self.users, self._since)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -167,16 +176,16 @@ class Shard:
         now = self.clock.now_ms
         if now == NO_TIME:
             return
-        watermark = now - self._config.lateness
+        watermark = self.clock.watermark_ms
         self.recent.forget(now)
         arrived, passed = self.buffer.release(now, watermark)
         self._unused_rows = 0
-        for family in self._arrival:
-            family.advance(arrived, self.users.count, now)
+        for name, family in self._arrival.items():
+            family.advance(counted(arrived, self._since.get(name, 0)), self.users.count, now)
         self.scopes.stamp(passed)
         self.book.turn(watermark)
-        for family in self._ordered:
-            family.advance(passed, self.users.count, watermark)
+        for name, family in self._ordered.items():
+            family.advance(counted(passed, self._since.get(name, 0)), self.users.count, watermark)
         if self.users.count > self._max_users:
             self._evict()
 
@@ -212,35 +221,39 @@ class Shard:
         """The whole state; see `checkpoint.pieces`."""
         self._admit()
         for lane in self._lanes.values():
-            lane.settle()
-        return pieces(self._arrays(), self._fingerprint)
-
-    def _arrays(self) -> Arrays:
+            lane.settle(self.clock.floor_ms)
         arrays = {
             f"{name}/{key}": array
             for name, container in self._parts().items()
             for key, array in container.save(self.users.count).items()
         }
-        arrays["accounting"] = self._accounting
-        arrays["offsets"] = self._offsets
-        return arrays
+        arrays |= {ACCOUNTING: self._accounting, OFFSETS: self._offsets}
+        return pieces(State(self._definitions_text, self._since, self._legends, arrays))
 
     def thaw(self, frozen: bytes | memoryview) -> None:
-        """Take back what `freeze` gave; raises CheckpointError when it was made by another config or version."""
-        arrays = unpack(frozen, self._fingerprint, layout=self._arrays())
-        count = len(arrays["users/hashes"])
-        while self.users.capacity < count:
-            self.users.resize(self.users._grown(count))
-        capacity = self.users.capacity
-        for name, container in self._parts().items():
-            prefix = f"{name}/"
-            container.load(
-                {key[len(prefix) :]: array for key, array in arrays.items() if key.startswith(prefix)},
-                capacity,
-            )
-        self._capacity = capacity
-        self._accounting = arrays["accounting"].copy()
-        self._offsets = arrays["offsets"].copy()
+        """Take back what `freeze` gave, perhaps under another config: parts that have another definition start afresh.
+
+        Raises CheckpointError where nothing can go on.
+        """
+        stored = Stored(frozen, self._definitions)
+        while self.users.capacity < stored.users:
+            self.users.resize(self.users._grown(stored.users))
+        capacity = self._capacity = self.users.capacity
+        stored.load_all("", self, capacity)
+        self._accounting, self._offsets = stored.accounting(), stored.offsets()
+        self._since = stored.since(self.clock)
+        for name, lane in self._lanes.items():
+            if any(map(stored.keeps, lane.families)):
+                stored.load_all(f"{name}.", lane, capacity)
+        for name, family in self._families.items():
+            if stored.keeps(name):
+                stored.load_all(f"{name}.", family, capacity)
+                if self.clock.now_ms != NO_TIME:
+                    family.rebuild(self.users.count, self.clock.watermark_ms if family.ordered else self.clock.now_ms)
+            else:
+                for container in containers(family).values():
+                    container.resize(capacity)
+                self.book.restart(name)
 
 
 def _grown(counts: NDArray[np.int64], partitions: int) -> NDArray[np.int64]:

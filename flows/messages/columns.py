@@ -104,6 +104,7 @@ class Columns:
     partitions: int  # how many partitions the topic has
     rows: NDArray[np.void]  # dtype EVENT, in offset order
     clock_ms: int  # the largest reading among rows; NO_TIME when there is none
+    latest_ms: int  # the largest time among rows; NO_TIME when there is none
     consumed: int  # records read from Kafka in this poll
     rejected: NDArray[np.int64]  # by reason, shape (len(REASONS),)
     excluded: NDArray[np.int64]  # records left out that are no errors, by kind, shape (len(EXCLUSIONS),)

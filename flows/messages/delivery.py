@@ -31,6 +31,7 @@ class Delivery(NamedTuple):
             poll.partition,
             poll.partitions,
             poll.clock_ms,
+            poll.latest_ms,
             poll.consumed,
             poll.rejected.tobytes() if self.accounts else b"",  # nobody else reads it
             poll.excluded.tobytes() if self.accounts else b"",
@@ -47,7 +48,7 @@ def lag_notice(delivery: Delivery) -> tuple[int, Delivery] | None:
     poll = delivery.poll
     if poll.caught_up:
         return None
-    bare = replace(poll, clock_ms=NO_TIME, consumed=0, rejected=_NO_COUNTS, excluded=_NO_COUNTS)
+    bare = replace(poll, clock_ms=NO_TIME, latest_ms=NO_TIME, consumed=0, rejected=_NO_COUNTS, excluded=_NO_COUNTS)
     return poll.partition, Delivery(bare, np.zeros(0, EVENT), NO_FACTS, False)
 
 
@@ -60,17 +61,18 @@ def _memory(rows: NDArray[Any]) -> bytearray:
 
 
 def _put_together(
-    header: tuple[int, int, int, int, bytes, bytes, bool, int | None, tuple[int, int] | None],
+    header: tuple[int, int, int, int, int, bytes, bytes, bool, int | None, tuple[int, int] | None],
     rows: bytearray,
     facts: dict[str, bytearray],
     accounts: bool,
 ) -> Delivery:
-    partition, partitions, clock_ms, consumed, rejected, excluded, caught_up, monotonic_ms, offsets = header
+    partition, partitions, clock_ms, latest_ms, consumed, rejected, excluded, caught_up, monotonic_ms, offsets = header
     poll = Columns(
         partition=partition,
         partitions=partitions,
         rows=np.zeros(0, EVENT),
         clock_ms=clock_ms,
+        latest_ms=latest_ms,
         consumed=consumed,
         rejected=np.frombuffer(rejected, np.int64) if rejected else _NO_COUNTS,
         excluded=np.frombuffer(excluded, np.int64) if excluded else _NO_COUNTS,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,3 +21,4 @@ class Partial:
     minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
     offsets: NDArray[np.int64]  # (partitions, 2): of the first record ever counted, and behind the last; 0, 0: none
+    since: Mapping[str, int] = field(default_factory=dict)  # of parts that began later than the stream: when, ms

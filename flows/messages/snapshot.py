@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from flows.messages.columns import REASONS
@@ -34,6 +34,10 @@ class Snapshot:
     accounting: Mapping[int, Mapping[str, int]]  # partition -> one of ACCOUNTS -> records since the beginning
     tallies: Mapping[str, int] = field(default_factory=dict)  # cells of the catalogue's tallies, since the beginning
     final: bool = False
+    since: Mapping[str, int] = field(default_factory=dict)
+    """Of every family, and of other parts that began later than the stream: when (ms); 0: at the beginning."""
+    partial: Sequence[str] = ()
+    """Cells whose window reaches back to before what they count began."""
     offsets: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """By partition that something was read from: of the first record that is counted, and behind the last."""
     changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any

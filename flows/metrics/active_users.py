@@ -15,17 +15,27 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
-from flows.metrics.cells import Metric
+from flows.metrics.cells import Cell, Metric
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line, Number
-from flows.metrics.family import Family, Groups, Split, events_that_count, group_of
+from flows.metrics.family import (
+    Family,
+    Groups,
+    Split,
+    Trail,
+    events_that_count,
+    group_of,
+    presence_of_active,
+    trailing,
+)
 from flows.metrics.formulas import ratio
 from flows.metrics.rows import At, Block, Count, Formula
 from flows.state.pairs import TIME, Latest, Pairs, position
-from flows.state.rows import Counters, UserRows
+from flows.state.rows import UserRows
 from flows.state.windows import Ring, Windows, move, pane_of
 
 DAY_MS = 86_400_000
@@ -39,7 +49,9 @@ TODAY = Metric(
     "Activity",
     "active_users_day",
 )
-STICKINESS = Metric("stickiness", "Daily over monthly active users.", "ratio", "Activity", "stickiness_ratio")
+STICKINESS = Metric(
+    "stickiness", "Daily active users over monthly active users.", "ratio", "Activity", "stickiness_ratio"
+)
 
 ACTIVITY = ChartRow(
     "Activity",
@@ -80,6 +92,7 @@ class Seen(NamedTuple):
 class ActiveUsers(Family):
     """Users by the pane of their latest event."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:
@@ -87,29 +100,30 @@ class ActiveUsers(Family):
         self._zone = ZoneInfo(config.time_zone)
         self._groups = Groups(config, "active_users")
         self._counts = events_that_count(config)
-        self.windows = Windows(config.windows, len(self._groups))
+        self.windows = Windows(config.windows, self._groups)
         self.last = UserRows(np.int64, fill=NO_TIME)  # the latest event
-        self.dims = UserRows(np.uint64)  # the values that it showed
-        self.shown = Pairs()  # when other values were last shown
+        self.dims = UserRows(np.uint64, dims=self._groups)  # the values that it showed
+        self.shown = Pairs(self._groups)  # when other values were last shown
         self._quarter = NO_TIME // QUARTER_MS  # of an hour, in which the day was looked at last
-        self.day = Counters(1 + len(self._groups))  # local midnight (ms), then by group the users active since
+        # Local midnight (ms), then by group the users active since; counted anew at every midnight and every start.
+        self._day = np.zeros(1 + len(self._groups), np.int64)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         if now_ms // QUARTER_MS != self._quarter:
             self._quarter = now_ms // QUARTER_MS
             midnight = self._midnight(now_ms)
-            if midnight != self.day.values[0]:
-                self.day.values[0] = midnight
+            if midnight != self._day[0]:
+                self._day[0] = midnight
                 self._count_day(midnight, users)
         split = self._groups.split
         self.shown.reserve(2 * len(rows) * (len(split.base) - 1))
         users_seen = Seen(self.last.rows, self.dims.rows, self.shown.latest)
-        _advance(rows, now_ms, self._counts, users_seen, self.day.values, self.windows.ring, split)
+        _advance(rows, now_ms, self._counts, users_seen, self._day, self.windows.ring, split)
 
     def _count_day(self, midnight: int, users: int) -> None:
         """Count anew who was active since `midnight`: by the latest events, and by values shown before those."""
         split = self._groups.split
-        slots, groups = self.shown.since(midnight)
+        slots, groups, _ = self.shown.since(midnight)
         today = self.last.rows[:users] >= midnight
         counts = np.zeros(len(self._groups), np.int64)
         for d in range(len(split.base)):
@@ -118,18 +132,38 @@ class ActiveUsers(Family):
             end = split.base[d + 1] if d + 1 < len(split.base) else len(counts)
             earlier = (groups >= split.base[d]) & (groups < end) & (groups != latest[slots])
             counts += np.bincount(groups[earlier], minlength=len(counts))
-        self.day.values[1:] = counts
+        self._day[1:] = counts
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Count who is in the windows that are new since the checkpoint, which is known of everybody."""
+        new = self.windows.begin(now_ms)
+        split = self._groups.split
+        slots, groups, times = self.shown.since(NO_TIME + 1)
+        seen = np.flatnonzero(self.last.rows[:users] != NO_TIME)
+        for d in range(len(split.base)):
+            latest = split.base[d] + ((self.dims.rows[:users] >> split.shift[d]) & split.mask[d]).astype(np.int64)
+            self.windows.book(new, self.last.rows[seen], latest[seen])
+            end = split.base[d + 1] if d + 1 < len(split.base) else len(self._groups)
+            earlier = (groups >= split.base[d]) & (groups < end) & (groups != latest[slots])
+            self.windows.book(new, times[earlier], groups[earlier])
 
     def _midnight(self, now_ms: int) -> int:
         now = datetime.fromtimestamp(now_ms // 1000, self._zone)
         return int(now.replace(hour=0, minute=0, second=0, fold=0).timestamp()) * 1000
 
     def read(self) -> NDArray[np.int64]:
-        return np.concatenate([self.windows.totals.ravel(), self.day.values[1:]])
+        return np.concatenate([self.windows.totals.ravel(), self._day[1:]])
 
     def blocks(self) -> list[Block]:
         groups = self._groups.labels
         return [Block([Count(ACTIVE)], self._config.windows, groups), Block([Count(TODAY)], groups=groups)]
+
+    def trail(self, cell: Cell) -> Trail | None:
+        """Windows that are new are filled at once, from what is known of everybody."""
+        return trailing(cell.window, None) if isinstance(cell.window, int) else Trail("day", self._midnight)
+
+    def definition(self) -> Definition:
+        return presence_of_active(self._config)
 
     def headlines(self) -> list[Number]:
         return [Number("active_users", "Active users", "Distinct users with an event in the window.")]

@@ -70,9 +70,9 @@ def facts_of(members: Mapping[str, Family]) -> list[Fact]:
     return list({family.takes.name: family.takes for family in members.values() if family.takes}.values())
 
 
-def takers(fact: Fact, members: Mapping[str, Family]) -> list[Family]:
+def takers(fact: Fact, members: Mapping[str, Family]) -> dict[str, Family]:
     """The families that take a kind of facts."""
-    return [family for family in members.values() if family.takes is not None and family.takes.name == fact.name]
+    return {name: one for name, one in members.items() if one.takes is not None and one.takes.name == fact.name}
 
 
 def facts(config: Config) -> list[Fact]:

@@ -8,11 +8,12 @@ from flows.config.limits import Limits
 from flows.config.mistakes import ConfigErrors, Mistake
 from flows.config.model import Breakdown, Config
 from flows.messages.snapshot import ACCOUNTS
-from flows.metrics.catalogue import catalogue, state_bytes_per_user
+from flows.metrics.catalogue import catalogue, families, state_bytes_per_user
 from flows.metrics.cells import Cell, Derived
+from flows.metrics.minutes import MinuteBook
 
-RESERVED_FIELDS = 5
-"""Of the live hash: _as_of, _watermark, _published_at, _run and _consumed."""
+RESERVED_FIELDS = 6
+"""Of the live hash: _as_of, _watermark, _published_at, _run, _consumed and _partial."""
 OFFSETS_PER_PARTITION = 2
 """Where the counted records of a partition begin and end: _from_offset and _to_offset."""
 
@@ -43,7 +44,7 @@ class Cost:
     counted: int  # cells of counts, published
     derived: int  # cells computed from them
     series: int  # Prometheus series of cells; the health series come on top
-    fields: int  # of the live hash in Redis, with one partition
+    fields: int  # of the live hash in Redis, with one partition, all of it known since the beginning
     fields_per_partition: int  # each further partition adds so many
     minutes: int  # hashes of the minute history
     user_bytes: int  # stored state per known user; recent message ids and breakdown values shown come on top
@@ -76,7 +77,7 @@ def _cells(config: Config) -> int:
 
 def cost(config: Config) -> Cost:
     """The cost of `config`; takes memory and time in proportion to its cells."""
-    listed = catalogue(config)
+    listed, members = catalogue(config), families(config, MinuteBook(config))
     published = [cell for cell in listed.cells if cell.metric is not None]
     counted = len(published)
     derived = len(listed.derived)
@@ -90,7 +91,7 @@ def cost(config: Config) -> Cost:
         counted=counted,
         derived=derived,
         series=len(series),
-        fields=counted + derived + RESERVED_FIELDS + 2 * len(ACCOUNTS) + OFFSETS_PER_PARTITION,
+        fields=counted + derived + RESERVED_FIELDS + len(members) + 2 * len(ACCOUNTS) + OFFSETS_PER_PARTITION,
         fields_per_partition=len(ACCOUNTS) + OFFSETS_PER_PARTITION,
         minutes=config.minute_history // MINUTE_MS,
         user_bytes=state_bytes_per_user(config),

@@ -11,18 +11,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import steady
-from flows.config.model import Config
+from flows.config.model import OTHER, Config
 from flows.metrics.cells import Metric, Tally
 from flows.metrics.charts import ChartRow, Course, Line, Rate
 from flows.metrics.family import Family, Groups, Split, group_of
 from flows.metrics.rows import Block, Count
+from flows.state.axes import Names
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move
 
 EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
 EVENTS_BY_NAME = Metric(
-    "events.<event>", "Accepted events of one name in the window.", "events", "Traffic", "window_events"
+    "events.<event>", "Accepted events with one name in the window.", "events", "Traffic", "window_events"
 )
 
 PER_SECOND = Rate(
@@ -41,6 +43,7 @@ IN_WINDOW = Course(
 class Events(Family):
     """Counts of events by window, breakdown value and name."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:
@@ -49,8 +52,9 @@ class Events(Family):
         codes = config.codes()
         self._names = codes.names
         self._name_of = codes.name_of
-        self.windows = Windows(config.windows, len(self._groups) * len(self._names))
-        self.lifetime = Counters(len(self._names))  # by name, since the beginning
+        names = Names(self._names, rest=OTHER)
+        self.windows = Windows(config.windows, self._groups, names)
+        self.lifetime = Counters(names)  # by name, since the beginning
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         _advance(rows, now_ms, self._name_of, self.windows.ring, self.lifetime.values, self._groups.split)
@@ -78,6 +82,9 @@ class Events(Family):
             Tally("events", "Events counted, by name.", [f"events.lifetime.{name}"], {"event": name})
             for name in self._names
         ]
+
+    def definition(self) -> Definition:
+        return Definition({})
 
 
 @steady

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined
-from flows.config.model import Config
+from flows.config import canonical
+from flows.config.model import UNKNOWN, Config, format_duration
 from flows.config.selectors import Selector
 from flows.facts.fact import Fact
-from flows.metrics.cells import Tally
+from flows.metrics.cells import Cell, Tally
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.rows import Block, Formula
+from flows.state.axes import Legend
+from flows.state.windows import PANES
 
 HELD: Final = np.dtype(
     [
@@ -37,6 +41,8 @@ class Family(ABC):
     State is in containers (`flows/state`) that are public attributes: the shard saves, restores and grows them.
     """
 
+    LAYOUT: ClassVar[int]
+    """Rises when its state is stored otherwise, or means something else: then it starts afresh, and only it."""
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
     takes: Fact | None = None
@@ -62,6 +68,10 @@ class Family(ABC):
     def blocks(self) -> list[Block]:
         """What the vector consists of."""
 
+    @abstractmethod
+    def definition(self) -> Definition:
+        """What its state depends on: where that is another, the family starts afresh."""
+
     def formulas(self) -> list[Formula]:
         """Numbers derived from the vectors of all shards together, of this family and others."""
         return []
@@ -69,6 +79,13 @@ class Family(ABC):
     def tallies(self) -> list[Tally]:
         """Counters and histograms of Prometheus, over cells of this family."""
         return []
+
+    def trail(self, cell: Cell) -> Trail | None:
+        """How far back a cell looks; None: it has no window."""
+        return trailing(cell.window) if isinstance(cell.window, int) else None
+
+    def rebuild(self, users: int, now_ms: int) -> None:  # noqa: B027 - most families know nothing of the time before
+        """Fill windows that are new since the checkpoint with what is known at `now_ms`, where the family stands."""
 
     def headlines(self) -> list[Number]:
         """The few numbers of the family that are looked at first."""
@@ -94,13 +111,24 @@ class Split(NamedTuple):
 
 
 class Groups:
-    """The groups that a family's numbers are kept for: everybody, and every value of each breakdown `of` it."""
+    """The groups that a family's numbers are kept for: everybody, and every value of each breakdown `of` it.
 
-    def __init__(self, config: Config, of: str) -> None:
+    With `of` None: of every breakdown. Where a breakdown is new since a checkpoint, or its field is another, or a value
+    is not listed any more, everybody of before is `unknown`. The values of all others go on by name; what was `other`
+    stays so.
+    """
+
+    def __init__(self, config: Config, of: str | None) -> None:
+        self._breakdowns = list(config.breakdowns.items())
+        self._of = [name for name, breakdown in self._breakdowns if of is None or of in breakdown.of]
+        self._legend = {
+            "breakdowns": [[name, canonical.breakdown(one), one.labels()] for name, one in self._breakdowns],
+            "of": self._of,
+        }
         self.labels: list[dict[str, str]] = [{}]
         base, shift, mask = [0], [0], [0]
-        for position, (name, breakdown) in enumerate(config.breakdowns.items()):
-            if of in breakdown.of:
+        for position, (name, breakdown) in enumerate(self._breakdowns):
+            if name in self._of:
                 base.append(len(self.labels))
                 shift.append(8 * position)
                 mask.append(255)
@@ -110,11 +138,79 @@ class Groups:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def legend(self) -> Legend:
+        return self._legend
+
+    def size(self, past: Legend) -> int:
+        return 1 + sum(len(values) for name, _, values in past["breakdowns"] if name in past["of"])
+
+    def sources(self, past: Legend) -> list[list[int]]:
+        """The `unknown` of a breakdown that is new are all there were."""
+        old = self._old_groups(past)
+        goes_on = self._going_on(past, past["of"])
+        found = [[0]]
+        for group in self.labels[1:]:
+            ((name, value),) = group.items()
+            place = old.get((name, value)) if name in goes_on else 0 if value == UNKNOWN else None
+            found.append([] if place is None else [place])
+        return found
+
+    def places(self, past: Legend) -> NDArray[np.int64]:
+        """By group of before: the group that it is now, -1 where there is none."""
+        goes_on = self._going_on(past, past["of"])
+        found = np.full(self.size(past), -1, np.int64)
+        for place, (group, sources) in enumerate(zip(self.labels, self.sources(past), strict=True)):
+            if not group or goes_on & group.keys():
+                found[sources] = place
+        return found
+
+    def words(self, values: NDArray[np.uint64], past: Legend) -> NDArray[np.uint64]:
+        """`dims` of before, as they are now. (Codes of breakdowns that are of other families go on where they can.)"""
+        of_others = {name for name, _ in self._breakdowns} - set(self._of)
+        goes_on = self._going_on(past, [*past["of"], *of_others])
+        were = {name: (position, labels) for position, (name, _, labels) in enumerate(past["breakdowns"])}
+        words = np.zeros_like(values)
+        for position, (name, breakdown) in enumerate(self._breakdowns):
+            labels = breakdown.labels()
+            codes = np.full(256, labels.index(UNKNOWN), np.uint64)
+            was_at = 0
+            if name in goes_on:
+                was_at, old = were[name]
+                codes[: len(old)] = [labels.index(value) for value in old]
+            words |= codes[(values >> np.uint64(8 * was_at)) & np.uint64(255)] << np.uint64(8 * position)
+        return words
+
+    def going_on(self, past: Legend) -> set[str]:
+        """The breakdowns, of whatever family, whose values of before are told apart as they were."""
+        return self._going_on(past, [name for name, _ in self._breakdowns])
+
+    def _old_groups(self, past: Legend) -> dict[tuple[str, str], int]:
+        listed = [(name, value) for name, _, values in past["breakdowns"] if name in past["of"] for value in values]
+        return {group: place for place, group in enumerate(listed, 1)}
+
+    def _going_on(self, past: Legend, of: Sequence[str]) -> set[str]:
+        """Those breakdowns, of the ones named `of`, that tell the values of before apart as they were."""
+        were = {name: (definition, values) for name, definition, values in past["breakdowns"]}
+        return {
+            name
+            for name, breakdown in self._breakdowns
+            if name in were
+            and name in of
+            and were[name][0] == canonical.breakdown(breakdown)
+            and set(were[name][1]) <= set(breakdown.labels())
+        }
+
 
 @inlined
 def group_of(split: Split, d: int, dims: int) -> Any:
     """The group (an integer) of breakdown `d` for an event's `dims`."""
     return split.base[d] + np.int64((np.uint64(dims) >> split.shift[d]) & split.mask[d])
+
+
+def groups_of(split: Split, dims: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
+    """For everybody and each breakdown: the groups of many events."""
+    for base, shift, mask in zip(split.base, split.shift, split.mask, strict=True):
+        yield base + ((dims >> shift) & mask).astype(np.int64)
 
 
 def selected(config: Config, selectors: Iterable[Selector]) -> NDArray[np.bool_]:
@@ -127,3 +223,43 @@ def events_that_count(config: Config) -> NDArray[np.bool_]:
     shows = config.shows_presence(config.codes())
     chosen = config.active_users.events
     return shows if chosen is None else shows & selected(config, chosen)
+
+
+def presence(config: Config) -> Definition:
+    """What says which events show presence, for families that depend on it."""
+    rules = config.presence
+    facts = config.subscriptions.events if config.subscriptions and rules.only is None else ()
+    return Definition(
+        {
+            "presence": {
+                "except": canonical.selectors(rules.except_),
+                "only": None if rules.only is None else canonical.selectors(rules.only),
+                "server": rules.server,
+            }
+        },
+        frozenset(f"event.{name}" for name in canonical.names(facts)),
+    )
+
+
+def presence_of_active(config: Config) -> Definition:
+    """What says which events make a user active."""
+    chosen = config.active_users.events
+    return presence(config).beside({"events": None if chosen is None else canonical.selected(chosen)})
+
+
+class Trail(NamedTuple):
+    """How far back a cell looks."""
+
+    key: str  # tells windows apart
+    begins: Callable[[int], int]  # from the time it stands at to the beginning of its window, ms
+    parts: tuple[str, ...] = ()  # that keep such a window
+
+
+def trailing(width_ms: int, part: str | None = "window") -> Trail:
+    """A window of that width, which begins with its oldest pane; kept in the part of the width that `part` names."""
+    width = format_duration(width_ms)
+
+    def begins(now_ms: int) -> int:
+        return -(-(now_ms * PANES // width_ms - PANES + 1) * width_ms // PANES)
+
+    return Trail(width, begins, () if part is None else (f"{part}.{width}",))

@@ -20,12 +20,14 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.config import canonical
 from flows.config.model import Config, format_duration
-from flows.metrics.cells import Metric
+from flows.metrics.cells import Cell, Metric
 from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread, Steps
-from flows.metrics.family import Family, Groups, Split, group_of, selected
+from flows.metrics.family import Family, Groups, Split, Trail, group_of, groups_of, selected, trailing
 from flows.metrics.formulas import conversion_live, conversion_live_se, ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
 from flows.metrics.minutes import MinuteBook, Page, note
@@ -63,7 +65,7 @@ STATES = {
     ),
     "in_progress": Metric(
         "funnel.<name>.in_progress",
-        "Attempts entered in the window that are under way.",
+        "Attempts entered in the window that are still in progress.",
         "attempts",
         "Funnels",
         "funnel_attempts_by_state",
@@ -79,7 +81,7 @@ STATES = {
 CONVERT_SUM = Metric("funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels")
 CONVERT_LE = Metric(
     "funnel.<name>.convert_le_<bound>",
-    "Attempts converted within at most <bound> seconds.",
+    "Attempts that converted within at most <bound> seconds.",
     "attempts",
     "Funnels",
 )
@@ -101,42 +103,42 @@ CONVERT_QUANTILE = Metric(
 )
 DROP_OFF = Metric(
     "funnel.<name>.drop_off_<nn>",
-    "Share of the attempts at the step before that did not reach step <nn>.",
+    "Share of the attempts at the previous step that did not reach step <nn>.",
     "ratio",
     "Funnels",
     "funnel_drop_off_ratio",
 )
 MATURED = Metric(
     "funnel.<name>.matured",
-    "Attempts whose time is up, entered in the window as it stood a funnel window ago.",
+    "Matured attempts: those entered in the window as of one funnel window ago.",
     "attempts",
     "Funnels",
     "funnel_matured_attempts",
 )
 MATURED_CONVERTED = Metric(
     "funnel.<name>.matured_converted",
-    "Those of them that converted.",
+    "Matured attempts that converted.",
     "attempts",
     "Funnels",
     "funnel_matured_converted",
 )
 CONVERSION = Metric(
     "funnel.<name>.conversion_matured",
-    "Converted over entered of the matured attempts.",
+    "Converted over entered, of the matured attempts.",
     "ratio",
     "Funnels",
     "funnel_conversion_ratio",
 )
 CONVERSION_LIVE = Metric(
     "funnel.<name>.conversion_live",
-    "Kaplan-Meier estimate of the conversion of attempts under way.",
+    "Kaplan-Meier estimate of the conversion of the attempts in progress.",
     "ratio",
     "Funnels",
     "funnel_conversion_ratio",
 )
 CONVERSION_LIVE_SE = Metric(
     "funnel.<name>.conversion_live_se",
-    "Its standard error (Greenwood).",
+    "Standard error of the live conversion (Greenwood).",
     "ratio",
     "Funnels",
     "funnel_conversion_standard_error",
@@ -219,6 +221,7 @@ class Ledger(NamedTuple):
 class Funnel(Family):
     """The attempts of one funnel."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, name: str, book: MinuteBook) -> None:
@@ -235,16 +238,16 @@ class Funnel(Family):
             len(funnel.steps),
             funnel.reentry == "latest",
             np.asarray(matches, np.uint32),
-            book.columns(f"funnel.{name}.entered", f"funnel.{name}.converted"),
+            book.columns(f"funnel.{name}", f"funnel.{name}.entered", f"funnel.{name}.converted"),
         )
         self._fields = len(funnel.steps) + OUTCOMES
-        self.users = UserRows(ATTEMPT)
+        self.users = UserRows(ATTEMPT, dims=self._groups)
         self.drops_at = Deadlines()
-        self.converted = Queue(2)  # start + window, dims
-        self.windows = Windows(config.windows, len(self._groups) * self._fields)
-        self.matured = Windows(config.ratio_windows, len(self._groups) * 2)
-        self.under_way = Windows([funnel.window], len(self._groups))
-        self.by_age = Windows([funnel.window], len(self._groups) * PANES)
+        self.converted = Queue(2, dims=(1, self._groups))  # start + window, dims
+        self.windows = Windows(config.windows, self._groups, self._fields)
+        self.matured = Windows(config.ratio_windows, self._groups, 2)
+        self.under_way = Windows([funnel.window], self._groups)
+        self.by_age = Windows([funnel.window], self._groups, PANES)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         self.converted.reserve(len(rows))
@@ -268,6 +271,36 @@ class Funnel(Family):
                 group = group_of(self._groups.split, d, self.users.rows[slot]["dims"])
                 add(self.windows.ring, start, group * self._fields + self._rules.steps + IN_PROGRESS, -1)
                 add(self.windows.ring, start, group * self._fields + self._rules.steps + DROPPED, 1)
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the attempts in progress in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        slots = np.flatnonzero(self.drops_at.times.at[:users] != NEVER)
+        starts, reached = self.drops_at.times.at[slots] - self._rules.window, self.users.rows["reached"][slots]
+        for groups in groups_of(self._groups.split, self.users.rows["dims"][slots]):
+            self.windows.book(new, starts, groups * self._fields + self._rules.steps + IN_PROGRESS)
+            for step in range(self._rules.steps):
+                there = reached > step
+                self.windows.book(new, starts[there], groups[there] * self._fields + step)
+
+    def trail(self, cell: Cell) -> Trail | None:
+        window = self._rules.window
+        if cell.metric is None:  # the ages of those under way
+            return trailing(window, None)
+        if cell.metric not in (MATURED, MATURED_CONVERTED) or not isinstance(cell.window, int):
+            return super().trail(cell)
+        at_entry = trailing(cell.window, "ratio_window")
+        return at_entry._replace(key=f"{at_entry.key} before", begins=lambda now_ms: at_entry.begins(now_ms - window))
+
+    def definition(self) -> Definition:
+        funnel = self._config.funnels[self._name]
+        return Definition(
+            {
+                "window": format_duration(funnel.window),
+                "steps": [canonical.step(step) for step in funnel.steps],
+                "reentry": funnel.reentry,
+            }
+        )
 
     def read(self) -> NDArray[np.int64]:
         windowed, matured = self.windows.totals.size, self.matured.totals.size

@@ -17,12 +17,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.config.model import Config
+from flows.config.model import Config, format_duration
 from flows.metrics.cells import Metric
 from flows.metrics.charts import ChartRow, Course, Line, Number
-from flows.metrics.family import Family
+from flows.metrics.family import Family, presence
 from flows.metrics.formulas import user_churn_rate
 from flows.metrics.minutes import MinuteBook, Page, note
 from flows.metrics.rows import Block, Count, Formula
@@ -34,20 +35,20 @@ UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)
 
 ALIVE_USERS = Metric("users.alive", "Known users who have not churned.", "users", "Lifecycle", "users_alive")
-KNOWN_USERS = Metric("users.known", "Users ever seen on time, less those evicted.", "users", "Lifecycle", "users_known")
+KNOWN_USERS = Metric(
+    "users.known", "Users ever seen on time, minus evicted users.", "users", "Lifecycle", "users_known"
+)
 EVICTED_USERS = Metric(
     "users.evicted",
-    "Known users forgotten at the limit users_per_shard.",
+    "Known users forgotten because of the limit users_per_shard.",
     "users",
     "Lifecycle",
     "users_evicted",
 )
 MOVES = {
-    "new": Metric(
-        "users.new", "Users whose first event ever lies in the window.", "users", "Lifecycle", "window_users"
-    ),
+    "new": Metric("users.new", "Users whose first event ever is in the window.", "users", "Lifecycle", "window_users"),
     "resurrected": Metric(
-        "users.resurrected", "Users who came back after having churned.", "users", "Lifecycle", "window_users"
+        "users.resurrected", "Users who came back after they had churned.", "users", "Lifecycle", "window_users"
     ),
     "churned": Metric(
         "users.churned",
@@ -59,7 +60,7 @@ MOVES = {
 }
 CHURN_RATE = Metric(
     "user_churn_rate",
-    "Users churned in the window over users alive at its start.",
+    "Users who churned in the window over users alive at its start.",
     "ratio",
     "Lifecycle",
     "user_churn_ratio",
@@ -100,12 +101,13 @@ class Ledger(NamedTuple):
 class Lifecycle(Family):
     """Transitions between unseen, alive and churned."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
-        self._new_users = book.columns("new_users")
+        self._new_users = book.columns("lifecycle", "new_users")
         self._shows_presence = config.shows_presence(config.codes())  # by event code
         self.windows = Windows(config.windows, len(MOVES))
         self.churns_at = Deadlines()
@@ -144,8 +146,11 @@ class Lifecycle(Family):
             Block(moves, self._config.windows),
         ]
 
+    def definition(self) -> Definition:
+        return presence(self._config).beside({"churn_after": format_duration(self._config.churn_after)})
+
     def headlines(self) -> list[Number]:
-        return [Number("users.new", "New users", "Users whose first event ever lies in the window.")]
+        return [Number("users.new", "New users", "Users whose first event ever is in the window.")]
 
     def charts(self) -> list[ChartRow]:
         return [CHARTS]

@@ -13,12 +13,14 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
-from flows.metrics.family import Family, events_that_count
+from flows.metrics.family import Family, events_that_count, presence_of_active
 from flows.metrics.rows import Block
+from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 from flows.state.rows import UserRows
 
@@ -38,12 +40,14 @@ class MinuteBook(Container):
     def __init__(self, config: Config) -> None:
         self._kept = max(1, config.minute_history // MINUTE_MS) + 1
         self.fields: list[str] = []  # of a minute, in the order of the columns
+        self._parts: list[str] = []  # of the state that they belong to
         self.page = Page(np.zeros((self._kept, 0), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64))
         self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
 
-    def columns(self, *fields: str) -> int:
-        """Give `fields` columns, one beside the other; returns the number of the first."""
+    def columns(self, part: str, *fields: str) -> int:
+        """Give `fields` of a part of the state columns, one beside the other; returns the number of the first."""
         first = len(self.fields)
+        self._parts += [part] * len(fields)
         self.fields += fields
         self.page = Page(np.zeros((self._kept, len(self.fields)), np.int64), self.page.head)
         return first
@@ -72,6 +76,25 @@ class MinuteBook(Container):
         self.page.counts[...] = arrays["counts"]
         self.page.head[...] = arrays["head"]
 
+    def legend(self) -> Legend:
+        return {"fields": self.fields, "minutes": len(self.page.counts)}
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """As many of the newest minutes as there is room for, the fields by name."""
+        counts, head = np.zeros_like(self.page.counts), int(arrays["head"][0])
+        minutes = np.arange(max(0, head - min(len(counts), past["minutes"]) + 1), head + 1)
+        for column, field in enumerate(self.fields):
+            if field in past["fields"]:
+                was = past["fields"].index(field)
+                counts[minutes % len(counts), column] = arrays["counts"][minutes % past["minutes"], was]
+        return {"counts": counts, "head": arrays["head"]}
+
+    def restart(self, part: str) -> None:
+        """Let the fields of a part that starts afresh begin with the open minute: closed ones are final."""
+        for column, of in enumerate(self._parts):
+            if of == part and self.page.head[0] > 0:
+                self.page.counts[self.page.head[0] % len(self.page.counts), column] = 0
+
 
 @steady
 def _turn(page: Page, head: int) -> None:
@@ -94,11 +117,13 @@ def note(page: Page, ts: int, column: int, amount: int) -> None:
 class Minutes(Family):
     """Events and distinct users of each minute."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
+        self._config = config
         self._book = book
-        self._events = book.columns("events", "active_users")
+        self._events = book.columns("minutes", "events", "active_users")
         self._counts = events_that_count(config)
         self.last = UserRows(np.int32)  # the newest minute in which the user was active
 
@@ -110,6 +135,9 @@ class Minutes(Family):
 
     def blocks(self) -> list[Block]:
         return []
+
+    def definition(self) -> Definition:
+        return presence_of_active(self._config)
 
 
 @steady

@@ -20,13 +20,15 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.compiled.loops import compiled, inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.config import canonical
 from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
-from flows.metrics.cells import Metric, Tally
+from flows.metrics.cells import Cell, Metric, Tally
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Line, Number
-from flows.metrics.family import Family, Groups, Split, group_of, selected
+from flows.metrics.family import Family, Groups, Split, Trail, group_of, groups_of, presence, selected, trailing
 from flows.metrics.formulas import ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations, bucket_of, read_cumulative
 from flows.metrics.minutes import MinuteBook, Page, note
@@ -66,22 +68,26 @@ COUNTS = {
         "Sessions",
         "window_sessions",
     ),
-    "duration_ms": Metric("sessions.duration_ms", "Sum of the durations of sessions closed.", "ms", "Sessions"),
-    "events": Metric("sessions.events", "Events in the sessions closed.", "events", "Sessions"),
-    "key_actions": Metric("sessions.key_actions", "Key actions in the sessions closed.", "actions", "Sessions"),
+    "duration_ms": Metric(
+        "sessions.duration_ms", "Total duration of the sessions that closed in the window.", "ms", "Sessions"
+    ),
+    "events": Metric("sessions.events", "Events in the sessions that closed in the window.", "events", "Sessions"),
+    "key_actions": Metric(
+        "sessions.key_actions", "Key actions in the sessions that closed in the window.", "actions", "Sessions"
+    ),
 }
 DURATION_LE = Metric(
     "sessions.duration_le_<bound>",
-    "Sessions closed that lasted at most <bound> seconds.",
+    "Sessions that closed in the window and lasted at most <bound> seconds.",
     "sessions",
     "Sessions",
 )
 SETTLING = Metric(
-    "sessions.settling", "Sessions begun 5 to 15 minutes ago.", "sessions", "Sessions", "sessions_settling"
+    "sessions.settling", "Sessions that began 5 to 15 minutes ago.", "sessions", "Sessions", "sessions_settling"
 )
 SETTLING_ENGAGED = Metric(
     "sessions.settling_engaged",
-    "Those of them that are engaged.",
+    "Sessions that began 5 to 15 minutes ago and are engaged.",
     "sessions",
     "Sessions",
     "sessions_settling_engaged",
@@ -89,14 +95,14 @@ SETTLING_ENGAGED = Metric(
 BOUNCE_RATE = Metric("bounce_rate", "Bounced over closed sessions.", "ratio", "Sessions", "bounce_ratio")
 BOUNCE_RATE_PROVISIONAL = Metric(
     "bounce_rate_provisional",
-    "Share not yet engaged of the sessions begun 5 to 15 minutes ago.",
+    "Of the sessions that began 5 to 15 minutes ago, the share not yet engaged.",
     "ratio",
     "Sessions",
     "bounce_ratio",
 )
 DURATION_MEAN = Metric(
     "session_duration_mean",
-    "Mean duration of the sessions closed.",
+    "Mean duration of closed sessions.",
     "ms",
     "Sessions",
     "session_duration_mean_seconds",
@@ -104,18 +110,18 @@ DURATION_MEAN = Metric(
 )
 DURATION_QUANTILE = Metric(
     "session_duration_<quantile>",
-    "Quantile of the duration of the sessions closed.",
+    "Quantile of the duration of closed sessions.",
     "ms",
     "Sessions",
     "session_duration_quantile_seconds",
     0.001,
 )
 EVENTS_PER_SESSION = Metric(
-    "events_per_session", "Events per session closed.", "events", "Sessions", "events_per_session_ratio"
+    "events_per_session", "Events per closed session.", "events", "Sessions", "events_per_session_ratio"
 )
 KEY_ACTIONS_PER_SESSION = Metric(
     "key_actions_per_session",
-    "Key actions per session closed.",
+    "Key actions per closed session.",
     "actions",
     "Sessions",
     "key_actions_per_session_ratio",
@@ -211,12 +217,13 @@ class Ledger(NamedTuple):
 class Sessions(Family):
     """Runs of events without a long gap."""
 
+    LAYOUT: ClassVar[int] = 1
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
-        self._minute = book.columns("sessions_started", "sessions_closed", "sessions_bounced")
+        self._minute = book.columns("sessions", "sessions_started", "sessions_closed", "sessions_bounced")
         self._groups = Groups(config, "sessions")
         engaged = config.sessions.engaged
         self._rules = Rules(
@@ -229,12 +236,12 @@ class Sessions(Family):
             selected(config, config.key_actions),
             config.shows_presence(config.codes()),
         )
-        self.users = UserRows(SESSION)
+        self.users = UserRows(SESSION, dims=self._groups)
         self.closes_at = Deadlines()
-        self.ended = Queue(6)  # closes at, start, dims, events, key actions, engaged
-        self.windows = Windows(config.windows, len(self._groups) * FIELDS)
-        self.settling = Windows([SETTLING_WINDOW_MS], len(self._groups) * 2)
-        self.open = Counters(len(self._groups))
+        self.ended = Queue(6, dims=(2, self._groups))  # closes at, start, dims, events, key actions, engaged
+        self.windows = Windows(config.windows, self._groups, FIELDS)
+        self.settling = Windows([SETTLING_WINDOW_MS], self._groups, 2)
+        self.open = Counters(self._groups)
         self.lifetime = Counters(len(BOUNDS_S) + 2)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
@@ -257,6 +264,25 @@ class Sessions(Family):
         for slot in slots[self.closes_at.times.at[slots] != NEVER]:
             for d in range(len(self._groups.split.base)):
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the sessions that are open in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        slots = np.flatnonzero(self.closes_at.times.at[:users] != NEVER)
+        ended = self.ended.heap.rows[: int(self.ended.heap.size[0])]
+        starts = np.concatenate([self.users.rows["start"][slots], ended[:, 1]])
+        dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])
+        for groups in groups_of(self._groups.split, dims):
+            self.windows.book(new, starts, groups * FIELDS + STARTED)
+
+    def trail(self, cell: Cell) -> Trail | None:
+        if cell.metric in (SETTLING, SETTLING_ENGAGED):
+            return trailing(SETTLING_WINDOW_MS, None)
+        return super().trail(cell)
+
+    def definition(self) -> Definition:
+        rules = self._config.sessions.model_dump(mode="json")
+        return presence(self._config).beside(rules | {"key_actions": canonical.selected(self._config.key_actions)})
 
     def read(self) -> NDArray[np.int64]:
         settling = self.settling.ring

@@ -190,18 +190,26 @@ def health_families(
         "watermark_timestamp_seconds", "The watermark W: how far the ordered numbers have come.",
         None if snapshot is None or snapshot.watermark_ms is None else snapshot.watermark_ms / 1000,
     )  # fmt: skip
-    lag = GaugeMetricFamily(f"{PREFIX}consumer_lag_messages", "Records not yet read.", labels=["topic", "partition"])
+    since = GaugeMetricFamily(
+        f"{PREFIX}family_since_timestamp_seconds",
+        "When a family, or another part of the state, began to count; 0: at the beginning of the stream.",
+        labels=["family"],
+    )
+    for part, since_ms in snapshot.since.items() if snapshot else ():
+        since.add_metric([part], since_ms / 1000)
+    yield since
+    lag = GaugeMetricFamily(f"{PREFIX}consumer_lag_messages", "Records not read yet.", labels=["topic", "partition"])
     for (topic, partition), messages in sorted(health.lag_messages.items()):
         lag.add_metric([topic, str(partition)], messages)
     yield lag
     behind = GaugeMetricFamily(
         f"{PREFIX}open_transaction_records",
-        "Records behind an open transaction, which cannot be read before it ends; partitions without one have none.",
+        "Records that cannot be read until an open transaction ends; no series for a partition without one.",
         labels=["topic", "partition"],
     )
     waited = GaugeMetricFamily(
         f"{PREFIX}open_transaction_seconds",
-        "How long reading has stood before that transaction.",
+        "How long an open transaction has blocked reading.",
         labels=["topic", "partition"],
     )
     for (topic, partition), transaction in sorted(health.open_transactions.items()):
@@ -218,21 +226,21 @@ def health_families(
         held.add_metric([reason], max(lasting, default=0.0))
     yield held
     yield _gauge(
-        "caught_up", "1 once every partition has been read as far as it could be.", float(health.caught_up)
+        "caught_up", "1 once every partition has been read as far as possible.", float(health.caught_up)
     )  # fmt: skip
-    yield _gauge("rejected_ratio", "Share of the last 10,000 records that was rejected.", health.rejected_share)
+    yield _gauge("rejected_ratio", "Share of the last 10,000 records that were rejected.", health.rejected_share)
     yield from _dead_letters(health.dead_letters)
     yield _gauge(
         "redis_reachable", "1 when Redis answered the last attempt to publish.",
         None if health.redis_reachable is None else float(health.redis_reachable),
     )  # fmt: skip
-    yield _gauge("last_publish_timestamp_seconds", "When Redis last took the numbers.", health.published_at)
-    yield _counter("redis_publish_failures", "Attempts to publish that failed.", health.publish_failures)
+    yield _gauge("last_publish_timestamp_seconds", "When Redis last accepted the numbers.", health.published_at)
+    yield _counter("redis_publish_failures", "Failed attempts to publish.", health.publish_failures)
     yield _histogram(
-        "redis_publish_seconds", "Time that publishing took.",
+        "redis_publish_seconds", "Duration of a publish.",
         PUBLISH_BOUNDS_SECONDS, health.publish_seconds_buckets, health.publish_seconds_sum, {},
     )  # fmt: skip
-    yield _gauge("checkpoint_seconds", "Time that the last checkpoint took.", health.checkpoint_seconds)
+    yield _gauge("checkpoint_seconds", "Duration of the last checkpoint.", health.checkpoint_seconds)
     yield _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was complete.", health.checkpoint_at)
     cpu = CounterMetricFamily(
         f"{PREFIX}process_cpu_seconds", "CPU time used by each process of a cluster.", labels=["process"]
@@ -241,7 +249,7 @@ def health_families(
         f"{PREFIX}process_resident_bytes", "Memory of each process of a cluster.", labels=["process"]
     )
     heard = GaugeMetricFamily(
-        f"{PREFIX}process_heard_timestamp_seconds", "When each process last told of itself.", labels=["process"]
+        f"{PREFIX}process_heard_timestamp_seconds", "When each process last reported.", labels=["process"]
     )
     for process, state in sorted(health.processes.items()):
         cpu.add_metric([str(process)], state.cpu_seconds)
@@ -251,7 +259,7 @@ def health_families(
     yield _gauge("ready", "1 when the published numbers are current, as /readyz says.", float(health.ready))
     yield InfoMetricFamily(
         f"{PREFIX}build",
-        "What runs here.",
+        "Versions and product of this process.",
         {"version": health.version, "python": platform.python_version(), "product": product},
     )
 
@@ -293,15 +301,15 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
         ("on_time", "Accepted events not older than the watermark, which the ordered numbers use."),
         ("late", "Accepted events older than the watermark, which only the arrival numbers use."),
         ("duplicate", "Events dropped because their messageId was seen before."),
-        ("clamped", "Accepted events whose time lay ahead and was replaced."),
+        ("clamped", "Accepted events whose time was in the future and was replaced."),
     ):
         yield _counter(f"events_{account}", text, accounts[account])
-    rejected = CounterMetricFamily(f"{PREFIX}events_rejected", "Records refused.", labels=["reason"])
+    rejected = CounterMetricFamily(f"{PREFIX}events_rejected", "Records rejected.", labels=["reason"])
     for reason in REASONS:
         rejected.add_metric([reason], accounts[f"rejected.{reason}"])
     yield rejected
     excluded = CounterMetricFamily(
-        f"{PREFIX}events_excluded", "Records left out that are no errors.", labels=["reason"]
+        f"{PREFIX}events_excluded", "Records left out without being errors.", labels=["reason"]
     )
     for kind in EXCLUSIONS:
         excluded.add_metric([kind], accounts[f"excluded.{kind}"])
@@ -315,13 +323,21 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
 
 
 def _dead_letters(counts: DeadLetterCounts) -> Iterator[FamilySamples]:
-    yield _gauge("dead_letters_waiting", "Copies of rejected records that Kafka has not taken yet.", counts.waiting)
-    yield _gauge("dead_letters_waiting_bytes", "Their size, which has a limit.", counts.waiting_bytes)
-    yield _gauge("dead_letters_oldest_seconds", "How long the oldest of them has waited.", counts.oldest_seconds)
+    yield _gauge("dead_letters_waiting", "Copies of rejected records that Kafka has not accepted yet.", counts.waiting)
+    yield _gauge(
+        "dead_letters_waiting_bytes",
+        "Size of the waiting copies of rejected records, which has a limit.",
+        counts.waiting_bytes,
+    )
+    yield _gauge(
+        "dead_letters_oldest_seconds",
+        "How long the oldest waiting copy of a rejected record has waited.",
+        counts.oldest_seconds,
+    )
     for fate, text in (
-        ("delivered", "Copies of rejected records that Kafka has taken."),
-        ("skipped", "Rejected records of which no copy was made, for there were too many a second."),
-        ("dropped", "Copies of rejected records that were dropped, for too many waited."),
+        ("delivered", "Copies of rejected records that Kafka has accepted."),
+        ("skipped", "Rejected records that were not copied because there were too many a second."),
+        ("dropped", "Copies of rejected records that were dropped because too many were waiting."),
     ):
         yield _counter(f"dead_letters_{fate}", text, getattr(counts, fate))
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from flows.checkpoint.fingerprint import fingerprint
 from flows.cluster.peers import SILENT_SECONDS, ClusterError, Peers, Word
 from flows.config.model import Config
 from flows.config.settings import Settings
 from flows.messages.tick import Tick
+from flows.metrics.parts import definitions
 from flows.process.health import Health
 from flows.source.kafka import KafkaSource
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def definitions_of(config: Config, settings: Settings) -> str:
     """What must be the same in all processes of a cluster."""
     kept = "kept" if settings.state is not None else "not kept"
-    return f"{fingerprint(config)}, topic {settings.topic}, state {kept}"
+    return f"{definitions(config).fingerprint()}, topic {settings.topic}, state {kept}"
 
 
 class Conversation:

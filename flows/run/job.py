@@ -31,6 +31,7 @@ from flows.messages.errors import RecoverableError
 from flows.messages.raw import Rejected
 from flows.messages.snapshot import Snapshot
 from flows.metrics.catalogue import catalogue
+from flows.metrics.parts import definitions
 from flows.pipeline import ALONE, build
 from flows.process.health import Health
 from flows.process.outcomes import Outcome
@@ -166,7 +167,7 @@ class Job:
     """Runs one product, or the part of one process of a `cluster` in it, until its input ends or it is stopped.
 
     `until_end`: read every partition to where it ends now, publish, and return; time moves with the events only, and
-    is then advanced to `as_of_ms`.
+    is then advanced to `as_of_ms`. `accept_changes`: go on from the checkpoint also where that loses parts of it.
     """
 
     def __init__(
@@ -177,11 +178,13 @@ class Job:
         until_end: bool = False,
         as_of_ms: int | None = None,
         cluster: Cluster = ALONE,
+        accept_changes: bool = False,
     ) -> None:
         self.outcome: Outcome = "running"
         self._config = config
         self._settings = settings
         self._cluster = cluster
+        self._accept_changes = accept_changes
         self._until_end = until_end
         self._as_of_ms = as_of_ms
         self._source: KafkaSource | None = None
@@ -219,7 +222,9 @@ class Job:
         with ExitStack() as stack:
             folder = None
             if self._settings.state is not None and first:
-                folder = stack.enter_context(CheckpointFolder(self._settings.state, self._config))
+                made_with = definitions(self._config)
+                opened = CheckpointFolder(self._settings.state, made_with, accept_changes=self._accept_changes)
+                folder = stack.enter_context(opened)
             outputs = Outputs(
                 self._config,
                 self._settings,

@@ -173,7 +173,7 @@ class Reader:
         silent, found_again = self._consumer.contact.silent, self._consumer.contact.found_again()
         if everything or silent or found_again:
             self._look_for_ends(silent, found_again, everything=everything)
-        now = self._monotonic()
+        now = time.monotonic()
         if self._watches and (everything or silent != self._silent or now >= self._next_look):
             self._silent, self._next_look = silent, now + _LOOK_SECONDS
             self._look_for_outages(silent, everything=everything)

@@ -1,4 +1,4 @@
-"""The four things that the shard asks of everything a family remembers."""
+"""What the shard asks of everything a family remembers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
+
+from flows.state.axes import Legend
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,6 +27,14 @@ class Container(ABC):
     @abstractmethod
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         """Take back what `save` gave, with room for `capacity` users."""
+
+    def legend(self) -> Legend:
+        """What the places of its arrays stand for (JSON); None: nothing that a config could change."""
+        return None
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """What `save` gave under the legend `past`, as it is under those of now: `load` takes it then."""
+        raise NotImplementedError(f"{type(self).__name__} has no labels")
 
     def resize(self, capacity: int) -> None:  # noqa: B027 - most containers hold nothing per user
         """Make room for `capacity` users."""

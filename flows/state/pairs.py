@@ -6,19 +6,30 @@ Most users show one value, so a table of pairs costs less than a row of all valu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.messages.columns import NO_TIME
+from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 
 KEY, TIME = range(2)
 GROUP_BITS: Final = 12
 """Groups fit 8 breakdowns of 255 values."""
 GROUP_MASK: Final = (1 << GROUP_BITS) - 1
+
+
+class Places(Protocol):
+    """What the groups stand for."""
+
+    def legend(self) -> Legend:
+        """All of them, by number."""
+
+    def places(self, past: Legend) -> NDArray[np.int64]:
+        """By number under another legend: the number under these, -1 where there is none."""
 
 
 class Latest(NamedTuple):
@@ -37,7 +48,8 @@ def _empty(capacity: int) -> Latest:
 class Pairs(Container):
     """`latest`: (user, group) -> time."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: Places | None = None) -> None:
+        self._groups = groups
         self.latest = _empty(64)
 
     def _held(self) -> NDArray[np.int64]:
@@ -52,11 +64,11 @@ class Pairs(Container):
         if capacity > len(self.latest.entries):
             self._fill(self._held(), capacity)
 
-    def since(self, time_ms: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The pairs with `time_ms` or later: slots, groups."""
+    def since(self, time_ms: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The pairs with `time_ms` or later: slots, groups, times."""
         entries = self._held()
-        keys = entries[entries[:, TIME] >= time_ms, KEY]
-        return keys >> GROUP_BITS, keys & GROUP_MASK
+        entries = entries[entries[:, TIME] >= time_ms]
+        return entries[:, KEY] >> GROUP_BITS, entries[:, KEY] & GROUP_MASK, entries[:, TIME]
 
     def _fill(self, entries: NDArray[Any], capacity: int) -> None:
         self.latest = _empty(capacity)
@@ -69,6 +81,17 @@ class Pairs(Container):
         self.latest = _empty(64)
         self.reserve(len(arrays["entries"]))
         _insert(self.latest, arrays["entries"].copy())  # a loop is compiled once more for what cannot be written to
+
+    def legend(self) -> Legend:
+        return None if self._groups is None else self._groups.legend()
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        assert self._groups is not None
+        keys = arrays["entries"][:, KEY]
+        groups = self._groups.places(past)[keys & GROUP_MASK]
+        entries = arrays["entries"][groups >= 0].copy()
+        entries[:, KEY] = (keys[groups >= 0] & ~GROUP_MASK) | groups[groups >= 0]
+        return {"entries": entries}
 
     def keep(self, slots: NDArray[Any]) -> None:
         entries = self._held()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined
+from flows.state.axes import Legend, Words
 from flows.state.container import Arrays, Container
 
 
@@ -21,9 +22,13 @@ class Heap(NamedTuple):
 
 
 class Queue(Container):
-    """Rows of `columns` int64, the first of them their time."""
+    """Rows of `columns` int64, the first of them their time.
 
-    def __init__(self, columns: int) -> None:
+    `dims`: which of them has breakdown codes, and what these stand for.
+    """
+
+    def __init__(self, columns: int, dims: tuple[int, Words] | None = None) -> None:
+        self._dims = dims
         self.heap = Heap(np.zeros((16, columns), np.int64), np.zeros(1, np.int64), np.zeros(columns, np.int64))
 
     def reserve(self, more: int) -> None:
@@ -43,6 +48,16 @@ class Queue(Container):
         self.reserve(len(arrays["rows"]))
         self.heap.size[0] = len(arrays["rows"])
         self.heap.rows[: len(arrays["rows"])] = arrays["rows"]
+
+    def legend(self) -> Legend:
+        return None if self._dims is None else self._dims[1].legend()
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        assert self._dims is not None
+        column, dims = self._dims
+        rows = arrays["rows"].copy()
+        rows[:, column] = dims.words(rows[:, column].astype(np.uint64), past).astype(np.int64)
+        return {"rows": rows}
 
 
 @inlined

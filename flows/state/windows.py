@@ -8,6 +8,7 @@ window costs nothing and moving it on costs one pane.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.messages.columns import NO_TIME
+from flows.state.axes import Axis, Legend, axis_of, carried
 from flows.state.container import Arrays, Container
 
 PANES: Final = 60
@@ -32,10 +34,13 @@ class Ring(NamedTuple):
 
 
 class Windows(Container):
-    """`counters` numbers in each of the windows `widths_ms`."""
+    """Counters in each of the windows `widths_ms`: as many as `axes` have places together, the last ones next to each
+    other.
+    """
 
-    def __init__(self, widths_ms: Sequence[int], counters: int) -> None:
-        n = len(widths_ms)
+    def __init__(self, widths_ms: Sequence[int], *axes: Axis | int) -> None:
+        self._axes = [axis_of(axis) for axis in axes]
+        n, counters = len(widths_ms), prod(map(len, self._axes))
         self.ring = Ring(
             np.array(widths_ms, np.int64),
             PANES / np.array(widths_ms, np.float64),
@@ -62,6 +67,47 @@ class Windows(Container):
         self.ring.panes[...] = 0
         self.ring.panes.reshape(-1)[arrays["places"]] = arrays["counts"]
         self.ring.totals[...] = self.ring.panes.sum(axis=1)
+
+    def legend(self) -> Legend:
+        return {"widths": self.ring.widths.tolist(), "axes": [axis.legend() for axis in self._axes]}
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """A window that is new stands nowhere, until `begin` or time lets it stand somewhere."""
+        sizes = [axis.size(legend) for axis, legend in zip(self._axes, past["axes"], strict=True)]
+        old = np.zeros(len(past["widths"]) * PANES * prod(sizes), np.int64)
+        old[arrays["places"]] = arrays["counts"]
+        old = carried(old.reshape(len(past["widths"]), PANES, *sizes), 2, self._axes, past["axes"])
+        heads, begins = np.full_like(self.ring.heads, NO_TIME), np.full_like(self.ring.begins, NO_TIME)
+        panes = np.zeros_like(self.ring.panes)
+        for w, width in enumerate(self.ring.widths.tolist()):
+            if width in past["widths"]:
+                was = past["widths"].index(width)
+                heads[w], begins[w] = arrays["heads"][was], arrays["begins"][was]
+                panes[w] = old[was].reshape(PANES, -1)
+        places = np.flatnonzero(panes).astype(np.int32)
+        return {"heads": heads, "begins": begins, "places": places, "counts": panes.reshape(-1)[places]}
+
+    def begin(self, now_ms: int) -> NDArray[np.int64]:
+        """Let the windows that stand nowhere stand at `now_ms`; returns which they are."""
+        new = np.flatnonzero(self.ring.heads == NO_TIME)
+        self.ring.heads[new] = now_ms * PANES // self.ring.widths[new]
+        self.ring.begins[new] = -(-self.ring.heads[new] * self.ring.widths[new] // PANES)
+        return new
+
+    def book(
+        self,
+        windows: NDArray[np.int64],
+        times_ms: NDArray[np.int64],
+        counters: NDArray[Any],
+        amounts: int | NDArray[Any] = 1,
+    ) -> None:
+        """Count `amounts` at each of the times, in the counter beside it, in those of `windows` that hold the time."""
+        for w in windows.tolist():
+            panes = times_ms * PANES // self.ring.widths[w]
+            held = (panes > self.ring.heads[w] - PANES) & (panes <= self.ring.heads[w])
+            counted = np.broadcast_to(amounts, times_ms.shape)[held]
+            np.add.at(self.ring.panes[w], (panes[held] % PANES, counters[held]), counted)
+            self.ring.totals[w] = self.ring.panes[w].sum(axis=0)
 
 
 @compiled

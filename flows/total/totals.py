@@ -12,6 +12,7 @@ from flows.messages.columns import NO_TIME
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import Catalogue, catalogue
+from flows.metrics.known_since import KnownSince
 
 
 class Totals:
@@ -23,6 +24,7 @@ class Totals:
 
     def __init__(self, config: Config) -> None:
         self.catalogue: Catalogue = catalogue(config)
+        self._known = KnownSince(config, self.catalogue)
         self._shards = config.shards
         self._sums: dict[int, _Sum] = {}  # by the number of their tick
         places = {cell.name: place for place, cell in enumerate(self.catalogue.cells)}
@@ -61,6 +63,8 @@ class Totals:
             offsets={p: (first, behind) for p, (first, behind) in enumerate(so_far.offsets.tolist()) if behind},
             tallies={name: int(values[place]) for name, place in self._tallies},
             final=partial.final,
+            since={**dict.fromkeys(self._known.families, 0), **partial.since},
+            partial=self._partial(partial) if started and partial.since else (),
             changed=changed,
         )
 
@@ -84,6 +88,9 @@ class Totals:
                 cells[cell.name] = value
             told.add(cell.name)
         return told
+
+    def _partial(self, at: Partial) -> list[str]:
+        return self._known.partial(at.since, at.as_of_ms, at.watermark_ms)
 
     def _minutes(self, sums: dict[int, NDArray[np.int64]]) -> dict[int, dict[str, int]]:
         return {

@@ -79,7 +79,7 @@ def test_a_ratio_is_no_count(run: Run, numbers: LiveNumbers) -> None:
 def test_only_what_is_asked_for_is_read_and_the_times(run: Run, numbers: LiveNumbers) -> None:
     run.publish(snapshot({"a": 1, "b": 2}))
     now = numbers.read("a", "undefined")
-    assert set(now.fields) == {"a", "_as_of", "_watermark", "_published_at"}
+    assert set(now.fields) == {"a", "_as_of", "_watermark", "_published_at", "_partial"}
     assert (now.count("a"), now.ratio("undefined"), now.state) == (1, None, "live")
 
 
@@ -241,3 +241,11 @@ def test_numbers_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         now.age_seconds = 3  # type: ignore[misc]
     assert replace(now, age_seconds=11.0).state == "stale"
+
+
+def test_a_number_says_whether_it_reaches_back_all_the_way(run: Run, numbers: LiveNumbers) -> None:
+    run.publish(replace(snapshot({"users.new.24h": 1, "users.new.1m": 1}), partial=["users.new.24h"]))
+    now = numbers.read("users.new.24h", "users.new.1m")
+    assert (now.is_partial("users.new.24h"), now.is_partial("users.new.1m")) == (True, False)
+    run.publish(snapshot({"users.new.24h": 1}))
+    assert numbers.read("users.new.24h").partial == frozenset()

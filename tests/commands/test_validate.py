@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from flows.checkpoint.folder import CheckpointFolder
 from flows.commands import validate
 from flows.config.file import load
 from flows.metrics.cost import cost
+from flows.metrics.parts import definitions
 from tests.rejecting import AMPLITUDE
 
 ROOT = Path(__file__).parents[2]
@@ -190,4 +192,57 @@ def test_a_file_that_cannot_be_read_gives_one_and_a_wrong_config_two(
 def test_without_a_config_or_events_there_is_nothing_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run() == 2
     assert run(SHOP, SHOP, "--events", tmp_path / "events") == 2
-    assert caplog.messages == ["give a CONFIG, or --events FILE", "--events goes with one CONFIG, found 2"]
+    assert caplog.messages == ["give a CONFIG, --state DIR, or --events FILE", "--events goes with one CONFIG, found 2"]
+
+
+def checkpoint(folder: Path, config: str) -> Path:
+    """A folder that a run of this config has begun."""
+    file = folder / "before.yaml"
+    file.write_text(config)
+    with CheckpointFolder(folder / "state", definitions(load(file, environment={}).config)):
+        return folder / "state"
+
+
+BEFORE = """\
+product: shop
+events: [Signed In]
+funnels: {buy: {window: 1h, steps: [Viewed, Bought]}}
+breakdowns: {platform: {field: context.device.type, values: [web, ios]}}
+"""
+
+
+def test_it_lists_what_would_become_of_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = checkpoint(tmp_path, BEFORE)
+    after = tmp_path / "after.yaml"
+    after.write_text(
+        BEFORE.replace("Signed In", "Left").replace("1h", "2h").replace("ios", "ios, tv") + "lateness: 20s\n"
+    )
+    assert run(after, "--state", state) == 0
+    told = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in told[told.index(f"{state}: goes on") :].splitlines()]
+    assert lines[1:5] == [
+        "funnel.buy starts afresh funnel.buy.window was 1h, is 2h",
+        "event.signed_in is forgotten",
+        "event.left is new",
+        "breakdown.platform.tv is new",
+    ]
+    assert {"sessions goes on", "breakdown.platform.web goes on", "window.30d goes on"} <= set(lines)
+    assert lines[-2:] == [
+        "lateness was 10s, is 20s, for what is read from then on",
+        "2 parts would be lost: `tidegauge run` asks for --accept-changes",
+    ]
+
+
+def test_a_checkpoint_that_cannot_go_on_gives_two_and_one_that_cannot_be_read_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    state = checkpoint(tmp_path, BEFORE)
+    other = tmp_path / "other.yaml"
+    other.write_text(BEFORE.replace("shop", "store"))
+    assert run(other, "--state", state) == 2
+    assert "product was shop, is store" in capsys.readouterr().out
+    assert run(other, "--state", tmp_path / "nothing") == 1
+    assert "does not say which config" in caplog.text
+    (state / "definitions.json").write_text('{"product": "shop"}')
+    assert run(other, "--state", state) == 1
+    assert "an older version" in caplog.text

@@ -144,14 +144,3 @@ def test_a_newer_run_of_a_product_takes_over_and_the_older_one_ends_with_exit_co
     assert "newer" in job.log()
     job.wait_until_consumed(len(records), newer)
     assert end(newer, signal.SIGTERM) == 0
-
-
-def test_a_checkpoint_of_another_config_is_refused_with_what_differs(
-    tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer
-) -> None:
-    job = deployment(tmp_path, kafka, redis_server, "changed", kafka.create_topic())
-    job.produce(stream(3, 1)[:100])
-    job.finish()
-    job.config = job.config.model_copy(update={"lateness": 99_000})
-    assert job.start("--until-end").wait(SECONDS) == 1
-    assert "lateness was 30s, is 99s" in job.log()

@@ -17,6 +17,7 @@ def poll(partition: int, clock: int | None, *, end: bool, at: int | None, partit
         partitions,
         rows,
         NO_TIME if clock is None else clock,
+        NO_TIME if clock is None else clock,
         len(rows),
         np.zeros(len(REASONS), np.int64),
         0,

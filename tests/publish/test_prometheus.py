@@ -25,7 +25,7 @@ from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.histograms import BOUNDS_S
 from flows.process.health import DeadLetterCounts, Health
 from flows.publish.http_endpoint import HttpEndpoint, Page, parse_address
-from flows.publish.prometheus import Exporter, product_families, product_page
+from flows.publish.prometheus import Exporter, health_families, product_families, product_page
 from tests.lacking import program
 from tests.rejecting import poll
 from tests.services import wait_until
@@ -573,3 +573,12 @@ def test_a_page_that_cannot_be_made_is_an_error_of_that_request_only(
     finally:
         endpoint.close()
     assert "The page /broken cannot be made." in caplog.text
+
+
+def test_a_gauge_says_since_when_each_part_counts() -> None:
+    taken = snapshot(since={"events": 0, "funnel.buy": 1_700_000_000_500})
+    families = {
+        family.name: family for family in health_families(taken, None, Health(redis_configured=True).read(), "shop")
+    }
+    shown = families["tidegauge_family_since_timestamp_seconds"].samples
+    assert {sample.labels["family"]: sample.value for sample in shown} == {"events": 0.0, "funnel.buy": 1_700_000_000.5}

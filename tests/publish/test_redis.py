@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import re
@@ -175,6 +176,7 @@ def test_one_publish_writes_cells_accounts_and_reserved_fields(any_server: Redis
             "_watermark": str(T - 10_000),
             "_run": str(run.publisher.token),
             "_consumed": "12",
+            "_partial": "[]",
             "_from_offset{partition=3}": "812",
             "_to_offset{partition=3}": "819",
         }
@@ -188,7 +190,7 @@ def test_one_publish_writes_cells_accounts_and_reserved_fields(any_server: Redis
 def test_before_the_first_event_there_is_no_time(redis_server: RedisServer) -> None:
     with running(redis_server) as run, closing(reader(redis_server)) as client:
         run.publish(snapshot({}, as_of_ms=None))
-        assert set(client.hgetall(run.publisher.keys.live)) == {"_published_at", "_run", "_consumed"}
+        assert set(client.hgetall(run.publisher.keys.live)) == {"_published_at", "_run", "_consumed", "_partial"}
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -908,3 +910,14 @@ def test_the_contract_names_every_key_and_reserved_field() -> None:
     ):
         assert f"`{name}`" in text, name
     assert f"{LIVE_SECONDS // 60} minutes" in text
+
+
+def test_since_when_parts_count_and_what_is_partial_stand_beside_the_numbers(any_server: RedisServer) -> None:
+    taken = replace(snapshot({"a.1h": 1}), since={"events": 0, "funnel.buy": 1_700_000_000_000})
+    with running(any_server) as run, closing(reader(any_server)) as client:
+        run.publish(replace(taken, partial=["a.1h"]))
+        there = client.hgetall(run.publisher.keys.live)
+        assert (there["_since.events"], there["_since.funnel.buy"]) == ("0", "1700000000000")
+        assert json.loads(there["_partial"]) == ["a.1h"]
+        run.publish(taken)
+        assert client.hget(run.publisher.keys.live, "_partial") == "[]"

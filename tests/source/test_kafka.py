@@ -966,7 +966,7 @@ def test_a_compacted_topic_is_read_with_its_gaps(kafka: Any) -> None:
 def test_a_killed_broker_is_outlived(own_kafka: Any) -> None:
     topic = own_kafka.create_topic(2)
     fill(own_kafka, topic, 0, numbered(100))
-    source = KafkaSource(real(own_kafka, topic))
+    source = KafkaSource(real(own_kafka, topic, limits=Limits(delivery_wait_ms=0)))
     rounds = Rounds(source).until(Rounds.caught_up)
     own_kafka.kill()
     ticks = len(rounds.ticks)

@@ -26,7 +26,7 @@ def test_each_pair_has_its_own_time(shown: list[tuple[int, int, int]]) -> None:
         assert saved.latest.entries[position(saved.latest, slot, group), TIME] == time
         if slot >= 30:
             assert pairs.latest.entries[position(pairs.latest, slot - 30, group), TIME] == time
-    slots, groups = pairs.since(500)
+    slots, groups, _ = pairs.since(500)
     assert sorted(zip(slots.tolist(), groups.tolist(), strict=True)) == sorted(
         (slot - 30, group) for (slot, group), time in latest.items() if slot >= 30 and time >= 500
     )

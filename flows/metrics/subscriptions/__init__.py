@@ -118,12 +118,14 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint.parts import Definition
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.books import (
+    COUNTER_OF,
     CUSTOMER,
     ON_PLAN,
     PENDING,
@@ -133,7 +135,7 @@ from flows.metrics.subscriptions.books import (
     pass_time,
     use_states,
 )
-from flows.metrics.subscriptions.cells import KINDS, blocks_of, formulas_of
+from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, blocks_of, formulas_of
 from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
 from flows.metrics.subscriptions.fact import state_fact
 from flows.state.agenda import Agenda
@@ -158,6 +160,7 @@ def _by_sequence(states: NDArray[Any]) -> NDArray[Any]:
 class Subscriptions(Family):
     """States of subscriptions, pending and applied, and the movements that came of them."""
 
+    LAYOUT: ClassVar[int] = 2
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, limits: Limits) -> None:
@@ -234,6 +237,28 @@ class Subscriptions(Family):
 
     def blocks(self) -> list[Block]:
         return blocks_of(self._config, self._section)
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the losses that can yet be taken back in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        customers, subscriptions = self.customers.known, self.subscriptions.known
+        slots = np.flatnonzero(subscriptions["lost"])
+        slots = slots[customers["moved_last"][subscriptions["customer"][slots]] == slots + 1]
+        lost = subscriptions[slots]
+        movements = np.where(customers["mrr"][lost["customer"]] == 0, CHURNED, CONTRACTION)
+        churned = movements == CHURNED
+        for base in (np.zeros(len(slots), np.int64), KINDS * (1 + lost["lost_plan"].astype(np.int64))):
+            self.windows.book(new, lost["effective"], base + movements, lost["lost"])
+            self.windows.book(new, lost["effective"][churned], base[churned] + COUNTER_OF[CHURNED])
+
+    def definition(self) -> Definition:
+        return Definition(
+            {
+                "currency": self._section.currency,
+                "plans": self._section.labels(),
+                "moves": [" to ".join(pair) for pair in self._pairs],
+            }
+        )
 
     def headlines(self) -> list[Number]:
         return HEADLINES

@@ -33,28 +33,28 @@ METRICS: Final = {
     for metric in (
         Metric(
             "subscriptions.active",
-            "Subscriptions that are active or past due, whatever they pay.",
+            "Subscriptions that are active or past due, at any price.",
             "subscriptions",
             PANEL,
             "subscriptions_active",
         ),
         Metric(
             "subscriptions.pending",
-            "Subscriptions with a change that is still ahead.",
+            "Subscriptions with a change that takes effect in the future.",
             "subscriptions",
             PANEL,
             "subscriptions_pending",
         ),
         Metric(
             "subscriptions.stale",
-            "States older than the one known, since the beginning: they change nothing.",
+            "States ignored because a newer one is known, since the beginning.",
             "states",
             PANEL,
             "subscription_states_stale",
         ),
         Metric(
             "subscriptions.refused",
-            "States of subscriptions beyond the limit users_per_shard, since the beginning.",
+            "States refused because of the limit users_per_shard, since the beginning.",
             "states",
             PANEL,
             "subscription_states_refused",
@@ -63,16 +63,14 @@ METRICS: Final = {
         Metric("mrr", "Monthly recurring revenue.", MINOR_UNITS, PANEL, "mrr"),
         Metric("mrr.new", "MRR of customers who had never paid before.", MINOR_UNITS, PANEL, "window_mrr_movement"),
         Metric(
-            "mrr.expansion", "MRR gained from customers who paid already.", MINOR_UNITS, PANEL, "window_mrr_movement"
+            "mrr.expansion", "MRR gained from customers who already paid.", MINOR_UNITS, PANEL, "window_mrr_movement"
         ),
-        Metric(
-            "mrr.contraction", "MRR lost from customers who go on paying.", MINOR_UNITS, PANEL, "window_mrr_movement"
-        ),
+        Metric("mrr.contraction", "MRR lost from customers who still pay.", MINOR_UNITS, PANEL, "window_mrr_movement"),
         Metric("mrr.churned", "MRR of customers who stopped paying.", MINOR_UNITS, PANEL, "window_mrr_movement"),
         Metric("mrr.reactivated", "MRR of customers who came back.", MINOR_UNITS, PANEL, "window_mrr_movement"),
-        Metric("customers.new", "Customers who pay for the first time.", "customers", PANEL, "window_customers"),
+        Metric("customers.new", "Customers who paid for the first time.", "customers", PANEL, "window_customers"),
         Metric("customers.churned", "Customers who stopped paying.", "customers", PANEL, "window_customers"),
-        Metric("customers.reactivated", "Customers who pay again.", "customers", PANEL, "window_customers"),
+        Metric("customers.reactivated", "Customers who came back.", "customers", PANEL, "window_customers"),
         Metric("mrr.moved_in", "MRR moved into the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"),
         Metric(
             "mrr.moved_out", "MRR moved out of the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"
@@ -91,11 +89,11 @@ METRICS: Final = {
             PANEL,
             "window_cancellations_requested",
         ),
-        Metric("arr", "Annual recurring revenue, 12 MRR.", MINOR_UNITS, PANEL, "arr"),
+        Metric("arr", "Annual recurring revenue: 12 times MRR.", MINOR_UNITS, PANEL, "arr"),
         Metric("arpa", "MRR per active customer.", MINOR_UNITS, PANEL, "arpa"),
         Metric(
             "mrr.difference",
-            "MRR less the sum of all its movements: anything but 0 is a defect.",
+            "MRR minus the sum of all its movements; any value but 0 is a defect.",
             MINOR_UNITS,
             PANEL,
             "mrr_difference",
@@ -116,7 +114,7 @@ METRICS: Final = {
         ),
         Metric(
             "net_mrr_churn_rate",
-            "The same less expansion and reactivation; below 0 the customers of before pay more than then.",
+            "Net MRR churned (less expansion and reactivation) over MRR at the window's start; can be below 0.",
             "ratio",
             PANEL,
             "net_mrr_churn_ratio",

@@ -5,6 +5,7 @@ The contract is schemas/redis.v1.md.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +15,9 @@ import numpy as np
 
 from flows.messages.snapshot import Snapshot
 
-RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed")
-"""Fields of the live hash that are no cells; for each partition there are two more, see OFFSETS."""
+RESERVED: Final = ("_as_of", "_watermark", "_published_at", "_run", "_consumed", "_partial")
+"""Fields of the live hash that are no cells. Those that begin with `_since.` are none either, nor are two for each
+partition, see OFFSETS."""
 
 OFFSETS: Final = ("_from_offset", "_to_offset")
 """Of the first record of a partition that the numbers count, and of the first one that they do not count yet."""
@@ -51,24 +53,29 @@ class Keys:
         return f"tidegauge:v1:{{{self.product}}}:minute:{start:%Y-%m-%dT%H:%M}Z"
 
 
-def format_value(value: int | float) -> str:
-    """The shortest positional decimal that reads back as the same number; 3.0 is `3`."""
+Value = int | float | tuple[str, ...]
+
+
+def format_value(value: Value) -> str:
+    """The shortest positional decimal that reads back as the same number; 3.0 is `3`. Names are a JSON list."""
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, tuple):
+        return json.dumps(value, ensure_ascii=False)
     text = repr(float(value))
     if "e" in text:
         return np.format_float_positional(value, trim="-")
     return text.removesuffix(".0")
 
 
-def live_fields(snapshot: Snapshot) -> dict[str, int | float]:
+def live_fields(snapshot: Snapshot) -> dict[str, Value]:
     """Everything that the live hash holds of a snapshot, by field name."""
     return dict(snapshot.cells) | own_fields(snapshot)
 
 
-def own_fields(snapshot: Snapshot) -> dict[str, int | float]:
+def own_fields(snapshot: Snapshot) -> dict[str, Value]:
     """Accounts, and those reserved fields that the snapshot determines."""
-    fields: dict[str, int | float] = {}
+    fields: dict[str, Value] = {}
     totals: Counter[str] = Counter()
     for partition, accounts in snapshot.accounting.items():
         totals.update(accounts)
@@ -77,6 +84,9 @@ def own_fields(snapshot: Snapshot) -> dict[str, int | float]:
     for account, records in totals.items():
         fields[f"accounting.{account}"] = records
     fields["_consumed"] = totals["consumed"]
+    fields["_partial"] = tuple(snapshot.partial)
+    for part, since_ms in snapshot.since.items():
+        fields[f"_since.{part}"] = since_ms
     for partition, span in snapshot.offsets.items():
         for name, offset in zip(OFFSETS, span, strict=True):
             fields[f"{name}{{partition={partition}}}"] = offset

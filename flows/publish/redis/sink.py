@@ -34,7 +34,7 @@ from flows.messages.snapshot import Snapshot
 from flows.process.health import Health
 from flows.publish.redis import scripts as redis_scripts
 from flows.publish.redis.client import RedisRefused, connect, sentence
-from flows.publish.redis.layout import LIVE_SECONDS, Keys, format_value, own_fields
+from flows.publish.redis.layout import LIVE_SECONDS, Keys, Value, format_value, own_fields
 from flows.publish.redis.trouble import explain
 
 MINUTE_MS: Final = 60_000
@@ -102,7 +102,7 @@ class RedisPublisher:
         # The thread's own:
         self._published_at_ms = 0
         self._finds = 0  # of the primary, at the last publish
-        self._written: Mapping[str, int | float] | None = None  # None: what the hash holds is not known
+        self._written: Mapping[str, Value] | None = None  # None: what the hash holds is not known
         self._written_minutes: Minutes = {}
 
     def start(self) -> None:
@@ -247,7 +247,7 @@ class RedisPublisher:
         self._primary.give_time(self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT))
 
     def _send(
-        self, snapshot: Snapshot, fields: Mapping[str, int | float], minutes: Minutes, touched: set[str] | None
+        self, snapshot: Snapshot, fields: Mapping[str, Value], minutes: Minutes, touched: set[str] | None
     ) -> list[str]:
         """Call the script: with all fields when it is unknown what the hash holds, else with the changes, which are
         looked for in the `touched` fields only (None: in all).

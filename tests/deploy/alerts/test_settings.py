@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.checkpoint.fingerprint import fingerprint
 from flows.config.alerts import Alerts
 from flows.config.file import load_alerts, read
+from flows.metrics.parts import definitions
 
 
 def mistakes(file: Path, text: str) -> list[str]:
@@ -43,5 +43,5 @@ def test_alerts_change_no_number_so_a_checkpoint_does_not_depend_on_them(tmp_pat
     plain.write_text("product: shop\n")
     watched.write_text("product: shop\nalerts: {bounce: null, lasting: 1m}\n")
     (before, _), (after, alerts) = load_alerts(plain), load_alerts(watched)
-    assert fingerprint(before) == fingerprint(after)
+    assert definitions(before) == definitions(after)
     assert alerts.bounce is None

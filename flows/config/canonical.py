@@ -1,0 +1,56 @@
+"""One text for each meaning: how what a config says is written down where two configs are compared.
+
+How a name is spelt beyond its slug, and the order of lists that are sets, make no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flows.config.event_codes import Condition
+from flows.config.model import Breakdown
+from flows.config.notation import field_text, keys_of, slug
+from flows.config.selectors import Selector, StepSelector
+
+
+def names(listed: Iterable[str]) -> list[str]:
+    """Their slugs, each once."""
+    return sorted({slug(name) for name in listed})
+
+
+def selectors(listed: Sequence[Selector]) -> list[str]:
+    """Each as one text, so that a difference can name it: `page_viewed where context.page.path is _healthz`."""
+    return sorted({_selector(*selector.selection()) for selector in listed})
+
+
+def selected(listed: Sequence[Selector]) -> list[str]:
+    """The same, each name as a text of its own: how names are grouped makes no difference."""
+    return sorted({text for selector in listed for text in _by_name(selector)})
+
+
+def _by_name(selector: Selector) -> list[str]:
+    _, conditions = selector.selection()
+    return [_selector(frozenset({slug(name)}), conditions) for name in selector.event]
+
+
+def _selector(selected: frozenset[str] | None, conditions: Sequence[Condition]) -> str:
+    fields = sorted(f"{condition.field} is {' or '.join(sorted(condition.values))}" for condition in conditions)
+    return " or ".join(sorted(selected or ())) + (f" where {' and '.join(fields)}" if fields else "")
+
+
+def step(alternatives: Sequence[StepSelector]) -> list[str]:
+    """What gives the step its name, which names cells, and then the others."""
+    first, *_ = _by_name(alternatives[0])
+    name = slug(alternatives[0].event[0])
+    given = slug(alternatives[0].as_ or name)
+    others = [text for text in selected(alternatives) if text != first]
+    return [first if given == name else f"{first} as {given}", *others]
+
+
+def breakdown(section: Breakdown) -> dict[str, Any]:
+    """What its values are told by, whichever they are and whatever is broken down."""
+    said = section.model_dump(mode="json", exclude={"values", "of"})
+    if section.scope == "event":
+        del said["scope"]
+    return said | {"field": field_text(keys_of(section.field) or ())}

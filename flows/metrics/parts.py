@@ -1,0 +1,71 @@
+"""The parts of a product's state, and what each depends on.
+
+<family>, funnel.<name>         what it remembers
+window.<w>                      the panes of one window, in all families
+ratio_window.<w>                the same of matured attempts of funnels
+event.<name>                    a name that is told apart
+breakdown.<b>, breakdown.<b>.<value>, breakdown.<b>.of.<family>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from flows.checkpoint.parts import Definition, Definitions
+from flows.config import canonical
+from flows.config.model import OTHER, Config, format_duration, slug
+from flows.metrics.catalogue import families
+from flows.metrics.family import Family
+from flows.metrics.minutes import MinuteBook
+
+
+def definitions(config: Config, members: Mapping[str, Family] | None = None) -> Definitions:
+    """All that the state of `config` depends on; `members`: its families, where they are at hand.
+
+    Every field of the config is in it, as it takes effect. Comments, the order of keys, how a duration is written
+    (`1d`, `24h`), the spelling of a name beyond its slug, and the order of lists that are sets make no difference.
+    """
+    members = members or families(config, MinuteBook(config))
+    own = {name: replace(family.definition(), layout=family.LAYOUT) for name, family in members.items()}
+    return Definitions(
+        {"product": config.product, "shards": config.shards},
+        _reading(config),
+        {**own, **dict(_labels(config))},
+    )
+
+
+def _reading(config: Config) -> dict[str, Any]:
+    """How records are read, and how long single numbers are remembered: it holds from then on."""
+    said = config.model_dump(mode="json")
+    reading: dict[str, Any] = {
+        name: said[name] for name in ("time_zone", "lateness", "dedup_horizon", "minute_history")
+    }
+    reading["exclude"] = said["exclude"] | {"events": canonical.selectors(config.exclude.events)}
+    if config.subscriptions is not None:
+        reading["subscriptions"] = {
+            "amount_unit": config.subscriptions.amount_unit,
+            "events": {slug(name): status for name, status in config.subscriptions.events.items()},
+            "statuses": {slug(word): status for word, status in config.subscriptions.statuses.items()},
+        }
+    return reading
+
+
+def _labels(config: Config) -> Iterator[tuple[str, Definition]]:
+    """The parts that cut through families."""
+    nothing = Definition({})
+    for width in config.windows:
+        yield f"window.{format_duration(width)}", nothing
+    for width in config.ratio_windows if config.funnels else ():
+        yield f"ratio_window.{format_duration(width)}", nothing
+    for name in config.vocabulary():
+        if name != OTHER:
+            yield f"event.{name}", nothing
+    for name, breakdown in config.breakdowns.items():
+        values = [f"breakdown.{name}.{slug(value)}" for value in breakdown.values]
+        yield f"breakdown.{name}", Definition(canonical.breakdown(breakdown), frozenset(values))
+        for value in values:
+            yield value, nothing
+        for family in breakdown.of:
+            yield f"breakdown.{name}.of.{family}", nothing

@@ -1,0 +1,229 @@
+"""What has to be published after a config has changed in the midst of a stream: the reference, part by part.
+
+The past stays as it was read. An event read before the change has the name and the values that it had then: its name is
+`other` where it was not told apart, a value of a breakdown that is new is `unknown`. A part that goes on equals the
+reference over the whole stream; one that starts afresh, or is new, equals that over the events from S on, the first
+millisecond after everything that had been read at the change. A window that is new holds what was alive at the change,
+and what has happened since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from flows.audit import Record
+from flows.audit.activity import active_user_cells, event_cells
+from flows.audit.cells import Cells, groups
+from flows.audit.clock import judge
+from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
+from flows.audit.lifecycle import Lifecycle, lifecycle_cells, lifecycle_of
+from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
+from flows.audit.parse import parse
+from flows.audit.records import Event
+from flows.audit.sessions import all_sessions, session_cells
+from flows.config.model import OTHER, UNKNOWN, Config, format_duration, slug
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When the config changed: after so many records, at this T; all that was known of had been used."""
+
+    records: int
+    as_of_ms: int
+    since_ms: int  # S
+
+
+def begins(records: Sequence[Record], config: Config, as_of_ms: int) -> int:
+    """S, after these records at this T."""
+    times = [event.ts for event in (parse(record, config) for record in records) if isinstance(event, Event)]
+    return max([as_of_ms, *times]) + 1
+
+
+@dataclass
+class Expected:
+    """What the change from `old` to `new` at `moment` has to come to."""
+
+    records: Sequence[Record]
+    old: Config
+    new: Config
+    moment: Moment
+
+    def __post_init__(self) -> None:
+        before = [self._as_read(parse(record, self.old)) for record in self.records[: self.moment.records]]
+        after = [parse(record, self.new) for record in self.records[self.moment.records :]]
+        self._readings = [*before, *after]
+        self._read_before = {id(event) for event in before}
+        self.watermark_ms = self.moment.as_of_ms - self.new.lateness
+
+    def _as_read(self, event: object) -> object:
+        if not isinstance(event, Event):
+            return event
+        name = event.name if event.name in self.old.vocabulary() else OTHER
+        return replace(event, name=name, values={b: self._value(event, b) for b in self.new.breakdowns})
+
+    def _value(self, event: Event, breakdown: str) -> str:
+        return event.values[breakdown] if self._goes_on(breakdown) else UNKNOWN
+
+    def _goes_on(self, breakdown: str) -> bool:
+        one, other = self.old.breakdowns.get(breakdown), self.new.breakdowns[breakdown]
+        return one is not None and one.field == other.field and set(one.labels()) <= set(other.labels())
+
+    def _for(self, family: str, events: Sequence[Event], used: Sequence[Event]) -> list[Event]:
+        """The events as a family sees them that may be broken down only now."""
+        late = [name for name in self.new.breakdowns if self._goes_on(name) and self._is_of_now(name, family)]
+        earlier = {id(event) for event in used}
+        return [
+            replace(event, values={**event.values, **dict.fromkeys(late, UNKNOWN)}) if id(event) in earlier else event
+            for event in events
+        ]
+
+    def _is_of_now(self, breakdown: str, family: str) -> bool:
+        return family in self.new.breakdowns[breakdown].of and family not in self.old.breakdowns[breakdown].of
+
+    def _of_part(self, kept: bool, events: Sequence[Event]) -> list[Event]:
+        return [event for event in events if kept or event.ts >= self.moment.since_ms]
+
+    def keeps(self, part: str) -> bool:
+        """Whether a family, or a funnel, has the definition that it had."""
+        one, other = self.old, self.new
+        same_presence = one.presence == other.presence
+        match part:
+            case "events":
+                return True
+            case "active_users" | "minutes":
+                return same_presence and one.active_users == other.active_users
+            case "sessions":
+                return (
+                    same_presence
+                    and one.sessions == other.sessions
+                    and set(map(slug, one.key_actions)) == set(map(slug, other.key_actions))
+                )
+            case "lifecycle":
+                return same_presence and one.churn_after == other.churn_after
+        return part in one.funnels and one.funnels[part] == other.funnels[part]
+
+    def cells(self, as_of_ms: int) -> Cells:
+        """All cells at this T, when all records have been read."""
+        new = self.new
+        judgement = judge(self.records, self._readings, new, as_of_ms)
+        watermark = as_of_ms - new.lateness
+        ordered = sorted(
+            (event for event in judgement.on_time if event.ts < watermark),
+            key=lambda event: (event.ts, event.partition, event.offset),
+        )
+        before = [event for event in judgement.accepted if id(event) in self._read_before]
+        arrived = [event for event in before if event.ts <= self.moment.as_of_ms]
+        passed = [event for event in ordered if id(event) in self._read_before and event.ts < self.watermark_ms]
+        self._ordered, self._final_watermark = ordered, watermark
+
+        of_events = self._for("events", judgement.accepted, arrived)
+        cells: Cells = event_cells(of_events, new, as_of_ms)
+        seen = {id(one) for one, raw in zip(of_events, judgement.accepted, strict=True) if raw in arrived}
+        recent = [event for event in of_events if id(event) not in seen]
+        for config in self._new_windows():
+            cells |= event_cells(recent, config, as_of_ms)
+        active = self._for("active_users", self._of_part(self.keeps("active_users"), judgement.accepted), arrived)
+        cells |= active_user_cells(active, new, as_of_ms)
+
+        kept = self.keeps("sessions")
+        self._sessions = all_sessions(self._for("sessions", self._of_part(kept, ordered), passed), new)
+        cells |= session_cells(self._sessions, new, watermark, cells)
+        for config in self._new_windows():
+            lived = [session for session in self._sessions if session.closes_at >= self.watermark_ms or not kept]
+            found = session_cells(lived, config, watermark, cells)
+            cells |= {name: cell for name, cell in found.items() if _is_windowed(name, config)}
+            cells = _without(cells, found, config, "session", "bounce_rate", "events_per_session", "key_actions_per")
+        self._attempts: dict[str, list[Attempt]] = {}
+        for name in new.funnels:
+            cells |= self._funnel(name, ordered, passed, watermark)
+        self._lifecycle = lifecycle_of(self._of_part(self.keeps("lifecycle"), ordered), new, watermark)
+        cells |= lifecycle_cells(self._lifecycle, new, watermark)
+        if self.keeps("lifecycle"):
+            lately = Lifecycle(
+                *([time for time in times if time >= self.watermark_ms] for times in self._transitions()),
+                alive=self._lifecycle.alive,
+            )
+            for config in self._new_windows():
+                found = lifecycle_cells(lately, config, watermark)
+                del found["users.known"]
+                cells = _without(cells | found, found, config, "user")
+        return cells
+
+    def since(self) -> dict[str, int]:
+        """When every family began."""
+        parts = ["events", "active_users", "sessions", "lifecycle", "minutes", *self.new.funnels]
+        names = {part: f"funnel.{part}" if part in self.new.funnels else part for part in parts}
+        return {names[part]: 0 if self.keeps(part) else self.moment.since_ms for part in parts}
+
+    def _transitions(self) -> tuple[list[int], ...]:
+        return self._lifecycle.new, self._lifecycle.resurrected, self._lifecycle.churned
+
+    def _new_windows(self) -> list[Config]:
+        """The config with each of the windows alone that are new."""
+        fresh = [window for window in self.new.windows if window not in self.old.windows]
+        return [self._with(window) for window in fresh]
+
+    def _with(self, *windows: int) -> Config:
+        ratio = tuple(window for window in windows if window in self.new.ratio_windows)
+        return self.new.model_copy(update={"windows": windows, "ratio_windows": ratio})
+
+    def _funnel(self, name: str, ordered: Sequence[Event], passed: Sequence[Event], watermark: int) -> Cells:
+        new = self.new
+        funnel, kept = new.funnels[name], self.keeps(name)
+        attempts = all_attempts(self._for("funnels", self._of_part(kept, ordered), passed), funnel)
+        self._attempts[name] = attempts
+        cells: Cells = funnel_cells(name, funnel, attempts, new, watermark)
+        if not kept:
+            return cells
+        then = self.watermark_ms
+        alive = [
+            attempt
+            for attempt in attempts
+            if (attempt.converted_at is None or attempt.converted_at >= then) and not is_dropped(attempt, funnel, then)
+        ]
+        for config in self._new_windows():
+            found = funnel_cells(name, funnel, alive, config, watermark)
+            cells |= {cell: value for cell, value in found.items() if _is_windowed(cell, config)}
+            cells = _without(cells, found, config, f"funnel.{name}")
+        unripe = [attempt for attempt in attempts if attempt.start + funnel.window >= then]
+        old = set(self.old.ratio_windows) if self.old.funnels else set()
+        for window in new.ratio_windows:
+            some = attempts if window in old else unripe
+            for suffix, group in groups(some, lambda one: one.values, new, "funnels"):
+                at = f"{format_duration(window)}{suffix}"
+                cells.pop(f"funnel.{name}.conversion_matured.{at}", None)
+                put_matured(cells, name, funnel, at, group, window, watermark)
+        return cells
+
+    def minutes(self, published: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+        """All closed minutes, once `cells` was asked; `published`: those closed before the change."""
+        new, open_from = self.new, minute_of(self.watermark_ms)
+        lifecycle, sessions = self._lifecycle, self._sessions
+        counted = self._of_part(self.keeps("minutes"), self._ordered)
+        found = minute_history(counted, sessions, self._attempts, lifecycle, new, self._final_watermark)
+        fields = next(iter(found.values()), None) or next(iter(published.values()), {})
+        names = [name for name in fields if not name.startswith("funnel.")]
+        names += [f"funnel.{name}.{what}" for name in new.funnels for what in ("entered", "converted")]
+        result = {minute: values for minute, values in found.items() if minute >= open_from}
+        for minute, values in published.items():
+            if minute >= self._final_watermark - new.minute_history:
+                result[minute] = {name: values.get(name, 0) for name in names}
+        return {
+            minute: values
+            for minute, values in sorted(result.items())
+            if any(values.values()) and minute + MINUTE_MS <= self._final_watermark
+        }
+
+
+def _is_windowed(cell: str, config: Config) -> bool:
+    return cell.partition("{")[0].endswith(f".{format_duration(config.windows[0])}")
+
+
+def _without(cells: Cells, found: Cells, config: Config, *prefixes: str) -> Cells:
+    """Less the ratios that the new window does not have, though the whole stream has them."""
+    return {
+        name: value
+        for name, value in cells.items()
+        if name in found or not _is_windowed(name, config) or not name.startswith(prefixes)
+    }

@@ -1,0 +1,165 @@
+"""The law of a changed config: what both have goes on to the digit, and what is new or changed begins at one moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.audit import recompute
+from flows.audit.clock import judge
+from flows.audit.parse import parse
+from flows.audit.subscriptions import all_customers, subscription_cells
+from flows.config.model import Config
+from tests.comparison import differences
+from tests.engine import Engine, polls
+from tests.laws.changed import Expected, Moment, begins
+from tests.laws.histories import history
+from tests.laws.test_laws import DAY, HOUR, encoded, events
+
+BUY = {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}
+AGAIN = {"window": "1h", "steps": ["Viewed", ["Viewed", "Added"]]}
+PLATFORM = {
+    "field": "context.device.type",
+    "values": ["web", "ios"],
+    "of": ["events", "active_users", "sessions", "funnels"],
+}
+PLAN = {"field": "properties.plan", "values": ["free"], "of": ["sessions", "funnels"]}
+
+CHOICES: dict[str, list[Any]] = {
+    "events": [[], ["Left"], ["Viewed", "identify"]],
+    "key_actions": [["Bought"], ["Bought", "page_viewed"]],
+    "sessions": [{}, {"timeout": "5m", "max_duration": "12m"}, {"bounce": "single_event"}],
+    "churn_after": ["20m", "2h"],
+    "funnels": [
+        {},
+        {"buy": BUY},
+        {"buy": BUY, "again": AGAIN},
+        {"again": AGAIN},
+        {"buy": BUY | {"reentry": "latest", "window": "7m"}, "again": AGAIN},
+    ],
+    "breakdowns": [
+        {},
+        {"platform": PLATFORM},
+        {"platform": PLATFORM | {"values": ["tv", "ios", "web"]}, "plan": PLAN},
+        {"platform": PLATFORM | {"values": ["web"]}},
+        {"platform": PLATFORM | {"field": "properties.plan", "values": ["free", "pro"]}},
+        {"plan": PLAN | {"of": ["active_users", "events", "sessions"]}, "a_first": PLATFORM},
+    ],
+    "active_users": [{}, {"events": ["Viewed", "Bought"]}],
+    "presence": [
+        {},
+        {"except": ["Left", {"event": "Viewed", "where": {"properties.plan": "pro"}}]},
+        {"server": False},
+    ],
+    "exclude": [{}, {"events": ["screen_viewed", {"event": "Left", "where": {"channel": "server"}}]}],
+    "time_zone": ["UTC", "Europe/Berlin"],
+    "windows": [["1m", "7m", "1h"], ["1m", "1h", "24h", "30d"], ["2m", "1h", "90m"]],
+    "ratio_windows": [["1h"], ["1m", "1h"]],
+}
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Config, Config]:
+    """Two configs, mostly alike."""
+    old = {name: draw(st.sampled_from(choices)) for name, choices in CHOICES.items()}
+    redrawn = draw(st.lists(st.sampled_from(list(CHOICES)), max_size=4, unique=True))
+    new = old | {name: draw(st.sampled_from(CHOICES[name])) for name in redrawn}
+    both = {"shards": draw(st.sampled_from([1, 3])), "lateness": draw(st.sampled_from(["0s", "10s", "2m"]))}
+    for config in (old, new):
+        config["ratio_windows"] = [width for width in config["ratio_windows"] if width in config["windows"]]
+    return Config.model_validate(old | both), Config.model_validate(new | both)
+
+
+@given(
+    events(),
+    pairs(),
+    st.integers(0, 40),
+    st.lists(st.integers(1, 8), max_size=20),
+    st.frozensets(st.integers(0, 30), max_size=4),
+    st.sampled_from([0, HOUR, DAY]),
+)
+@settings(max_examples=300)
+def test_what_both_configs_have_goes_on_to_the_digit_and_the_rest_begins_at_the_change(
+    stream: list[dict[str, object]],
+    configs: tuple[Config, Config],
+    cut: int,
+    lengths: list[int],
+    restarts: frozenset[int],
+    later: int,
+) -> None:
+    old, new = configs
+    records = encoded(stream)
+    cut = min(cut, len(records))
+    all_polls = list(polls(records, [cut, *lengths] if cut else lengths, 1))
+    engine = Engine(old)
+    for raw in all_polls[: 1 if cut else 0]:
+        engine.read(raw)
+    snapshot = engine.tick()
+    published = dict(engine.minutes)
+    changed = engine.under(new)
+    for number, raw in enumerate(all_polls[1 if cut else 0 :]):
+        if number in restarts:
+            changed.restart()
+        changed.read(raw)
+    as_of = changed.tick().as_of_ms
+    final = changed.tick(None if as_of is None else as_of + later, final=True)
+    if snapshot.as_of_ms is None:  # nothing was accepted, so that all begin with the rest
+        rest = recompute(records[cut:], new, final.as_of_ms)
+        assert differences(rest.cells if rest.as_of_ms is not None else {}, final.cells) == {}
+        return
+    assert final.as_of_ms is not None
+    moment = Moment(cut, snapshot.as_of_ms, begins(records[:cut], old, snapshot.as_of_ms))
+    expected = Expected(records, old, new, moment)
+    assert differences(expected.cells(final.as_of_ms), final.cells) == {}
+    families = expected.since()
+    assert {part: since for part, since in final.since.items() if part in families} == families
+    assert {since for part, since in final.since.items() if part not in families} <= {moment.since_ms}
+    assert {m: v for m, v in changed.minutes.items() if any(v.values())} == expected.minutes(published)
+
+
+PAID = Config.model_validate(
+    {"subscriptions": {"plans": ["Basic", "Pro"]}, "shards": 2, "windows": ["1m", "24h"], "ratio_windows": ["24h"]}
+)
+UNPAID = PAID.model_copy(update={"subscriptions": None})
+OTHERWISE = Config.model_validate(
+    PAID.model_dump(mode="json")
+    | {"windows": ["1m", "24h", "30d"], "events": ["Left"], "funnels": {"buy": BUY}, "sessions": {"timeout": "5m"}}
+)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 40), st.sampled_from([PAID, UNPAID]))
+@settings(max_examples=100)
+def test_subscriptions_go_on_whatever_else_changes_and_begin_at_the_change_where_they_are_new(
+    seed: int, cut: int, old: Config
+) -> None:
+    records = encoded(history(seed))
+    cut = min(cut, len(records))
+    all_polls = list(polls(records, [cut] if cut else [], 1))
+    engine = Engine(old)
+    for raw in all_polls[: 1 if cut else 0]:
+        engine.read(raw)
+    before = engine.tick()
+    changed = engine.under(OTHERWISE)
+    for raw in all_polls[1 if cut else 0 :]:
+        changed.read(raw)
+    changed.restart()
+    final = changed.tick(final=True)
+    if before.as_of_ms is None or final.as_of_ms is None:
+        return
+    since = 0 if old is PAID else begins(records[:cut], old, before.as_of_ms)
+    readings = [parse(record, old if number < cut else OTHERWISE) for number, record in enumerate(records)]
+    judgement = judge(records, readings, OTHERWISE, final.as_of_ms)
+    assert OTHERWISE.subscriptions is not None
+    customers = all_customers([turn for turn in judgement.turns if turn.event.ts >= since], final.watermark_ms or 0)
+    cells = subscription_cells(customers, OTHERWISE.subscriptions, OTHERWISE, final.watermark_ms or 0)
+    found = {name: final.cells[name] for name in cells.keys() & final.cells.keys()}
+    if old is UNPAID:
+        assert differences(cells, found) == {}
+        return
+    new = {name for name in cells if name.partition("{")[0].endswith(".30d")}
+    assert (
+        differences({name: cells[name] for name in cells.keys() - new}, {n: found[n] for n in found.keys() - new}) == {}
+    )
+    assert {name for name in new & found.keys() if not 0 <= found[name] <= cells.get(name, 0)} == set()

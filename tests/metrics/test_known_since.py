@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from flows.config.model import Config
+from flows.metrics.catalogue import catalogue
+from flows.metrics.known_since import KnownSince
+
+SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
+NOON = 1_774_785_600_000  # 2026-03-29T12:00Z
+CONFIG = Config.model_validate(
+    {
+        "windows": ["1m", "1h", "24h"],
+        "ratio_windows": ["1h"],
+        "events": ["Left"],
+        "funnels": {"buy": {"window": "30m", "steps": ["Viewed", "Bought"]}},
+        "breakdowns": {"platform": {"field": "context.device.type", "values": ["web", "ios"]}},
+    }
+)
+KNOWN = KnownSince(CONFIG, catalogue(CONFIG))
+
+
+def partial(after_ms: int, **since: int) -> set[str]:
+    """What is partial so long after noon, when these parts began."""
+    now = NOON + after_ms
+    return set(KNOWN.partial({part.replace("__", "."): at for part, at in since.items()}, now, now))
+
+
+def test_nothing_is_partial_where_all_was_there_from_the_beginning() -> None:
+    assert partial(0) == set()
+
+
+def test_a_cell_is_partial_as_long_as_its_window_reaches_back_to_before_its_family_began() -> None:
+    started = {f"users.{what}.{window}" for what in ("new", "resurrected", "churned") for window in ("1m", "1h", "24h")}
+    found = partial(30 * MINUTE, lifecycle=NOON)
+    assert found == {name for name in started if not name.endswith(".1m")} | {"user_churn_rate.1h"}
+    assert partial(HOUR - MINUTE - SECOND, lifecycle=NOON) == found  # the oldest pane is that of 11:59
+    assert partial(HOUR - MINUTE, lifecycle=NOON) == {name for name in started if name.endswith(".24h")}
+    assert partial(25 * HOUR, lifecycle=NOON) == set()
+
+
+def test_a_name_and_a_value_are_partial_alone_and_a_new_breakdown_whole() -> None:
+    assert partial(MINUTE // 2, event__left=NOON) == {f"events.left.{window}" for window in ("1m", "1h", "24h")}
+    of_ios = partial(MINUTE, breakdown__platform__ios=NOON)
+    assert "active_users.1h{platform=ios}" in of_ios
+    assert "sessions_per_user.1h{platform=ios}" in of_ios  # a ratio of counts that are
+    assert {name for name in of_ios if not name.endswith("{platform=ios}")} == set()
+    assert {name for name in partial(MINUTE, breakdown__platform=NOON) if "{platform=" not in name} == set()
+    of_sessions = partial(MINUTE, breakdown__platform__of__sessions=NOON)
+    assert "sessions.closed.1h{platform=web}" in of_sessions
+    assert {name for name in of_sessions if name.startswith(("active_users", "funnel"))} == set()
+
+
+def test_active_users_are_whole_in_a_new_window_and_today_s_are_not_before_midnight() -> None:
+    of_window = partial(MINUTE, window__24h=NOON)
+    assert "sessions.started.24h" in of_window
+    assert "active_users.24h" not in of_window
+    assert "active_users.day" in partial(HOUR, active_users=NOON)
+    assert "active_users.day" not in partial(13 * HOUR, active_users=NOON)
+
+
+def test_matured_attempts_look_back_further_by_the_funnel_s_window() -> None:
+    after = 70 * MINUTE
+    assert {"funnel.buy.matured.1h", "funnel.buy.conversion_matured.1h"} <= partial(after, funnel__buy=NOON)
+    assert "funnel.buy.converted.1h" not in partial(after, funnel__buy=NOON)
+    assert "funnel.buy.conversion_live" in partial(20 * MINUTE, funnel__buy=NOON)
+    assert "funnel.buy.conversion_live" not in partial(40 * MINUTE, funnel__buy=NOON)
+    assert partial(100 * MINUTE, ratio_window__1h=NOON) == set()
+    assert partial(80 * MINUTE, ratio_window__1h=NOON) == {
+        f"funnel.buy.{name}.1h{group}"
+        for name in ("matured", "matured_converted", "conversion_matured")
+        for group in ("", *(f"{{platform={value}}}" for value in ("web", "ios", "other", "unknown")))
+    }
