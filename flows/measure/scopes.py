@@ -11,8 +11,7 @@ ordered families see them; so a family knows nothing of scopes.
     scope first    a           a       a         a            a
 
 (The first identify shows presence but opens no session. One after the session's timeout would have its own value.)
-Nothing is kept for a scope that no breakdown has. When the config gets one, users of before have the value `unknown` by
-their first event, and a session that is open then begins, for the scope, with its next event.
+Nothing is kept for a scope that no breakdown has.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.config.model import UNKNOWN, Config
+from flows.config.model import Config
 from flows.messages.columns import PAGE, SCREEN, TRACK
 from flows.metrics.family import Groups
 from flows.state.axes import Legend
@@ -39,8 +38,8 @@ LATEST_SESSION: Final = np.dtype(
         ("dims", "u8"),  # breakdown codes of its first event
     ]
 )
-NONE_YET: Final = np.iinfo(np.uint64).max
-"""In place of a first event's codes: no code is 255."""
+NONE_YET: Final = 255
+"""In place of the code that the first event showed: no value has it."""
 
 
 class Rules(NamedTuple):
@@ -50,28 +49,31 @@ class Rules(NamedTuple):
     max_duration: int
     shows_presence: NDArray[np.bool_]  # by event code
     of_session: np.uint64  # the bytes of `dims` that hold breakdowns of that scope
-    of_first: np.uint64
+    of_first: NDArray[np.uint64]  # where in `dims` those of this one begin, in bits
 
 
 class Scopes(Container):
     """What the latest session and the first event of each user showed."""
 
     def __init__(self, config: Config) -> None:
-        of_session, of_first = (_bytes_of(config, scope) for scope in ("session", "first"))
+        self._scopes = [breakdown.scope for breakdown in config.breakdowns.values()]
+        self._dims = Groups(config, None)
+        of_session = sum(255 << place for place in self._places("session"))
         self._rules = Rules(
             config.sessions.timeout,
             config.sessions.max_duration,
             config.shows_presence(config.codes()),
-            of_session,
-            of_first,
+            np.uint64(of_session),
+            np.array(self._places("first"), np.uint64),
         )
-        self._dims = Groups(config, None)
-        self._unknown = sum(
-            one.labels().index(UNKNOWN) << 8 * place for place, one in enumerate(config.breakdowns.values())
-        )
-        self._sessions = UserRows(LATEST_SESSION, dims=self._dims)
-        self._firsts = UserRows(np.uint64, fill=NONE_YET, dims=self._dims)
-        self._kept = [*([self._sessions] if of_session else []), *([self._firsts] if of_first else [])]
+        self._sessions = UserRows(LATEST_SESSION)
+        self._firsts = UserRows(np.uint64, fill=np.iinfo(np.uint64).max)
+        self._kept = [
+            kept for scope, kept in (("session", self._sessions), ("first", self._firsts)) if scope in self._scopes
+        ]
+
+    def _places(self, scope: str) -> list[int]:
+        return [8 * place for place, of in enumerate(self._scopes) if of == scope]
 
     def stamp(self, rows: NDArray[Any]) -> None:
         """Put the values of their scopes into `dims` of `rows` (dtype HELD), which are all there are up to their time,
@@ -81,30 +83,31 @@ class Scopes(Container):
             _stamp(rows, self._rules, self._sessions.rows, self._firsts.rows)
 
     def save(self, users: int) -> Arrays:
-        return {
-            "sessions": self._sessions.save(users)["rows"],
-            "firsts": self._firsts.save(users)["rows"],
-            "users": np.array([users]),
-        }
+        return {"sessions": self._sessions.save(users)["rows"], "firsts": self._firsts.save(users)["rows"]}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        for kept, stored in ((self._sessions, arrays["sessions"]), (self._firsts, arrays["firsts"])):
+        for name, kept in (("sessions", self._sessions), ("firsts", self._firsts)):
             if kept in self._kept:
-                kept.load({"rows": stored}, capacity)
-        known = int(arrays["users"][0])
-        if self._firsts in self._kept and not len(arrays["firsts"]):
-            self._firsts.rows[:known] = self._unknown  # their first events were before there was such a scope
+                kept.load({"rows": arrays[name]}, capacity)
 
     def legend(self) -> Legend:
         return self._dims.legend()
 
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
-        carried = self._firsts.carry({"rows": arrays["firsts"]}, past)["rows"]
-        return {
-            "sessions": self._sessions.carry({"rows": arrays["sessions"]}, past)["rows"],
-            "firsts": np.where(arrays["firsts"] == NONE_YET, NONE_YET, carried),
-            "users": arrays["users"],
-        }
+        """A breakdown that is new, or another, begins with the first event from now on."""
+        sessions, firsts = arrays["sessions"].copy(), arrays["firsts"]
+        sessions["dims"] = self._dims.words(sessions["dims"], past)
+        goes_on = self._dims.going_on(past)
+        were = {name: 8 * place for place, (name, _, _) in enumerate(past["breakdowns"])}
+        words = self._dims.words(firsts, past)
+        for place, (name, _, _) in enumerate(self._dims.legend()["breakdowns"]):
+            none_yet = np.uint64(NONE_YET << 8 * place)
+            if name in goes_on:
+                known = (firsts >> np.uint64(were[name])) & np.uint64(255) != NONE_YET
+                words = np.where(known, words, words | none_yet)
+            else:
+                words = words | none_yet
+        return {"sessions": sessions, "firsts": words}
 
     def resize(self, capacity: int) -> None:
         for kept in self._kept:
@@ -113,11 +116,6 @@ class Scopes(Container):
     def keep(self, slots: NDArray[Any]) -> None:
         for kept in self._kept:
             kept.keep(slots)
-
-
-def _bytes_of(config: Config, scope: str) -> np.uint64:
-    places = (place for place, breakdown in enumerate(config.breakdowns.values()) if breakdown.scope == scope)
-    return np.uint64(sum(255 << 8 * place for place in places))
 
 
 @steady
@@ -139,9 +137,11 @@ def _stamp(rows: NDArray[Any], rules: Rules, sessions: NDArray[Any], firsts: NDA
                 session["closes_at"] = ts + rules.timeout
             if ts <= session["closes_at"]:
                 row["dims"] = row["dims"] & ~rules.of_session | session["dims"] & rules.of_session
-        if rules.of_first:
+        if len(rules.of_first):
             prefetch(firsts, upcoming(rows, i))
-            if shows and firsts[slot] == NONE_YET:
-                firsts[slot] = own
-            if firsts[slot] != NONE_YET:
-                row["dims"] = row["dims"] & ~rules.of_first | firsts[slot] & rules.of_first
+        for place in rules.of_first:
+            byte = np.uint64(255) << place
+            if shows and firsts[slot] & byte == byte:
+                firsts[slot] = firsts[slot] & ~byte | own & byte
+            if firsts[slot] & byte != byte:
+                row["dims"] = row["dims"] & ~byte | firsts[slot] & byte

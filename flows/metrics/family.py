@@ -180,6 +180,10 @@ class Groups:
             words |= codes[(values >> np.uint64(8 * was_at)) & np.uint64(255)] << np.uint64(8 * position)
         return words
 
+    def going_on(self, past: Legend) -> set[str]:
+        """The breakdowns, of whatever family, whose values of before are told apart as they were."""
+        return self._going_on(past, [name for name, _ in self._breakdowns])
+
     def _old_groups(self, past: Legend) -> dict[tuple[str, str], int]:
         listed = [(name, value) for name, _, values in past["breakdowns"] if name in past["of"] for value in values]
         return {group: place for place, group in enumerate(listed, 1)}

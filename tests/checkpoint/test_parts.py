@@ -26,6 +26,11 @@ SHOP: dict[str, Any] = {
 }
 
 
+NAMED = {"event": "product viewed", "as": "Product Viewed"}
+ON_SALE = {"event": "Product Viewed", "where": {"properties.sale": True}, "as": "Sale"}
+WITH_A_PLAN = {"event": "Signed Up", "where": {"properties.plan": ["Pro", "team"]}}
+
+
 def changed(**change: Any) -> Config:
     return Config.model_validate(SHOP | change)
 
@@ -49,6 +54,9 @@ def platform(**change: Any) -> dict[str, Any]:
         changed(windows=["30d", "7d", "24h", "1h", "30m", "5m", "1m"]),
         changed(breakdowns=platform(values=["WEB", "iOS"], of=["sessions", "events"])),
         changed(exclude=None, events=["Signed In", "Signed Up"]),
+        changed(key_actions={"event": ["Signed Up", "Order Completed"]}),
+        changed(funnels=checkout(steps=[NAMED, {"event": ["Product Added", "Wish Added"]}, "Order Completed"])),
+        changed(breakdowns=platform(scope="event")),
     ],
 )
 def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> None:
@@ -88,6 +96,29 @@ def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> No
                 "funnel.checkout starts afresh: "
                 "funnel.checkout.steps was [product_viewed, product_added or wish_added, order_completed],"
                 " is [product_viewed, wish_added or product_added, order_completed]"
+            ],
+        ),
+        (
+            changed(key_actions=["Order Completed", WITH_A_PLAN]),
+            [
+                "sessions starts afresh: sessions.key_actions now has signed_up where properties.plan is pro or team; "
+                "sessions.key_actions no longer has signed_up"
+            ],
+        ),
+        (
+            changed(funnels=checkout(steps=[ON_SALE, ["Product Added", "Wish Added"], "Order Completed"])),
+            [
+                "funnel.checkout starts afresh: "
+                "funnel.checkout.steps was [product_viewed, product_added or wish_added, order_completed],"
+                " is [product_viewed where properties.sale is true as sale, product_added or wish_added,"
+                " order_completed]"
+            ],
+        ),
+        (
+            changed(breakdowns=platform(of=["sessions"], scope="first")),
+            [
+                "breakdown.platform starts afresh: breakdown.platform.scope is new",
+                "breakdown.platform.of.events is forgotten",
             ],
         ),
         (

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.scopes import Scopes
-from flows.measure.shard import Shard
 from flows.messages.columns import IDENTIFY, TRACK
 from flows.metrics.catalogue import state_bytes_per_user
 from flows.metrics.family import HELD
@@ -96,8 +95,8 @@ NOTHING: dict[str, str] = {}
 )
 def test_nothing_is_kept_of_a_scope_that_nobody_asks_for(scopes: dict[str, str], kept: int) -> None:
     settings = config(**scopes)
-    saved = made(settings).save(USERS)
-    assert sum(saved[name].nbytes for name in ("sessions", "firsts")) == kept * USERS
+    saved = made(settings).save(USERS).values()
+    assert sum(array.nbytes for array in saved) == kept * USERS
     plain = config(**dict.fromkeys(scopes, "event"))
     assert state_bytes_per_user(settings) - state_bytes_per_user(plain) == kept
 
@@ -118,6 +117,21 @@ def test_what_is_known_of_users_survives_a_checkpoint_and_growth() -> None:
     scopes.resize(USERS)
     assert stamped(scopes, rows((10, 1, 0), slot=5)) == [(0, 1)]
     assert stamped(scopes, rows((10, 1, 0), slot=12)) == [(1, 0)]
+
+
+def test_a_breakdown_that_is_new_begins_with_the_first_event_from_then_on_and_the_others_go_on() -> None:
+    before, after = made(config(x="first")), Scopes(config(a="event", x="first", y="first"))
+    stamped(before, rows((0, 1, 0), slot=5))
+    after.load(after.carry(before.save(8), before.legend()), USERS)
+    held = rows((1, 3, 3), (2, 3, 3), slot=5)
+    held["dims"] = [3 | 2 << 8 | 0 << 16, 3 | 2 << 8 | 2 << 16]
+    after.stamp(held)
+    assert held["dims"].tolist() == [3 | 1 << 8 | 0 << 16] * 2
+    fresh = rows((1, 3, 2), slot=6)  # a user of whom nothing was known
+    assert stamped(after, fresh) == [(3, 2)]
+    other = Scopes(config(x="session"))  # the same name with another scope is another breakdown
+    other.load(other.carry(before.save(8), before.legend()), USERS)
+    assert stamped(other, rows((1, 0, 0), (2, 1, 0), slot=5)) == [(0, 0), (0, 0)]
 
 
 def test_what_a_user_began_with_moves_with_the_user_and_is_forgotten_with_it() -> None:
@@ -154,4 +168,3 @@ def test_a_shard_at_its_limit_of_users_keeps_values_with_their_users() -> None:
     assert cells["users.evicted"] >= 29
     assert cells["funnel.f.01_began.1h{x=a}"] == 1
     assert cells["funnel.f.01_began.1h{x=b}"] == 1
-    assert b"scopes/firsts" in Shard(settings).freeze()
