@@ -22,7 +22,7 @@ from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
 from flows.audit.parse import parse
 from flows.audit.records import Event
 from flows.audit.sessions import all_sessions, session_cells
-from flows.config.model import OTHER, UNKNOWN, Config, format_duration, slug
+from flows.config.model import OTHER, UNKNOWN, Config, format_duration
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,7 @@ class Expected:
             case "active_users" | "minutes":
                 return same_presence and one.active_users == other.active_users
             case "sessions":
-                return (
-                    same_presence
-                    and one.sessions == other.sessions
-                    and set(map(slug, one.key_actions)) == set(map(slug, other.key_actions))
-                )
+                return same_presence and (one.sessions, one.key_actions) == (other.sessions, other.key_actions)
             case "lifecycle":
                 return same_presence and one.churn_after == other.churn_after
         return part in one.funnels and one.funnels[part] == other.funnels[part]
@@ -119,8 +115,8 @@ class Expected:
 
         of_events = self._for("events", judgement.accepted, arrived)
         cells: Cells = event_cells(of_events, new, as_of_ms)
-        seen = {id(one) for one, raw in zip(of_events, judgement.accepted, strict=True) if raw in arrived}
-        recent = [event for event in of_events if id(event) not in seen]
+        used = {id(event) for event in arrived}
+        recent = [one for one, event in zip(of_events, judgement.accepted, strict=True) if id(event) not in used]
         for config in self._new_windows():
             cells |= event_cells(recent, config, as_of_ms)
         active = self._for("active_users", self._of_part(self.keeps("active_users"), judgement.accepted), arrived)

@@ -16,7 +16,7 @@ from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.laws.changed import Expected, Moment, begins
 from tests.laws.histories import history
-from tests.laws.test_laws import DAY, HOUR, encoded, events
+from tests.laws.test_laws import DAY, HOUR, START, encoded, events
 
 BUY = {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}
 AGAIN = {"window": "1h", "steps": ["Viewed", ["Viewed", "Added"]]}
@@ -64,8 +64,11 @@ CHOICES: dict[str, list[Any]] = {
 def pairs(draw: st.DrawFn) -> tuple[Config, Config]:
     """Two configs, mostly alike."""
     old = {name: draw(st.sampled_from(choices)) for name, choices in CHOICES.items()}
-    redrawn = draw(st.lists(st.sampled_from(list(CHOICES)), max_size=4, unique=True))
-    new = old | {name: draw(st.sampled_from(CHOICES[name])) for name in redrawn}
+    redrawn = {
+        *draw(st.lists(st.sampled_from(list(CHOICES)), max_size=4)),
+        draw(st.sampled_from(["windows", "events"])),
+    }
+    new = old | {name: draw(st.sampled_from(CHOICES[name])) for name in sorted(redrawn)}
     both = {"shards": draw(st.sampled_from([1, 3])), "lateness": draw(st.sampled_from(["0s", "10s", "2m"]))}
     for config in (old, new):
         config["ratio_windows"] = [width for width in config["ratio_windows"] if width in config["windows"]]
@@ -163,3 +166,40 @@ def test_subscriptions_go_on_whatever_else_changes_and_begin_at_the_change_where
         differences({name: cells[name] for name in cells.keys() - new}, {n: found[n] for n in found.keys() - new}) == {}
     )
     assert {name for name in new & found.keys() if not 0 <= found[name] <= cells.get(name, 0)} == set()
+
+
+def test_a_new_window_begins_with_who_is_active_the_open_sessions_and_the_attempts_in_progress() -> None:
+    config = {
+        "windows": ["1h"],
+        "ratio_windows": ["1h"],
+        "funnels": {"buy": BUY},
+        "key_actions": ["Bought"],
+        "shards": 1,
+    }
+    old, new = (Config.model_validate(config | {"windows": windows}) for windows in (["1h"], ["1h", "24h"]))
+
+    def event(user: str, name: str, at: int) -> dict[str, object]:
+        return {"type": "track", "event": name, "userId": user, "timestamp": START + at}
+
+    stream = [event("ben", "Viewed", 0), event("ana", "Viewed", HOUR), event("ana", "Added", HOUR + 1)]
+    stream += [
+        event("cid", "Other", HOUR + 60_000),
+        event("ana", "Bought", HOUR + 120_000),
+        event("cid", "Other", 3 * HOUR),
+    ]
+    records = encoded(stream)
+    before, after = polls(records, [4], 1)
+    engine = Engine(old)
+    engine.read(before)
+    engine.tick()
+    changed = engine.under(new)
+    changed.read(after)
+    cells = changed.tick(final=True).cells
+    whole = recompute(records, new).cells
+    steps = [
+        f"funnel.buy.{step}.24h" for step in (*new.funnels["buy"].step_names(), "converted", "in_progress", "dropped")
+    ]
+    assert [cells[step] for step in steps] == [1, 1, 1, 1, 0, 0]  # of Ana; Ben's attempt had run out of time
+    assert [whole[step] for step in steps] == [2, 1, 1, 1, 0, 1]
+    assert (cells["sessions.started.24h"], whole["sessions.started.24h"]) == (2, 3)  # Ben's had closed
+    assert cells["active_users.24h"] == whole["active_users.24h"] == 3
