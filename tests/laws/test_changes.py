@@ -66,7 +66,7 @@ def pairs(draw: st.DrawFn) -> tuple[Config, Config]:
     old = {name: draw(st.sampled_from(choices)) for name, choices in CHOICES.items()}
     redrawn = {
         *draw(st.lists(st.sampled_from(list(CHOICES)), max_size=4)),
-        draw(st.sampled_from(["windows", "events"])),
+        draw(st.sampled_from(["windows", "breakdowns"])),
     }
     new = old | {name: draw(st.sampled_from(CHOICES[name])) for name in sorted(redrawn)}
     both = {"shards": draw(st.sampled_from([1, 3])), "lateness": draw(st.sampled_from(["0s", "10s", "2m"]))}
