@@ -22,7 +22,7 @@ from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
 from flows.audit.parse import parse
 from flows.audit.records import Event
 from flows.audit.sessions import all_sessions, session_cells
-from flows.config.model import OTHER, UNKNOWN, Config, format_duration, slug
+from flows.config.model import OTHER, UNKNOWN, Config, format_duration
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class Expected:
                 return (
                     same_presence
                     and one.sessions == other.sessions
-                    and set(map(slug, one.key_actions)) == set(map(slug, other.key_actions))
+                    and {action.selection() for action in one.key_actions}
+                    == {action.selection() for action in other.key_actions}
                 )
             case "lifecycle":
                 return same_presence and one.churn_after == other.churn_after
