@@ -94,7 +94,9 @@ class Scopes(Container):
         return self._dims.legend()
 
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
-        """A breakdown that is new, or another, begins with the first event from now on."""
+        """A breakdown that is new, or another, begins with the user's first event from now on; what a session that is
+        open began with is unknown there.
+        """
         sessions, firsts = arrays["sessions"].copy(), arrays["firsts"]
         sessions["dims"] = self._dims.words(sessions["dims"], past)
         goes_on = self._dims.going_on(past)

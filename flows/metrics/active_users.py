@@ -8,6 +8,7 @@ since local midnight. Option `active_users.events`: only the events chosen make 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 from zoneinfo import ZoneInfo
@@ -92,6 +93,20 @@ class Seen(NamedTuple):
 class ActiveUsers(Family):
     """Users by the pane of their latest event."""
 
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {
+            "time_zone": "Europe/Berlin",
+            "breakdowns": {
+                "platform": {"field": "context.device.type", "values": ["ios", "web"], "of": ["active_users"]},
+                "plan": {"field": "properties.plan", "values": ["free"], "of": ["active_users"]},
+            },
+        },
+        {
+            "active_users": {"events": ["Viewed", {"event": "Bought", "where": {"properties.plan": "pro"}}]},
+            "windows": ["1m", "7m", "24h", "30d"],
+            "ratio_windows": [],
+        },
+    )
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:

@@ -6,6 +6,7 @@ that the config does not mention count as `other`. With a breakdown, an event co
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +44,12 @@ IN_WINDOW = Course(
 class Events(Family):
     """Counts of events by window, breakdown value and name."""
 
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {
+            "events": ["Viewed", "Bought"],
+            "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["events"]}},
+        },
+    )
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:

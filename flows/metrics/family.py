@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ class Family(ABC):
 
     LAYOUT: ClassVar[int] = 1
     """Rises when its state is stored otherwise, or means something else: then it starts afresh, and only it."""
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Configs, as a file has them, under which its laws are checked: each of its options at least once."""
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
     takes: Fact | None = None

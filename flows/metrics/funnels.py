@@ -221,6 +221,28 @@ class Ledger(NamedTuple):
 class Funnel(Family):
     """The attempts of one funnel."""
 
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {
+            "funnels": {
+                "buy": {"window": "10m", "steps": ["Viewed", "Added", "Bought"]},
+                "latest": {"window": "7m", "steps": ["Viewed", ["Added", "Bought"], "Bought"], "reentry": "latest"},
+                "again": {"window": "1h", "steps": ["Viewed", "Viewed"]},
+            },
+            "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["funnels"]}},
+        },
+        {
+            "funnels": {
+                "priced": {
+                    "window": "30m",
+                    "steps": [
+                        {"event": "page_viewed", "where": {"context.page.path": "/pricing"}, "as": "pricing"},
+                        "Bought",
+                    ],
+                }
+            },
+            "breakdowns": {"first": {"field": "properties.plan", "values": ["pro"], "scope": "first"}},
+        },
+    )
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, name: str, book: MinuteBook) -> None:

@@ -12,6 +12,7 @@ where eviction happens only at the limit `users_per_shard`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -101,6 +102,10 @@ class Ledger(NamedTuple):
 class Lifecycle(Family):
     """Transitions between unseen, alive and churned."""
 
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"churn_after": "20m", "presence": {"except": ["Left"]}},
+        {"churn_after": "2h", "lateness": "1m", "events": ["Viewed"]},
+    )
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:

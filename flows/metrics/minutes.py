@@ -7,7 +7,7 @@ belongs to the minute of t; a minute is closed, and its numbers are final, when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -117,6 +117,7 @@ def note(page: Page, ts: int, column: int, amount: int) -> None:
 class Minutes(Family):
     """Events and distinct users of each minute."""
 
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = ({"minute_history": "30m", "events": ["Viewed"]},)
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:

@@ -15,6 +15,7 @@ falls: `bounce_rate_provisional`, the number to alert on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -217,6 +218,15 @@ class Ledger(NamedTuple):
 class Sessions(Family):
     """Runs of events without a long gap."""
 
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {
+            "sessions": {"timeout": "5m", "max_duration": "12m", "engaged": {"longer_than": None, "views": 3}},
+            "key_actions": ["Bought", {"event": "page_viewed", "where": {"properties.plan": "pro"}}],
+            "presence": {"except": ["Left"]},
+            "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["sessions"]}},
+        },
+        {"lateness": "0s", "sessions": {"timeout": "30s", "bounce": "single_event"}, "events": ["Viewed"]},
+    )
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:

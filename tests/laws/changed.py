@@ -94,7 +94,12 @@ class Expected:
             case "active_users" | "minutes":
                 return same_presence and one.active_users == other.active_users
             case "sessions":
-                return same_presence and (one.sessions, one.key_actions) == (other.sessions, other.key_actions)
+                return (
+                    same_presence
+                    and one.sessions == other.sessions
+                    and {action.selection() for action in one.key_actions}
+                    == {action.selection() for action in other.key_actions}
+                )
             case "lifecycle":
                 return same_presence and one.churn_after == other.churn_after
         return part in one.funnels and one.funnels[part] == other.funnels[part]

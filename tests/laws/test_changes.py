@@ -27,9 +27,13 @@ PLATFORM = {
 }
 PLAN = {"field": "properties.plan", "values": ["free"], "of": ["sessions", "funnels"]}
 
+PRO_VIEWS = {"event": ["Viewed", "page_viewed"], "where": {"properties.plan": "pro"}}
+LOOKED = {"event": "Viewed", "where": {"context.device.type": ["web", "tv"]}, "as": "Looked"}
+CHOSEN = {"window": "12m", "steps": [LOOKED, ["Added", PRO_VIEWS]]}
+
 CHOICES: dict[str, list[Any]] = {
     "events": [[], ["Left"], ["Viewed", "identify"]],
-    "key_actions": [["Bought"], ["Bought", "page_viewed"]],
+    "key_actions": [["Bought"], ["Bought", "page_viewed"], ["Bought", PRO_VIEWS]],
     "sessions": [{}, {"timeout": "5m", "max_duration": "12m"}, {"bounce": "single_event"}],
     "churn_after": ["20m", "2h"],
     "funnels": [
@@ -38,6 +42,8 @@ CHOICES: dict[str, list[Any]] = {
         {"buy": BUY, "again": AGAIN},
         {"again": AGAIN},
         {"buy": BUY | {"reentry": "latest", "window": "7m"}, "again": AGAIN},
+        {"again": AGAIN, "chosen": CHOSEN},
+        {"chosen": CHOSEN},
     ],
     "breakdowns": [
         {},
@@ -47,7 +53,7 @@ CHOICES: dict[str, list[Any]] = {
         {"platform": PLATFORM | {"field": "properties.plan", "values": ["free", "pro"]}},
         {"plan": PLAN | {"of": ["active_users", "events", "sessions"]}, "a_first": PLATFORM},
     ],
-    "active_users": [{}, {"events": ["Viewed", "Bought"]}],
+    "active_users": [{}, {"events": ["Viewed", "Bought"]}, {"events": ["Bought", PRO_VIEWS]}],
     "presence": [
         {},
         {"except": ["Left", {"event": "Viewed", "where": {"properties.plan": "pro"}}]},

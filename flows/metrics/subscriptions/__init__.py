@@ -113,6 +113,7 @@ A shard keeps at most `users_per_shard` subscriptions. A state of one more is re
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -161,6 +162,10 @@ class Subscriptions(Family):
     """States of subscriptions, pending and applied, and the movements that came of them."""
 
     LAYOUT: ClassVar[int] = 2
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"subscriptions": {"plans": ["basic", "pro"]}},
+        {"subscriptions": {"currency": "EUR", "amount_unit": "minor", "events": {"Subscription Changed": "active"}}},
+    )
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, limits: Limits) -> None:

@@ -1,0 +1,168 @@
+"""All laws of one family, over the configs that it offers itself (as river's `check_estimator` does for an estimator).
+
+Streams are drawn from the config: its event names, the values that its selectors and breakdowns look for, the facts
+that it reads, and steps in time that are its own durations, to the millisecond and one beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.audit import Record, recompute
+from flows.config.model import Config, keys_of
+from flows.metrics.catalogue import facts
+from flows.metrics.family import Family
+from tests.comparison import assert_equal, differences
+from tests.engine import replay
+
+START = 1_774_742_400_000  # 2026-03-29T00:00Z, an hour before clocks change in Europe
+DAY = 86_400_000
+USERS = "abc"
+
+Event = dict[str, Any]
+Law = Callable[[Config, list[Event], Random], None]
+
+
+def check_family(family: type[Family], *, examples: int = 12) -> None:
+    """Hold `family` to its audit twin and to the laws of all families; the failing stream is printed."""
+    assert family.EXAMPLES, f"{family.__name__} offers no config to be checked with"
+    for offered in family.EXAMPLES:
+        config = Config.model_validate(offered)
+        for law in LAWS:
+            _held(law, config, examples)()
+
+
+def _held(law: Law, config: Config, examples: int) -> Callable[[], None]:
+    @settings(max_examples=examples)
+    @given(streams(config), st.randoms(use_true_random=False))
+    def holds(stream: list[Event], random: Random) -> None:
+        law(config, stream, random)
+
+    return holds
+
+
+def it_equals_its_audit_twin(config: Config, stream: list[Event], random: Random) -> None:
+    """Whatever the polls, ticks and restarts."""
+    records = encoded(stream)
+    lengths = [random.randint(1, 8) for _ in range(20)]
+    cuts = [frozenset(random.sample(range(30), random.randint(0, 4))) for _ in range(2)]
+    expected = recompute(records, config)
+    as_of = None
+    if expected.as_of_ms is not None and random.random() < 0.5:
+        as_of = expected.as_of_ms + random.choice([0, 3_600_000, DAY, 40 * DAY])
+        expected = recompute(records, config, as_of)
+    snapshot, minutes = replay(
+        records, config, as_of_ms=as_of, lengths=lengths, tick_after=cuts[0], restart_after=cuts[1]
+    )
+    assert_equal(expected, snapshot, minutes)
+
+
+def the_number_of_shards_changes_nothing(config: Config, stream: list[Event], random: Random) -> None:
+    """Counts are sums over users, customers, tickets."""
+    one, minutes = replay(encoded(stream), config.model_copy(update={"shards": 1}))
+    other, others = replay(encoded(stream), config.model_copy(update={"shards": random.randint(2, 16)}))
+    assert other.cells == one.cells
+    assert others == minutes
+
+
+def disorder_within_the_lateness_and_copies_change_nothing(config: Config, stream: list[Event], random: Random) -> None:
+    """Nor does it matter how the users are dealt out to partitions."""
+    straight = sorted(stream, key=lambda event: int(event["timestamp"]))
+    # At equal times order matters, so that only events at different times may change places.
+    delay = {int(event["timestamp"]): int(event["timestamp"]) + random.randint(0, config.lateness) for event in stream}
+    shuffled = sorted(straight, key=lambda event: delay[int(event["timestamp"])])
+    repeated = [event for event in shuffled for _ in range(1 + (random.random() < 0.3))]
+    one, minutes = replay(encoded(straight), config)
+    other, others = replay(encoded(repeated, random.choice([1, 4])), config)
+    assert differences(one.cells, other.cells) == {}
+    assert others == minutes
+
+
+LAWS: Sequence[Law] = (
+    it_equals_its_audit_twin,
+    the_number_of_shards_changes_nothing,
+    disorder_within_the_lateness_and_copies_change_nothing,
+)
+
+
+@st.composite
+def streams(draw: st.DrawFn, config: Config) -> list[Event]:
+    """Up to 40 events of few users, in the order of their times."""
+    names = st.sampled_from([*config.vocabulary(), "something_else"])
+    kinds = st.sampled_from(["track", "track", "track", "page", "screen", "identify"])
+    steps = st.sampled_from(edges(config)) | st.integers(0, 5_000) | st.integers(0, 3_600_000)
+    carried = {path: st.sampled_from([*values, None]) for path, values in looked_for(config).items()}
+    told = [(name, fact) for fact in facts(config) for name in fact.events]
+    clock = START + draw(st.integers(0, DAY))
+    stream: list[Event] = []
+    for number in range(draw(st.integers(1, 40))):
+        clock += draw(steps)
+        event: Event = {
+            "messageId": f"m{number}",
+            "type": draw(kinds),
+            "userId": draw(st.sampled_from(USERS)),
+            "timestamp": clock,
+        }
+        if told and draw(st.booleans()):
+            name, fact = draw(st.sampled_from(told))
+            samples = [properties for field in fact.fields for properties, _ in field.samples()]
+            properties = fact.example() | draw(st.sampled_from([{}, *samples]))
+            event |= {"type": "track", "event": name, "properties": properties}
+        elif event["type"] == "track":
+            event["event"] = draw(names)
+        for path, values in carried.items():
+            value = draw(values)
+            if value is not None:
+                put(event, path, value)
+        stream.append(event)
+    return stream
+
+
+def edges(config: Config) -> list[int]:
+    """The durations that the config names, in ms, and a millisecond to either side."""
+    found = {0, 1, config.lateness, config.churn_after, config.dedup_horizon}
+    found |= {config.sessions.timeout, config.sessions.max_duration, *config.windows}
+    found |= {funnel.window for funnel in config.funnels.values()}
+    return sorted({max(0, one + beside) for one in found if one <= 2 * DAY for beside in (-1, 0, 1)})
+
+
+def looked_for(config: Config) -> dict[tuple[str, ...], list[str]]:
+    """The fields that selectors and breakdowns look at, each with the values that they tell apart."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for field, values in _fields(config):
+        path = keys_of(field)
+        assert path is not None
+        found.setdefault(path, ["something else"]).extend(values)
+    return found
+
+
+def _fields(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
+    for _, selectors in config.selectors():
+        for selector in selectors:
+            yield from selector.where.items()
+    for breakdown in config.breakdowns.values():
+        yield breakdown.field, breakdown.values
+
+
+def put(event: Event, path: tuple[str, ...], value: str) -> None:
+    """Set the field at `path`."""
+    for key in path[:-1]:
+        event = event.setdefault(key, {})
+    event[path[-1]] = value
+
+
+def encoded(stream: Sequence[Event], partitions: int = 1) -> list[Record]:
+    """As records; a user's events are in one partition."""
+    offsets = dict.fromkeys(range(partitions), 0)
+    records = []
+    for event in stream:
+        partition = ord(event["userId"]) % partitions
+        records.append(Record(json.dumps(event).encode(), partition, offsets[partition]))
+        offsets[partition] += 1
+    return records
