@@ -13,9 +13,10 @@ import pytest
 from flows.checkpoint.folder import STORE, CheckpointFolder, FolderError
 from flows.compiled.trusted_path import doubts
 from flows.config.model import Config
+from flows.metrics.parts import definitions
 from tests.services import ROOT
 
-CONFIG = Config(shards=2)
+DEFINITIONS = definitions(Config(shards=2))
 STRANGER = 12345
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
 
@@ -26,7 +27,7 @@ def grave(path: Path) -> list[str]:
 
 def refusal(state: Path) -> str:
     """The sentence with which the folder is refused."""
-    with pytest.raises(FolderError) as refused, CheckpointFolder(state, CONFIG):
+    with pytest.raises(FolderError) as refused, CheckpointFolder(state, DEFINITIONS):
         pass
     return str(refused.value)
 
@@ -69,7 +70,7 @@ def test_a_link_of_ones_own_is_followed_and_its_target_judged(home: Path) -> Non
     (home / "round").symlink_to("../home/to_good")
     assert grave(home / "to_good") == grave(home / "round") == []
     assert "everybody can write" in refusal(home / "to_shared")
-    with CheckpointFolder(home / "round", CONFIG):
+    with CheckpointFolder(home / "round", DEFINITIONS):
         assert (home / "good" / STORE).exists()
 
 
@@ -112,20 +113,20 @@ def test_a_group_of_this_process_that_can_write_on_the_way_is_said(
     os.chown(home / "team", 0, STRANGER)
     (home / "team").chmod(0o2775)
     monkeypatch.setattr(os, "getgroups", lambda: [STRANGER])
-    with caplog.at_level(logging.WARNING), CheckpointFolder(home / "team" / "state", CONFIG):
+    with caplog.at_level(logging.WARNING), CheckpointFolder(home / "team" / "state", DEFINITIONS):
         pass
     assert f"group id {STRANGER} can write to the folder {home / 'team'}" in caplog.text
 
 
 def test_a_store_that_others_can_write_is_refused(home: Path) -> None:
-    with CheckpointFolder(home / "state", CONFIG):
+    with CheckpointFolder(home / "state", DEFINITIONS):
         pass
     (home / "state" / STORE).chmod(0o666)
     assert f"make it private: chmod 600 {home / 'state' / STORE}" in refusal(home / "state")
 
 
 def test_a_store_that_is_a_link_is_refused(home: Path) -> None:
-    with CheckpointFolder(home / "state", CONFIG):
+    with CheckpointFolder(home / "state", DEFINITIONS):
         pass
     (home / "state" / STORE).rename(home / "elsewhere")
     (home / "state" / STORE).symlink_to(home / "elsewhere")
@@ -134,7 +135,7 @@ def test_a_store_that_is_a_link_is_refused(home: Path) -> None:
 
 @needs_root
 def test_a_store_of_another_user_is_refused(home: Path) -> None:
-    with CheckpointFolder(home / "state", CONFIG):
+    with CheckpointFolder(home / "state", DEFINITIONS):
         pass
     os.chown(home / "state" / STORE, STRANGER, STRANGER)
     assert f"{STORE} belongs to user id {STRANGER}" in refusal(home / "state")
@@ -143,7 +144,7 @@ def test_a_store_of_another_user_is_refused(home: Path) -> None:
 def test_what_a_run_makes_is_private_whatever_the_umask(home: Path) -> None:
     before = os.umask(0)
     try:
-        with CheckpointFolder(home / "deep" / "state", CONFIG):
+        with CheckpointFolder(home / "deep" / "state", DEFINITIONS):
             pass
     finally:
         os.umask(before)

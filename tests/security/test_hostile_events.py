@@ -28,6 +28,7 @@ from flows.config.file import load
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
+from flows.metrics.parts import definitions
 from flows.publish.redis.layout import OFFSETS, RESERVED
 from tests.security.running import Ended, begun, end
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
@@ -182,7 +183,8 @@ def allowed_fields(of: Config) -> set[str]:
     accounts = {f"accounting.{account}" for account in ACCOUNTS}
     cells = {cell.name for cell in (*listed.cells, *listed.derived) if cell.metric is not None}
     of_partition = {f"{name}{{partition=0}}" for name in (*accounts, *OFFSETS)}
-    return cells | accounts | of_partition | {*RESERVED}
+    since = {f"_since.{part}" for part in definitions(of).parts}
+    return cells | accounts | of_partition | since | {*RESERVED}
 
 
 def labels_of(page: str) -> dict[str, set[str]]:
