@@ -279,5 +279,7 @@ class Stack:
                 child.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.process.kill()
-                child.process.wait()
+                # A Ctrl-C within `poll` can leave Popen's own lock held: a wait without a limit might never end.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.process.wait(STOP_SECONDS)
         self.webhook.close()

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from deploy.alertmanager import stack
 from deploy.alertmanager.stack import Unavailable, programs
 from deploy.local import ROOT, wait_until
 from tests.lacking import lacking
@@ -123,3 +125,17 @@ def test_alertmanager_is_found_by_the_name_that_its_makers_gave_it(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert programs() == (str(tmp_path / "prometheus"), str(tmp_path / "alertmanager"))
+
+
+def test_closing_ends_even_when_nobody_can_wait_for_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C at the wrong moment leaves the lock held that `subprocess` takes around a wait."""
+    monkeypatch.setattr(stack, "STOP_SECONDS", 0.2)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        lock = process._waitpid_lock  # type: ignore[attr-defined]
+        lock.acquire()
+        whole = stack.Stack.__new__(stack.Stack)
+        whole._children = [stack.Child("a child", process, tmp_path / "log")]
+        whole.webhook = SimpleNamespace(close=lambda: None)  # type: ignore[assignment]
+        whole.close()
+        lock.release()
+        assert process.wait(10) == -signal.SIGTERM
