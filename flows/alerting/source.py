@@ -60,7 +60,7 @@ class Source:
         return f"{expr}\nand on (product)\n  {self.recorded('fresh:age_seconds')}"
 
     def same_hour(self, function: str, name: str, weeks: int = 1) -> str:
-        """A function over the hour around this time of day, so many weeks ago."""
+        """A function over the hour around this time of day, `weeks` ago."""
         span = self.pace.span(self.alerts.span)
         offset = self.pace.span(weeks * self.alerts.same_hour - self.alerts.span / 2)
         return f"{function}({self.recorded(name)}[{span}] offset {offset})"

@@ -34,7 +34,7 @@ def chosen(selectors: Iterable[Selector], event: Event) -> bool:
 
 
 def carried(document: dict[str, Any], config: Config) -> dict[str, str]:
-    """What stands in the fields that selectors look at, as it is compared."""
+    """The values of the fields that selectors look at, as they are compared."""
     texts = {field: text_of(lookup(document, field)) for one in all_selectors(config) for field in one.where}
     return {field: cached_slug(text) for field, text in texts.items() if text is not None}
 
@@ -87,7 +87,7 @@ def is_bot(document: dict[str, Any], config: Config) -> bool:
 
 
 def selected_texts(document: dict[str, Any], config: Config) -> Iterator[Any]:
-    """What stands in the fields that selectors look at."""
+    """The values of the fields that selectors look at."""
     for selector in all_selectors(config):
         yield from (lookup(document, field) for field in selector.where)
     if not config.presence.server:

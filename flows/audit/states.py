@@ -204,7 +204,7 @@ def percent_of(properties: dict[str, Any]) -> Fraction:
 
 
 def refuse_what_is_not_understood(properties: dict[str, Any], at: str = "") -> None:
-    """Refuse a state whose price something else changes, too."""
+    """Refuse a state with a property that changes its price in a way nothing here computes."""
     for field, plain in NOT_UNDERSTOOD.items():
         value = properties.get(field)
         if not says_nothing(value) and not (isinstance(value, str) and value.lower() in plain):

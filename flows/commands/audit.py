@@ -162,7 +162,7 @@ def printed(file: Path) -> Published:
 
 
 def by_count(published: Published) -> Published:
-    """With the cut told in lines: the numbers count the first so many of each file."""
+    """With the cut in lines: how many of each file the numbers count, from its first line."""
     lines = {partition: published.account(partition)["consumed"] for partition in published.partitions}
     spans = {
         f"{name}{{partition={partition}}}": str(offset)

@@ -1,4 +1,4 @@
-"""What producers are told of facts, from their declarations: the schema of events, and tables in schemas/README.md.
+"""Documents facts for producers, from their declarations: the schema of events, and tables in schemas/README.md.
 
 python -m flows.commands.facts_page    writes both anew (`make docs`)
 """

@@ -49,7 +49,7 @@ def step(alternatives: Sequence[StepSelector]) -> list[str]:
 
 
 def breakdown(section: Breakdown) -> dict[str, Any]:
-    """What its values are told by, whichever they are and whatever is broken down."""
+    """How an event gets its value, whichever values are listed and whatever is broken down."""
     said = section.model_dump(mode="json", exclude={"values", "of"})
     if section.scope == "event":
         del said["scope"]

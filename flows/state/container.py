@@ -34,6 +34,7 @@ class Container(ABC):
 
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
         """What `save` gave under the legend `past`, as it is under those of now: `load` takes it then."""
+        # Asked only where the legend has changed, and without an own `legend` it never does.
         raise NotImplementedError(f"{type(self).__name__} has no labels")
 
     def resize(self, capacity: int) -> None:  # noqa: B027 - most containers hold nothing per user

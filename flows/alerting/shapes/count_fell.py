@@ -10,9 +10,9 @@ from flows.alerting.source import Source
 from flows.metrics.alerts.shapes import CountFell
 
 WEEKS: Final = 2
-"""Counts are compared with the smaller of so many weeks, so that a surge makes no drop of the hour a week later."""
+"""Past weeks; the smallest counts, so that a surge makes no drop of the same hour a week later."""
 USUAL_IN_A_DAY: Final = 10
-"""In the first week the last day's mean must be so many times `least`: that day had other hours than this one."""
+"""In the first week, how many times `least` the last day's mean must be: that day had other hours than this one."""
 
 
 def rules(shape: CountFell, source: Source) -> list[Recording | Alert]:

@@ -40,7 +40,7 @@ class Numbers:
         return Recording(record, self.source.fresh(expr), amount.about, amount.labels)
 
     def same_hour(self, function: str, number: str, weeks: int = 1) -> str:
-        """A function of one of them over the hour around this time of day, so many weeks ago."""
+        """A function of one of them over the hour around this time of day, `weeks` ago."""
         return self.source.same_hour(function, f"{self.shape.name}:{number}", weeks)
 
     def last_week(self, number: str, comment: str) -> Recording:
