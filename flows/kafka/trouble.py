@@ -64,6 +64,11 @@ TROUBLES: Final = (
 )
 """In order: the first whose pattern is found is the one; the last fits everything."""
 
+_CLOSED: Final = (
+    r"(?i)brokers are down|transport failure|send failed|receive failed|broken pipe|reset by peer|disconnected|^$"
+)
+"""librdkafka's words for a connection that the other side has closed; which of them come depends on who was faster."""
+
 _CERTIFICATE: Final = {
     10: "it has expired",
     9: "it is not valid yet",
@@ -93,7 +98,7 @@ def explain(reason: str, settings: Settings) -> str:
     words = _words(reason)
     if found.kind == "certificate":
         words = _certificate_problem(settings) or words
-    elif found.kind == "away" and re.search(r"(?i)brokers are down|transport failure|^$", words) and _answers(settings):
+    elif found.kind == "away" and re.search(_CLOSED, words) and _answers(settings):
         # librdkafka calls a connection that the broker closes at once an outage, without a word on why.
         words = f"it closes the connection at once; does its listener speak {_protocol(settings)}, security.protocol?"
     return _said(found, words, settings)

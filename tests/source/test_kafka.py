@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bytewax.recovery import init_db_dir
@@ -26,6 +26,7 @@ from flows.process.outcomes import SourceError
 from flows.source.kafka import KafkaSource, part_name
 from flows.source.log_identity import Place
 from flows.source.reader import Reader
+from flows.source.record_queue import NOTHING, Batch, RecordQueue
 from flows.source.ticks import Ticker
 from tests.services import wait_until
 from tests.source.driving import Rounds, raws, run_flow
@@ -81,18 +82,37 @@ def bench() -> Iterator[Bench]:
         made.producer.close()
 
 
+class Shut:
+    """A partition's queue from which nothing comes."""
+
+    def __init__(self, queue: RecordQueue) -> None:
+        self.queue = queue
+
+    def __len__(self) -> int:
+        return 0
+
+    def take(self, most: int) -> Batch:
+        return NOTHING
+
+    def close(self) -> None:
+        self.queue.close()
+
+
 class Blocked:
-    """A partition that lags and yields nothing, as when its leader does not answer, until `end()`."""
+    """A partition that lags and yields nothing, as when its leader does not answer, until `end()`.
+
+    What is on its way already would come after a pause of the client, too, so it is its queue that is shut.
+    """
 
     def __init__(self, source: KafkaSource, partition: int) -> None:
         assert source._reader is not None
-        self._consumer = source._reader._consumer.client
-        self._where = [TopicPartition(TOPIC, partition)]
-        self._consumer.pause(self._where)
-        source._reader._parts[partition].at_end = False
+        self._part = source._reader._parts[partition]
+        self._queue = self._part.queue
+        self._part.queue = cast(RecordQueue, Shut(self._queue))
+        self._part.at_end = False
 
     def end(self) -> None:
-        self._consumer.resume(self._where)
+        self._part.queue = self._queue
 
 
 def told_of(states: dict[str, Any]) -> dict[str, Any]:
