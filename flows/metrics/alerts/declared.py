@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from flows.config.alerts import Alerts
 from flows.config.model import Config
-from flows.metrics.alerts import active_users, funnels, key_actions, sessions, subscriptions
+from flows.metrics.alerts import active_users, key_actions
 from flows.metrics.alerts.shapes import AnyShape
+from flows.metrics.funnels import alerts as funnels
+from flows.metrics.sessions import alerts as sessions
+from flows.metrics.subscriptions import alerts as subscriptions
 
 DECLARED = (
     sessions.alerts,
