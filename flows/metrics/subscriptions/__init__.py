@@ -113,18 +113,21 @@ A shard keeps at most `users_per_shard` subscriptions. A state of one more is re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
+from flows.config.alerts import Alerts
 from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.metrics.alerts import AnyShape
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.rows import Block, Formula
+from flows.metrics.subscriptions.alerts import alerts_of
 from flows.metrics.subscriptions.books import (
     COUNTER_OF,
     CUSTOMER,
@@ -267,6 +270,10 @@ class Subscriptions(Family):
 
     def headlines(self) -> list[Number]:
         return HEADLINES
+
+    @classmethod
+    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+        return alerts_of(config, thresholds)
 
     def charts(self) -> list[ChartRow]:
         return [CHARTS]
