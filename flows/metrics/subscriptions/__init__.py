@@ -140,7 +140,7 @@ from flows.metrics.subscriptions.books import (
     use_states,
 )
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, blocks_of, formulas_of
-from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
+from flows.metrics.subscriptions.charts import CHARTS, HEADLINES, PIPELINE_CHARTS
 from flows.metrics.subscriptions.fact import state_fact
 from flows.state.agenda import Agenda
 from flows.state.rows import Counters
@@ -276,7 +276,7 @@ class Subscriptions(Family):
         return alerts_of(config, thresholds)
 
     def charts(self) -> list[ChartRow]:
-        return [CHARTS]
+        return [CHARTS, PIPELINE_CHARTS]
 
     def formulas(self) -> list[Formula]:
         return formulas_of(self._config, self._section)
