@@ -187,8 +187,8 @@ class ActiveUsers(Family):
     def charts(self) -> list[ChartRow]:
         return [ACTIVITY]
 
-    @classmethod
-    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+    @staticmethod
+    def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
         """ActiveUsersDrop."""
         limits = thresholds.active_users
         if limits is None:
