@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from flows.dashboards.comparisons import by_breakdown, compared
@@ -16,7 +16,6 @@ from flows.metrics.charts import (
     Heat,
     Line,
     Losses,
-    Movements,
     Number,
     Rate,
     Steps,
@@ -49,8 +48,6 @@ def _panels(numbers: Numbers, chart: Chart, where: Mapping[str, str]) -> Iterato
             yield from _steps(numbers, chart, where)
         case Losses() if chart.metric in numbers:
             yield _losses(numbers, chart, where)
-        case Movements():
-            yield from _movements(numbers, chart, where)
         case Number() if chart.metric in numbers:
             yield number_of(numbers, chart)
 
@@ -71,6 +68,9 @@ def number_of(numbers: Numbers, number: Number) -> Sized:
 def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterator[Sized]:
     lines = [line for line in chart.lines if all(metric in numbers for metric in line.metrics)]
     if not lines:
+        return
+    if any(line.below_zero for line in lines):
+        yield _movements(numbers, chart, lines, where)
         return
     queries = [query for line in lines for query in _queries(numbers, line, where)]
     if chart.last_week:
@@ -139,17 +139,16 @@ def _losses(numbers: Numbers, chart: Losses, where: Mapping[str, str]) -> Sized:
     return bars(chart.title, chart.description, numbers.unit(chart.metric), *queries, largest=1, colors=[ORANGE])
 
 
-def _movements(numbers: Numbers, chart: Movements, where: Mapping[str, str]) -> Iterator[Sized]:
-    told = [(metric, name, color) for side, color in ((chart.gained, GREEN), (chart.lost, RED))
-            for metric, name in side.items() if metric in numbers]  # fmt: skip
-    if told:
-        yield bars(
-            chart.title,
-            chart.description,
-            numbers.unit(told[0][0]),
-            *(Query(numbers.ask(metric, where=where), name) for metric, name, _ in told),
-            colors=[color for _, _, color in told],
-        )
+def _movements(numbers: Numbers, chart: Course, lines: Sequence[Line], where: Mapping[str, str]) -> Sized:
+    """Bars of now: drawn over time, a trailing window would show each movement again and again."""
+    return bars(
+        chart.title,
+        chart.description,
+        numbers.unit(lines[0].metrics[0]),
+        *(Query(_expression(numbers, line, where), line.legend) for line in lines),
+        colors=[RED if line.below_zero else GREEN for line in lines],
+        width=chart.width,
+    )
 
 
 def _name(label: str, value: str) -> str:

@@ -69,7 +69,7 @@ ACTIVITY = ChartRow(
         Course(
             "Active users by window",
             "Distinct users of every window, on a logarithmic scale: a fall shows in the short ones first.",
-            [Line("active_users", by=("window",))],
+            [Line("active_users", "{{window}}", by=("window",))],
             log=True,
             width=8,
         ),
@@ -198,8 +198,8 @@ class ActiveUsers(Family):
         ]
         return [ChartRow(ACTIVITY.title, [*ACTIVITY.charts, *numbers])]
 
-    @classmethod
-    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+    @staticmethod
+    def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
         """ActiveUsersDrop."""
         limits = thresholds.active_users
         if limits is None:

@@ -26,6 +26,7 @@ class Line:
     legend: str = "now"  # `{{label}}` is replaced by that label of each series
     by: tuple[str, ...] = ()  # one line for each value of these labels; of one label alone, named in words
     split: str | None = None  # one for each value of this breakdown, in place of the total
+    below_zero: bool = False  # what a stock has lost, beside lines of what it has gained
     spread: Spread | None = None
 
     @property
@@ -37,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Lines over time."""
+    """Lines over time; where some are `below_zero`, what a window has gained and lost, as of now."""
 
     title: str
     description: str
@@ -99,16 +100,6 @@ class Losses:
 
 
 @dataclass(frozen=True, slots=True)
-class Movements:
-    """One bar for each thing that a window has gained, and for each that it has lost."""
-
-    title: str
-    description: str
-    gained: Mapping[str, str]  # metric: what its bar is called
-    lost: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Number:
     """A number of now and how it compares with a week ago."""
 
@@ -120,7 +111,7 @@ class Number:
     width: int = 6
 
 
-Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Movements | Number
+Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Number
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,8 @@ class Events(Family):
     def charts(self) -> list[ChartRow]:
         return [ChartRow("Traffic", [PER_SECOND, IN_WINDOW])]
 
-    @classmethod
-    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+    @staticmethod
+    def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
         """KeyActionDrop, one series for each event."""
         limits = thresholds.key_actions
         if limits is None or not (events := _watched(config, limits.events)):

@@ -99,8 +99,8 @@ class Family(ABC):
         """How the family is drawn; what no chart names gets a plain panel in the row of its metric."""
         return []
 
-    @classmethod
-    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+    @staticmethod
+    def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
         """What may alert, of all families of this class together; nothing for what is off or not measured."""
         return iter(())
 

@@ -12,7 +12,7 @@ funnel window, unmoved by traffic surges: the one to alert on. Completions / ent
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
 from flows.config import canonical
-from flows.config.alerts import Alerts
 from flows.config.model import Config, format_duration
-from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, group_of, groups_of, selected, trailing
@@ -74,6 +72,7 @@ class Funnel(Family):
         },
     )
     ordered: ClassVar[bool] = True
+    alerts = staticmethod(alerts_of)
 
     def __init__(self, config: Config, name: str, book: MinuteBook) -> None:
         funnel = config.funnels[name]
@@ -164,10 +163,6 @@ class Funnel(Family):
 
     def headlines(self) -> list[Number]:
         return headlines_of(self._name)
-
-    @classmethod
-    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
-        return alerts_of(config, thresholds)
 
     def charts(self) -> list[ChartRow]:
         return charts_of(self._config, self._name)

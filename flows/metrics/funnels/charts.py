@@ -37,7 +37,7 @@ CHARTS: list[Chart] = [
     Course(
         "Attempts by outcome",
         "Attempts entered in the window, by what has become of them.",
-        [Line(tuple(metric.name for metric in STATES.values()), by=("state",))],
+        [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
         width=6,
     ),
     CONVERSION_CHART,
@@ -46,7 +46,7 @@ CHARTS: list[Chart] = [
         "Time to convert",
         "From entry to the last step, of attempts entered in the window that have converted.",
         [
-            Line("funnel.<name>.convert_<quantile>", by=("q",)),
+            Line("funnel.<name>.convert_<quantile>", "{{q}}", by=("q",)),
             Line("funnel.<name>.convert_mean", "mean"),
         ],
         width=6,

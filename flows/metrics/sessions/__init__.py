@@ -15,7 +15,7 @@ falls: `bounce_rate_provisional`, the number to alert on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -23,9 +23,7 @@ from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
 from flows.config import canonical
-from flows.config.alerts import Alerts
 from flows.config.model import Config
-from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Tally
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, group_of, groups_of, presence, selected, trailing
@@ -66,6 +64,7 @@ class Sessions(Family):
         {"lateness": "0s", "sessions": {"timeout": "30s", "bounce": "single_event"}, "events": ["Viewed"]},
     )
     ordered: ClassVar[bool] = True
+    alerts = staticmethod(alerts_of)
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
@@ -149,10 +148,6 @@ class Sessions(Family):
 
     def headlines(self) -> list[Number]:
         return HEADLINES
-
-    @classmethod
-    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
-        return alerts_of(config, thresholds)
 
     def charts(self) -> list[ChartRow]:
         return [CHARTS]

@@ -46,7 +46,7 @@ CHARTS = ChartRow(
             "Session duration",
             "Quantiles and mean over the sessions closed in the window.",
             [
-                Line("session_duration_<quantile>", by=("q",)),
+                Line("session_duration_<quantile>", "{{q}}", by=("q",)),
                 Line("session_duration_mean", "mean"),
             ],
             width=8,

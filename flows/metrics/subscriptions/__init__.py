@@ -113,17 +113,15 @@ A shard keeps at most `users_per_shard` subscriptions. A state of one more is re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
-from flows.config.alerts import Alerts
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.metrics.alerts import AnyShape
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.rows import Block, Formula
@@ -136,12 +134,11 @@ from flows.metrics.subscriptions.books import (
     SUBSCRIPTION,
     Books,
     Places,
-    pass_time,
-    use_states,
 )
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, blocks_of, formulas_of
 from flows.metrics.subscriptions.charts import CHARTS, HEADLINES, PIPELINE_CHARTS
 from flows.metrics.subscriptions.fact import state_fact
+from flows.metrics.subscriptions.loop import pass_time, use_states
 from flows.state.agenda import Agenda
 from flows.state.rows import Counters
 from flows.state.table import Table
@@ -170,6 +167,7 @@ class Subscriptions(Family):
         {"subscriptions": {"currency": "EUR", "amount_unit": "minor", "events": {"Subscription Changed": "active"}}},
     )
     ordered: ClassVar[bool] = True
+    alerts = staticmethod(alerts_of)
 
     def __init__(self, config: Config, limits: Limits) -> None:
         assert config.subscriptions is not None
@@ -270,10 +268,6 @@ class Subscriptions(Family):
 
     def headlines(self) -> list[Number]:
         return HEADLINES
-
-    @classmethod
-    def alerts(cls, config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
-        return alerts_of(config, thresholds)
 
     def charts(self) -> list[ChartRow]:
         return [CHARTS, PIPELINE_CHARTS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.metrics.charts import ChartRow, Course, Line, Movements, Number
+from flows.metrics.charts import ChartRow, Course, Line, Number
 
 HEADLINES = [
     Number("mrr", "MRR", "Monthly recurring revenue.", good="up"),
@@ -18,11 +18,14 @@ CHARTS = ChartRow(
             last_week=True,
             width=8,
         ),
-        Movements(
+        Course(
             "MRR gained and lost",
             "What the window gained (green) and lost (red). MRR has changed by the difference.",
-            gained={f"mrr.{name}": name for name in ("new", "expansion", "reactivated")},
-            lost={f"mrr.{name}": name for name in ("contraction", "churned")},
+            [
+                *(Line(f"mrr.{gained}", gained) for gained in ("new", "expansion", "reactivated")),
+                *(Line(f"mrr.{lost}", lost, below_zero=True) for lost in ("contraction", "churned")),
+            ],
+            width=8,
         ),
         Course(
             "MRR by plan",
@@ -43,7 +46,7 @@ CHARTS = ChartRow(
             "In the chosen window: first payment, no payment any more, and payment again. Cancellations requested are "
             "the early sign.",
             [
-                Line(("customers.new", "customers.churned", "customers.reactivated"), by=("movement",)),
+                Line(("customers.new", "customers.churned", "customers.reactivated"), "{{movement}}", by=("movement",)),
                 Line("subscriptions.cancel_requested", "cancellations requested"),
             ],
             width=8,
