@@ -9,7 +9,8 @@ import pytest
 from flows.config.connections import LimitsSection
 from flows.config.file import read
 from flows.config.kafka_options import is_secret
-from flows.config.settings import Limits, Settings, mask_url
+from flows.config.limits import Limits
+from flows.config.settings import Settings, mask_url
 
 SECRET = "hunter2"
 
