@@ -114,7 +114,7 @@ def buckets_of(page: Page, fields: dict[str, str]) -> dict[str, str]:
     for cell, text in bars:
         assert text == f"{int(fields[cell]) - below:,}"
         below = int(fields[cell])
-    return {cell: text for cell, text in bars}
+    return {str(cell): text for cell, text in bars}
 
 
 def test_every_metric_of_the_catalogue_is_on_the_page() -> None:
