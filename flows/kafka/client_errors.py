@@ -2,7 +2,7 @@
 
 librdkafka tells errors in whatever call empties the queue they wait in. confluent-kafka's own callback may only run
 inside a call made through confluent-kafka; in one made past it, through ctypes, it aborts the process. That happens
-with the queues of partitions (`record_queue`): when a topic is deleted, each of them gets an error. So the client here
+with the queues of partitions (`librdkafka_queues`): when a topic is deleted, each of them gets an error. So the client here
 has a callback that any call may run, in place of confluent-kafka's.
 
 Of all callbacks only this one can be called there. Statistics, throttling, logs, commits and tokens wait in the

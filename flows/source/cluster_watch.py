@@ -13,7 +13,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-from flows.source.admin_questions import FIRST, LATEST, NEWEST, AdminQuestions, Offsets, Topic, Unanswered
+from flows.source.librdkafka_questions import FIRST, LATEST, NEWEST, AdminQuestions, Offsets, Topic, Unanswered
 from flows.source.outages import Outages
 
 _EVERY_SECONDS: Final = 1.0

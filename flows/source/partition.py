@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.messages.columns import NO_TIME
+from flows.source.librdkafka_queues import Batch, News, RecordQueue
 from flows.source.log_identity import Place, Proof, proof_of
-from flows.source.record_queue import Batch, News, RecordQueue
 
 
 @dataclass(slots=True)

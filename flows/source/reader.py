@@ -26,13 +26,13 @@ from flows.process.hold_reasons import Reason
 from flows.process.outcomes import SourceError
 from flows.source.clock_holds import ClockHolds, Held, describe
 from flows.source.cluster_watch import ClusterWatch
+from flows.source.librdkafka_queues import NOTHING, Batch
 from flows.source.log_identity import Place
 from flows.source.lost_records import LostRecords
 from flows.source.open_transactions import OpenTransactions
 from flows.source.outages import Hold, Outages
 from flows.source.partition import Partition
 from flows.source.read_errors import meaning
-from flows.source.record_queue import NOTHING, Batch
 from flows.source.skew import Pace, hold_those_ahead, slowest_ms
 from flows.source.topic_consumer import TopicConsumer
 

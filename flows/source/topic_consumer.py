@@ -1,6 +1,6 @@
 """The one consumer of a process: its options, what it is assigned, and what it knows of the topic.
 
-Every partition has a queue of its own inside librdkafka (`record_queue`), where what has been fetched waits.
+Every partition has a queue of its own inside librdkafka (`librdkafka_queues`), where what has been fetched waits.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from flows.kafka.client import START_SECONDS, Link, options, wait_for_topic
 from flows.kafka.contact import STATISTICS_MS, Contact
 from flows.kafka.librdkafka import LibraryError
 from flows.process.outcomes import SourceError
-from flows.source.admin_questions import AdminQuestions
 from flows.source.lag_commits import LagCommits
+from flows.source.librdkafka_questions import AdminQuestions
+from flows.source.librdkafka_queues import RecordQueue, RecordQueues
 from flows.source.partition import Partition
-from flows.source.record_queue import RecordQueue, RecordQueues
 
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.3

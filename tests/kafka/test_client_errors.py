@@ -42,7 +42,7 @@ def test_errors_are_heard_until_they_are_not_listened_to(consumer: Consumer) -> 
 EVERY_CALLBACK = """
 import json, logging, sys, time
 from confluent_kafka import Consumer, TopicPartition
-from flows.source.record_queue import RecordQueues
+from flows.source.librdkafka_queues import RecordQueues
 
 servers, topic, security = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 said = set()

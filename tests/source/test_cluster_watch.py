@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 
 from flows.demo.embedded import EmbeddedKafka
-from flows.source.admin_questions import (
+from flows.source.cluster_watch import ClusterWatch
+from flows.source.librdkafka_questions import (
     FIRST,
     LATEST,
     NEWEST,
@@ -21,7 +22,6 @@ from flows.source.admin_questions import (
     TopicOptions,
     Unanswered,
 )
-from flows.source.cluster_watch import ClusterWatch
 from flows.source.outages import Outages
 from tests.services import DEADLINE_SECONDS
 

@@ -24,9 +24,9 @@ from flows.messages.raw import Raw
 from flows.messages.tick import Tick
 from flows.process.outcomes import SourceError
 from flows.source.kafka import KafkaSource, part_name
+from flows.source.librdkafka_queues import NOTHING, Batch, RecordQueue
 from flows.source.log_identity import Place
 from flows.source.reader import Reader
-from flows.source.record_queue import NOTHING, Batch, RecordQueue
 from flows.source.ticks import Ticker
 from tests.services import wait_until
 from tests.source.driving import Rounds, raws, run_flow

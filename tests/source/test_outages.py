@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from flows.messages.columns import NO_TIME
-from flows.source.admin_questions import Keepers
+from flows.source.librdkafka_questions import Keepers
 from flows.source.outages import Outages, Reason
 
 ALL = frozenset({1, 2, 3})

@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from flows.demo.embedded import EmbeddedKafka
 from flows.kafka.librdkafka import LibraryError, handle, library
-from flows.source.record_queue import Batch, News, RecordQueue, RecordQueues
+from flows.source.librdkafka_queues import Batch, News, RecordQueue, RecordQueues
 from tests.services import wait_until
 
 TOPIC = "events"
