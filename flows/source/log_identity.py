@@ -20,7 +20,7 @@ import zlib
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from flows.source.librdkafka_queues import Batch
+from flows.source.queues import Batch
 
 
 class Proof(NamedTuple):

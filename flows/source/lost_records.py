@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 from flows.process.outcomes import SourceError
-from flows.source.librdkafka_queues import Batch
 from flows.source.log_identity import proof_of
 from flows.source.partition import Partition
+from flows.source.queues import Batch
 from flows.source.topic_consumer import TopicConsumer
 
 Policy = Literal["stop", "earliest", "latest"]
