@@ -36,8 +36,8 @@ from flows.demo.comparison import report
 from flows.demo.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
-from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.past import Past
+from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.sent import Sent
 from flows.demo.simulator import DAY_MS, DAYS, Simulator, days_of, rhythm
 from flows.demo.view import Reading, line
@@ -53,9 +53,9 @@ REFRESH_S = 0.25
 FIRST_PUBLISH_S = 300.0  # compiling on a small, busy machine
 LAST_PUBLISH_S = 120.0  # from the last record sent to its number
 MOST_PARTITIONS = 64
-MEAN_RATE = 0.6
-"""Events per second of the shop that nobody has asked a rate of: 15,000 visits a day, and 14 days of it in 12 s."""
-MOST_HISTORY = 750_000  # events at full traffic; where a rate needs more, there are fewer days
+MEAN_RATE = 0.5
+"""Events per second where nobody asks for a rate: 10,000 visits a day, of which 14 days are simulated in 10 s."""
+MOST_HISTORY = 620_000  # events at full traffic; where a rate needs more, there are fewer days
 
 
 class Failed(Exception):  # noqa: N818 - an outcome
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--days",
         type=_positive,
         default=DAYS,
-        help="full days of history (default: %(default)g, or as many as hold 750,000 events)",
+        help="full days of history (default: %(default)g, or as many as hold 620,000 events)",
     )
     parser.add_argument("--seed", type=int, default=1, help="same seed, same visitors (default: %(default)s)")
     parser.add_argument(

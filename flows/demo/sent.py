@@ -26,6 +26,7 @@ from flows.source.history import FIRST_OFFSET
 MOST_RECORDS: Final = 1_500_000
 """More are not remembered: they take about 1 GB, and two minutes to compute from."""
 NICENESS: Final = 10
+LOOK_S: Final = 0.2
 _TOGETHER: Final = 500  # records in a batch
 _SOON_S: Final = 1.0
 _LENGTH: Final = struct.Struct("<I")
@@ -50,11 +51,12 @@ class Sent:
         self._file = file.open("wb")
         spawn = multiprocessing.get_context("spawn")
         self._count = spawn.Value("q", 0, lock=False)
-        self._questions, theirs = spawn.Pipe()
+        self._questions, theirs = spawn.Pipe()  # theirs is closed here, so that the end of the process shows
         self._process = spawn.Process(
             target=_audit, args=(file, theirs, self._count, config, record_bytes), name="audit", daemon=True
         )
         self._process.start()
+        theirs.close()
 
     def __enter__(self) -> Sent:
         return self
@@ -99,12 +101,15 @@ class Sent:
         `progress` is told how many records have been read, of how many; RuntimeError when the audit has failed.
         """
         self._write()
-        self._questions.send((dict(published.fields), min(self.total, self._most)))
-        while not self._questions.poll(0.25):
-            if not self._process.is_alive():
-                raise RuntimeError(f"the audit has ended with exit code {self._process.exitcode}")
-            progress(self._count.value, min(self.total, self._most))
-        answer: Truth = self._questions.recv()
+        remembered = min(self.total, self._most)
+        try:
+            self._questions.send((dict(published.fields), remembered))
+            while not self._questions.poll(LOOK_S):
+                progress(self._count.value, remembered)
+            answer: Truth = self._questions.recv()
+        except (OSError, EOFError):
+            self._process.join()
+            raise RuntimeError(f"the audit has ended with exit code {self._process.exitcode}") from None
         return answer
 
     def _write(self) -> None:
@@ -128,7 +133,7 @@ def _audit(file: Path, questions: Connection, count: Any, config: Config, record
                 count.value += len(values)
                 if os.getppid() != parent:
                     return
-            if asked is None and questions.poll(0.2):
+            if asked is None and questions.poll(LOOK_S):
                 asked = questions.recv()
             if os.getppid() != parent:
                 return

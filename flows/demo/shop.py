@@ -32,19 +32,19 @@ class Persona:
 
 PERSONAS = (
     Persona(
-        "bouncer", share=0.40, returns=0.10, leaves_at_once=0.88, products=1.2,
+        "bouncer", share=0.40, returns=0.10, leaves_at_once=0.84, products=1.2,
         adds=0.02, checks_out=0.20, orders=0.30, signs_up=0.00,
     ),
     Persona(
-        "browser", share=0.34, returns=0.45, leaves_at_once=0.30, products=3.5,
+        "browser", share=0.34, returns=0.45, leaves_at_once=0.22, products=3.5,
         adds=0.10, checks_out=0.30, orders=0.40, signs_up=0.05,
     ),
     Persona(
-        "buyer", share=0.18, returns=0.70, leaves_at_once=0.20, products=2.5,
+        "buyer", share=0.18, returns=0.70, leaves_at_once=0.13, products=2.5,
         adds=0.18, checks_out=0.55, orders=0.70, signs_up=0.40,
     ),
     Persona(
-        "loyal", share=0.08, returns=0.93, leaves_at_once=0.18, products=2.0,
+        "loyal", share=0.08, returns=0.93, leaves_at_once=0.10, products=2.0,
         adds=0.15, checks_out=0.60, orders=0.80, signs_up=0.80,
     ),
 )  # fmt: skip
@@ -54,8 +54,8 @@ PLATFORMS: Mapping[str | None, float] = {"web": 0.54, "ios": 0.25, "android": 0.
 
 MOBILE = ("ios", "android")
 
-WAYS: Mapping[str | None, float] = {
-    None: 0.30,  # typed in, or a bookmark
+WAYS = {
+    "direct": 0.30,  # typed in, or a bookmark
     "search": 0.30,
     "google_cpc": 0.14,
     "newsletter": 0.09,
@@ -66,6 +66,7 @@ WAYS: Mapping[str | None, float] = {
 """Shares of ways to the shop."""
 
 ARRIVALS: Mapping[str, Mapping[str, object]] = {
+    "direct": {},
     "search": {"page": {"url": "https://shop.example/", "referrer": "https://www.google.com/"}},
     "google_cpc": {
         "page": {"url": "https://shop.example/?gclid=x1&utm_source=google&utm_medium=cpc&utm_campaign=autumn"},
@@ -94,7 +95,7 @@ REFUND_DAYS = 4.0  # mean
 MEAN_PAUSE_S = {"page": 20.0, "screen": 14.0, "track": 12.0, "identify": 0.15}
 LONGEST_PAUSE_S = 240.0
 
-EVENTS_PER_VISIT = 3.9
+EVENTS_PER_VISIT = 4.2
 """Measured over 14 days; turns events per second into visits per second."""
 
 
@@ -150,7 +151,7 @@ def visit(visitor: Visitor, conditions: Conditions, rng: Random) -> Iterator[Ste
         return rng.random() < probability * conditions.purchase
 
     (way,) = rng.choices(_WAYS, cum_weights=_WAY_WEIGHTS)
-    yield Step(view, "Home", 0.0, context=ARRIVALS.get(way, {}))
+    yield Step(view, "Home", 0.0, context=ARRIVALS[way])
     if rng.random() < max(persona.leaves_at_once, conditions.leaves_at_once):
         return
     if visitor.user_id is None and rng.random() < persona.signs_up:

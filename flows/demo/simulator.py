@@ -190,10 +190,11 @@ class Simulator:
         """A Poisson process whose rate is taken anew in steps that are short against its change."""
         at_ms = float(now_ms)
         while True:
+            step_ms = RHYTHM_MS if at_ms >= self._full_from_ms else min(RHYTHM_MS, self._full_from_ms - at_ms)
             gap_ms = 1000 * self._random.expovariate(self._visits_per_second(round(at_ms)))
-            if gap_ms < RHYTHM_MS:
+            if gap_ms < step_ms:
                 return max(now_ms + 1, round(at_ms + gap_ms))
-            at_ms += RHYTHM_MS  # nobody came in this step; what the next one brings does not depend on it
+            at_ms += step_ms  # nobody came in this step; what the next one brings does not depend on it
 
     def _conditions(self, now_ms: int) -> Conditions:
         return NORMAL if self._scenario is None else self._scenario.at((now_ms - self._start_ms) / 1000)
