@@ -9,7 +9,7 @@ from typing import Final
 from flows.alerting.promql import Alert, Pace
 from flows.config.alerts import Alerts
 from flows.config.model import Config
-from flows.metrics.alerts.shapes import Series
+from flows.metrics.alerts import Series
 
 LIVE: Final = "/d/tidegauge-live"
 TREE: Final = "/d/tidegauge-tree"

@@ -22,9 +22,9 @@ from flows.run.job import stopped_by_signals
 
 HELP = "send a simulated web shop's events to your own Kafka, to try a deployment"
 DESCRIPTION = """\
-Sends the past of a web shop, a month and some 50,000 events behind it, to the topic if it is empty (and creates it if it
-is missing), then continues live until Ctrl-C or SIGTERM. KAFKA_BOOTSTRAP_SERVERS and TIDEGAUGE_TOPIC say where, as for
-`tidegauge run`. Never point it at a topic with events of a real product."""
+Sends the past of a web shop, a month and some 50,000 events behind it, to the topic if it is empty (and creates it if
+it is missing), then continues live until Ctrl-C or SIGTERM. KAFKA_BOOTSTRAP_SERVERS and TIDEGAUGE_TOPIC say where, as
+for `tidegauge run`. Never point it at a topic with events of a real product."""
 DAY_MS = 86_400_000
 TOPIC = {"retention.ms": str(60 * DAY_MS), "retention.bytes": str(256 << 20), "segment.bytes": str(64 << 20)}
 """Settings of a topic that is made here: the past is kept, and 256 MB per partition bound what follows."""

@@ -8,7 +8,7 @@ since local midnight. Option `active_users.events`: only the events chosen make 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 from zoneinfo import ZoneInfo
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.config.alerts import Alerts
 from flows.config.model import Config
 from flows.messages.columns import NO_TIME
+from flows.metrics.alerts import Amount, AnyShape, CountFell, Series, label_of, window_of
 from flows.metrics.cells import Cell, Metric
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line, Number
 from flows.metrics.family import (
@@ -184,6 +186,29 @@ class ActiveUsers(Family):
 
     def charts(self) -> list[ChartRow]:
         return [ACTIVITY]
+
+    @staticmethod
+    def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+        """ActiveUsersDrop."""
+        limits = thresholds.active_users
+        if limits is None:
+            return
+        window_ms = window_of(config.windows, limits.window)
+        window = label_of(window_ms)
+        series = Series("active_users", {"window": window})
+        yield CountFell(
+            name="active_users",
+            alert="ActiveUsersDrop",
+            about=f"Users active within {window}.",
+            counts=[Amount("now", "How many.", series, labels={"what": "active_users"})],
+            window_ms=window_ms,
+            drop=limits.drop,
+            below=limits.below,
+            least=limits.users,
+            summary="Only {{ $value }} active users of {{ $labels.product }}",
+            description=f"{{{{ $value }}}} users were active within {window}.",
+            severity=limits.severity,
+        )
 
     def formulas(self) -> list[Formula]:
         return [Formula(STICKINESS, (At("active_users", DAY_MS), At("active_users", 30 * DAY_MS)), ratio)]

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from flows.config.alerts import Alerts
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.facts.fact import Fact
 from flows.metrics.active_users import ActiveUsers
+from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.events import Events
@@ -78,6 +80,12 @@ def takers(fact: Fact, members: Mapping[str, Family]) -> dict[str, Family]:
 def facts(config: Config) -> list[Fact]:
     """The facts that events carry under a config."""
     return facts_of(families(config, MinuteBook(config)))
+
+
+def alerts_of(config: Config, thresholds: Alerts) -> list[AnyShape]:
+    """All that may alert besides the pipeline itself, in the order of the families."""
+    classes = dict.fromkeys(type(family) for family in families(config, MinuteBook(config)).values())
+    return [shape for family in classes for shape in family.alerts(config, thresholds)]
 
 
 def catalogue(config: Config) -> Catalogue:

@@ -6,15 +6,17 @@ that the config does not mention count as `other`. With a breakdown, an event co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import steady
-from flows.config.model import OTHER, Config
+from flows.config.alerts import Alerts
+from flows.config.model import OTHER, Config, slug
+from flows.metrics.alerts import Amount, AnyShape, CountFell, Series, label_of, window_of
 from flows.metrics.cells import Metric, Tally
 from flows.metrics.charts import ChartRow, Course, Line, Rate
 from flows.metrics.family import Family, Groups, Split, group_of
@@ -27,6 +29,8 @@ EVENTS = Metric("events", "Accepted events in the window.", "events", "Traffic")
 EVENTS_BY_NAME = Metric(
     "events.<event>", "Accepted events with one name in the window.", "events", "Traffic", "window_events"
 )
+
+SIGNED_UP: Final = "signed_up"
 
 PER_SECOND = Rate(
     "Events per second",
@@ -83,6 +87,36 @@ class Events(Family):
     def charts(self) -> list[ChartRow]:
         return [ChartRow("Traffic", [PER_SECOND, IN_WINDOW])]
 
+    @staticmethod
+    def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+        """KeyActionDrop, one series for each event."""
+        limits = thresholds.key_actions
+        if limits is None or not (events := _watched(config, limits.events)):
+            return
+        window_ms = window_of(config.windows, limits.window)
+        window = label_of(window_ms)
+        yield CountFell(
+            name="key_actions",
+            alert="KeyActionDrop",
+            about=f"What visitors should do, within {window}.",
+            counts=[
+                Amount(
+                    "now",
+                    f"How often {event} came.",
+                    Series("window_events", {"event": event, "window": window}),
+                    labels={"what": event},
+                )
+                for event in events
+            ],
+            window_ms=window_ms,
+            drop=limits.drop,
+            below=limits.below,
+            least=limits.count,
+            summary="Only {{ $value }} times {{ $labels.what }} of {{ $labels.product }}",
+            description=f"It came {{{{ $value }}}} times within {window}.",
+            severity=limits.severity,
+        )
+
     def tallies(self) -> list[Tally]:
         return [
             Tally("events", "Events counted, by name.", [f"events.lifetime.{name}"], {"event": name})
@@ -91,6 +125,15 @@ class Events(Family):
 
     def definition(self) -> Definition:
         return Definition({})
+
+
+def _watched(config: Config, listed: Sequence[str] | None) -> list[str]:
+    """Slugs of the events listed, else of all key actions, and of sign-ups where they are counted by name."""
+    if listed is not None:
+        return sorted({slug(name) for name in listed})
+    signed_up = {SIGNED_UP} & set(config.vocabulary())
+    named = {slug(name) for action in config.key_actions for name in action.event}
+    return sorted(named | signed_up)
 
 
 @steady

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined
 from flows.config import canonical
+from flows.config.alerts import Alerts
 from flows.config.model import UNKNOWN, Config, format_duration
 from flows.config.selectors import Selector
 from flows.facts.fact import Fact
+from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Tally
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.rows import Block, Formula
@@ -96,6 +98,11 @@ class Family(ABC):
     def charts(self) -> list[ChartRow]:
         """How the family is drawn; what no chart names gets a plain panel in the row of its metric."""
         return []
+
+    @staticmethod
+    def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+        """What may alert, of all families of this class together; nothing for what is off or not measured."""
+        return iter(())
 
     def forget(self, slots: NDArray[Any]) -> None:  # noqa: B027 - most families keep nothing present of a user
         """Take the users of `slots` out of what counts the present: they are about to be evicted."""

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.metrics.subscriptions.fact import AHEAD_MS
-from flows.metrics.subscriptions.terms import MONTHS, NOT_UNDERSTOOD, PLAIN, Terms
+from flows.metrics.subscriptions.prices import MONTHS, NOT_UNDERSTOOD, PLAIN
+from flows.metrics.subscriptions.terms import Terms
 from schemas.event import Problem
 from tests.states import State, read_state
 

@@ -7,7 +7,7 @@ from typing import assert_never
 from flows.alerting.promql import Group
 from flows.alerting.shapes import count_fell, count_rose, mean_fell, share_changed, stock_fell
 from flows.alerting.source import Source
-from flows.metrics.alerts.shapes import AnyShape, CountFell, CountRose, MeanFell, ShareChanged, StockFell
+from flows.metrics.alerts import AnyShape, CountFell, CountRose, MeanFell, ShareChanged, StockFell
 
 
 def rules_of(shape: AnyShape, source: Source) -> Group:

@@ -7,7 +7,7 @@ from typing import Final
 from flows.alerting.promql import Alert, Recording
 from flows.alerting.shapes.numbers import Numbers
 from flows.alerting.source import Source
-from flows.metrics.alerts.shapes import CountFell
+from flows.metrics.alerts import CountFell
 
 WEEKS: Final = 2
 """Past weeks; the smallest counts, so that a surge makes no drop of the same hour a week later."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.alerting.promql import Alert, Recording
 from flows.alerting.shapes.numbers import Numbers
 from flows.alerting.source import Source
-from flows.metrics.alerts.shapes import MeanFell
+from flows.metrics.alerts import MeanFell
 
 
 def rules(shape: MeanFell, source: Source) -> list[Recording | Alert]:

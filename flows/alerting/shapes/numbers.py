@@ -9,7 +9,7 @@ from typing import Final
 
 from flows.alerting.promql import Alert, Recording
 from flows.alerting.source import Source
-from flows.metrics.alerts.shapes import Amount, Shape
+from flows.metrics.alerts import Amount, Shape
 
 AT_LEAST: Final = 7
 """The trailing time counts once a seventh of it has passed."""

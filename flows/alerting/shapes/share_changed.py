@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flows.alerting.promql import Alert, Recording
 from flows.alerting.shapes.numbers import Numbers
 from flows.alerting.source import Source
-from flows.metrics.alerts.shapes import Counted, Estimated, Fall, Rise, ShareChanged
+from flows.metrics.alerts import Counted, Estimated, Fall, Rise, ShareChanged
 
 
 def rules(shape: ShareChanged, source: Source) -> list[Recording | Alert]:

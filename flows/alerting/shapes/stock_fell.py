@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.alerting.promql import Alert, Recording
 from flows.alerting.shapes.numbers import AT_LEAST, Numbers
 from flows.alerting.source import Source
-from flows.metrics.alerts.shapes import StockFell
+from flows.metrics.alerts import StockFell
 
 
 def rules(shape: StockFell, source: Source) -> list[Recording | Alert]:

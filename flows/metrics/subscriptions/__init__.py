@@ -125,6 +125,7 @@ from flows.config.model import Config
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.rows import Block, Formula
+from flows.metrics.subscriptions.alerts import alerts_of
 from flows.metrics.subscriptions.books import (
     COUNTER_OF,
     CUSTOMER,
@@ -133,12 +134,11 @@ from flows.metrics.subscriptions.books import (
     SUBSCRIPTION,
     Books,
     Places,
-    pass_time,
-    use_states,
 )
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, blocks_of, formulas_of
 from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
 from flows.metrics.subscriptions.fact import state_fact
+from flows.metrics.subscriptions.loop import pass_time, use_states
 from flows.state.agenda import Agenda
 from flows.state.rows import Counters
 from flows.state.table import Table
@@ -167,6 +167,7 @@ class Subscriptions(Family):
         {"subscriptions": {"currency": "EUR", "amount_unit": "minor", "events": {"Subscription Changed": "active"}}},
     )
     ordered: ClassVar[bool] = True
+    alerts = staticmethod(alerts_of)
 
     def __init__(self, config: Config, limits: Limits) -> None:
         assert config.subscriptions is not None

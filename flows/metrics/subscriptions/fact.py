@@ -15,7 +15,8 @@ from flows.config.model import Subscriptions as Section
 from flows.facts.fact import Fact
 from flows.facts.fields import Id, Key, Time, Whole
 from flows.facts.words import Learnt
-from flows.metrics.subscriptions.terms import NOT_UNDERSTOOD, PERCENTS, Terms
+from flows.metrics.subscriptions.prices import NOT_UNDERSTOOD, PERCENTS
+from flows.metrics.subscriptions.terms import Terms
 
 STATE: Final = "subscription"
 """The name of the fact."""

@@ -21,8 +21,7 @@ from flows.alerting.source import Source
 from flows.config.alerts import Alerts
 from flows.config.file import load_alerts
 from flows.config.model import Config
-from flows.metrics.alerts.declared import declared
-from flows.metrics.alerts.shapes import (
+from flows.metrics.alerts import (
     Amount,
     AnyShape,
     Counted,
@@ -37,6 +36,7 @@ from flows.metrics.alerts.shapes import (
     ShareOf,
     StockFell,
 )
+from flows.metrics.catalogue import alerts_of
 from tests.deploy.alerts.judge import Firing, judge, promtool
 from tests.deploy.alerts.timeline import DAY, HOUR, STEP_S, TARGET, at
 from tests.services import ROOT
@@ -381,7 +381,7 @@ def prepaid(refund: np.ndarray, paid: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("example", ["shop", "saas", "minimal"])
 def test_no_two_alerts_share_a_name_or_the_names_of_their_numbers(example: str) -> None:
-    shapes = declared(*load_alerts(ROOT / "deploy" / "examples" / f"{example}.yaml"))
+    shapes = alerts_of(*load_alerts(ROOT / "deploy" / "examples" / f"{example}.yaml"))
     for names in ([shape.name for shape in shapes], [shape.alert for shape in shapes]):
         assert sorted(set(names)) == sorted(names)
 
@@ -392,7 +392,7 @@ def test_an_event_named_like_another_count_has_numbers_of_its_own() -> None:
     source = Source(config, Alerts(), Pace())
     found = [
         (rule.record, rule.labels["what"])
-        for shape in declared(config, Alerts())
+        for shape in alerts_of(config, Alerts())
         for rule in rules_of(shape, source).rules
         if not hasattr(rule, "alert") and "what" in rule.labels
     ]

@@ -7,7 +7,7 @@ from typing import Final
 
 from flows.config.alerts import Alerts, ChurnAlert, MrrAlert
 from flows.config.model import Config
-from flows.metrics.alerts.shapes import (
+from flows.metrics.alerts import (
     Amount,
     AnyShape,
     CountRose,
@@ -21,10 +21,8 @@ from flows.metrics.alerts.shapes import (
 CUSTOMERS: Final = Series("customers_active")
 
 
-def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+def alerts_of(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
     """ChurnSpike and MRRDrop."""
-    if config.subscriptions is None:
-        return
     if thresholds.churn is not None:
         yield _churn(thresholds.churn, window_of(config.windows, thresholds.churn.window))
     if thresholds.mrr is not None:

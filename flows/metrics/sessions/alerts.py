@@ -7,7 +7,7 @@ from typing import Final
 
 from flows.config.alerts import Alerts, BounceAlert, SessionDurationAlert
 from flows.config.model import Config
-from flows.metrics.alerts.shapes import (
+from flows.metrics.alerts import (
     Amount,
     AnyShape,
     Counted,
@@ -23,7 +23,7 @@ SETTLING_MS: Final = 600_000
 """The provisional bounce rate is over sessions begun within ten minutes (METRICS.md)."""
 
 
-def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+def alerts_of(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
     """BounceSpike and SessionDurationCollapse."""
     if thresholds.bounce is not None:
         yield _bounce(thresholds.bounce)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from flows.config.alerts import Alerts
 from flows.config.model import Config
-from flows.metrics.alerts.shapes import Amount, AnyShape, Estimated, Fall, Series, ShareChanged, label_of, window_of
+from flows.metrics.alerts import Amount, AnyShape, Estimated, Fall, Series, ShareChanged, label_of, window_of
 
 
-def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
+def alerts_of(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
     """ConversionDrop, by the live (Kaplan-Meier) conversion, which a surge of traffic hardly moves."""
     limits = thresholds.conversion
-    if limits is None or not config.funnels:
+    if limits is None:
         return
     yield ShareChanged(
         name="conversion",

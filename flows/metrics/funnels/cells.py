@@ -1,0 +1,185 @@
+"""What is published of a funnel, by name, and the counters that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+from flows.config.model import Config
+from flows.metrics.cells import Metric
+from flows.metrics.formulas import conversion_live, conversion_live_se, ratio, shortfall
+from flows.metrics.histograms import BOUNDS_S, Durations
+from flows.metrics.rows import Block, Count, Formula
+from flows.state.windows import PANES
+
+CONVERTED, IN_PROGRESS, DROPPED, CONVERT_MS, BUCKETS = range(5)
+OUTCOMES: Final = BUCKETS + len(BOUNDS_S)
+"""Counters of a group: attempts by step reached come first, as many as the funnel has, then these many."""
+ENTERED, COMPLETED = range(2)  # counters of matured attempts
+
+STEP = Metric(
+    "funnel.<name>.<nn_step>",
+    "Attempts entered in the window that reached the step.",
+    "attempts",
+    "Funnels",
+    "funnel_attempts",
+)
+STATES = {
+    "converted": Metric(
+        "funnel.<name>.converted",
+        "Attempts entered in the window that reached the last step.",
+        "attempts",
+        "Funnels",
+        "funnel_attempts_by_state",
+    ),
+    "in_progress": Metric(
+        "funnel.<name>.in_progress",
+        "Attempts entered in the window that are still in progress.",
+        "attempts",
+        "Funnels",
+        "funnel_attempts_by_state",
+    ),
+    "dropped": Metric(
+        "funnel.<name>.dropped",
+        "Attempts entered in the window that ran out of time.",
+        "attempts",
+        "Funnels",
+        "funnel_attempts_by_state",
+    ),
+}
+CONVERT_SUM = Metric("funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels")
+CONVERT_LE = Metric(
+    "funnel.<name>.convert_le_<bound>",
+    "Attempts that converted within at most <bound> seconds.",
+    "attempts",
+    "Funnels",
+)
+CONVERT_MEAN = Metric(
+    "funnel.<name>.convert_mean",
+    "Mean time from entry to the last step.",
+    "ms",
+    "Funnels",
+    "funnel_convert_mean_seconds",
+    0.001,
+)
+CONVERT_QUANTILE = Metric(
+    "funnel.<name>.convert_<quantile>",
+    "Quantile of the time from entry to the last step.",
+    "ms",
+    "Funnels",
+    "funnel_convert_quantile_seconds",
+    0.001,
+)
+DROP_OFF = Metric(
+    "funnel.<name>.drop_off_<nn>",
+    "Share of the attempts at the previous step that did not reach step <nn>.",
+    "ratio",
+    "Funnels",
+    "funnel_drop_off_ratio",
+)
+MATURED = Metric(
+    "funnel.<name>.matured",
+    "Matured attempts: those entered in the window as of one funnel window ago.",
+    "attempts",
+    "Funnels",
+    "funnel_matured_attempts",
+)
+MATURED_CONVERTED = Metric(
+    "funnel.<name>.matured_converted",
+    "Matured attempts that converted.",
+    "attempts",
+    "Funnels",
+    "funnel_matured_converted",
+)
+CONVERSION = Metric(
+    "funnel.<name>.conversion_matured",
+    "Converted over entered, of the matured attempts.",
+    "ratio",
+    "Funnels",
+    "funnel_conversion_ratio",
+)
+CONVERSION_LIVE = Metric(
+    "funnel.<name>.conversion_live",
+    "Kaplan-Meier estimate of the conversion of the attempts in progress.",
+    "ratio",
+    "Funnels",
+    "funnel_conversion_ratio",
+)
+CONVERSION_LIVE_SE = Metric(
+    "funnel.<name>.conversion_live_se",
+    "Standard error of the live conversion (Greenwood).",
+    "ratio",
+    "Funnels",
+    "funnel_conversion_standard_error",
+)
+
+
+def blocks_of(config: Config, name: str, groups: Sequence[Mapping[str, str]]) -> list[Block]:
+    """The vector of a shard, as `Funnel.read()` gives it."""
+    stem, funnel = f"funnel.{name}", {"funnel": name}
+    windowed = [
+        *(Count(STEP, f"{stem}.{step}", {"step": step}) for step in config.funnels[name].step_names()),
+        *(Count(metric, f"{stem}.{state}", {"state": state}) for state, metric in STATES.items()),
+        Count(CONVERT_SUM, f"{stem}.convert_ms"),
+        *_durations(stem).counts(),
+    ]
+    matured = [Count(MATURED, f"{stem}.matured"), Count(MATURED_CONVERTED, f"{stem}.matured_converted")]
+    return [
+        Block(_labelled(windowed, funnel), config.windows, groups),
+        Block(_labelled(matured, funnel), config.ratio_windows, groups),
+        Block([Count(None, age) for age in _ages(stem)], groups=groups),
+    ]
+
+
+def formulas_of(config: Config, name: str) -> list[Formula]:
+    """Numbers derived from sums over shards."""
+    stem, windows = f"funnel.{name}", config.ratio_windows
+    ages, steps = _ages(stem), config.funnels[name].step_names()
+    found = [
+        *(
+            Formula(
+                DROP_OFF,
+                (f"{stem}.{step}", f"{stem}.{before}"),
+                shortfall,
+                f"{stem}.drop_off_{number:02d}",
+                {"step": step},
+                windows,
+            )
+            for number, (before, step) in enumerate(pairwise(steps), start=2)
+        ),
+        *_durations(stem).formulas(windows),
+        Formula(
+            CONVERSION,
+            (f"{stem}.matured_converted", f"{stem}.matured"),
+            ratio,
+            f"{stem}.conversion_matured",
+            {"kind": "matured"},
+            windows,
+        ),
+        Formula(CONVERSION_LIVE, ages, conversion_live, f"{stem}.conversion_live", {"kind": "live"}),
+        Formula(CONVERSION_LIVE_SE, ages, conversion_live_se, f"{stem}.conversion_live_se"),
+    ]
+    return [replace(formula, labels={"funnel": name, **formula.labels}) for formula in found]
+
+
+def _labelled(rows: Sequence[Count], labels: Mapping[str, str]) -> list[Count]:
+    return [replace(row, labels={**labels, **row.labels}) for row in rows]
+
+
+def _durations(stem: str) -> Durations:
+    return Durations(
+        count=f"{stem}.converted",
+        sum_ms=f"{stem}.convert_ms",
+        below=f"{stem}.convert_le_{{}}",
+        below_metric=CONVERT_LE,
+        mean=CONVERT_MEAN,
+        mean_stem=f"{stem}.convert_mean",
+        quantile=CONVERT_QUANTILE,
+        quantile_stem=f"{stem}.convert_{{}}",
+    )
+
+
+def _ages(stem: str) -> list[str]:
+    return [f"{stem}.{fate}_at_{age}" for fate in ("converted", "censored") for age in range(PANES)]

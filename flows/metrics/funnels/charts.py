@@ -1,0 +1,80 @@
+"""How a funnel is drawn: its steps, where attempts are lost, and how many convert how soon."""
+
+from __future__ import annotations
+
+from flows.config.model import Config, format_duration
+from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread, Steps
+from flows.metrics.funnels.cells import STATES
+
+CONVERSION_CHART = Course(
+    "Conversion",
+    "Live: Kaplan-Meier over attempts under way, with two standard errors to either side. "
+    "Matured: of attempts whose time is up, a funnel window late.",
+    [
+        Line("funnel.<name>.conversion_live", "live"),
+        Line(
+            "funnel.<name>.conversion_live",
+            "live, lower bound",
+            spread=Spread("funnel.<name>.conversion_live_se", -2),
+        ),
+        Line(
+            "funnel.<name>.conversion_live",
+            "live, upper bound",
+            spread=Spread("funnel.<name>.conversion_live_se", 2),
+        ),
+        Line("funnel.<name>.conversion_matured", "matured"),
+    ],
+    width=8,
+)
+CHARTS: list[Chart] = [
+    Steps(
+        "Drop-off",
+        "Of the attempts at the step before, the share that has not reached this step (yet).",
+        "funnel.<name>.drop_off_<nn>",
+        "step",
+        largest=1,
+        bad_is_large=True,
+    ),
+    Course(
+        "Attempts",
+        "Attempts entered in the chosen window, by what has become of them.",
+        [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
+        stacked=True,
+        width=8,
+    ),
+    CONVERSION_CHART,
+    ByBreakdown("funnel.<name>.conversion_live", "Live conversion"),
+    Course(
+        "Time to convert",
+        "From entry to the last step, of attempts entered in the chosen window that have converted.",
+        [
+            Line("funnel.<name>.convert_<quantile>", "quantile {{q}}", by=("q",)),
+            Line("funnel.<name>.convert_mean", "mean"),
+        ],
+        width=8,
+    ),
+]
+
+
+def headlines_of(name: str) -> list[Number]:
+    """Its live conversion."""
+    return [
+        Number(
+            "funnel.<name>.conversion_live",
+            f"Conversion: {name}",
+            "Kaplan-Meier estimate over the attempts under way; hardly moved by surges of traffic.",
+            {"funnel": name},
+        )
+    ]
+
+
+def charts_of(config: Config, name: str) -> list[ChartRow]:
+    """The row of one funnel."""
+    window = format_duration(config.funnels[name].window)
+    steps = Steps(
+        "Steps",
+        f"Attempts entered in the chosen window, by the step they reached. An attempt has {window} to convert.",
+        "funnel.<name>.<nn_step>",
+        "step",
+    )
+    return [ChartRow(f"Funnel: {name}", [steps, *CHARTS], {"funnel": name}, "Funnels")]

@@ -1,0 +1,156 @@
+"""Visits: how many begin, end, bounce, and how long they last (METRICS.md 3.3, ordered).
+
+A session is a run of one user's `track`, `page` and `screen` events without a gap longer than `timeout`, and no longer
+than `max_duration`. It closes at `last event + timeout`, once the watermark is beyond that:
+
+    events      x   x  x            x       (gap > timeout)      x
+    sessions    [-- one ------------]- timeout -|                [-- another
+                started                       closed
+
+It is *engaged* once it has lasted longer than `engaged.longer_than`, has `engaged.views` page or screen events, or
+`engaged.key_actions` key actions; *bounced* is closed without that. An engaged session never becomes un-engaged, so
+among sessions begun 5 to 15 minutes ago the share not yet engaged is an upper bound of their bounce rate that only
+falls: `bounce_rate_provisional`, the number to alert on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.checkpoint.parts import Definition
+from flows.config import canonical
+from flows.config.model import Config
+from flows.metrics.cells import Cell, Tally
+from flows.metrics.charts import ChartRow, Number
+from flows.metrics.family import Family, Groups, Trail, group_of, groups_of, presence, selected, trailing
+from flows.metrics.histograms import BOUNDS_S, read_cumulative
+from flows.metrics.minutes import MinuteBook
+from flows.metrics.rows import Block, Formula
+from flows.metrics.sessions.alerts import alerts_of
+from flows.metrics.sessions.cells import (
+    BUCKETS,
+    FIELDS,
+    SETTLING,
+    SETTLING_ENGAGED,
+    STARTED,
+    blocks_of,
+    formulas_of,
+    tallies_of,
+)
+from flows.metrics.sessions.charts import CHARTS, HEADLINES
+from flows.metrics.sessions.loop import SESSION, Ledger, Rules, read_settled, use_events
+from flows.state.deadlines import NEVER, Deadlines
+from flows.state.queue import Queue
+from flows.state.rows import Counters, UserRows
+from flows.state.windows import Windows
+
+SETTLING_WINDOW_MS: Final = 15 * 60_000
+
+
+class Sessions(Family):
+    """Runs of events without a long gap."""
+
+    EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {
+            "sessions": {"timeout": "5m", "max_duration": "12m", "engaged": {"longer_than": None, "views": 3}},
+            "key_actions": ["Bought", {"event": "page_viewed", "where": {"properties.plan": "pro"}}],
+            "presence": {"except": ["Left"]},
+            "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["sessions"]}},
+        },
+        {"lateness": "0s", "sessions": {"timeout": "30s", "bounce": "single_event"}, "events": ["Viewed"]},
+    )
+    ordered: ClassVar[bool] = True
+    alerts = staticmethod(alerts_of)
+
+    def __init__(self, config: Config, book: MinuteBook) -> None:
+        self._config = config
+        self._book = book
+        self._minute = book.columns("sessions", "sessions_started", "sessions_closed", "sessions_bounced")
+        self._groups = Groups(config, "sessions")
+        engaged = config.sessions.engaged
+        self._rules = Rules(
+            config.sessions.timeout,
+            config.sessions.max_duration,
+            NEVER if engaged.longer_than is None else engaged.longer_than,
+            NEVER if engaged.views is None else engaged.views,
+            NEVER if engaged.key_actions is None else engaged.key_actions,
+            config.sessions.bounce == "single_event",
+            selected(config, config.key_actions),
+            config.shows_presence(config.codes()),
+        )
+        self.users = UserRows(SESSION, dims=self._groups)
+        self.closes_at = Deadlines()
+        self.ended = Queue(6, dims=(2, self._groups))  # closes at, start, dims, events, key actions, engaged
+        self.windows = Windows(config.windows, self._groups, FIELDS)
+        self.settling = Windows([SETTLING_WINDOW_MS], self._groups, 2)
+        self.open = Counters(self._groups)
+        self.lifetime = Counters(len(BOUNDS_S) + 2)
+
+    def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        self.ended.reserve(len(rows))
+        ledger = Ledger(
+            self.users.rows,
+            self.closes_at.times,
+            self.ended.heap,
+            self.windows.ring,
+            self.settling.ring,
+            self.open.values,
+            self.lifetime.values,
+            self._book.page,
+            self._minute,
+        )
+        use_events(rows, now_ms, self._rules, ledger, self._groups.split)
+
+    def forget(self, slots: NDArray[Any]) -> None:
+        """Take the open sessions of `slots` out of the present counts: their users are about to be evicted."""
+        for slot in slots[self.closes_at.times.at[slots] != NEVER]:
+            for d in range(len(self._groups.split.base)):
+                self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book the sessions that are open in the windows that are new since the checkpoint."""
+        new = self.windows.begin(now_ms)
+        slots = np.flatnonzero(self.closes_at.times.at[:users] != NEVER)
+        ended = self.ended.heap.rows[: int(self.ended.heap.size[0])]
+        starts = np.concatenate([self.users.rows["start"][slots], ended[:, 1]])
+        dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])
+        for groups in groups_of(self._groups.split, dims):
+            self.windows.book(new, starts, groups * FIELDS + STARTED)
+
+    def trail(self, cell: Cell) -> Trail | None:
+        if cell.metric in (SETTLING, SETTLING_ENGAGED):
+            return trailing(SETTLING_WINDOW_MS, None)
+        return super().trail(cell)
+
+    def definition(self) -> Definition:
+        rules = self._config.sessions.model_dump(mode="json")
+        return presence(self._config).beside(rules | {"key_actions": canonical.selected(self._config.key_actions)})
+
+    def read(self) -> NDArray[np.int64]:
+        settling = self.settling.ring
+        windowed, groups, lifetime = self.windows.totals.size, len(self._groups), len(self.lifetime.values)
+        values = np.zeros(windowed + 3 * groups + lifetime, np.int64)
+        read_cumulative(self.windows.totals, FIELDS, BUCKETS, len(BOUNDS_S), values)
+        values[windowed : windowed + groups] = self.open.values
+        read_settled(settling.panes[0], int(settling.heads[0]), values[windowed + groups : -lifetime])
+        values[-lifetime:] = self.lifetime.values
+        return values
+
+    def blocks(self) -> list[Block]:
+        return blocks_of(self._config, self._groups.labels)
+
+    def formulas(self) -> list[Formula]:
+        return formulas_of(self._config)
+
+    def headlines(self) -> list[Number]:
+        return HEADLINES
+
+    def charts(self) -> list[ChartRow]:
+        return [CHARTS]
+
+    def tallies(self) -> list[Tally]:
+        return tallies_of(self._config)
