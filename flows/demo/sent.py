@@ -6,13 +6,15 @@ no time from those who send and show.
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import pickle
+import select
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -49,21 +51,20 @@ class Sent:
         self._written_s = time.monotonic()
         file = folder / "sent"
         self._file = file.open("wb")
-        spawn = multiprocessing.get_context("spawn")
-        self._count = spawn.Value("q", 0, lock=False)
-        self._questions, theirs = spawn.Pipe()  # theirs is closed here, so that the end of the process shows
-        self._process = spawn.Process(
-            target=_audit, args=(file, theirs, self._count, config, record_bytes), name="audit", daemon=True
+        self._put((config, record_bytes))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flows.demo.sent", str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the demo, which asks at its own time
         )
-        self._process.start()
-        theirs.close()
 
     def __enter__(self) -> Sent:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._process.kill()
-        self._process.join()
+        self._process.communicate()  # closes what it was spoken to through
         self._file.close()
 
     def history_ends(self) -> None:
@@ -102,45 +103,61 @@ class Sent:
         """
         self._write()
         remembered = min(self.total, self._most)
+        questions, answers = self._process.stdin, self._process.stdout
+        assert questions is not None
+        assert answers is not None
         try:
-            self._questions.send((dict(published.fields), remembered))
-            while not self._questions.poll(LOOK_S):
-                progress(self._count.value, remembered)
-            answer: Truth = self._questions.recv()
+            pickle.dump((dict(published.fields), remembered), questions)
+            questions.close()
+            while not isinstance(answer := pickle.load(answers), Truth):
+                progress(answer, remembered)
         except (OSError, EOFError):
-            self._process.join()
-            raise RuntimeError(f"the audit has ended with exit code {self._process.exitcode}") from None
+            raise RuntimeError(f"the audit has ended with exit code {self._process.wait()}") from None
         return answer
 
     def _write(self) -> None:
-        packed = pickle.dumps([(one.value, one.partition, one.offset, one.timestamp_ms) for one in self._batch], 5)
-        self._file.write(_LENGTH.pack(len(packed)) + packed)
-        self._file.flush()
+        self._put([(one.value, one.partition, one.offset, one.timestamp_ms) for one in self._batch])
         self._batch, self._written_s = [], time.monotonic()
 
+    def _put(self, what: object) -> None:
+        packed = pickle.dumps(what)
+        self._file.write(_LENGTH.pack(len(packed)) + packed)
+        self._file.flush()
 
-def _audit(file: Path, questions: Connection, count: Any, config: Config, record_bytes: int) -> None:
-    """Read what is written, as it comes, until somebody asks for the truth about a publish."""
+
+def main(file: Path, question: BinaryIO, answers: BinaryIO) -> None:
+    """Read what is written, as it comes, until somebody asks for the truth about a publish, or is no more."""
     os.nice(NICENESS)
-    parent = os.getppid()
-    history = History(config, record_bytes)
-    asked: tuple[Mapping[str, str], int] | None = None
+
+    def tell(what: int | Truth) -> None:
+        pickle.dump(what, answers)
+        answers.flush()
+
+    def asked(seconds: float) -> tuple[Mapping[str, str], int] | None:
+        if not select.select([question], [], [], seconds)[0]:
+            return None
+        fields, of = pickle.load(question)
+        return fields, of
+
     with file.open("rb") as opened:
-        while asked is None or count.value < asked[1]:
-            for values in _batches(opened):
+        pieces = _pieces(opened)
+        config, record_bytes = next(pieces)
+        history, count = History(config, record_bytes), 0
+        wanted: tuple[Mapping[str, str], int] | None = None
+        while wanted is None or count < wanted[1]:
+            for values in pieces:
                 for value in values:
                     history.add(audit.Record(*value))
-                count.value += len(values)
-                if os.getppid() != parent:
-                    return
-            if asked is None and questions.poll(LOOK_S):
-                asked = questions.recv()
-            if os.getppid() != parent:
-                return
-    questions.send(history.truth(Published(asked[0])))
+                count += len(values)
+                wanted = wanted or asked(0)
+                if wanted is not None:
+                    tell(count)
+            pieces = _pieces(opened)
+            wanted = wanted or asked(LOOK_S)
+    tell(history.truth(Published(wanted[0])))
 
 
-def _batches(file: BinaryIO) -> Iterator[list[tuple[bytes | None, int, int, int]]]:
+def _pieces(file: BinaryIO) -> Iterator[Any]:
     """What has been written whole."""
     while True:
         begins = file.tell()
@@ -151,3 +168,8 @@ def _batches(file: BinaryIO) -> Iterator[list[tuple[bytes | None, int, int, int]
             file.seek(begins)
             return
         yield pickle.loads(packed)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        main(Path(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
