@@ -15,7 +15,7 @@ from typing import ClassVar, Final, TypeAlias
 from flows.config.model import MINOR_DIGITS, Config, format_duration
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Steps
+from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Heat, Line, Number, Steps
 from flows.metrics.formulas import ratio, shortfall
 from flows.web.minutes import titles
 
@@ -25,6 +25,7 @@ COLUMNS: Final = 3
 """Cards beside each other, where the window is wide enough."""
 LONG_LIST: Final = 4
 """A line with more values of its label than this is a list by size."""
+BUCKET: Final = "_le_<bound>"
 ABBREVIATIONS: Final = {"mrr", "arr", "arpa"}
 
 
@@ -48,6 +49,7 @@ class Row:
     sign: int = 1  # of a movement: whether it adds to the stock or takes away
     of: Mapping[str, str] | None = None  # the counts that a ratio is of
     of_what: str = ""
+    good: str = ""  # up or down: the direction in which a change is good
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,17 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many of `all` are at most so long: cumulative rows, of which the page shows what each adds."""
+
+    kind: ClassVar[str] = "histogram"
+    title: str
+    description: str
+    rows: Sequence[Row]
+    all: Row
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
     """A number by each breakdown of it, of which the reader chooses one."""
 
@@ -103,7 +116,7 @@ class Split:
     by: Mapping[str, Sequence[Row]]
 
 
-Card: TypeAlias = Table | Funnel | Movements | Ranking | Split
+Card: TypeAlias = Table | Funnel | Movements | Ranking | Histogram | Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +180,8 @@ def _rows(card: Card) -> Iterator[Row]:
             yield from [card.stock] if card.stock else []
         case Ranking():
             yield from card.rows
+        case Histogram():
+            yield from [*card.rows, card.all]
 
 
 def layout(config: Config, listed: Catalogue | None = None) -> Layout:
@@ -246,6 +261,8 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
             case Steps() if chart.metric in numbers and chart.label not in steps:
                 steps.add(chart.label)
                 others.append(_steps(numbers, chart, row))
+            case Heat():
+                others += _histogram(numbers, chart)
             case ByBreakdown() if chart.metric in numbers:
                 others += _by_breakdown(numbers, chart, row.where)
             case _:
@@ -283,6 +300,26 @@ def _by_breakdown(numbers: Numbers, chart: ByBreakdown, where: Mapping[str, str]
     by = {name: rows for name, rows in numbers.split(chart.metric, where).items() if name in numbers.config.breakdowns}
     if by:
         yield Split(chart.title, numbers.metric(chart.metric).help, by)
+
+
+def _histogram(numbers: Numbers, chart: Heat) -> Iterator[Histogram]:
+    """The buckets of a histogram over the window, where Redis has them: `X_le_<bound>` and its count."""
+    tallies = [tally for tally in numbers.listed.tallies if tally.prometheus == chart.tally]
+    stems = {tally.cells[0].partition(".")[0] for tally in tallies}
+    for metric in numbers.named(BUCKET):
+        if metric.partition(".")[0] in stems:
+            rows = [replace(row, title=_bound(row)) for row in numbers.of_metric(metric, {})]
+            of = numbers.count_of(metric)
+            if rows and of is not None:
+                yield Histogram(chart.title, chart.description, rows, of)
+
+
+def _bound(bucket: Row) -> str:
+    """`sessions.duration_le_180.1h` as `up to 3m`."""
+    (cell,) = list(bucket.cells.values())[:1]
+    found = re.search(r"_le_(\d+)", cell)
+    assert found is not None
+    return f"up to {format_duration(1000 * int(found[1]))}" if int(found[1]) else "0s"
 
 
 def _steps(numbers: Numbers, chart: Steps, row: ChartRow) -> Funnel:
@@ -338,7 +375,9 @@ class Numbers:
     def line(self, line: Line, chart: Chart, where: Mapping[str, str]) -> Iterator[Row]:
         """The rows of a line of `chart`."""
         by = tuple(label for label in line.by if label != "window")
-        legend = line.legend if line.legend != "now" and "{{window}}" not in line.legend else chart.title
+        legend = line.legend
+        if legend == "now" or "{{window}}" in legend:
+            legend = " ".join("{{" + label + "}}" for label in by) or chart.title
         for metric in line.metrics:
             if metric in self:
                 yield from self.rows(metric, legend, by, where, -1 if line.below_zero else 1)
@@ -375,6 +414,19 @@ class Numbers:
             for name, values in found.items()
         }
 
+    def named(self, ending: str) -> list[str]:
+        """The metrics whose names end so."""
+        return [name for name in self._cells if name.endswith(ending)]
+
+    def count_of(self, bucket: str) -> Row | None:
+        """What the buckets of a histogram are of: the first number that a quantile of it is computed from."""
+        buckets = {cell.name for cell in self._cells[bucket]}
+        for cell in self.listed.derived:
+            if cell.inputs[0] in self._published and not buckets.isdisjoint(cell.inputs[1:]):
+                found = self.of_metric(self._published[cell.inputs[0]].name, {})
+                return next((one for one in found if cell.inputs[0] in one.cells.values()), None)
+        return None
+
     def stock(self, movements: Sequence[Row]) -> Row | None:
         """What the rows move: the number whose name begins the names of them all."""
         stems = {next(iter(row.cells.values())).partition(".")[0] for row in movements}
@@ -386,16 +438,19 @@ class Numbers:
 
     def of_panel(self, panel: str, where: Mapping[str, str]) -> Iterator[Row]:
         """A row for every number of a panel's metrics, without breakdowns."""
-        for name, cells in self._cells.items():
+        for name in self._cells:
             if self.metric(name).panel == panel:
-                stems: dict[str, list[Cell | Derived]] = {}
-                for cell in cells:
-                    if not cell.group and where.items() <= cell.labels.items():
-                        stems.setdefault(_stem(cell), []).append(cell)
-                for stem, found in stems.items():
-                    if by_window := self._by_window(found):
-                        title = _title(re.sub(r"^funnel\.[^.]+\.", "", stem))
-                        yield self._row(name, title, by_window, where, self.metric(name).help)
+                yield from self.of_metric(name, where)
+
+    def of_metric(self, name: str, where: Mapping[str, str]) -> Iterator[Row]:
+        """A row for every number of a metric, without breakdowns."""
+        stems: dict[str, list[Cell | Derived]] = {}
+        for cell in self._fitting(name, where):
+            stems.setdefault(_stem(cell), []).append(cell)
+        for stem, found in stems.items():
+            if by_window := self._by_window(found):
+                title = _title(re.sub(r"^funnel\.[^.]+\.", "", stem))
+                yield self._row(name, title, by_window, where, self.metric(name).help)
 
     def _row(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import ROUND_HALF_UP, Decimal
@@ -19,14 +20,13 @@ from flows.metrics.catalogue import catalogue
 from flows.web.hub import MOST_PAGES
 from flows.web.layout import layout
 from flows.web.server import LivePage
-from tests.publish.test_redis import Run, T, snapshot
+from tests.publish.test_redis import Run, T, fields_of, snapshot
 from tests.services import RedisServer, wait_until
-from tests.web.conftest import CONFIG, LISTED, Window, cells_of, publish
+from tests.web.conftest import CONFIG, LISTED, NUMBERS, Window, cells_of, publish
 
 Serve = Callable[..., LivePage]
 MINUTE = 60_000
 END = T - MINUTE  # the watermark is 10 s behind T, so this minute is open
-WITHIN_A_SECOND = 1_000
 PHONE = {"width": 390, "height": 844}
 
 
@@ -94,20 +94,33 @@ def test_every_number_on_the_page_is_the_one_in_redis_whichever_window_is_chosen
         page.wait_for_function(
             "chosen => document.querySelector('.tile .name small').textContent.includes(chosen)", arg=chosen
         )
-        fields = client.hgetall(live_key(client))
+        fields = fields_of(client, live_key(client))
         wrong = [(cell, text) for cell, text in shown(page) if text != in_words(forms[cell], fields.get(cell))]
         assert wrong == []
         found |= dict(shown(page))
+        found |= buckets_of(page, fields)
     off = {one.interval.cells[window] for one in told.rows if one.interval for window in one.interval.cells}
     of = {cell for one in told.rows if one.of for cell in one.of.values()}
     assert found.keys() >= set(told.cells) - off - of
     assert window.wrong == []
 
 
+def buckets_of(page: Page, fields: dict[str, str]) -> dict[str, str]:
+    """The bars of histograms by their cells, each held to what its cell has beyond the one before."""
+    bars: list[list[str]] = page.eval_on_selector_all(
+        "[data-up-to]", "all => all.map((one) => [one.dataset.upTo, one.textContent])"
+    )
+    below = 0
+    for cell, text in bars:
+        assert text == f"{int(fields[cell]) - below:,}"
+        below = int(fields[cell])
+    return {str(cell): text for cell, text in bars}
+
+
 def test_every_metric_of_the_catalogue_is_on_the_page() -> None:
     told = layout(CONFIG, LISTED)
     on_page = set(told.cells)
-    cells = [cell for cell in [*LISTED.cells, *LISTED.derived] if cell.metric and not cell.group]
+    cells = [cell for cell in NUMBERS if cell.metric and not cell.group]
     missing = {cell.metric.name for cell in cells if cell.metric} - {
         cell.metric.name for cell in cells if cell.metric and cell.name in on_page
     }
@@ -117,11 +130,13 @@ def test_every_metric_of_the_catalogue_is_on_the_page() -> None:
 def test_the_page_moves_by_itself_within_a_second_of_a_publish(run: Run, served: LivePage, window: Window) -> None:
     publish(run)
     page = window.open(served)
+    took = []
     for seed in (2, 3, 4):
         cells = publish(run, seed)
-        expect(page.locator("[data-cell='sessions.open']").first).to_have_text(
-            f"{cells['sessions.open']:,}", timeout=WITHIN_A_SECOND
-        )
+        published_s = time.monotonic()
+        expect(page.locator("[data-cell='sessions.open']").first).to_have_text(f"{cells['sessions.open']:,}")
+        took.append(time.monotonic() - published_s)
+    assert sorted(took)[1] < 1, "the median, since a busy machine may stand still once"
 
 
 def test_the_header_says_what_the_numbers_are_of(run: Run, served: LivePage, window: Window) -> None:
@@ -243,14 +258,13 @@ def test_numbers_without_a_publish_for_ten_seconds_are_stale_and_grey(
 ) -> None:
     publish(run)
     page = window.open(served)
-    client.pexpire(live_key(client), LIVE_MS - 9_000)
-    page.wait_for_timeout(300)
-    assert page.get_attribute("body", "data-state") == "live"
+    client.pexpire(live_key(client), LIVE_MS - 8_000)
+    page.wait_for_selector("body[data-age='8'][data-state=live]")
     client.pexpire(live_key(client), LIVE_MS - 11_000)
     expect(page.locator("#state-text")).to_contain_text("stale: nothing published for 1")
     assert page.eval_on_selector("main", "main => getComputedStyle(main).filter") == "grayscale(1)"
     publish(run, 2)
-    expect(page.locator("#state-text")).to_have_text("live", timeout=WITHIN_A_SECOND)
+    expect(page.locator("#state-text")).to_have_text("live")
     assert page.eval_on_selector("main", "main => getComputedStyle(main).filter") == "none"
 
 
@@ -271,9 +285,11 @@ def test_it_says_that_redis_does_not_answer_and_goes_on_when_it_does(
     served = serve(url=redis_server.url)
     page = window.open(served, "absent")
     redis_server.stop()
-    expect(page.locator("#state-text")).to_contain_text("Redis does not answer: Redis at ", timeout=10_000)
+    expect(page.locator("#state-text")).to_have_text("Redis does not answer", timeout=10_000)
+    expect(page.locator("#reason")).to_contain_text(f"Redis at 127.0.0.1:{redis_server.port} cannot be reached")
     redis_server.restart()
     expect(page.locator("#state-text")).to_have_text("no numbers yet", timeout=10_000)
+    expect(page.locator("#reason")).to_be_hidden()
 
 
 def test_it_finds_back_when_the_connection_was_lost(run: Run, serve: Serve, window: Window) -> None:
@@ -320,7 +336,7 @@ def test_one_page_more_than_there_may_be_is_refused_and_says_why(run: Run, serve
     assert {answer.status for _, answer in streams} == {200}
     page = window.page
     page.goto(served.url)
-    expect(page.locator("#state-text")).to_contain_text(f"{MOST_PAGES} pages are open; close one of them.")
+    expect(page.locator("#reason")).to_have_text(f"{MOST_PAGES} pages are open; close one of them.")
     for connection, answer in streams:
         answer.close()
         connection.close()
@@ -382,7 +398,7 @@ def test_times_that_are_none_are_said_to_be_no_numbers(
     client.hset(live_key(client), "_as_of", HOSTILE)
     page = window.page
     page.goto(served.url)
-    expect(page.locator("#state-text")).to_contain_text("Redis holds something else than numbers")
+    expect(page.locator("#reason")).to_contain_text("Redis holds something else than numbers")
 
 
 # ------------------------------------------------------------------------------------------ who looks, and on what
@@ -439,7 +455,7 @@ def test_a_screen_reader_finds_landmarks_names_and_tables(run: Run, served: Live
     publish(run)
     page = window.open(served)
     for landmark in ("banner", "main", "contentinfo"):
-        assert page.get_by_role(landmark).count() == 1  # type: ignore[arg-type]
+        assert page.get_by_role(landmark).count() == 1
     assert page.locator("#state[role=status]").inner_text() == "live"
     assert page.get_by_role("table", name="Sessions").first.get_by_role("rowheader").count() > 3
     assert page.get_by_role("region", name="Sessions", exact=True).count() == 1

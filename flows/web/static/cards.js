@@ -36,9 +36,10 @@ function value(tag, row, attributes = {}, window) {
 
 // Tiles
 
-function arrow(difference, said, about) {
+function arrow(row, difference, said, about) {
   const mark = difference > 0 ? `${UP} +` : difference < 0 ? `${DOWN} −` : "";
-  return { bold: `${mark}${said}`, plain: about };
+  const kind = !row.good || !difference ? "" : (difference > 0) === (row.good === "up") ? "good" : "bad";
+  return { bold: `${mark}${said}`, plain: about, kind };
 }
 
 const ABOUT = {
@@ -56,8 +57,8 @@ function compared(row, told, movements) {
   if (told) {
     const about = ABOUT[told.over], difference = told.now - told.before;
     if (!told.tells) return { bold: "", plain: `${text.shown(row.format, told.before)} ${WAS[told.over]}` };
-    if (row.format === "share") return arrow(difference, `${text.inPoints(Math.abs(difference))} points`, about);
-    return arrow(difference, text.share(Math.abs(difference) / told.before), about);
+    if (row.format === "share") return arrow(row, difference, `${text.inPoints(Math.abs(difference))} points`, about);
+    return arrow(row, difference, text.share(Math.abs(difference) / told.before), about);
   }
   if (movements) {
     const now = valueOf(row), moved = movements.rows.map((one) => one.sign * (valueOf(one) ?? 0)).reduce((sum, one) => sum + one, 0);
@@ -65,7 +66,7 @@ function compared(row, told, movements) {
     if (Number.isNaN(before)) return { bold: "", plain: "" };
     const base = before / (row.format === "money" ? 10 ** page.layout.minor_digits : 1), about = `over the last ${page.window}`;
     if (base < LEAST_BASE) return { bold: "", plain: `${text.shown(row.format, before)} ${page.window} ago` };
-    return arrow(moved, text.share(Math.abs(moved) / before), about);
+    return arrow(row, moved, text.share(Math.abs(moved) / before), about);
   }
   if (row.of) {
     const of = live.fields.get(row.of[page.window] ?? row.of[""]);
@@ -85,6 +86,8 @@ export function tile(row, place) {
     const own = live.tiles[place], told = compared(row, own?.compared?.[page.window], movements);
     put(bold, told.bold);
     put(plain, told.plain);
+    change.classList.toggle("good", told.kind === "good");
+    change.classList.toggle("bad", told.kind === "bad");
     const now = valueOf(row), at = text.number(live.fields.get("_as_of"));
     if (now !== undefined && at !== undefined && seen.at(-1)?.at !== at) {
       seen.push({ at, now });
@@ -177,6 +180,28 @@ function bars(rows, { sorted = false, moves = false } = {}) {
   return list;
 }
 
+/** How many lie in each bucket: those up to its bound less those up to the one before, and the ones beyond all. */
+function histogram(card) {
+  const list = make("ul", { class: "bars" }), shown = [];
+  const add = (label, row) => {
+    const own = bar(), amount = make("span", { class: "amount" });
+    list.append(make("li", {}, make("span", { class: "label" }, label, asks(row)), own.element, amount));
+    shown.push({ row, own, amount });
+  };
+  card.rows.forEach((row) => add(row.title, row));
+  add("longer", card.all);
+  page.views.push(() => {
+    const up = shown.map(({ row }) => valueOf(row)), counts = up.map((value, i) => (i ? value - up[i - 1] : value));
+    const largest = Math.max(...counts.filter(Number.isFinite), 1);
+    shown.forEach(({ row, own, amount }, i) => {
+      amount.dataset.upTo = cellOf(row);
+      put(amount, Number.isFinite(counts[i]) ? text.count(counts[i]) : text.NOTHING);
+      own.set(0, Number.isFinite(counts[i]) ? counts[i] / largest : 0);
+    });
+  });
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
+}
+
 const isWindowed = (rows) => rows.some((row) => !row.cells[""]);
 
 function ranking(card) {
@@ -227,7 +252,7 @@ function movements(card) {
   return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
 }
 
-const KINDS = { table, steps, ranking, split, movements };
+const KINDS = { table, steps, ranking, histogram, split, movements };
 
 export function section(told) {
   const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;

@@ -24,7 +24,9 @@ function time(element, ms) {
 
 function header() {
   document.body.dataset.state = live.state.state;
-  put($("state-text"), STATES[live.state.state](live.state) + (live.state.why ? `: ${live.state.why}` : ""));
+  document.body.dataset.age = Math.floor(live.state.age ?? 0);
+  put($("state-text"), STATES[live.state.state](live.state));
+  put($("reason"), live.state.why ?? "");
   time($("as-of"), text.number(live.fields.get("_as_of")));
   time($("watermark"), text.number(live.fields.get("_watermark")));
 }
@@ -97,7 +99,8 @@ async function start() {
     await build();
   } catch (error) {
     document.body.dataset.state = "gone";
-    put($("state-text"), error instanceof TypeError ? "connection lost, trying again" : error.message);
+    put($("state-text"), STATES.gone());
+    put($("reason"), error instanceof TypeError ? "" : error.message);
     if (!page.layout) setTimeout(start, 2000);
   }
 }
