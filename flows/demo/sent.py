@@ -64,8 +64,11 @@ class Sent:
 
     def __exit__(self, *_error: object) -> None:
         self._process.kill()
-        self._process.communicate()  # closes what it was spoken to through
-        self._file.close()
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stdout, self._file):
+            assert file is not None
+            with contextlib.suppress(BrokenPipeError):
+                file.close()
 
     def history_ends(self) -> None:
         """What is recorded from now on goes to the topic."""
