@@ -14,7 +14,7 @@ from flows.messages.columns import Columns
 from flows.messages.raw import Rejected
 from flows.messages.snapshot import Snapshot
 from flows.metrics.parts import definitions
-from flows.pipeline import build
+from flows.pipeline import Sinks, build
 from flows.run.job import run_flow
 from flows.run.warm_up import warm_up
 from flows.source.history import HistorySource
@@ -53,13 +53,11 @@ def backfill(config: Config, source: HistorySource, state: Path, limits: Limits)
         try:
             flow = build(
                 config,
+                limits,
                 source=source,
                 decode=Intake(config, limits).read,
-                dead_letters=None,
-                publish=_unpublished,
-                watch=Unwatched(),
+                sinks=Sinks(_unpublished, Unwatched(), dead_letters=None),
                 files=files,
-                limits=limits,
             )
             run_flow(flow, EPOCH_MS, folder.recovery())
         finally:
