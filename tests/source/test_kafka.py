@@ -884,9 +884,17 @@ def real(kafka: Any, topic: str, **changes: Any) -> Settings:
 
 def fill(kafka: Any, topic: str, partition: int, values: list[bytes | None], **options: Any) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    failures: list[KafkaError] = []
     for value in values:
-        producer.produce(topic, value, partition=partition, **options)
+        producer.produce(
+            topic,
+            value,
+            partition=partition,
+            on_delivery=lambda error, _: failures.append(error) if error is not None else None,
+            **options,
+        )
     assert producer.flush(60) == 0
+    assert failures == []
     producer.close()
 
 
@@ -959,6 +967,10 @@ def test_partitions_added_to_a_real_topic_are_read_from_their_beginning_after_a_
         if not grown:
             grown.extend(admin.create_partitions([NewPartitions(topic, 3)]).values())
             grown[0].result(60)
+            # Kafka says so before its brokers tell clients, and a producer refuses a partition that it has not heard of.
+            wait_until(
+                lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 3, "new partitions"
+            )
             fill(kafka, topic, 2, numbered(7))
 
     run_flow(source, lambda seen: None, state, watch=grow)
