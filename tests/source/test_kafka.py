@@ -23,8 +23,9 @@ from flows.messages.columns import NO_TIME
 from flows.messages.raw import Raw
 from flows.messages.tick import Tick
 from flows.process.outcomes import SourceError
-from flows.source.kafka import KafkaSource, part_name
+from flows.source.kafka import KafkaSource
 from flows.source.log_identity import Place
+from flows.source.part_state import part_name
 from flows.source.queues import NOTHING, Batch, RecordQueue
 from flows.source.reader import Reader
 from flows.source.ticks import Ticker
@@ -967,7 +968,7 @@ def test_partitions_added_to_a_real_topic_are_read_from_their_beginning_after_a_
         if not grown:
             grown.extend(admin.create_partitions([NewPartitions(topic, 3)]).values())
             grown[0].result(60)
-            # Kafka says so before its brokers tell clients, and a producer refuses a partition that it has not heard of.
+            # Kafka says so before it tells clients, and a producer refuses a partition that it has not heard of.
             wait_until(
                 lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 3, "new partitions"
             )
