@@ -14,6 +14,6 @@ from flows.kafka import librdkafka
 from tests.kafka.test_librdkafka import OF_THE_TYPE
 
 if __name__ == "__main__":
-    confluent_kafka.__version__ = "99.0"
-    librdkafka._HANDLE_OFFSET = OF_THE_TYPE
+    confluent_kafka.__version__ = "99.0"  # type: ignore[assignment] # a text, whatever its types say
+    librdkafka._HANDLE_OFFSET = OF_THE_TYPE  # type: ignore[misc] # the wrong place
     sys.exit(main(sys.argv[1:]))

@@ -45,7 +45,12 @@ def test_a_version_that_is_not_known_is_tried_in_a_child_and_used_if_it_is_of_th
     expected = handle(consumer, "reader")
     children: list[Any] = []
     run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *args, **options: children.append(args) or run(*args, **options))
+
+    def counted(*args: Any, **options: Any) -> Any:
+        children.append(args)
+        return run(*args, **options)
+
+    monkeypatch.setattr(subprocess, "run", counted)
     monkeypatch.setattr("confluent_kafka.__version__", "98.0")
     assert [handle(consumer, "reader"), handle(consumer, "reader")] == [expected, expected]
     assert len(children) == 1
