@@ -186,6 +186,7 @@ def test_a_count_is_compared_exactly_with_the_same_minutes_of_the_day_before(
     page = window.open(served)
     new = page.get_by_role("article", name="New users")
     expect(new.locator(".change")).to_have_text("▲ +50.0% vs. the day before")
+    expect(new.locator(".change")).to_have_class("change good")  # as its family says
     page.get_by_role("radio", name="5m").check(force=True)
     expect(new.locator(".change")).to_have_text("10 the day before")  # too few to say more
 
