@@ -47,7 +47,7 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py deploy/alertmanager/pager.py \
+	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py deploy/alertmanager/pager.py deploy/pictures/pictures.py \
 		tests/services.py tests/conftest.py
 
 .PHONY: docs
@@ -60,6 +60,10 @@ docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md and C
 	@$(VENV)/bin/tidegauge rules --config deploy/examples/saas.yaml --out deploy/prometheus/examples
 	@$(PYTHON_IN_VENV) deploy/kubernetes/rules.py > deploy/kubernetes/prometheusrule.yaml
 	@$(VENV)/bin/tidegauge dashboards --config deploy/examples/shop.yaml --out deploy/grafana/dashboards >/dev/null
+
+.PHONY: pictures
+pictures: $(VENV)/installed  ## the README's pictures of the live page, taken of the demo in a real browser; needs chromium
+	@$(PYTHON_IN_VENV) -m deploy.pictures.pictures $(PICTURES)
 
 .PHONY: panels
 panels: $(VENV)/installed  ## what every dashboard panel returns, asked of a real Prometheus; PANELS="--help" for options

@@ -12,7 +12,10 @@ from flows.config.mistakes import ConfigErrors
 from flows.process.health import installed_version
 from flows.process.log_lines import log_to_stderr
 
-COMMANDS = ("run", "demo", "replay", "validate", "top", "schema", "rules", "backtest", "dashboards", "traffic", "audit")
+COMMANDS = (
+    *("run", "demo", "replay", "validate", "top", "web", "explain", "audit"),
+    *("schema", "rules", "backtest", "dashboards", "traffic"),
+)
 WRONG_USE = 2
 
 

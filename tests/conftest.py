@@ -32,6 +32,7 @@ LONGEST = (
     "bench/test_peers.py",
     "deploy/test_kafka.py",
     "security/test_refusals.py",
+    "web/test_page.py",
 )
 """The files that take half a minute and more. They are begun first, or at the end one would run alone for minutes."""
 

@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pipeline",),
     ("run",),
     ("alerting",),
-    ("dashboards", "demo"),
+    ("dashboards", "demo", "web"),
     ("commands",),
     ("app",),
 )

@@ -352,11 +352,22 @@ class LiveNumbers:
         None: it has not closed, is older than the history, or had no event in it. Raises ValueError for a time without
         an offset.
         """
-        if start.tzinfo is None:
+        return self.minutes([start])[0]
+
+    def minutes(self, starts: Sequence[datetime]) -> list[dict[str, int] | None]:
+        """What `minute` says of each of `starts`, in one round trip."""
+        if any(start.tzinfo is None for start in starts):
             raise ValueError("a time needs its offset, such as datetime(..., tzinfo=UTC)")
-        key = f"{self._key}:minute:{start.astimezone(UTC):%Y-%m-%dT%H:%M}Z"
-        found = self._insist(lambda primary: cast(dict[str, str], primary.hgetall(key)))
-        return {name: int(text) for name, text in found.items()} or None
+        keys = [f"{self._key}:minute:{start.astimezone(UTC):%Y-%m-%dT%H:%M}Z" for start in starts]
+
+        def read(primary: redis.Redis) -> list[dict[str, str]]:
+            with primary.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.hgetall(key)
+                return cast(list[dict[str, str]], pipe.execute())
+
+        found = self._insist(read) if keys else []
+        return [{name: int(text) for name, text in minute.items()} or None for minute in found]
 
     def close(self) -> None:
         """Give the connections back."""

@@ -38,10 +38,12 @@ from flows.demo.simulator import HISTORY_EVENTS, Simulator
 from flows.demo.view import Reading, line
 from flows.demo.watch import Reader, Screen
 from flows.publish.redis.published import with_minutes
+from flows.web.server import LivePage
 
 HELP = "watch a simulated product live: needs neither Kafka nor Redis"
 TOPIC = "events"
 METRICS_PORT = 9108
+WEB_PORT = 9161
 REFRESH_S = 0.25
 FIRST_PUBLISH_S = 300.0  # compiling on a small, busy machine
 LAST_PUBLISH_S = 120.0  # from the last record sent to its number
@@ -81,6 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-port", type=int, metavar="PORT", help=f"port of /metrics (default: {METRICS_PORT}, or a free one)"
     )
+    parser.add_argument(
+        "--web-port", type=int, metavar="PORT", help=f"port of the live page (default: {WEB_PORT}, or a free one)"
+    )
+    parser.add_argument("--no-web", action="store_true", help="serve no live page")
     parser.add_argument("--plain", action="store_true", help="print lines of text instead of a page")
     parser.add_argument("--keep", action="store_true", help="keep the job's state and log")
 
@@ -145,6 +151,8 @@ class Demo:
         self._seconds: float | None = args.seconds
         self._partitions: int = args.partitions
         self._metrics_port: int | None = args.metrics_port
+        self._web: bool = not args.no_web
+        self._web_port: int | None = args.web_port
         now_ms, now_s = round(time.time() * 1000), time.monotonic()
         self._speed: float = args.speed
         self._meets_s: float | None = None
@@ -173,7 +181,7 @@ class Demo:
         topics = {TOPIC: self._partitions, f"{TOPIC}.dead": 1}
         metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"
         start = Start(self._start_ms, self._start_s, self._speed)
-        with EmbeddedKafka(topics) as kafka, EmbeddedRedis() as server:
+        with EmbeddedKafka(topics) as kafka, EmbeddedRedis() as server, contextlib.ExitStack() as stack:
             feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), sent, start)
             connections = {
                 "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -185,6 +193,9 @@ class Demo:
             screen.say(f"Kafka    {kafka.bootstrap_servers}, topic {TOPIC}")
             screen.say(f"Redis    {server.url}, hash tidegauge:v1:{{{self._config.product}}}:live")
             screen.say(f"metrics  http://{metrics}/metrics")
+            page = stack.enter_context(self._page(server.url)) if self._web else None
+            if page is not None:
+                screen.say(f"live     {page.url}  (open it in a browser)")
             screen.say("sending the last 40 days of a web shop ...")
             # All of it before the job starts: a reader that had caught up in the middle would find one
             # partition's yesterday later than another's today.
@@ -204,6 +215,20 @@ class Demo:
             finally:
                 with contextlib.suppress(RuntimeError):  # the first failure is the one to be told
                     feed.close()
+
+    @contextlib.contextmanager
+    def _page(self, redis_url: str) -> Iterator[LivePage]:
+        """The live page, which costs nothing while nobody looks."""
+        port = self._web_port if self._web_port is not None else _free_port(WEB_PORT)
+        try:
+            page = LivePage(self._config, redis_url, f"127.0.0.1:{port}")
+        except OSError as error:
+            raise Failed(f"{error.strerror}; choose another --web-port, or --no-web") from error
+        page.start()
+        try:
+            yield page
+        finally:
+            page.close()
 
     @contextlib.contextmanager
     def switched_by_signal(self) -> Iterator[None]:
@@ -322,7 +347,7 @@ def _free_port(wanted: int) -> int:
             probe.bind(("127.0.0.1", port))
             found: int = probe.getsockname()[1]
             return found
-    raise Failed("no port is free for the metrics")
+    raise Failed("no port is free")
 
 
 def _positive(text: str) -> float:

@@ -113,6 +113,9 @@ def mrr_churn_rate(
 def net_mrr_churn_rate(
     mrr: int, new: int, expansion: int, contraction: int, churned: int, reactivated: int
 ) -> float | None:
-    """The same less expansion and reactivation: negative when those who stayed grew by more than was lost."""
+    """(Churned + contraction - expansion - reactivation) / MRR at the window's start.
+
+    Negative when those who stayed grew by more than was lost.
+    """
     start = mrr_difference(mrr, new, expansion, contraction, churned, reactivated)
     return (churned + contraction - expansion - reactivated) / start if start > 0 else None

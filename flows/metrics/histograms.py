@@ -59,6 +59,7 @@ def _quantile(q: float, bounds_s: Sequence[int]) -> Callable[..., float | None]:
     def quantile(count: int, *cumulative: int) -> float | None:
         return quantile_ms(q, bounds_s, count, *cumulative)
 
+    quantile.__doc__ = f"With q = {q:g}: {quantile_ms.__doc__}"
     return quantile
 
 

@@ -42,7 +42,7 @@ class KnownSince:
             for cell in (cell for block in family.blocks() for cell in block.cells()):
                 trail = family.trail(cell)
                 if trail is not None:
-                    parts = (*trail.parts, *_parts_of(name, family, cell))
+                    parts = (*trail.parts, *parts_of(name, family, cell))
                     trails = _Trails(trail, family.ordered, parts)
                     found.setdefault((trail.key, family.ordered, parts), trails).places.append(place)
                 place += 1
@@ -61,8 +61,8 @@ class KnownSince:
         return [*(cell.name for cell in counted if cell.metric), *derived]
 
 
-def _parts_of(name: str, family: Family, cell: Cell) -> Iterator[str]:
-    """What a cell of that family, kept under that name, depends on besides its window."""
+def parts_of(name: str, family: Family, cell: Cell) -> Iterator[str]:
+    """The parts of the state that a cell of that family, kept under that name, depends on besides its window."""
     yield name
     if (event := cell.labels.get("event", OTHER)) != OTHER:
         yield f"event.{event}"

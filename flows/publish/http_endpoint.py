@@ -2,7 +2,7 @@
 
 It answers monitoring systems, so it must neither hold the flow up nor be held up: each request has a thread
 of its own, there are few of them, and no connection lives longer than its deadline, however slowly its
-bytes drip in.
+bytes drip in. Only a stream goes on, for as long as its client takes what is sent.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -43,10 +43,30 @@ class Page:
     content_type: str = "text/plain; charset=utf-8"
     status: HTTPStatus = HTTPStatus.OK
     encoding: str | None = None  # Content-Encoding of `body`
+    headers: Mapping[str, str] = field(default_factory=dict)  # further ones
 
 
-Answer = Callable[[str, Message], Page]
-"""From a path (without query) and the request's headers to a page."""
+class Chunks(Protocol):
+    """What a stream sends, a piece every few seconds at least, or nobody notices that a client has gone."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The pieces, each when it is there."""
+
+    def close(self) -> None:
+        """The stream is over, whoever ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer without an end."""
+
+    chunks: Chunks
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Callable[[str, Message], Page | Stream]
+"""From a path (without query) and the request's headers to what is answered."""
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -151,6 +171,11 @@ class _Server(ThreadingHTTPServer):
                     with suppress(OSError):
                         request.shutdown(socket.SHUT_RDWR)
 
+    def let_go_on(self, request: socket.socket) -> None:
+        """Set no deadline to this connection any more: only to each piece that is sent on it."""
+        with self._lock:
+            self._open.pop(request, None)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has gone away is its own affair."""
 
@@ -196,11 +221,30 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with the page of this path."""
         try:
             page = cast(_Server, self.server).answer(self.path.partition("?")[0], self.headers)
+            if isinstance(page, Stream):
+                return self._stream(page)
         except Exception:
             logger.exception("The page %s cannot be made.", self.path.partition("?")[0][:100])
             sorry = b"This page cannot be made; the log says why.\n"
             page = Page(sorry, status=HTTPStatus.INTERNAL_SERVER_ERROR)
         self._send(page)
+
+    def _stream(self, stream: Stream) -> None:
+        """Send all of it; a client that takes nothing for as long as a request may last has gone."""
+        try:
+            cast(_Server, self.server).let_go_on(self.request)
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", stream.content_type)
+            self.send_header("Cache-Control", "no-store")
+            for name, value in stream.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            for chunk in stream.chunks:
+                self.wfile.write(chunk)
+        except OSError:
+            pass  # the client has gone
+        finally:
+            stream.chunks.close()
 
     def _refuse(self) -> None:
         self._send(Page(b"Only GET is answered here.\n", status=HTTPStatus.METHOD_NOT_ALLOWED))
@@ -214,6 +258,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         if page.encoding is not None:
             self.send_header("Content-Encoding", page.encoding)
+        for name, value in page.headers.items():
+            self.send_header(name, value)
         if page.status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET")
         self.end_headers()

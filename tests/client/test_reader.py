@@ -197,6 +197,9 @@ def test_a_closed_minute_is_found_by_its_time(run: Run, numbers: LiveNumbers) ->
     assert numbers.minute(start) == {"events": 12, "funnel.checkout.entered": 3}
     assert numbers.minute(start.astimezone(timezone(timedelta(hours=9)))) == numbers.minute(start)
     assert numbers.minute(start + timedelta(minutes=1)) is None
+    both = numbers.minutes([start + timedelta(minutes=1), start])
+    assert both == [None, {"events": 12, "funnel.checkout.entered": 3}]
+    assert numbers.minutes([]) == []
     with pytest.raises(ValueError, match="offset"):
         numbers.minute(start.replace(tzinfo=None))
 

@@ -55,9 +55,14 @@ def test_every_published_number_equals_the_truth() -> None:
     assert "active users 5m" in told
 
 
-def test_it_serves_metrics_where_it_says_and_compares_at_ctrl_c() -> None:
+def test_it_serves_metrics_and_the_live_page_where_it_says_and_compares_at_ctrl_c() -> None:
     with demo(*SMALL) as process:
-        told = read_until(process, "active users")
+        told = read_until(process, "live +http")
+        page_address = re.search(r"live +(http://\S+/) ", told)
+        assert page_address is not None
+        with urllib.request.urlopen(page_address[1], timeout=1) as page:  # open as soon as it is said
+            assert b"Tidegauge" in page.read()
+        told += read_until(process, "active users")
         address = re.search(r"http://\S+/metrics", told)
         assert address is not None
         with urllib.request.urlopen(address[0], timeout=30) as page:

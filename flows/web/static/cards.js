@@ -1,0 +1,260 @@
+// Tiles and cards, each with a function that shows the numbers of now.
+
+import { bar, spark } from "./charts.js";
+import { choice, make, put } from "./dom.js";
+import * as text from "./format.js";
+import { live } from "./live.js";
+import { why } from "./why.js";
+
+const SEEN = 240; // values of a number that only this page remembers
+const LEAST_BASE = 100;
+const DOWN = "▼", UP = "▲";
+
+export const page = { layout: null, window: "", breakdown: "", views: [] };
+
+const cellOf = (row) => row.cells[page.window] ?? row.cells[""];
+const valueOf = (row) => text.number(live.fields.get(cellOf(row)));
+const asks = (row) => why(() => cellOf(row), row.title);
+const named = (row) => make("span", { class: "row-name" }, row.title, asks(row));
+
+/** An element that shows a row, of one window or of the chosen one. */
+function value(tag, row, attributes = {}, window) {
+  const element = make(tag, attributes), digits = make("span"), off = make("small");
+  element.append(digits, off);
+  page.views.push(() => {
+    const cell = window === undefined ? cellOf(row) : row.cells[window];
+    put(digits, text.shown(row.format, live.fields.get(cell)));
+    if (digits.dataset.cell !== cell) digits.dataset.cell = cell;
+    const partial = live.partial.has(cell);
+    if (element.toggleAttribute("data-partial", partial)) element.title = "* its window reaches back to before counting began";
+    else element.removeAttribute("title");
+    const error = row.interval && text.number(live.fields.get(row.interval.cells[page.window] ?? row.interval.cells[""]));
+    put(off, error === undefined || error === null ? "" : ` ± ${text.inPoints(error * row.interval.times)}`);
+  });
+  return element;
+}
+
+// Tiles
+
+function arrow(row, difference, said, about) {
+  const mark = difference > 0 ? `${UP} +` : difference < 0 ? `${DOWN} −` : "";
+  const kind = !row.good || !difference ? "" : (difference > 0) === (row.good === "up") ? "good" : "bad";
+  return { bold: `${mark}${said}`, plain: about, kind };
+}
+
+const ABOUT = {
+  window: "vs. the day before",
+  today: "today so far vs. the day before",
+  minute: "last minute vs. the day before",
+};
+const WAS = {
+  window: "the day before",
+  today: "by this time the day before",
+  minute: "in that minute the day before",
+};
+
+function compared(row, told, movements) {
+  if (told) {
+    const about = ABOUT[told.over], difference = told.now - told.before;
+    if (!told.tells) return { bold: "", plain: `${text.shown(row.format, told.before)} ${WAS[told.over]}` };
+    if (row.format === "share") return arrow(row, difference, `${text.inPoints(Math.abs(difference))} points`, about);
+    return arrow(row, difference, text.share(Math.abs(difference) / told.before), about);
+  }
+  if (movements) {
+    const now = valueOf(row), moved = movements.rows.map((one) => one.sign * (valueOf(one) ?? 0)).reduce((sum, one) => sum + one, 0);
+    const before = now - moved;
+    if (Number.isNaN(before)) return { bold: "", plain: "" };
+    const base = before / (row.format === "money" ? 10 ** page.layout.minor_digits : 1), about = `over the last ${page.window}`;
+    if (base < LEAST_BASE) return { bold: "", plain: `${text.shown(row.format, before)} ${page.window} ago` };
+    return arrow(row, moved, text.share(Math.abs(moved) / before), about);
+  }
+  if (row.of) {
+    const of = live.fields.get(row.of[page.window] ?? row.of[""]);
+    return { bold: "", plain: `of ${text.shown("count", of)} ${row.of_what}` };
+  }
+  return { bold: "", plain: row.interval ? "± two standard errors, in points" : "" };
+}
+
+export function tile(row, place) {
+  const movements = page.layout.sections.flatMap((section) => section.cards).find((card) => card.kind === "movements" && card.stock?.cells[""] === row.cells[""]);
+  const bold = make("b"), plain = make("span"), change = make("p", { class: "change" }, bold, " ", plain);
+  const line = spark(), caption = make("figcaption"), span = make("small");
+  const seen = [];
+  let drawn = null;
+  page.views.push(() => {
+    put(span, row.cells[""] ? "" : `· ${page.window}`);
+    const own = live.tiles[place], told = compared(row, own?.compared?.[page.window], movements);
+    put(bold, told.bold);
+    put(plain, told.plain);
+    change.classList.toggle("good", told.kind === "good");
+    change.classList.toggle("bad", told.kind === "bad");
+    const now = valueOf(row), at = text.number(live.fields.get("_as_of"));
+    if (now !== undefined && at !== undefined && seen.at(-1)?.at !== at) {
+      seen.push({ at, now });
+      if (seen.length > SEEN) seen.shift();
+    }
+    const trace = own?.trace ?? [];
+    if (trace.length > 1) {
+      if (drawn === trace) return;
+      drawn = trace;
+      line.set(trace, row.format !== "share");
+      put(caption, row.format === "share" ? `last ${trace.length} min, each over 15 min` : `each of the last ${trace.length} min`);
+    } else {
+      const values = seen.map((one) => one.now);
+      line.set(values, false);
+      const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => text.shown(row.format, value));
+      put(caption, seen.length > 1 ? `since ${text.clock(seen[0].at)}: ${low === high ? low : `${low} to ${high}`}` : "");
+    }
+  });
+  return make("article", { class: "tile", "aria-label": row.title }, make("div", { class: "name" }, make("span", {}, row.title, " ", span), asks(row)), value("p", row, { class: "value" }), change, make("figure", { class: "spark" }, line.svg, caption));
+}
+
+// Cards
+
+function facts(rows) {
+  return rows.length ? make("dl", { class: "facts" }, ...rows.map((row) => make("div", {}, make("dt", {}, row.title, asks(row)), value("dd", row)))) : null;
+}
+
+function table(card, title) {
+  const windows = page.layout.windows, several = card.groups.length > 1;
+  const heads = windows.map((window) => make("th", { scope: "col", text: window }));
+  const bodies = card.groups.filter(([, rows]) => rows.length).flatMap(([name, rows]) => [
+    ...(several ? [make("tr", { class: "group" }, make("th", { scope: "colgroup", colspan: windows.length + 1, text: name }))] : []),
+    ...rows.map((row) => make("tr", {}, make("th", { scope: "row" }, named(row)), ...windows.map((window) => (row.cells[window] ? value("td", row, { "data-window": window }, window) : make("td"))))),
+  ]);
+  const grid = bodies.length ? make("table", { "aria-label": title }, make("thead", {}, make("tr", {}, make("td"), ...heads)), make("tbody", {}, ...bodies)) : null;
+  if (grid) page.views.push(() => {
+    for (const cell of [...heads, ...grid.querySelectorAll("td[data-window]")]) {
+      cell.classList.toggle("chosen", (cell.dataset.window ?? cell.textContent) === page.window);
+    }
+  });
+  const wide = grid && make("div", { class: "wide" }, grid); // large numbers scroll in here, and not the page
+  if (card.rest) return make("details", {}, make("summary", { text: `${card.title}: ${card.facts.length + card.groups.reduce((sum, [, rows]) => sum + rows.length, 0)}` }), facts(card.facts), wide);
+  return make("section", { class: "card" }, facts(card.facts), wide);
+}
+
+function steps(card) {
+  const items = [], shown = [];
+  card.rows.forEach((row, i) => {
+    const own = bar(), percent = make("span", { class: "percent" }), lost = i ? make("span", { class: "lost" }) : null;
+    if (lost) items.push(make("li", {}, lost));
+    items.push(make("li", {}, make("span", { class: "label" }, named(row)), value("span", row, { class: "amount" }), percent, own.element));
+    shown.push({ row, own, percent, lost });
+  });
+  page.views.push(() => {
+    const first = valueOf(card.rows[0]) ?? 0;
+    let before = 0;
+    for (const { row, own, percent, lost } of shown) {
+      const reached = valueOf(row);
+      own.set(0, first ? (reached ?? 0) / first : 0);
+      put(percent, first && reached !== undefined ? text.share(reached / first) : text.NOTHING);
+      if (lost) put(lost, before && reached !== undefined ? `↓ ${text.share((before - reached) / before)} lost, ${text.count(before - reached)}` : "");
+      before = reached ?? 0;
+    }
+  });
+  const rate = card.rate ? make("span", { class: "note" }, "converts ", value("b", card.rate), " ", asks(card.rate)) : null;
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading("Attempts entered", true), rate), make("ol", { class: "steps" }, ...items));
+}
+
+/** A card's heading, which says which window its numbers are of. */
+function heading(title, windowed) {
+  const span = make("span");
+  if (windowed) page.views.push(() => put(span, `, last ${page.window}`));
+  return make("h3", {}, title, span);
+}
+
+function bars(rows, { sorted = false, moves = false } = {}) {
+  const list = make("ul", { class: moves ? "bars moves" : "bars" });
+  const shown = rows.map((row) => {
+    const own = bar(), item = make("li", {}, make("span", { class: "label" }, named(row)), own.element, value("span", row, { class: "amount" }));
+    return { row, own, item };
+  });
+  list.append(...shown.map(({ item }) => item));
+  page.views.push(() => {
+    const values = shown.map(({ row }) => valueOf(row) ?? 0), largest = Math.max(...values.map(Math.abs), rows[0].format === "share" ? 1 : 0);
+    shown.forEach(({ own }, i) => own.set(0, largest ? Math.abs(values[i]) / largest : 0));
+    if (!sorted) return;
+    const order = shown.map(({ item }, i) => [item, values[i]]).sort((a, b) => b[1] - a[1]).map(([item]) => item);
+    if (order.some((item, i) => list.children[i] !== item) && !list.contains(document.activeElement)) list.append(...order);
+  });
+  return list;
+}
+
+/** How many lie in each bucket: those up to its bound less those up to the one before, and the ones beyond all. */
+function histogram(card) {
+  const list = make("ul", { class: "bars" }), shown = [];
+  const add = (label, row) => {
+    const own = bar(), amount = make("span", { class: "amount" });
+    list.append(make("li", {}, make("span", { class: "label" }, label, asks(row)), own.element, amount));
+    shown.push({ row, own, amount });
+  };
+  card.rows.forEach((row) => add(row.title, row));
+  add("longer", card.all);
+  page.views.push(() => {
+    const up = shown.map(({ row }) => valueOf(row)), counts = up.map((value, i) => (i ? value - up[i - 1] : value));
+    const largest = Math.max(...counts.filter(Number.isFinite), 1);
+    shown.forEach(({ row, own, amount }, i) => {
+      amount.dataset.upTo = cellOf(row);
+      put(amount, Number.isFinite(counts[i]) ? text.count(counts[i]) : text.NOTHING);
+      own.set(0, Number.isFinite(counts[i]) ? counts[i] / largest : 0);
+    });
+  });
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
+}
+
+const isWindowed = (rows) => rows.some((row) => !row.cells[""]);
+
+function ranking(card) {
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, isWindowed(card.rows))), bars(card.rows, { sorted: true }));
+}
+
+function split(card) {
+  const names = Object.keys(card.by), body = make("div");
+  const lists = Object.fromEntries(names.map((name) => [name, bars(card.by[name])]));
+  const head = make("div", { class: "head" }, heading(names.length === 1 && !card.title.includes(` by ${names[0]}`) ? `${card.title} by ${names[0].replaceAll("_", " ")}` : card.title, isWindowed(card.by[names[0]])));
+  const choose = (name) => body.replaceChildren(lists[name]);
+  if (names.length > 1) head.append(choice(`${card.title} by`, names.map((name) => [name, `by ${name.replaceAll("_", " ")}`]), names[0], choose));
+  choose(names[0]);
+  return make("section", { class: "card" }, head, body);
+}
+
+function movements(card) {
+  const list = make("ul", { class: "bars moves" }), lanes = [];
+  const lane = (label, kind, amount) => {
+    const own = bar(), item = make("li", { class: kind }, label, own.element, amount);
+    lanes.push(own);
+    list.append(item);
+  };
+  const before = make("span", { class: "amount" }), ago = make("span");
+  if (card.stock) lane(make("span", { class: "label" }, ago), "", before);
+  for (const row of card.rows) {
+    lane(make("span", { class: "label" }, named(row)), row.sign < 0 ? "down" : "up", value("span", row, { class: "amount", "data-sign": row.sign < 0 ? "−" : "+" }));
+  }
+  if (card.stock) lane(make("span", { class: "label" }, make("span", { class: "row-name" }, "now", asks(card.stock))), "", value("span", card.stock, { class: "amount" }));
+  page.views.push(() => {
+    const moved = card.rows.map((row) => row.sign * (valueOf(row) ?? 0));
+    const end = card.stock ? valueOf(card.stock) ?? 0 : 0, start = end - (card.stock ? moved.reduce((sum, one) => sum + one, 0) : 0);
+    put(ago, `${page.window} ago`);
+    put(before, card.stock && valueOf(card.stock) !== undefined ? text.shown(card.stock.format, start) : text.NOTHING);
+    const spans = [];
+    let at = start;
+    if (card.stock) spans.push([0, start]);
+    for (const one of moved) {
+      spans.push([Math.min(at, at + one), Math.max(at, at + one)]);
+      at = card.stock ? at + one : 0;
+    }
+    if (card.stock) spans.push([0, end]);
+    // Where little moves beside much that stays, the bars begin close below the least: else no movement can be seen.
+    const high = Math.max(...spans.map(([, to]) => to), 1), low = Math.min(...spans.slice(card.stock ? 1 : 0, card.stock ? -1 : undefined).map(([from]) => from), start, end);
+    const zero = card.stock && high - low < high / 4 ? Math.max(0, low - (high - low)) : 0;
+    spans.forEach(([from, to], i) => lanes[i].set((from - zero) / (high - zero), (to - Math.max(from, zero)) / (high - zero)));
+  });
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
+}
+
+const KINDS = { table, steps, ranking, histogram, split, movements };
+
+export function section(told) {
+  const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;
+  return make("section", { "aria-labelledby": id, class: `columns-${told.columns}` }, make("h2", { id, text: told.title }), make("div", { class: "cards" }, ...cards));
+}

@@ -1,0 +1,125 @@
+"""What the page consists of: it follows from the catalogue, so that a family that comes later is on it by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from flows.config.model import Config
+from flows.metrics.catalogue import catalogue
+from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.charts import Chart, ChartRow, Course, Line, Number
+from flows.metrics.formulas import ratio
+from flows.web.layout import NOW, Funnel, Histogram, Layout, Movements, Row, Section, Split, Table, layout
+from tests.web.conftest import CONFIG, LISTED
+
+PAGE = layout(CONFIG, LISTED)
+
+
+def section(title: str, page: Layout = PAGE) -> Section:
+    (found,) = [one for one in page.sections if one.title == title]
+    return found
+
+
+def titles(rows: Sequence[Row]) -> list[str]:
+    return [row.title for row in rows]
+
+
+def test_a_number_has_a_cell_for_every_window_that_can_be_chosen_or_one_of_now() -> None:
+    assert PAGE.windows == ["5m", "1h", "24h"]
+    assert PAGE.window == "1h"
+    for row in PAGE.rows:
+        assert list(row.cells) in ([NOW], PAGE.windows), row
+
+
+def test_every_config_gets_what_it_measures() -> None:
+    bare = layout(Config.model_validate({"windows": ["1m", "30d"], "ratio_windows": []}))
+    assert bare.windows == ["1m", "30d"]
+    assert bare.currency is None
+    assert not {"Subscriptions", "Funnel: checkout"} & {one.title for one in bare.sections}
+    assert all(not isinstance(card, Split) for one in bare.sections for card in one.cards)
+
+
+def test_a_funnel_is_its_steps_with_the_live_conversion() -> None:
+    funnel = section("Funnel: checkout").cards[0]
+    assert isinstance(funnel, Funnel)
+    assert titles(funnel.rows) == ["product viewed", "product added", "checkout started", "order completed"]
+    assert funnel.rate is not None
+    assert funnel.rate.interval is not None
+    assert funnel.rate.interval.cells == {NOW: "funnel.checkout.conversion_live_se"}
+
+
+def test_a_breakdown_s_interval_is_its_own() -> None:
+    (split,) = [card for card in section("Funnel: checkout").cards if isinstance(card, Split)]
+    (ios,) = [row for row in split.by["platform"] if row.title == "ios"]
+    assert ios.interval is not None
+    assert ios.interval.cells == {NOW: "funnel.checkout.conversion_live_se{platform=ios}"}
+
+
+def test_movements_add_up_to_the_stock() -> None:
+    (moves,) = [card for card in section("Subscriptions").cards if isinstance(card, Movements)]
+    assert moves.stock is not None
+    assert moves.stock.cells == {NOW: "mrr"}
+    assert {row.title: row.sign for row in moves.rows} == {
+        "new": 1, "expansion": 1, "reactivated": 1, "contraction": -1, "churned": -1,
+    }  # fmt: skip
+
+
+def test_durations_are_a_histogram_of_the_window() -> None:
+    (durations,) = [card for card in section("Sessions").cards if isinstance(card, Histogram)]
+    assert titles(durations.rows)[:3] == ["0s", "up to 5s", "up to 10s"]
+    assert titles(durations.rows)[-1] == "up to 4h"
+    assert durations.rows[0].cells["1h"] == "sessions.duration_le_0.1h"
+    assert durations.all.cells["1h"] == "sessions.closed.1h"
+
+
+def test_sections_fill_rows_of_three_columns() -> None:
+    rows, room = 1, 3
+    for one in PAGE.sections:
+        if one.columns > room:
+            rows, room = rows + 1, 3
+        room -= one.columns
+    assert rows == -(-sum(one.columns for one in PAGE.sections) // 3), (
+        "no row has a gap that a later section could fill"
+    )
+    assert {one.columns for one in PAGE.sections if one.title.startswith("Funnel")} == {3}
+
+
+ORDERS = Metric("orders", "Orders in the window.", "orders", "Orders", "orders")
+OPEN = Metric("orders.open", "Orders that were not delivered yet.", "orders", "Orders", "orders_open")
+REFUNDED = Metric("refund_rate", "Refunded over all orders.", "ratio", "Orders", "refund_ratio")
+
+
+class Triangle:
+    """A kind of chart that the page does not know."""
+
+
+@pytest.mark.parametrize("charted", [True, False])
+def test_a_family_that_comes_later_is_on_the_page_without_a_change_of_it(charted: bool) -> None:
+    windows = {"5m": 300_000, "1h": 3_600_000, "24h": 86_400_000}
+    cells = [Cell(f"orders.{text}", ORDERS, {"window": text}, "orders", width) for text, width in windows.items()]
+    open_now = Cell("orders.open", OPEN, {}, "orders.open")
+    refunded = [
+        Derived(f"refund_rate.{text}", REFUNDED, [f"orders.{text}", f"orders.{text}"], ratio, {"window": text})
+        for text in windows
+    ]
+    charts: list[Chart] = [Course("Orders", "Orders.", [Line("orders")]), Triangle()]  # type: ignore[list-item]
+    later = replace(
+        LISTED,
+        cells=[*LISTED.cells, *cells, open_now],
+        derived=[*LISTED.derived, *refunded],
+        headlines=[*LISTED.headlines, *([Number("orders", "Orders", "Orders.")] if charted else [])],
+        charts=[*LISTED.charts, *([ChartRow("Orders", charts)] if charted else [])],
+    )
+    page = layout(CONFIG, later)
+    assert {"orders.1h", "orders.open", "refund_rate.24h"} <= set(page.cells)
+    assert [tile.title for tile in page.tiles][-1:] == (["Orders"] if charted else ["Customers lost"])
+    first = section("Orders", page).cards[0]
+    assert isinstance(first, Table)
+    assert (first.groups[0][1][0].cells["1h"], first.rest) == ("orders.1h", False)
+
+
+def test_of_one_catalogue_there_is_one_layout() -> None:
+    assert layout(CONFIG, catalogue(CONFIG)) == PAGE
