@@ -100,23 +100,28 @@ class Sent(NamedTuple):
     item: Delivery | Tick
 
 
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Where goes what leaves the dataflow."""
+
+    publish: Publish
+    watch: Watch
+    dead_letters: Letters | None  # None: nobody keeps rejected records
+    talk: Talk | None = None  # None: there is no other process
+
+
 def build(
     config: Config,
+    limits: Limits,
     *,
     source: Source[Raw | Tick],
     decode: Decode,
-    dead_letters: Letters | None,
-    publish: Publish,
-    watch: Watch,
+    sinks: Sinks,
     files: StateFiles | None,
-    limits: Limits,
     cluster: Cluster = ALONE,
-    talk: Talk | None = None,
 ) -> Dataflow:
-    """The dataflow of one product; `files` is None where nothing will ever resume (replay).
-
-    `talk` is what the processes of a `cluster` of several say to each other.
-    """
+    """The dataflow of one product; `files` is None where nothing will ever resume (replay)."""
+    watch, dead_letters, talk = sinks.watch, sinks.dead_letters, sinks.talk
     totals = Totals(config)
     flow = Dataflow("tidegauge")
     items = op.input("source", flow, source)
@@ -138,9 +143,9 @@ def build(
     gathered = op.map("gather", partials, lambda keyed: (ALL, keyed[1]))
     snapshots = op.stateful_batch("total", gathered, lambda _frozen: Total(totals))
     if cluster.alone:
-        op.output("publish", op.map("unkey", snapshots, lambda keyed: keyed[1]), Publisher(publish))
+        op.output("publish", op.map("unkey", snapshots, lambda keyed: keyed[1]), Publisher(sinks.publish))
     else:
-        op.output("publish", snapshots, ToProcess(_each(publish), cluster, [ALL], watch))
+        op.output("publish", snapshots, ToProcess(_each(sinks.publish), cluster, [ALL], watch))
     return flow
 
 

@@ -24,7 +24,7 @@ class Engine:
 
     config: Config
     limits: Limits = field(default_factory=Limits)
-    minutes: dict[int, dict[str, int]] = field(default_factory=dict)  # all closed minutes seen
+    minutes: dict[int, Mapping[str, int]] = field(default_factory=dict)  # all closed minutes seen
 
     def __post_init__(self) -> None:
         self._intake = Intake(self.config, Limits())
@@ -114,7 +114,7 @@ def replay(
     lengths: Iterable[int] = (),
     tick_after: frozenset[int] = frozenset(),
     restart_after: frozenset[int] = frozenset(),
-) -> tuple[Snapshot, dict[int, dict[str, int]]]:
+) -> tuple[Snapshot, dict[int, Mapping[str, int]]]:
     """The last snapshot, and all closed minutes, after `records`; ticks and restarts after the polls so numbered."""
     engine = Engine(config)
     partitions = 1 + max((record.partition for record in records), default=0)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.local import DEADLINE_SECONDS, ROOT, free_port, tied, wait_until
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from flows.audit import Record
@@ -53,7 +53,7 @@ class Several:
         self, records: Sequence[Record], config: Config, processes: int, lengths: Sequence[int], random: Random
     ):
         self.snapshots: list[Snapshot] = []
-        self.minutes: dict[int, dict[str, int]] = {}
+        self.minutes: dict[int, Mapping[str, int]] = {}
         self._config = config
         self._random = random
         self._partitions = 1 + max((record.partition for record in records), default=0)

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import pytest
 import redis
@@ -38,7 +40,7 @@ from flows.config.model import Config
 from flows.config.settings import Settings
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue, families
-from flows.metrics.cells import Metric
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
 from flows.publish.prometheus import health_families, product_families, tally_families
@@ -187,7 +189,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     """The parser of a `tidegauge` command; a wrong use raises ValueError."""
 
     class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> None:  # type: ignore[override]
+        def error(self, message: str) -> NoReturn:
             raise ValueError(message)
 
     parser = Parser(prog=f"tidegauge {command}", exit_on_error=False)
@@ -314,7 +316,8 @@ def test_the_snippet_for_redis_tells_current_and_old_numbers_apart(redis_server:
 def published(config: Config) -> set[str]:
     """All cells of a config."""
     listed = catalogue(config)
-    return {cell.name for cell in [*listed.cells, *listed.derived] if cell.metric}
+    cells: list[Cell | Derived] = [*listed.cells, *listed.derived]
+    return {cell.name for cell in cells if cell.metric}
 
 
 @in_language("sh")
@@ -445,7 +448,7 @@ def test_the_page_of_a_config_tells_its_metrics_only() -> None:
 # ------------------------------------------------------------------------------------------- how to add a metric
 
 
-def load_from(block: Block, folder: Path) -> object:
+def load_from(block: Block, folder: Path) -> ModuleType:
     """The block as a module."""
     file = folder / block.name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -460,14 +463,14 @@ def load_from(block: Block, folder: Path) -> object:
 
 
 def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    family: Callable[[Config], object] = load_from(block_named("flows/metrics/views.py"), tmp_path).Views  # type: ignore[attr-defined]
+    family: Callable[[Config], object] = load_from(block_named("flows/metrics/views.py"), tmp_path).Views
 
     def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
         return {**families(config, book, limits), "views": family(config)}
 
     monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
     monkeypatch.setattr(flows.measure.shard, "families", with_views)
-    view_cells: Callable[..., Cells] = load_from(block_named("flows/audit/views.py"), tmp_path).view_cells  # type: ignore[attr-defined]
+    view_cells: Callable[..., Cells] = load_from(block_named("flows/audit/views.py"), tmp_path).view_cells
 
     story = tmp_path / "page_views.yaml"
     story.write_text(block_named("tests/scenarios/page_views.yaml").text)

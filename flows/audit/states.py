@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.audit.fields import (
     Number,
@@ -87,48 +87,18 @@ def state_of(properties: dict[str, Any], name: str, user: str, ts: int, config: 
     sequence = sequence_of(properties)
     status = needed("status", status_of(properties, subscriptions) or events[name])
     pays = status in PAYING
-    plan = properties.get("plan")
-    currency = text_of(properties, "currency")
-    if currency is not None and currency.upper() != subscriptions.currency:
-        raise RefusedError("unsupported_currency", "$.properties.currency")
-    if pays:
-        needed("currency", currency)
-        refuse_what_is_not_understood(properties)
-    unit = Fraction(1, 10**subscriptions.decimals) if subscriptions.amount_unit == "minor" else Fraction(1)
-    items = items_of(properties)
-    if items:
-        prices = [item_price(item, f"items[{number}]", pays, subscriptions) for number, item in enumerate(items)]
-        plan = plan if items[0].get("plan") in (None, "") else items[0]["plan"]
-        percent, discount = percent_of(properties), money_of(properties, "discount")
-        if discount and len({months for _, _, months in prices}) > 1:
-            raise RefusedError("bad_property", "$.properties.discount: off items of several intervals")
-    else:
-        amount = money_of(properties, "amount")
-        if pays:
-            needed("amount", amount)
-        percent, discount = percent_of(properties), money_of(properties, "discount")
-        months, quantity = rhythm_of(properties, pays)
-        prices = [(amount, quantity, months)]
+    bill = bill_of(properties, pays, subscriptions)
     effective_at = time_of(properties, "effective_at")
     if effective_at is not None and effective_at > ts + AHEAD_MS:
         raise RefusedError("bad_property", "$.properties.effective_at: too far ahead")
     cancel_at = time_of(properties, "cancel_at")
-    mrr = 0
-    if pays:
-        whole = [
-            (amount * unit, quantity, months) for amount, quantity, months in prices if amount is not None and months
-        ]
-        mrr = monthly_minor_units_of(
-            whole, percent, (discount or Fraction(0)) * unit / whole[0][2], subscriptions.decimals
-        )
-        if mrr >= LARGEST_MRR:
-            raise RefusedError("bad_property", f"$.properties.{'items' if items else 'amount'}: too much to be kept")
-    refuse_lone_surrogates(subscription, customer, replaces, plan)
+    mrr = mrr_of(bill, subscriptions) if pays else 0
+    refuse_lone_surrogates(subscription, customer, replaces, bill.plan)
     return State(
         customer=customer,
         subscription=subscription,
         status=status,
-        plan=label(plan, subscriptions.plans),
+        plan=label(bill.plan, subscriptions.plans),
         mrr=mrr,
         effective_at=ts if effective_at is None else effective_at,
         cancels=cancel_at is not None,
@@ -139,6 +109,52 @@ def state_of(properties: dict[str, Any], name: str, user: str, ts: int, config: 
 
 Price = tuple[Fraction | None, int, Fraction | None]
 """An amount as sent, a quantity, and how many months it is for; None: not said, and nobody pays."""
+
+
+class Bill(NamedTuple):
+    """What is paid for, and what is taken off, as sent."""
+
+    prices: list[Price]
+    percent: Fraction
+    discount: Fraction
+    plan: Any
+    told_by: str  # the property that names the amounts
+
+
+def bill_of(properties: dict[str, Any], pays: bool, subscriptions: Subscriptions) -> Bill:
+    """The prices of a state's items, else its own."""
+    currency = text_of(properties, "currency")
+    if currency is not None and currency.upper() != subscriptions.currency:
+        raise RefusedError("unsupported_currency", "$.properties.currency")
+    if pays:
+        needed("currency", currency)
+        refuse_what_is_not_understood(properties)
+    plan = properties.get("plan")
+    if items := items_of(properties):
+        prices = [item_price(item, f"items[{number}]", pays, subscriptions) for number, item in enumerate(items)]
+        plan = plan if items[0].get("plan") in (None, "") else items[0]["plan"]
+        percent, discount = percent_of(properties), money_of(properties, "discount")
+        if discount and len({months for _, _, months in prices}) > 1:
+            raise RefusedError("bad_property", "$.properties.discount: off items of several intervals")
+        return Bill(prices, percent, discount or Fraction(0), plan, "items")
+    amount = money_of(properties, "amount")
+    if pays:
+        needed("amount", amount)
+    percent, discount = percent_of(properties), money_of(properties, "discount")
+    months, quantity = rhythm_of(properties, pays)
+    return Bill([(amount, quantity, months)], percent, discount or Fraction(0), plan, "amount")
+
+
+def mrr_of(bill: Bill, subscriptions: Subscriptions) -> int:
+    """A bill that is paid, brought to a month, in minor units."""
+    unit = Fraction(1, 10**subscriptions.decimals) if subscriptions.amount_unit == "minor" else Fraction(1)
+    whole = [
+        (amount * unit, quantity, months) for amount, quantity, months in bill.prices if amount is not None and months
+    ]
+    mrr = monthly_minor_units_of(whole, bill.percent, bill.discount * unit / whole[0][2], subscriptions.decimals)
+    if mrr >= LARGEST_MRR:
+        raise RefusedError("bad_property", f"$.properties.{bill.told_by}: too much to be kept")
+    return mrr
 
 
 def items_of(properties: dict[str, Any]) -> list[dict[str, Any]]:

@@ -164,7 +164,7 @@ class Address:
         parts = urlsplit(url)
         scheme, _, kind = parts.scheme.partition("+")
         if not kind:
-            options = parse_url(url)  # type: ignore[no-untyped-call]
+            options = parse_url(url)
             database = "" if scheme == "unix" else parts.path.strip("/")
             if not options.get("path" if scheme == "unix" else "host") or parts.port == 0 or parts.fragment:
                 raise ValueError("the address names no host")
@@ -189,7 +189,7 @@ class Address:
         query = parse_qsl(parts.query, keep_blank_values=True)
         for_all = urlencode([(name, value) for name, value in query if not name.startswith(SENTINEL)])
         plain = f"{scheme}://{account}{at}host/{database}?{for_all}"
-        options = parse_url(plain)  # type: ignore[no-untyped-call]
+        options = parse_url(plain)
         del options["host"]
         asking = dict(options)
         if kind == "sentinel":
@@ -210,7 +210,7 @@ class Address:
         cluster, its replicas behind it. RedisError when it does not answer, or knows of none.
         """
         command = "SENTINEL MASTERS" if self.kind == "sentinel" else "CLUSTER SLOTS"
-        said: Any = client.execute_command(command)  # type: ignore[no-untyped-call]
+        said: Any = client.execute_command(command)
         if self.kind == "sentinel":
             state = said.get(self.service)
             if state is None:
@@ -385,7 +385,7 @@ class _Channel:
 
     def __init__(self, primary: redis.Redis, name: str) -> None:
         self.of = primary
-        self._channel = primary.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        self._channel = primary.pubsub(ignore_subscribe_messages=True)
         self._channel.subscribe(name)
 
     def wait(self, seconds: float) -> bool:

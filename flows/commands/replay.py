@@ -17,7 +17,7 @@ from flows.messages.columns import Columns
 from flows.messages.raw import Rejected
 from flows.messages.snapshot import Snapshot
 from flows.metrics.cost import check_size
-from flows.pipeline import build
+from flows.pipeline import Sinks, build
 from flows.process.outcomes import SourceError
 from flows.process.rejections import Rejections
 from flows.publish.dead_letters.letters import DeadLetterError, FileLetters
@@ -97,13 +97,11 @@ def main(args: argparse.Namespace) -> int:
         rejections = Rejections(source.place)
         flow = build(
             config,
+            settings.limits,
             source=source,
             decode=Intake(config, settings.limits).read,
-            dead_letters=letters,
-            publish=collected.publish,
-            watch=Audience(rejections),
+            sinks=Sinks(collected.publish, Audience(rejections), letters),
             files=None,
-            limits=settings.limits,
         )
         run_flow(flow, EPOCH_MS)
         source.check()

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from flows.commands.demo import default_config
 from flows.config.file import load
@@ -112,5 +112,5 @@ def _topic(settings: Settings, partitions: int) -> tuple[int, bool]:
         return partitions, True
 
     parts = [TopicPartition(settings.topic, number) for number in found.partitions]
-    latest = client.list_offsets({part: OffsetSpec.latest() for part in parts})  # type: ignore[no-untyped-call]
+    latest = client.list_offsets({part: OffsetSpec.latest() for part in parts})
     return len(parts), all(end.result(KAFKA_SECONDS).offset == 0 for end in latest.values())

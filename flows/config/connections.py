@@ -144,6 +144,9 @@ class Connections(Section):
     """Where to start without a checkpoint; default `earliest`."""
     on_lost_offset: Literal["stop", "earliest", "latest"] | None = None
     """Where to continue if records were deleted unread, or another log has replaced the one read; default `stop`."""
+    consumer_api: Literal["auto", "librdkafka", "public"] | None = None
+    """How to receive records: `librdkafka` takes them past confluent-kafka, relying on a private part of it; `public`
+    relies on its public API alone and needs more CPU time; `auto` is `librdkafka` where possible; default `auto`."""
     on_dead_letters_full: Literal["drop", "stop"] | None = None
     """What to do once `limits.dead_letters_waiting_bytes` of dead letters wait for Kafka: `drop` and count further
     ones, or `stop` the run; default `drop`."""
@@ -203,6 +206,7 @@ _PLAIN: Final = (
     "group_id",
     "start",
     "on_lost_offset",
+    "consumer_api",
     "on_dead_letters_full",
     "state",
     "tick",
@@ -340,6 +344,7 @@ def settle(layers: Sequence[Connections], limits: Limits) -> Settings:
         kafka=kafka,
         start=chosen.get("start", DEFAULTS.start),
         on_lost_offset=chosen.get("on_lost_offset", DEFAULTS.on_lost_offset),
+        consumer_api=chosen.get("consumer_api", DEFAULTS.consumer_api),
         on_dead_letters_full=chosen.get("on_dead_letters_full", DEFAULTS.on_dead_letters_full),
         redis_url="" if redis == OFF else redis,
         metrics_address="" if metrics == OFF else metrics,

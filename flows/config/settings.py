@@ -31,6 +31,7 @@ class Settings:
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)  # librdkafka options passed through
     start: Literal["earliest", "latest"] = "earliest"  # without a checkpoint
     on_lost_offset: Literal["stop", "earliest", "latest"] = "stop"
+    consumer_api: Literal["auto", "librdkafka", "public"] = "auto"  # how records are received
     on_dead_letters_full: Literal["drop", "stop"] = "drop"  # when limits.dead_letters_waiting_bytes wait for Kafka
     redis_url: str = field(default="", repr=False)  # empty: nothing is written to Redis
     metrics_address: str = "127.0.0.1:9108"  # empty: no HTTP endpoint
@@ -52,6 +53,7 @@ class Settings:
             },
             "start": self.start,
             "on_lost_offset": self.on_lost_offset,
+            "consumer_api": self.consumer_api,
             "on_dead_letters_full": self.on_dead_letters_full,
             "redis": mask_url(self.redis_url) or OFF,
             "metrics": self.metrics_address or OFF,

@@ -8,7 +8,6 @@ are. Whatever the scanner is unsure of, and whatever its caller finds doubtful i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypedDict
 
 import msgspec
@@ -16,24 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.decode import scanner as scan
+from flows.decode.scanner import Scanned
 from schemas import event as rules
 from schemas.event import Container, Event, Exclusion, Problem
 from schemas.json_text import WHITESPACE, Wrong, kind_of, members_of, opened, scalar_text, string_of
 from schemas.timestamps import number_ms, text_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """Where the fields of a batch are; valid until the decoder's next `scan`.
-
-    `kinds`, `begins` and `ends` have the shape (records or more, fields); see `scanner.py` for their meaning.
-    """
-
-    buffer: NDArray[np.uint8]
-    plain: NDArray[np.bool_]  # shape (records,); where False, the record's row is worth nothing
-    kinds: NDArray[np.uint8]
-    begins: NDArray[np.int32]
-    ends: NDArray[np.int32]
 
 
 class Decoder:
@@ -56,29 +42,11 @@ class Decoder:
     def scan(self, buffer: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Scanned:
         """Scan at most `batch_records` records, `buffer[starts[i]:stops[i]]`, which PADDING bytes must follow.
 
-        Empty and too large ones are never plain.
+        Empty and too large ones are never plain. What it returns is valid until the next `scan`.
         """
-        plain = np.empty(len(starts), np.bool_)
-        tree = self._tree
-        scan.scan(
-            buffer,
-            starts,
-            stops,
-            self.limit_bytes,
-            tree.parents,
-            tree.lengths,
-            tree.heads,
-            tree.texts,
-            tree.children,
-            tree.bytes_,
-            tree.containers,
-            self._stack,
-            plain,
-            self._kinds,
-            self._begins,
-            self._ends,
-        )
-        return Scanned(buffer, plain, self._kinds, self._begins, self._ends)
+        scanned = Scanned(buffer, np.empty(len(starts), np.bool_), self._kinds, self._begins, self._ends)
+        scan.scan(scanned, starts, stops, self.limit_bytes, self._tree, self._stack)
+        return scanned
 
     def explain(self, value: bytes | None) -> Event | Exclusion | Problem:
         """The event, or why the record is none; total for any bytes."""

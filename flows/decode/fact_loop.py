@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.compiled.loops import Number, compiled, inlined
+from flows.compiled.loops import Number, compiled, inlined, steady
 from flows.decode import scanner as scan
 from flows.decode.hashing import id_hash_of, xxh64
+from flows.decode.scanner import Scanned
 from flows.decode.texts import ROW, SALT, SPELLINGS, may_be_placeholder
 from flows.decode.times import END_MS, FIRST_MS, time_at
 from flows.facts.swift import DECIMAL, EVENT_TIME, FLAG, ID, LEARNT, NAMED, TIME, USER
@@ -169,123 +170,139 @@ def _container_end(buffer: NDArray[np.uint8], begin: Number) -> Number:
                 return at
 
 
-@compiled
-def read(
+@inlined
+def _learnt_key(scanned: Scanned, i: Number, step: Any, places: NDArray[np.int64], code: Number) -> Number:
+    """The hash of the texts that a learnt field is told by, under its event's code; 0: they are not simple."""
+    buffer, kinds = scanned.buffer, scanned.kinds
+    key = np.uint64(code) + np.uint64(1) + (np.uint64(step["learnt"]) << np.uint64(32))
+    simple = True
+    rare = step["place"] + step["plain"]
+    for place in range(step["place"], rare):
+        field = places[place]
+        simple &= kinds[i, field] < scan.ARRAY
+        if kinds[i, field] > scan.NULL:
+            text = xxh64(buffer, np.int64(scanned.begins[i, field]), np.int64(scanned.ends[i, field]))
+        else:
+            text = np.uint64(0)
+        key = (key ^ text) * SALT
+        key ^= key >> np.uint64(29)
+    for place in range(rare, rare + step["rare"]):
+        field = places[place]
+        if kinds[i, field] > scan.NULL:
+            begin = np.int64(scanned.begins[i, field])
+            end = np.int64(scanned.ends[i, field]) if kinds[i, field] < scan.ARRAY else _container_end(buffer, begin)
+            key = (key ^ xxh64(buffer, begin, end) ^ np.uint64(place)) * SALT
+            key ^= key >> np.uint64(29)
+    return key if simple else np.uint64(0)
+
+
+@inlined
+def _slot_of(key: Number, learnt: NDArray[np.uint64]) -> Number:
+    """Where a key is in the table; -1: it has not been learnt."""
+    slot = np.int64(key & np.uint64(SPELLINGS - 1))
+    while learnt[slot] != key and learnt[slot] != np.uint64(0):
+        slot = (slot + 1) & (SPELLINGS - 1)
+    return slot if learnt[slot] == key else -1
+
+
+@inlined
+def _absent(step: Any, row: Any) -> Number:
+    """What a field is that its event does not tell."""
+    if step["absent"] == USER:
+        return row["user"]
+    if step["absent"] == EVENT_TIME:
+        return np.uint64(row["ts"])
+    return np.uint64(step["default"])
+
+
+@inlined
+def _said(
     buffer: NDArray[np.uint8],
-    plain: NDArray[np.bool_],
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
+    kind: Number,
+    begin: Number,
+    end: Number,
+    step: Any,
+    row: Any,
+    numbers: NDArray[np.uint64],
+) -> tuple[bool, Number]:
+    """Whether the slow way need not look at what an event tells of a field, and its number."""
+    way = step["way"]
+    if way == ID:
+        if not _an_id(buffer, begin, end, kind):
+            return False, np.uint64(0)
+        number = id_hash_of(buffer, begin + 1, end - 1)
+        return step["unlike"] == NOWHERE or numbers[step["unlike"]] != number, number
+    if way == DECIMAL:
+        if kind == scan.STRING and step["quoted"]:
+            begin += 1
+            end -= 1
+        elif kind != scan.NUMBER:
+            return False, np.uint64(0)
+        value = _decimal(buffer, begin, end, step["decimals"])
+        return step["least"] <= value <= step["most"], np.uint64(value)
+    if way == TIME:
+        time = time_at(buffer, kind, begin, end)
+        near = step["most"] < 0 or time <= row["ts"] + step["most"]
+        return FIRST_MS <= time < END_MS and near, np.uint64(1) if step["whether"] else np.uint64(time)
+    if way == FLAG:
+        return kind == scan.TRUE or kind == scan.FALSE, np.uint64(kind == scan.TRUE)
+    return True, np.uint64(0)
+
+
+@steady
+def read(
+    scanned: Scanned,
     records: NDArray[np.int64],
     rows: NDArray[np.void],
-    steps: NDArray[Any],
-    places: NDArray[np.int64],
-    spots: NDArray[np.int64],
-    by_code: NDArray[np.int64],
-    numbers: NDArray[np.uint64],
-    learnt: NDArray[np.uint64],
-    values: NDArray[np.int64],
+    how: Steps,
+    table: Table,
     own_keys: NDArray[np.uint64],
     sure: NDArray[np.bool_],
     facts: NDArray[np.uint64],
 ) -> None:
     """Fill in `facts` (a row of words for each of `records`) where that is `sure`.
 
-    `steps` to `numbers` are those of `Steps`, `learnt` and `values` those of `Table`: numba takes long to look at
-    tuples, and facts are few. `own_keys`, shape (records, learnt fields), are the hashes of their texts; 0: there is
-    none.
+    `own_keys`, shape (records, learnt fields), are the hashes of their texts; 0: there is none.
     """
     for i in range(len(records)):
-        if not plain[i]:
+        if not scanned.plain[i]:
             continue
         row = rows[records[i]]
         code = np.int64(row["code"])
         certain = True
-        for s in range(len(steps)):
-            step = steps[s]
-            way = step["way"]
+        for s in range(len(how.steps)):
+            step = how.steps[s]
             spot = step["spot"]
             number = np.uint64(0)
-            if way == LEARNT:
-                key = np.uint64(code) + np.uint64(1) + (np.uint64(step["learnt"]) << np.uint64(32))
-                simple = True
-                for place in range(step["place"], step["place"] + step["plain"]):
-                    field = places[place]
-                    kind = kinds[i, field]
-                    simple &= kind < scan.ARRAY
-                    if kind > scan.NULL:
-                        text = xxh64(buffer, np.int64(begins[i, field]), np.int64(ends[i, field]))
-                    else:
-                        text = np.uint64(0)
-                    key = (key ^ text) * SALT
-                    key ^= key >> np.uint64(29)
-                for place in range(step["place"] + step["plain"], step["place"] + step["plain"] + step["rare"]):
-                    field = places[place]
-                    kind = kinds[i, field]
-                    if kind > scan.NULL:
-                        begin = np.int64(begins[i, field])
-                        end = np.int64(ends[i, field]) if kind < scan.ARRAY else _container_end(buffer, begin)
-                        key = (key ^ xxh64(buffer, begin, end) ^ np.uint64(place)) * SALT
-                        key ^= key >> np.uint64(29)
-                if not simple or key == np.uint64(0):
-                    certain = False
-                    continue
-                own_keys[i, step["learnt"]] = key
-                slot = np.int64(key & np.uint64(SPELLINGS - 1))
-                while learnt[slot] != key and learnt[slot] != np.uint64(0):
-                    slot = (slot + 1) & (SPELLINGS - 1)
-                if learnt[slot] != key:
+            if step["way"] == LEARNT:
+                key = _learnt_key(scanned, i, step, how.places, code)
+                slot = np.int64(-1)
+                if key != np.uint64(0):
+                    own_keys[i, step["learnt"]] = key
+                    slot = _slot_of(key, table.keys)
+                if slot < 0:
                     certain = False
                     continue
                 for column in range(step["spots"]):
-                    number = np.uint64(values[slot, column])
-                    facts[i, spots[spot + column]] = number
+                    facts[i, how.spots[spot + column]] = np.uint64(table.values[slot, column])
                 continue
-            if way == NAMED:
-                number = np.uint64(by_code[s, code])
+            if step["way"] == NAMED:
+                number = np.uint64(how.by_code[s, code])
             else:
-                field = places[step["place"]]
+                field = how.places[step["place"]]
                 for place in range(step["place"] + 1, step["place"] + step["plain"]):
-                    if kinds[i, field] <= scan.NULL:
-                        field = places[place]
-                kind = kinds[i, field]
-                begin = np.int64(begins[i, field])
-                end = np.int64(ends[i, field])
+                    if scanned.kinds[i, field] <= scan.NULL:
+                        field = how.places[place]
+                kind = scanned.kinds[i, field]
                 if kind <= scan.NULL:
-                    certain &= by_code[s, code] == 0
-                    if step["absent"] == USER:
-                        number = row["user"]
-                    elif step["absent"] == EVENT_TIME:
-                        number = np.uint64(row["ts"])
-                    else:
-                        number = np.uint64(step["default"])
-                elif way == ID:
-                    if not _an_id(buffer, begin, end, kind):
-                        certain = False
-                        continue
-                    number = id_hash_of(buffer, begin + 1, end - 1)
-                    if step["unlike"] != NOWHERE:
-                        certain &= numbers[step["unlike"]] != number
-                elif way == DECIMAL:
-                    if kind == scan.STRING and step["quoted"]:
-                        begin += 1
-                        end -= 1
-                    elif kind != scan.NUMBER:
-                        certain = False
-                        continue
-                    value = _decimal(buffer, begin, end, step["decimals"])
-                    certain &= step["least"] <= value <= step["most"]
-                    number = np.uint64(value)
-                elif way == TIME:
-                    time = time_at(buffer, kind, begin, end)
-                    certain &= FIRST_MS <= time < END_MS
-                    certain &= step["most"] < 0 or time <= row["ts"] + step["most"]
-                    number = np.uint64(1) if step["whether"] else np.uint64(time)
-                elif way == FLAG:
-                    certain &= kind == scan.TRUE or kind == scan.FALSE
-                    number = np.uint64(kind == scan.TRUE)
-            numbers[s] = number
-            facts[i, spots[spot]] = number
+                    certain &= how.by_code[s, code] == 0
+                    number = _absent(step, row)
+                else:
+                    begin, end = np.int64(scanned.begins[i, field]), np.int64(scanned.ends[i, field])
+                    fine, number = _said(scanned.buffer, kind, begin, end, step, row, how.numbers)
+                    certain &= fine
+            how.numbers[s] = number
+            facts[i, how.spots[spot]] = number
         sure[i] = certain
 
 

@@ -168,20 +168,7 @@ class Reader:
             keys = np.zeros((len(part), max(1, len(self._learns))), np.uint64)
             sure = np.zeros(len(part), np.bool_)
             scanned = self._decoder.scan(raw.buffer, raw.bounds[part], raw.bounds[part + 1])
-            read(
-                scanned.buffer,
-                scanned.plain,
-                scanned.kinds,
-                scanned.begins,
-                scanned.ends,
-                part,
-                rows,
-                *self._how,
-                *self._table,
-                keys,
-                sure,
-                facts[first : first + size],
-            )
+            read(scanned, part, rows, self._how, self._table, keys, sure, facts[first : first + size])
             for place in np.flatnonzero(~sure).tolist():
                 index = int(part[place])
                 row = rows[index]

@@ -160,18 +160,7 @@ class Intake:
         poll = Poll(raw.timestamps_ms[part], raw.offsets[part], raw.partition, now_ms, self._live)
         while True:
             self._spellings.listen()
-            fill(
-                scanned.buffer,
-                scanned.kinds,
-                scanned.begins,
-                scanned.ends,
-                poll,
-                self._names,
-                self._texts,
-                self._spellings.table,
-                fates,
-                rows,
-            )
+            fill(scanned, poll, self._names, self._texts, self._spellings.table, fates, rows)
             if not self._spellings.learn(scanned, self._code_of_text):
                 return
 

@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.compiled.loops import Number, compiled, inlined
+from flows.compiled.loops import Number, inlined, steady
 from flows.config.event_codes import MAX_CONDITIONS, place_among
 from flows.decode import scanner as scan
 from flows.decode.hashing import id_hash_of
+from flows.decode.scanner import Scanned
 from flows.decode.spellings import NOT_LEARNT, Table, spelled
 from flows.decode.texts import EXCLUDED, ROW, UNREAD, UNSURE, low_bytes, may_be_placeholder
-from flows.decode.times import CLAMPS, FITS, dated, is_clock, time_at
+from flows.decode.times import CLAMPS, FITS, NO_CLOCK, dated, is_clock, time_at
 from flows.messages.columns import KINDS, TRACK
 from schemas import event as rules
 from schemas.timestamps import NOT_READ
@@ -95,27 +96,30 @@ def _has_id(text: Number, begin: Number, end: Number) -> bool:
 
 
 @inlined
-def _user(
-    buffer: NDArray[np.uint8],
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    record: Number,
-) -> Number:
+def _span(scanned: Scanned, record: Number, field: Number) -> tuple[Number, Number, Number]:
+    """A field's kind, and where its JSON text begins and ends."""
+    return (
+        scanned.kinds[record, field],
+        np.int64(scanned.begins[record, field]),
+        np.int64(scanned.ends[record, field]),
+    )
+
+
+@inlined
+def _user(scanned: Scanned, record: Number) -> Number:
     """The hash of `userId`, or where that is absent of `anonymousId`; 0 when the slow path has to look at them."""
-    text = kinds[record, rules.ANONYMOUS_ID_FIELD]
-    begin = np.int64(begins[record, rules.ANONYMOUS_ID_FIELD])
-    end = np.int64(ends[record, rules.ANONYMOUS_ID_FIELD])
+    buffer = scanned.buffer
+    text, begin, end = _span(scanned, record, rules.ANONYMOUS_ID_FIELD)
     if text == scan.NUMBER:
         if not _is_integer(buffer, begin, end):
             return np.uint64(0)
     elif not (text <= scan.NULL or scan.STRING <= text <= scan.STRING_ESCAPED):
         return np.uint64(0)
-    field = rules.USER_ID_FIELD
-    if _has_id(kinds[record, field], np.int64(begins[record, field]), np.int64(ends[record, field])):
-        text = kinds[record, field]
-        begin = np.int64(begins[record, field])
-        end = np.int64(ends[record, field])
+    own, own_begin, own_end = _span(scanned, record, rules.USER_ID_FIELD)
+    if _has_id(own, own_begin, own_end):
+        text = own
+        begin = own_begin
+        end = own_end
     if text == scan.NUMBER:
         if not _is_integer(buffer, begin, end):
             return np.uint64(0)
@@ -130,33 +134,101 @@ def _user(
 
 
 @inlined
-def _time(
-    buffer: NDArray[np.uint8],
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    record: Number,
-    field: Number,
-) -> tuple[bool, Number]:
+def _message(scanned: Scanned, record: Number) -> tuple[bool, Number]:
+    """Whether the slow path need not look at a `messageId`, and its hash; 0: there is none."""
+    kind, begin, end = _span(scanned, record, rules.MESSAGE_ID_FIELD)
+    if kind <= scan.NULL:
+        return True, np.uint64(0)
+    begin += 1
+    end -= 1
+    if kind != scan.STRING and kind != scan.STRING_UTF_8:
+        return False, np.uint64(0)
+    if end - begin > rules.MESSAGE_ID_CHARACTERS:
+        return False, np.uint64(0)
+    return True, id_hash_of(scanned.buffer, begin, end) if end > begin else np.uint64(0)
+
+
+@inlined
+def _has_objects(scanned: Scanned, record: Number) -> bool:
+    """Whether `context`, `properties` and `traits` are objects where they are there."""
+    objects = True
+    for field in range(rules.CONTEXT_FIELD, rules.TRAITS_FIELD + 1):
+        kind = scanned.kinds[record, field]
+        if not (kind <= scan.NULL or kind == scan.OBJECT):
+            objects = False
+    return objects
+
+
+@inlined
+def _time(scanned: Scanned, record: Number, field: Number) -> tuple[bool, Number]:
     """Whether the slow path need not look at a time, and the time (NOT_READ: it is absent)."""
-    if kinds[record, field] <= scan.NULL:
+    kind, begin, end = _span(scanned, record, field)
+    if kind <= scan.NULL:
         return True, NOT_READ
-    time = time_at(buffer, kinds[record, field], np.int64(begins[record, field]), np.int64(ends[record, field]))
+    time = time_at(scanned.buffer, kind, begin, end)
     return time != NOT_READ, time
 
 
 @inlined
-def _is_bot(kinds: NDArray[np.uint8], record: Number) -> bool:
-    bot = kinds[record, rules.BOT_FIELD]
-    return bool(bot == scan.TRUE or bot == scan.OBJECT or kinds[record, rules.IS_BOT_FIELD] == scan.TRUE)
+def _dated(scanned: Scanned, record: Number, poll: Poll) -> tuple[Number, Number, Number]:
+    """As `dated`, of a record; NO_CLOCK, too, where the slow path has to look at a time."""
+    readable, timestamp = _time(scanned, record, rules.TIMESTAMP_FIELD)
+    original = NOT_READ
+    received = NOT_READ
+    sent_readable, sent = _time(scanned, record, rules.SENT_AT_FIELD)
+    readable &= sent_readable
+    if sent != NOT_READ or timestamp == NOT_READ:
+        original_readable, original = _time(scanned, record, rules.ORIGINAL_TIMESTAMP_FIELD)
+        readable &= original_readable
+    if sent != NOT_READ or not is_clock(poll.timestamps_ms[record], poll.now_ms):
+        received_readable, received = _time(scanned, record, rules.RECEIVED_AT_FIELD)
+        readable &= received_readable
+    if not readable:
+        return NO_CLOCK, NOT_READ, NOT_READ
+    return dated(timestamp, original, sent, received, poll.timestamps_ms[record], poll.now_ms, poll.live)
 
 
-@compiled
+@inlined
+def _looked_up(scanned: Scanned, record: Number, texts: Texts, table: Table) -> tuple[bool, Number, Number]:
+    """Whether all its texts have been learnt, the values of breakdowns, a byte each, and the conditions it meets."""
+    known = True
+    salt = 0
+    dims = np.uint64(0)
+    for dim in range(len(texts.dim_fields)):
+        salt += 1
+        kind, begin, end = _span(scanned, record, texts.dim_fields[dim])
+        if kind <= scan.NULL:
+            value = texts.dim_others[dim] + 1
+        elif kind >= scan.ARRAY:
+            value = texts.dim_others[dim]
+        else:
+            value = spelled(scanned.buffer, begin, end, salt, table)
+            if value == NOT_LEARNT:
+                known = False
+                value = 0
+        dims |= np.uint64(value) << np.uint64(8 * dim)
+    met = 0
+    for place in range(len(texts.where_fields)):
+        salt += 1
+        kind, begin, end = _span(scanned, record, texts.where_fields[place])
+        if scan.NULL < kind < scan.ARRAY:
+            value = spelled(scanned.buffer, begin, end, salt, table)
+            if value == NOT_LEARNT:
+                known = False
+            else:
+                met |= value
+    return known, dims, met
+
+
+@inlined
+def _is_bot(scanned: Scanned, record: Number) -> bool:
+    bot = scanned.kinds[record, rules.BOT_FIELD]
+    return bool(bot == scan.TRUE or bot == scan.OBJECT or scanned.kinds[record, rules.IS_BOT_FIELD] == scan.TRUE)
+
+
+@steady
 def fill(
-    buffer: NDArray[np.uint8],
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
+    scanned: Scanned,
     poll: Poll,
     names: Names,
     texts: Texts,
@@ -166,104 +238,39 @@ def fill(
 ) -> None:
     """Fill the rows of the records that are UNREAD; they become ROW, EXCLUDED or UNSURE, or stay UNREAD.
 
-    `kinds`, `begins` and `ends` are as the scanner has left them. A row's `clock` is its own reading only. The row of a
-    record whose fate is not ROW is worth nothing.
+    A row's `clock` is its own reading only. The row of a record whose fate is not ROW is worth nothing.
     """
     for record in range(len(fates)):
         if fates[record] != UNREAD:
             continue
         fates[record] = UNSURE
 
-        field: Number = rules.TYPE_FIELD
-        kind = _kind_of_type(
-            buffer, kinds[record, field], np.int64(begins[record, field]), np.int64(ends[record, field])
-        )
+        text, begin, end = _span(scanned, record, rules.TYPE_FIELD)
+        kind = _kind_of_type(scanned.buffer, text, begin, end)
         if kind >= len(KINDS):
             if kind < len(_TYPE_WORDS):
                 fates[record] = _OTHER_USE + kind
             continue
-
-        user = _user(buffer, kinds, begins, ends, record)
+        user = _user(scanned, record)
         if user == np.uint64(0):
             continue
-
-        message = np.uint64(0)
-        text = kinds[record, rules.MESSAGE_ID_FIELD]
-        if text > scan.NULL:
-            begin = np.int64(begins[record, rules.MESSAGE_ID_FIELD]) + 1
-            end = np.int64(ends[record, rules.MESSAGE_ID_FIELD]) - 1
-            if text != scan.STRING and text != scan.STRING_UTF_8:
-                continue
-            if end - begin > rules.MESSAGE_ID_CHARACTERS:
-                continue
-            if end > begin:
-                message = id_hash_of(buffer, begin, end)
-
-        objects = True
-        for field in range(rules.CONTEXT_FIELD, rules.TRAITS_FIELD + 1):
-            text = kinds[record, field]
-            if not (text <= scan.NULL or text == scan.OBJECT):
-                objects = False
-        if not objects:
+        sure, message = _message(scanned, record)
+        if not sure or not _has_objects(scanned, record):
             continue
-
-        readable, timestamp = _time(buffer, kinds, begins, ends, record, rules.TIMESTAMP_FIELD)
-        original = NOT_READ
-        received = NOT_READ
-        sent_readable, sent = _time(buffer, kinds, begins, ends, record, rules.SENT_AT_FIELD)
-        readable &= sent_readable
-        if sent != NOT_READ or timestamp == NOT_READ:
-            original_readable, original = _time(buffer, kinds, begins, ends, record, rules.ORIGINAL_TIMESTAMP_FIELD)
-            readable &= original_readable
-        if sent != NOT_READ or not is_clock(poll.timestamps_ms[record], poll.now_ms):
-            received_readable, received = _time(buffer, kinds, begins, ends, record, rules.RECEIVED_AT_FIELD)
-            readable &= received_readable
-        if not readable:
-            continue
-        fit, ts, reading = dated(
-            timestamp, original, sent, received, poll.timestamps_ms[record], poll.now_ms, poll.live
-        )
+        fit, ts, reading = _dated(scanned, record, poll)
         if fit != FITS and fit != CLAMPS:
             continue
 
         known = True
         name = names.of_kinds[kind]
         if kind == TRACK:
-            text = kinds[record, rules.EVENT_FIELD]
+            text, begin, end = _span(scanned, record, rules.EVENT_FIELD)
             if not scan.STRING <= text <= scan.STRING_ESCAPED:
                 continue
-            begin = np.int64(begins[record, rules.EVENT_FIELD])
-            end = np.int64(ends[record, rules.EVENT_FIELD])
-            name = spelled(buffer, begin, end, 0, table)
+            name = spelled(scanned.buffer, begin, end, 0, table)
             known = name != NOT_LEARNT
-        salt = 0
-        dims = np.uint64(0)
-        for dim in range(len(texts.dim_fields)):
-            salt += 1
-            field = texts.dim_fields[dim]
-            text = kinds[record, field]
-            if text <= scan.NULL:
-                value = texts.dim_others[dim] + 1
-            elif text >= scan.ARRAY:
-                value = texts.dim_others[dim]
-            else:
-                value = spelled(buffer, np.int64(begins[record, field]), np.int64(ends[record, field]), salt, table)
-                if value == NOT_LEARNT:
-                    known = False
-                    value = 0
-            dims |= np.uint64(value) << np.uint64(8 * dim)
-        met = 0
-        for place in range(len(texts.where_fields)):
-            salt += 1
-            field = texts.where_fields[place]
-            text = kinds[record, field]
-            if scan.NULL < text < scan.ARRAY:
-                value = spelled(buffer, np.int64(begins[record, field]), np.int64(ends[record, field]), salt, table)
-                if value == NOT_LEARNT:
-                    known = False
-                else:
-                    met |= value
-        if not known:
+        others_known, dims, met = _looked_up(scanned, record, texts, table)
+        if not (known and others_known):
             fates[record] = UNREAD
             continue
 
@@ -274,7 +281,7 @@ def fill(
         if names.excluded[code]:
             fates[record] = _BY_CONFIG
             continue
-        if names.without_bots and (_is_bot(kinds, record) or met & BOT_MARK):
+        if names.without_bots and (_is_bot(scanned, record) or met & BOT_MARK):
             fates[record] = _AS_BOT
             continue
         fates[record] = ROW

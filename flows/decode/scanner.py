@@ -16,13 +16,12 @@ and `flows.decode.intake` as a whole 360.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.compiled.loops import Number, compiled, inlined
+from flows.compiled.loops import Number, inlined, steady
 from flows.compiled.vector import WIDTH, first_mark
 from flows.messages.raw import PADDING
 
@@ -74,8 +73,7 @@ _NULL_TEXT: Final = np.uint64(int.from_bytes(b"null", "little"))
 _FOUR_BYTES: Final = np.uint64(0xFFFFFFFF)
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(NamedTuple):
     """The needed fields as a hash table of (object, key) -> field, in flat arrays. Field 0 is the event
     itself.
     """
@@ -88,6 +86,19 @@ class Tree:
     children: NDArray[np.int32]  # the field that the key leads to
     bytes_: NDArray[np.uint8]  # all keys
     containers: NDArray[np.bool_]  # by field: it has needed fields inside
+
+
+class Scanned(NamedTuple):
+    """Where the fields of a batch are: their kinds, and the spans of their JSON texts in `buffer`.
+
+    `kinds`, `begins` and `ends` have the shape (records or more, fields).
+    """
+
+    buffer: NDArray[np.uint8]
+    plain: NDArray[np.bool_]  # shape (records,); where False, the record's row is worth nothing
+    kinds: NDArray[np.uint8]
+    begins: NDArray[np.int32]
+    ends: NDArray[np.int32]
 
 
 def tree_of(paths: Sequence[tuple[str, ...]]) -> tuple[Tree, dict[tuple[str, ...], int]]:
@@ -290,24 +301,44 @@ def _after_number(buffer: NDArray[np.uint8], at: Number) -> Number:
 
 
 @inlined
+def _field_of(buffer: NDArray[np.uint8], key: Number, length: Number, container: Number, tree: Tree) -> Number:
+    """The needed field that a key in `container` leads to; -1: none."""
+    head = word(buffer, key)
+    if length < 8:
+        head &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
+    slot = _slot(container, length, head, len(tree.parents))
+    while tree.parents[slot] >= 0:
+        if tree.parents[slot] == container and tree.lengths[slot] == length and tree.heads[slot] == head:
+            same = True
+            for index in range(8, length):
+                if buffer[key + index] != tree.bytes_[tree.texts[slot] + index]:
+                    same = False
+                    break
+            if same:
+                return np.int64(tree.children[slot])
+        slot = (slot + 1) & (len(tree.parents) - 1)
+    return -1
+
+
+@inlined
+def _after_word(buffer: NDArray[np.uint8], at: Number) -> tuple[Number, Number]:
+    """The position after the `true`, `false` or `null` at `at`, and its kind; (-1, ABSENT): there is none."""
+    letters = word(buffer, at) & _FOUR_BYTES
+    if letters == _TRUE_TEXT:
+        return at + 4, TRUE
+    if letters == _NULL_TEXT:
+        return at + 4, NULL
+    if letters == _FALS_TEXT and _byte(buffer, at + 4) == 101:  # e
+        return at + 5, FALSE
+    return -1, ABSENT
+
+
+@inlined
 def _scan_one(
-    buffer: NDArray[np.uint8],
-    record: Number,
-    begin: Number,
-    end: Number,
-    parents: NDArray[np.int32],
-    lengths: NDArray[np.int32],
-    heads: NDArray[np.uint64],
-    texts: NDArray[np.int32],
-    children: NDArray[np.int32],
-    keys: NDArray[np.uint8],
-    containers: NDArray[np.bool_],
-    stack: NDArray[np.int32],
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
+    scanned: Scanned, record: Number, begin: Number, end: Number, tree: Tree, stack: NDArray[np.int32]
 ) -> bool:
     """Fill the row of one record; False when it is not plain (the row is then worth nothing)."""
+    buffer = scanned.buffer
     at = _after_space(buffer, begin)
     if at >= end or _byte(buffer, at) != _OPEN_OBJECT:
         return False
@@ -316,7 +347,6 @@ def _scan_one(
     stack[0] = 0
     depth = 1
     opening = True  # nothing has been read in this container yet
-    mask = len(parents) - 1
     while True:
         # A member or an element, or the end of an empty container. Every step is checked against `end`, for
         # the next record's bytes follow and may go on as valid JSON.
@@ -337,24 +367,9 @@ def _scan_one(
                 if container >= 0:
                     if kind == STRING_ESCAPED:
                         return False
-                    length = at - 1 - key
-                    head = word(buffer, key)
-                    if length < 8:
-                        head &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
-                    slot = _slot(container, length, head, mask + 1)
-                    while parents[slot] >= 0:
-                        if parents[slot] == container and lengths[slot] == length and heads[slot] == head:
-                            same = True
-                            for index in range(8, length):
-                                if buffer[key + index] != keys[texts[slot] + index]:
-                                    same = False
-                                    break
-                            if same:
-                                field = np.int64(children[slot])
-                                if kinds[record, field] != ABSENT:
-                                    return False
-                                break
-                        slot = (slot + 1) & mask
+                    field = _field_of(buffer, key, at - 1 - key, container, tree)
+                    if field >= 0 and scanned.kinds[record, field] != ABSENT:
+                        return False
                 at = _after_space(buffer, at)
                 if _byte(buffer, at) != _COLON:
                     return False
@@ -365,8 +380,6 @@ def _scan_one(
             start = at
             if byte == _QUOTE:
                 at, kind = _after_string(buffer, at + 1, end)
-                if at < 0:
-                    return False
             elif byte == _OPEN_OBJECT or byte == _OPEN_ARRAY:  # noqa: SIM109 - no tuples in compiled loops
                 if depth == MAX_DEPTH:
                     return False
@@ -375,11 +388,9 @@ def _scan_one(
                     container = _IN_ARRAY
                 else:
                     kind = OBJECT
-                    container = field if field >= 0 and containers[field] else _OTHER_OBJECT
+                    container = field if field >= 0 and tree.containers[field] else _OTHER_OBJECT
                 if field >= 0:
-                    kinds[record, field] = kind
-                    begins[record, field] = start
-                    ends[record, field] = start
+                    _note(scanned, record, field, kind, start, start)
                 stack[depth] = container
                 depth += 1
                 at += 1
@@ -388,25 +399,12 @@ def _scan_one(
             elif byte == _MINUS or _ZERO <= byte <= _NINE:
                 kind = NUMBER
                 at = _after_number(buffer, at)
-                if at < 0:
-                    return False
             else:
-                letters = word(buffer, at) & _FOUR_BYTES
-                if letters == _TRUE_TEXT:
-                    kind = TRUE
-                    at += 4
-                elif letters == _NULL_TEXT:
-                    kind = NULL
-                    at += 4
-                elif letters == _FALS_TEXT and _byte(buffer, at + 4) == 101:  # e
-                    kind = FALSE
-                    at += 5
-                else:
-                    return False
+                at, kind = _after_word(buffer, at)
+            if at < 0:
+                return False
             if field >= 0:
-                kinds[record, field] = kind
-                begins[record, field] = start
-                ends[record, field] = at
+                _note(scanned, record, field, kind, start, at)
         # After a value: the next one, or the end of one or more containers.
         opening = False
         while True:
@@ -425,50 +423,29 @@ def _scan_one(
             container = np.int64(stack[depth - 1])
 
 
-@compiled
+@inlined
+def _note(scanned: Scanned, record: Number, field: Number, kind: Number, begin: Number, end: Number) -> None:
+    scanned.kinds[record, field] = kind
+    scanned.begins[record, field] = begin
+    scanned.ends[record, field] = end
+
+
+@steady
 def scan(
-    buffer: NDArray[np.uint8],
+    scanned: Scanned,
     starts: NDArray[np.int64],
     stops: NDArray[np.int64],
     limit_bytes: Number,
-    parents: NDArray[np.int32],
-    lengths: NDArray[np.int32],
-    heads: NDArray[np.uint64],
-    texts: NDArray[np.int32],
-    children: NDArray[np.int32],
-    keys: NDArray[np.uint8],
-    containers: NDArray[np.bool_],
+    tree: Tree,
     stack: NDArray[np.int32],
-    plain: NDArray[np.bool_],
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
 ) -> None:
-    """Scan the records `buffer[starts[i]:stops[i]]`, which PADDING bytes must follow, where they are not too large.
-
-    `plain`, shape (records,), says which were scanned; `kinds`, `begins` and `ends`, shape (records or more,
-    fields), are filled for those.
+    """Fill `scanned` with the records `buffer[starts[i]:stops[i]]`, which PADDING bytes must follow, where they are
+    not too large. `stack`, shape (MAX_DEPTH,), is room to work in.
     """
-    for record in range(len(plain)):
+    for record in range(len(scanned.plain)):
         if stops[record] - starts[record] > limit_bytes or stops[record] > _LAST_POSITION:
-            plain[record] = False
+            scanned.plain[record] = False
             continue
-        for field in range(len(containers)):
-            kinds[record, field] = ABSENT
-        plain[record] = _scan_one(
-            buffer,
-            record,
-            starts[record],
-            stops[record],
-            parents,
-            lengths,
-            heads,
-            texts,
-            children,
-            keys,
-            containers,
-            stack,
-            kinds,
-            begins,
-            ends,
-        )
+        for field in range(len(tree.containers)):
+            scanned.kinds[record, field] = ABSENT
+        scanned.plain[record] = _scan_one(scanned, record, starts[record], stops[record], tree, stack)

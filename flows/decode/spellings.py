@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, inlined
-from flows.decode.events import Scanned
 from flows.decode.hashing import xxh64
+from flows.decode.scanner import Scanned
 from flows.decode.texts import SALT, SPELLINGS, SPELLINGS_KEPT
 
 NOT_LEARNT: Final = -1

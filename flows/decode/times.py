@@ -74,20 +74,20 @@ def dated(
     `timestamp`, `original`, `sent` and `received` are what the event says, NOT_READ where it says nothing; `record` is
     the record's timestamp, `machine` the time of this machine.
     """
-    receivedis_clock = is_clock(received, machine)
+    received_is_clock = is_clock(received, machine)
     reference = NOT_READ
     if is_clock(record, machine):
         reference = record
-    elif receivedis_clock:
+    elif received_is_clock:
         reference = received
 
     ts = timestamp
-    arrived = received if receivedis_clock else NOT_READ
+    arrived = received if received_is_clock else NOT_READ
     if timestamp == NOT_READ:
         if original == NOT_READ:
             return (NO_CLOCK if reference == NOT_READ else FITS), reference, reference
         ts = original
-        if not receivedis_clock:
+        if not received_is_clock:
             arrived = reference
     elif original != NOT_READ and original != timestamp:
         arrived = NOT_READ  # a server has put it right

@@ -2,8 +2,8 @@
 
 librdkafka tells errors in whatever call empties the queue they wait in. confluent-kafka's own callback may only run
 inside a call made through confluent-kafka; in one made past it, through ctypes, it aborts the process. That happens
-with the queues of partitions (`record_queue`): when a topic is deleted, each of them gets an error. So the client here
-has a callback that any call may run, in place of confluent-kafka's.
+with the queues of partitions (`librdkafka_queues`): when a topic is deleted, each of them gets an error. So the client
+here has a callback that any call may run, in place of confluent-kafka's.
 
 Of all callbacks only this one can be called there. Statistics, throttling, logs, commits and tokens wait in the
 client's own queue, which confluent-kafka empties; a fatal error of a consumer comes from its `poll` as a message.
@@ -38,10 +38,10 @@ def listen(client: Any, name: str, listener: Listener) -> int:
 
     The client must have been made without an `error_cb`, and belong to one thread.
     """
+    loaded = library(_SIGNATURES)
     pointer = handle(client, name)
     _listeners[pointer] = listener
     # What rd_kafka_conf() shows is the client's configuration itself, and this one field of it is read at each error.
-    loaded = library(_SIGNATURES)
     loaded.rd_kafka_conf_set_error_cb(loaded.rd_kafka_conf(pointer), _callback)
     return pointer
 

@@ -182,6 +182,23 @@ def health_families(
 ) -> Iterator[FamilySamples]:
     """Everything that is no product number: always the same families, without samples while unknown."""
     yield from _accounting(snapshot, base)
+    yield from _stream_time(snapshot)
+    yield from _reading(health)
+    yield _gauge("rejected_ratio", "Share of the last 10,000 records that were rejected.", health.rejected_share)
+    yield from _dead_letters(health.dead_letters)
+    yield from _redis(health)
+    yield _gauge("checkpoint_seconds", "Duration of the last checkpoint.", health.checkpoint_seconds)
+    yield _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was complete.", health.checkpoint_at)
+    yield from _processes(health)
+    yield _gauge("ready", "1 when the published numbers are current, as /readyz says.", float(health.ready))
+    yield InfoMetricFamily(
+        f"{PREFIX}build",
+        "Versions and product of this process.",
+        {"version": health.version, "python": platform.python_version(), "product": product},
+    )
+
+
+def _stream_time(snapshot: Snapshot | None) -> Iterator[FamilySamples]:
     yield _gauge(
         "stream_time_timestamp_seconds", "The stream clock T: how far the stream has come.",
         None if snapshot is None or snapshot.as_of_ms is None else snapshot.as_of_ms / 1000,
@@ -198,6 +215,9 @@ def health_families(
     for part, since_ms in snapshot.since.items() if snapshot else ():
         since.add_metric([part], since_ms / 1000)
     yield since
+
+
+def _reading(health: Reading) -> Iterator[FamilySamples]:
     lag = GaugeMetricFamily(f"{PREFIX}consumer_lag_messages", "Records not read yet.", labels=["topic", "partition"])
     for (topic, partition), messages in sorted(health.lag_messages.items()):
         lag.add_metric([topic, str(partition)], messages)
@@ -228,8 +248,9 @@ def health_families(
     yield _gauge(
         "caught_up", "1 once every partition has been read as far as possible.", float(health.caught_up)
     )  # fmt: skip
-    yield _gauge("rejected_ratio", "Share of the last 10,000 records that were rejected.", health.rejected_share)
-    yield from _dead_letters(health.dead_letters)
+
+
+def _redis(health: Reading) -> Iterator[FamilySamples]:
     yield _gauge(
         "redis_reachable", "1 when Redis answered the last attempt to publish.",
         None if health.redis_reachable is None else float(health.redis_reachable),
@@ -240,8 +261,9 @@ def health_families(
         "redis_publish_seconds", "Duration of a publish.",
         PUBLISH_BOUNDS_SECONDS, health.publish_seconds_buckets, health.publish_seconds_sum, {},
     )  # fmt: skip
-    yield _gauge("checkpoint_seconds", "Duration of the last checkpoint.", health.checkpoint_seconds)
-    yield _gauge("checkpoint_timestamp_seconds", "When the last checkpoint was complete.", health.checkpoint_at)
+
+
+def _processes(health: Reading) -> Iterator[FamilySamples]:
     cpu = CounterMetricFamily(
         f"{PREFIX}process_cpu_seconds", "CPU time used by each process of a cluster.", labels=["process"]
     )
@@ -256,12 +278,6 @@ def health_families(
         resident.add_metric([str(process)], state.resident_bytes)
         heard.add_metric([str(process)], state.at)
     yield from (cpu, resident, heard)
-    yield _gauge("ready", "1 when the published numbers are current, as /readyz says.", float(health.ready))
-    yield InfoMetricFamily(
-        f"{PREFIX}build",
-        "Versions and product of this process.",
-        {"version": health.version, "python": platform.python_version(), "product": product},
-    )
 
 
 def _gauge(name: str, text: str, value: float | None) -> GaugeMetricFamily:

@@ -32,7 +32,7 @@ from flows.messages.raw import Rejected
 from flows.messages.snapshot import Snapshot
 from flows.metrics.catalogue import catalogue
 from flows.metrics.parts import definitions
-from flows.pipeline import ALONE, build
+from flows.pipeline import ALONE, Sinks, build
 from flows.process.health import Health
 from flows.process.outcomes import Outcome
 from flows.process.rejections import nothing_accepted
@@ -275,62 +275,28 @@ class Job:
         self, outputs: Outputs, health: Health, folder: CheckpointFolder | None, letters: KafkaLetters | NoLetters
     ) -> Outcome:
         """One life of the dataflow."""
-        cluster = self._cluster
-        epoch_ms = EPOCH_MS if self._settings.state is None else self._settings.checkpoint_ms
+        cluster, limits = self._cluster, self._settings.limits
         peers = None
         if not cluster.alone:
             peers = Peers(cluster, definitions_of(self._config, self._settings), self._settings.tick_ms)
         pacemaker = Pacemaker(health, peers)
-        source = KafkaSource(
-            self._settings,
-            product=self._config.product,
-            until_end=self._until_end,
-            as_of_ms=self._as_of_ms,
-            pace=pacemaker,
-            observer=health,
-            resumed=None if folder is None else folder.resumed,
-            peers=peers,
-            epoch_ms=epoch_ms,
-        )
-        self._source = source
+        source = self._source = self._opened(health, folder, pacemaker, peers)
         letters.fail = source.fail
         if self._stopping:
             source.stop()
-
-        def publish(snapshot: Snapshot) -> None:
-            self._accounting = snapshot.accounting
-            outputs.publish(snapshot)
-            try:
-                outputs.check()
-            except Exception as ended:
-                health.fail(str(ended))
-                # Ends the flow in good order, here and in all processes; `run` raises it again.
-                source.stop("fenced" if isinstance(ended, FencedOut) else "stopped")
-
         conversation = None if peers is None else Conversation(peers, source, health)
         files = None if self._settings.state is None else StateFiles(self._settings.state)
         flow = build(
             self._config,
+            limits,
             source=source,
-            decode=Intake(self._config, self._settings.limits, live=True).read,
-            dead_letters=letters,
-            publish=publish,
-            watch=pacemaker,
+            decode=Intake(self._config, limits, live=True).read,
+            sinks=Sinks(partial(self._publish, outputs, health, source), pacemaker, letters, conversation),
             files=files,
-            limits=self._settings.limits,
             cluster=cluster,
-            talk=conversation,
         )
         try:
-            with ExitStack() as stack:
-                recovery = None if folder is None else folder.recovery()
-                if recovery is None and self._settings.state is not None:
-                    # Process 0 keeps the store, which names the files of all; the engine wants a folder of the others
-                    # as well, and an empty one will do.
-                    recovery = RecoveryConfig(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegauge-")))
-                if conversation is not None:
-                    stack.enter_context(conversation.watched())
-                run_flow(flow, epoch_ms, recovery, cluster)
+            self._let_run(flow, folder, conversation)
             source.flow_finished()
         except ClusterError as broken:
             raise source.failure or pacemaker.failure or broken from None
@@ -344,6 +310,46 @@ class Job:
         if source.outcome == "fenced" and cluster.process != 0:
             raise FencedOut("a newer run publishes this product; all processes of this one end")
         return source.outcome
+
+    @property
+    def _epoch_ms(self) -> int:
+        return EPOCH_MS if self._settings.state is None else self._settings.checkpoint_ms
+
+    def _opened(
+        self, health: Health, folder: CheckpointFolder | None, pacemaker: Pacemaker, peers: Peers | None
+    ) -> KafkaSource:
+        return KafkaSource(
+            self._settings,
+            product=self._config.product,
+            until_end=self._until_end,
+            as_of_ms=self._as_of_ms,
+            pace=pacemaker,
+            observer=health,
+            resumed=None if folder is None else folder.resumed,
+            peers=peers,
+            epoch_ms=self._epoch_ms,
+        )
+
+    def _publish(self, outputs: Outputs, health: Health, source: KafkaSource, snapshot: Snapshot) -> None:
+        self._accounting = snapshot.accounting
+        outputs.publish(snapshot)
+        try:
+            outputs.check()
+        except Exception as ended:
+            health.fail(str(ended))
+            # Ends the flow in good order, here and in all processes; `run` raises it again.
+            source.stop("fenced" if isinstance(ended, FencedOut) else "stopped")
+
+    def _let_run(self, flow: Dataflow, folder: CheckpointFolder | None, conversation: Conversation | None) -> None:
+        with ExitStack() as stack:
+            recovery = None if folder is None else folder.recovery()
+            if recovery is None and self._settings.state is not None:
+                # Process 0 keeps the store, which names the files of all; the engine wants a folder of the others
+                # as well, and an empty one will do.
+                recovery = RecoveryConfig(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegauge-")))
+            if conversation is not None:
+                stack.enter_context(conversation.watched())
+            run_flow(flow, self._epoch_ms, recovery, self._cluster)
 
 
 def run_flow(flow: Dataflow, epoch_ms: int, recovery: RecoveryConfig | None = None, cluster: Cluster = ALONE) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from flows.process.hold_reasons import MEANINGS, Reason
-from flows.source.admin_questions import Keepers
+from flows.source.questions import Keepers
 
 STANDS_SECONDS: Final = 3.0
 _NAMED: Final = 8

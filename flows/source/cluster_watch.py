@@ -13,8 +13,8 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-from flows.source.admin_questions import FIRST, LATEST, NEWEST, AdminQuestions, Offsets, Topic, Unanswered
 from flows.source.outages import Outages
+from flows.source.questions import FIRST, LATEST, NEWEST, Offsets, Questions, Topic, Unanswered
 
 _EVERY_SECONDS: Final = 1.0
 _OPTIONS_EVERY_SECONDS: Final = 60.0
@@ -31,7 +31,7 @@ class ClusterWatch:
 
     def __init__(
         self,
-        questions: AdminQuestions,
+        questions: Questions,
         brokers: Callable[[], Collection[int]],
         outages: Outages,
         high_watermark: Callable[[int], int],
@@ -72,7 +72,9 @@ class ClusterWatch:
         if seconds:
             self._begun["topic"] = self._monotonic()
             self._numbers["topic"] = self._questions.ask_topic(self._next_broker(), seconds)
-            self._hear(seconds)
+            deadline = time.monotonic() + seconds
+            while self._id is None and self._hear(max(0.0, deadline - time.monotonic())):
+                pass
 
     def topic_id(self) -> str | None:
         """The id that was wanted, once; None: nothing new is known."""

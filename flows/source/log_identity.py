@@ -20,7 +20,7 @@ import zlib
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from flows.source.record_queue import Batch
+from flows.source.queues import Batch
 
 
 class Proof(NamedTuple):

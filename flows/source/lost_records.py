@@ -13,7 +13,7 @@ from typing import Final, Literal
 from flows.process.outcomes import SourceError
 from flows.source.log_identity import proof_of
 from flows.source.partition import Partition
-from flows.source.record_queue import Batch
+from flows.source.queues import Batch
 from flows.source.topic_consumer import TopicConsumer
 
 Policy = Literal["stop", "earliest", "latest"]

@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
-from flows.source.admin_questions import Keepers
+from flows.source.questions import Keepers
 
 Trouble = Literal["silent", "no_leader", "few_in_sync", "no_answer", "withheld", "unchecked"]
 Reason = Trouble | Literal["grace"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from flows.messages.columns import NO_TIME
 from flows.source.log_identity import Place, Proof, proof_of
-from flows.source.record_queue import Batch, News, RecordQueue
+from flows.source.queues import Batch, News, RecordQueue
 
 
 @dataclass(slots=True)
@@ -49,7 +49,6 @@ class Partition:
         self.reached = max(self.reached, self.fetched)
         if self.proof is not None:
             self.fetched = self.proof.offset + 1
-        self.held = False
         self.awaited = True
         return self.fetched - self.unproven
 

@@ -1,7 +1,7 @@
 """Reads all partitions of one process through one Kafka consumer, and keeps them in step.
 
-What has been fetched waits in the queues of librdkafka, and is taken from there as whole arrays. Nothing waits in this
-process besides.
+What has been fetched waits in the partitions' queues (`queues`), and is taken from there as whole arrays. Nothing waits
+in this process besides.
 
 Caught up. A partition has been read to its end when librdkafka says so (an empty fetch), or when the next
 offset is the high watermark that came with the last fetch: without the second rule a busy partition would
@@ -31,8 +31,8 @@ from flows.source.lost_records import LostRecords
 from flows.source.open_transactions import OpenTransactions
 from flows.source.outages import Hold, Outages
 from flows.source.partition import Partition
+from flows.source.queues import NOTHING, Batch
 from flows.source.read_errors import meaning
-from flows.source.record_queue import NOTHING, Batch
 from flows.source.skew import Pace, hold_those_ahead, slowest_ms
 from flows.source.topic_consumer import TopicConsumer
 
@@ -154,12 +154,11 @@ class Reader:
             pause = self._last_poll + idle_seconds - time.monotonic()
             if pause > 0:
                 time.sleep(min(pause, idle_seconds))
-        for message in self._consumer.messages():
-            if error := message.error():
-                self._on_error(error, message.partition())
+        for error, number in self._consumer.receive():
+            self._on_error(error, number)
         self._consumer.commits.hear()
         self._last_poll = time.monotonic()
-        self._full = False
+        self._full = self._consumer.more
         self._look_for_transactions()
         if self._watch is not None:
             self._watch.look()
@@ -424,7 +423,7 @@ class Reader:
             )
         part.done = True
         self._reach_end(part)
-        self._consumer.pause(part)
+        part.queue.stop()
 
     def _compare_topic(self) -> None:
         if self._watch is not None:

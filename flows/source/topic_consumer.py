@@ -1,6 +1,6 @@
 """The one consumer of a process: its options, what it is assigned, and what it knows of the topic.
 
-Every partition has a queue of its own inside librdkafka (`record_queue`), where what has been fetched waits.
+What has been fetched waits in a queue for each partition (`queues`).
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.config.settings import Settings
-from flows.kafka.client import START_SECONDS, Link, options, wait_for_topic
+from flows.kafka.client import START_SECONDS, Link, wait_for_topic
 from flows.kafka.contact import STATISTICS_MS, Contact
-from flows.kafka.librdkafka import LibraryError
 from flows.process.outcomes import SourceError
-from flows.source.admin_questions import AdminQuestions
+from flows.source.connection import Connection, connect
 from flows.source.lag_commits import LagCommits
 from flows.source.partition import Partition
-from flows.source.record_queue import RecordQueue, RecordQueues
+from flows.source.questions import Questions
+from flows.source.queues import RecordQueue
 
 _QUERY_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 0.3
@@ -67,31 +67,36 @@ class TopicConsumer:
         self._stopping = stopping
         self._processes = processes
         self._start_seconds = start_seconds
-        self.client, self._queues, self.questions = self._connect()
+        self._connection = self._connect()
 
-    def _connect(self) -> tuple[Consumer, RecordQueues, AdminQuestions]:
-        configuration = options(
-            self._settings,
-            {**TUNED, "queued.max.messages.kbytes": self._queued_kbytes()},
-            {
-                "group.id": self._group_id,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "statistics.interval.ms": STATISTICS_MS,
-                "stats_cb": self.contact.on_statistics,
-            },
-        )
-        try:
-            consumer = Consumer(configuration)
-            name = str(configuration["client.id"])
-            queues = RecordQueues(consumer, name, self._settings.limits.poll_records, self.link.on_error)
-            return consumer, queues, AdminQuestions(consumer, name, self.topic)
-        except LibraryError as error:
-            raise SourceError(str(error)) from error
-        except (KafkaException, TypeError, ValueError) as error:
-            raise SourceError(f"Kafka cannot be used with these options: {_text(error)}") from error
+    @property
+    def client(self) -> Consumer:
+        """The consumer itself."""
+        return self._connection.client
+
+    @property
+    def questions(self) -> Questions:
+        """What can be asked of the cluster."""
+        return self._connection.questions
+
+    @property
+    def more(self) -> bool:
+        """Whether records wait that no queue holds yet."""
+        return self._connection.queues.more
+
+    def _connect(self) -> Connection:
+        kbytes = self._queued_kbytes()
+        tuned = {**TUNED, "queued.max.messages.kbytes": kbytes}
+        required = {
+            "group.id": self._group_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "statistics.interval.ms": STATISTICS_MS,
+            "stats_cb": self.contact.on_statistics,
+        }
+        return connect(self._settings, tuned, required, self.link, kbytes * 1024)
 
     def _queued_kbytes(self) -> int:
         """librdkafka counts what waits by queue, and there is one per partition."""
@@ -122,20 +127,21 @@ class TopicConsumer:
         """Now that the number of partitions is known, so is what each may queue."""
         self.questions.close()
         self.client.close()
-        self._queues.close()
-        self.client, self._queues, self.questions = self._connect()
+        self._connection.queues.close()
+        self._connection = self._connect()
 
     def queue(self, number: int) -> RecordQueue:
         """The queue of a partition; ask for it before the partition is assigned."""
-        return self._queues.queue(self.topic, number)
+        return self._connection.queues.queue(self.topic, number)
 
-    def messages(self) -> Iterable[Message]:
-        """What has come besides records, which have queues of their own; runs the client's callbacks."""
-        while (message := self.client.poll(0)) is not None:
-            yield message
+    def receive(self) -> Iterable[tuple[KafkaError, int | None]]:
+        """Run the client's callbacks and let records come to their queues; errors that no queue tells, by partition."""
+        return self._connection.queues.receive()
 
     def assign(self, parts: list[Partition]) -> None:
         """(Re)start fetching, at the last record that was handed on where that is known."""
+        for part in parts:
+            part.queue.restart()
         starts = [TopicPartition(self.topic, part.number, part.begin()) for part in parts]
         assigned = {one.partition for one in self.client.assignment()}
         again = [TopicPartition(self.topic, part.number) for part in parts if part.number in assigned]
@@ -143,17 +149,13 @@ class TopicConsumer:
             self.client.incremental_unassign(again)
         self.client.incremental_assign(starts)
 
-    def pause(self, part: Partition) -> None:
-        """Fetch no more of it."""
-        self.client.pause([TopicPartition(self.topic, part.number)])
-
     def watermarks(self, number: int) -> tuple[int, int]:
         """The first offset there is and the one after the last, from the broker."""
         deadline = time.monotonic() + self._start_seconds
         while True:
             try:
                 low, high = self.client.get_watermark_offsets(
-                    TopicPartition(self.topic, number), timeout=_QUERY_SECONDS
+                    TopicPartition(self.topic, number), timeout=min(_QUERY_SECONDS, self._start_seconds)
                 )
                 return low, high
             except KafkaException as error:
@@ -195,7 +197,7 @@ class TopicConsumer:
         leaving = threading.Thread(target=self.client.close, name="kafka-goodbye", daemon=True)
         leaving.start()
         leaving.join(_CLOSE_SECONDS)
-        self._queues.close()
+        self._connection.queues.close()
 
 
 def _text(error: Exception) -> str:

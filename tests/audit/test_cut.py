@@ -192,7 +192,8 @@ def test_a_number_that_is_wrong_is_named(cell: str) -> None:
     snapshot = engine.tick(final=True)
     assert wrong(audited(records, snapshot, engine.minutes, PLAIN)) == []
     if cell.startswith("accounting"):
-        snapshot.accounting[0]["late"] += 1  # type: ignore[index]
+        account = snapshot.accounting[0]
+        snapshot = replace(snapshot, accounting={0: {**account, "late": account["late"] + 1}})
         names = ["accounting.late", cell]
     else:
         snapshot = replace(snapshot, cells={**snapshot.cells, cell: snapshot.cells[cell] + 1})

@@ -382,9 +382,11 @@ def test_a_number_as_a_breakdown_value_is_its_text() -> None:
 def test_excluded_are_listed_names_and_bots() -> None:
     assert exclusion(type="track", event="HEARTBEAT") == exclusion(type="screen") == "event"
     assert exclusion(type="page", event="Heartbeat") is None
-    for context in ({"bot": True}, {"isBot": True}, {"bot": {}}, {"bot": {"name": "x"}, "isBot": False}):
+    bots: list[dict[str, Any]] = [{"bot": True}, {"isBot": True}, {"bot": {}}, {"bot": {"name": "x"}, "isBot": False}]
+    for context in bots:
         assert exclusion(context=context) == "bot", context
-    for context in ({"bot": "true"}, {"bot": 1}, {"bot": []}, {"isBot": "true"}, {"isBot": {}}):
+    others: list[dict[str, Any]] = [{"bot": "true"}, {"bot": 1}, {"bot": []}, {"isBot": "true"}, {"isBot": {}}]
+    for context in others:
         assert exclusion(context=context) is None, context
     assert reason_with(type="track", event="Heartbeat", timestamp="?") == "bad_timestamp"
 

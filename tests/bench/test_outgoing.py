@@ -41,8 +41,10 @@ def test_kafka_holds_what_the_pacer_says_it_has_sent(kafka: KafkaBroker, tmp_pat
     events = []
     while sum(counts) < 2_500:
         for message in consumer.consume(1_000, 10.0):
-            counts[message.partition()] += 1
-            events.append(json.loads(message.value()))
+            partition = message.partition()
+            assert partition is not None
+            counts[partition] += 1
+            events.append(json.loads(message.value() or b""))
     consumer.close()
     assert tuple(counts) == told[-1].sent
     assert len({event["messageId"] for event in events}) == 2_500

@@ -47,7 +47,7 @@ def play_loss(story: Story, loss: Loss) -> None:
     """The jobs count, the loss comes, and each job says so until it is told how to go on."""
     for name in loss.jobs:
         direct = {} if name == "cut" else {"KAFKA_BOOTSTRAP_SERVERS": story.cluster.bootstrap_servers}
-        story.job(name, *(EARLIEST if name == "told" else ()), **direct, **loss.environment)
+        story.job(name, *(EARLIEST if name == "told" else ()), limits=None, **direct, **loss.environment)
     with story.feed():
         story.flows()
     refused: dict[str, Job] = {}
@@ -142,7 +142,7 @@ def made_anew(story: Story) -> Iterator[None]:
     delete(story)
     story.cluster.create_topic(name=story.topic, replicas=TRIPLE, config=LOG_APPEND_TIME)
     with story.feed() as feed:
-        wait_until(lambda: feed.stored, "a record in the new topic", SECONDS)
+        wait_until(lambda: bool(feed.stored), "a record in the new topic", SECONDS)
     yield
     refill(story)
     weather(story, "fine")

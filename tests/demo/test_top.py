@@ -8,18 +8,19 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import redis
+from redis.typing import EncodableT
 from rich.console import Console
 
 from flows.app import main
 from flows.demo.watch import Reader, Screen, products
 from tests.services import DEADLINE_SECONDS, RedisServer
 
-FIELDS = {
+FIELDS: dict[EncodableT, str] = {
     "active_users.5m": "1234",
     "sessions.open": "7",
     "bounce_rate.5m": "0.25",
@@ -40,11 +41,14 @@ def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
         yield connection
 
 
-def publish(client: redis.Redis, product: str = "shop", *, ago_ms: int = -600_000, **fields: str) -> None:
+def publish(
+    client: redis.Redis, product: str = "shop", fields: Mapping[EncodableT, str] = FIELDS, *, ago_ms: int = -600_000
+) -> None:
     """Numbers from ten minutes ahead, which are live however long it takes until they are read; or so old."""
     now_ms = round(time.time() * 1000) - ago_ms
-    stamps = {"_published_at": str(now_ms), "_as_of": str(now_ms)}
-    client.hset(f"tidegauge:v1:{{{product}}}:live", mapping=FIELDS | stamps | fields)
+    client.hset(
+        f"tidegauge:v1:{{{product}}}:live", mapping={"_published_at": str(now_ms), "_as_of": str(now_ms), **fields}
+    )
 
 
 def top(*arguments: str, redis_server: RedisServer | None = None) -> int:
@@ -179,9 +183,9 @@ def test_it_goes_on_until_ctrl_c_and_outlives_an_outage_of_redis(
 
 def test_the_rate_is_that_of_records_between_two_publishes(redis_server: RedisServer, client: redis.Redis) -> None:
     reader = Reader(redis_server.url, "shop")
-    publish(client, **{"accounting.consumed": "1000", "_published_at": "1000000"})
+    publish(client, fields=FIELDS | {"accounting.consumed": "1000", "_published_at": "1000000"})
     assert reader.read().events_per_second is None
-    publish(client, **{"accounting.consumed": "1500", "_published_at": "1002500"})
+    publish(client, fields=FIELDS | {"accounting.consumed": "1500", "_published_at": "1002500"})
     assert reader.read().events_per_second == 200
-    publish(client, **{"accounting.consumed": "7", "_published_at": "1005000"})  # another run began
+    publish(client, fields=FIELDS | {"accounting.consumed": "7", "_published_at": "1005000"})  # another run began
     assert reader.read().events_per_second is None

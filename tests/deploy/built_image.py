@@ -118,7 +118,7 @@ def test_the_services_of_the_compose_file_run_in_the_image(
     assert "data loaded from" in said, "no compiled loop came from the image"
     # The two short loops that take records over from Kafka are compiled when they are first used, by a consumer.
     again = set(re.findall(r"data saved to '\S+/(\w+)\._\w+-\d+\.", said))
-    assert again <= {"record_queue"}, re.findall(r"data saved to .*", said)
+    assert again <= {"librdkafka_queues"}, re.findall(r"data saved to .*", said)
     state = image.folder / "lib" / "tidegauge" / "state"
     assert (state.stat().st_mode & 0o777, state.stat().st_uid) == (0o700, 10001)
 

@@ -26,6 +26,11 @@ BOUND = {"opt": "/opt", "lib": "/var/lib", "etc": "/etc"}
 """Folder below the temporary one -> where steps see it."""
 
 
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """`text` with the values of its `${NAME}`; KeyError for one that is not known."""
+    return re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], text)
+
+
 @dataclass(frozen=True, slots=True)
 class Instruction:
     """One instruction, its words as one line."""
@@ -77,7 +82,7 @@ class Image:
             known = {**arguments, **environment}
             text = instruction.text
             if instruction.name in ("ENV", "ARG", "WORKDIR", "USER"):
-                text = re.sub(r"\$\{(\w+)\}", lambda found, known=known: known[found[1]], text)  # type: ignore[misc]
+                text = expanded(text, known)
             match instruction.name:
                 case "ARG":
                     name, _, value = text.partition("=")

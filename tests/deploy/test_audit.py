@@ -9,12 +9,8 @@ from typing import Any
 
 import pytest
 
+from deploy.audit import audit, shipped
 from tests.services import ROOT
-
-sys.path.insert(0, str(ROOT / "deploy" / "audit"))
-
-import audit
-import shipped
 
 SOUND: dict[str, Any] = {"name": "redis", "version": "8.1.0", "vulns": []}
 BROKEN: dict[str, Any] = {

@@ -47,7 +47,7 @@ CONFIG: Final = Config.model_validate({"events": [name for fact in FACTS for nam
 
 def properties_of(fact: Fact) -> st.SearchStrategy[dict[str, object]]:
     """Good and bad properties: the example with some samples of the fields in their places, or something else."""
-    junk = (
+    junk: st.SearchStrategy[object] = (
         st.none()
         | st.booleans()
         | st.integers()

@@ -57,6 +57,7 @@ class Clerk(Family):
     """Writes down the facts of one kind."""
 
     ordered: ClassVar[bool] = True
+    takes: Fact
 
     def __init__(self, fact: Fact) -> None:
         self.takes = fact
@@ -148,9 +149,9 @@ def run(read: Sequence[Document], shards: int, random: Random | None = None) -> 
 
 def told(logs: Sequence[NDArray[Any]], fact: Fact, *left_out: str) -> list[dict[str, int]]:
     """All shards' rows by their turn; each shard has its own in that order, and only what belongs there."""
-    for shard, rows in enumerate(logs):
-        assert rows["used"].tolist() == sorted(rows["used"].tolist())
-        assert (rows["key"] % np.uint64(len(logs)) == shard).all()
+    for shard, log in enumerate(logs):
+        assert log["used"].tolist() == sorted(log["used"].tolist())
+        assert (log["key"] % np.uint64(len(logs)) == shard).all()
     names = [name for name in fact.dtype.names or () if name not in left_out]
     rows = [{name: int(row[name]) for name in names} for log in logs for row in log]
     return sorted(rows, key=lambda row: (row["used"], row["ts"]))

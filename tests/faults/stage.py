@@ -26,15 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import redis
 from confluent_kafka import KafkaError, KafkaException, Producer
+from redis import Redis, RedisError
 
 from flows.audit import Record
 from flows.audit.parse import parse
 from flows.audit.records import Rejection
 from flows.run.warm_up import warm_up
 from tests.brokers.cluster import KafkaCluster, running_cluster
-from tests.faults.load import CONFIG, Load
+from tests.faults.load import CONFIG, Load, Sent
 from tests.faults.proxy import Proxy
 from tests.job.published import read_back, wrong_numbers
 from tests.job.running import write_config
@@ -102,9 +102,9 @@ class Stage:
         assert isinstance(self.kafka, KafkaCluster)
         return self.kafka
 
-    def client(self) -> redis.Redis:
+    def client(self) -> Redis:
         """The test's own way to Redis."""
-        return redis.Redis.from_url(self.redis.url, decode_responses=True, legacy_responses=False)
+        return Redis.from_url(self.redis.url, decode_responses=True, legacy_responses=False)
 
 
 @contextlib.contextmanager
@@ -334,16 +334,19 @@ class History:
             if error is not None:
                 refused.append(error)
 
+        def send(record: Sent) -> None:
+            place, time_ms = record.partition, record.timestamp_ms
+            self._producer.produce(self.topic, record.value, partition=place, timestamp=time_ms, on_delivery=told)
+
         sent = self.load.step()
         for record in sent:
-            arguments = {"partition": record.partition, "timestamp": record.timestamp_ms, "on_delivery": told}
             try:
-                self._producer.produce(self.topic, record.value, **arguments)
+                send(record)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
                     raise
                 self._meet_the_new_partition()
-                self._producer.produce(self.topic, record.value, **arguments)
+                send(record)
         assert self._producer.flush(SECONDS) == 0, "the load could not be sent"
         assert not refused, refused[0]
         self.produced += len(sent)
@@ -365,7 +368,7 @@ class History:
 
     def live(self) -> dict[str, str]:
         """The live hash, empty where Redis does not answer."""
-        with self.stage.client() as client, contextlib.suppress(redis.RedisError):
+        with self.stage.client() as client, contextlib.suppress(RedisError):
             found: dict[str, str] = client.hgetall(f"tidegauge:v1:{{{self.product}}}:live")
             return found
         return {}
@@ -405,14 +408,15 @@ class History:
         """Note every change of the run whose numbers are there, and how much memory the newest run takes."""
         client = self.stage.client()
         while not self._over.wait(0.01):
-            with contextlib.suppress(redis.RedisError, TypeError, ValueError):
+            with contextlib.suppress(RedisError, TypeError, ValueError):
                 token = int(str(client.hget(f"tidegauge:v1:{{{self.product}}}:live", "_run")))
                 if not self._tokens or self._tokens[-1] != token:
                     self._tokens.append(token)
             if self.runs:
-                with contextlib.suppress(OSError, TypeError):
+                with contextlib.suppress(OSError):
                     status = Path(f"/proc/{self.run.pid}/status").read_text()
-                    self.memory_mb = max(self.memory_mb, int(re.search(r"VmRSS:\s+(\d+)", status)[1]) // 1024)  # type: ignore[index]
+                    if resident := re.search(r"VmRSS:\s+(\d+)", status):  # an ended run has none
+                        self.memory_mb = max(self.memory_mb, int(resident[1]) // 1024)
         client.close()
 
     # What is right
@@ -425,10 +429,8 @@ class History:
             self.wrong.append(f"{live.get('_consumed')} of {len(records)} records are counted")
             return
         with self.stage.client() as client:
-            self.wrong += wrong_numbers(live, self._stored_minute(client), records, self.config)
-
-    def _stored_minute(self, client: redis.Redis) -> Callable[[str], dict[str, str]]:
-        return lambda name: client.hgetall(f"tidegauge:v1:{{{self.product}}}:minute:{name}")
+            minute = f"tidegauge:v1:{{{self.product}}}:minute:"
+            self.wrong += wrong_numbers(live, lambda name: client.hgetall(minute + name), records, self.config)
 
     def check_in_the_end(self) -> None:
         """What is looked at once: dead letters, the order of runs, memory."""

@@ -12,8 +12,9 @@ import numpy as np
 def increments() -> None:
     """The sink adds what has changed since its last publish, instead of writing what is so."""
     from flows.publish.redis import sink as redis_sink
+    from flows.publish.redis.layout import Value
 
-    def send(self: Any, snapshot: Any, fields: Mapping[str, int | float], minutes: Any, touched: Any) -> list[str]:
+    def send(self: Any, snapshot: Any, fields: Mapping[str, Value], minutes: Any, touched: Any) -> list[str]:
         before = self._written or {}
         run: Any = self._primary.run
         for name, value in fields.items():
@@ -23,7 +24,7 @@ def increments() -> None:
         run("HSET", self.keys.live, *(text for pair in changed.items() for text in pair))
         return ["ok", "told"]
 
-    redis_sink.RedisPublisher._send = send  # type: ignore[method-assign]
+    redis_sink.RedisPublisher._send = send  # type: ignore[method-assign] # the mistake
 
 
 def no_fence() -> None:
@@ -32,7 +33,7 @@ def no_fence() -> None:
 
     check = "if stored and stored > tonumber(token) then"
     assert check in redis_scripts.PUBLISH
-    redis_scripts.PUBLISH = redis_scripts.PUBLISH.replace(check, "if false then")  # type: ignore[misc]
+    redis_scripts.PUBLISH = redis_scripts.PUBLISH.replace(check, "if false then")  # type: ignore[misc] # the mistake
 
 
 def no_dedup_in_checkpoint() -> None:
@@ -46,7 +47,7 @@ def no_dedup_in_checkpoint() -> None:
             "keys": np.zeros(0, np.uint64),
         }
 
-    Recent.save = save  # type: ignore[method-assign]
+    Recent.save = save  # type: ignore[method-assign] # the mistake
 
 
 def clock_follows_the_future() -> None:
@@ -61,7 +62,7 @@ def clock_follows_the_future() -> None:
             columns = replace(columns, clock_ms=columns.clock_ms + 3_600_000)
         return columns, rejected
 
-    Intake.read = read  # type: ignore[method-assign]
+    Intake.read = read  # type: ignore[method-assign] # the mistake
 
 
 MUTATIONS: Final[Mapping[str, Callable[[], None]]] = {

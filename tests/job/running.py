@@ -89,10 +89,10 @@ class Deployment:
         # Idempotent, else a batch that a busy broker lets time out is sent again behind the next one, out of order.
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "linger.ms": 5, "enable.idempotence": True})
         for record in records:
-            timestamp = {} if record.timestamp_ms < 0 else {"timestamp": record.timestamp_ms}
+            timestamp = max(0, record.timestamp_ms)  # 0: that of the moment
             while True:
                 try:
-                    producer.produce(self.topic, record.value, partition=record.partition, **timestamp)
+                    producer.produce(self.topic, record.value, partition=record.partition, timestamp=timestamp)
                     break
                 except BufferError:
                     producer.poll(0.1)

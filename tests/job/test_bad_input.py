@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -70,15 +71,15 @@ def test_a_stream_with_every_kind_of_bad_input_is_accounted_for_to_the_record(
             assert payload.encode() == by_offset[letter["offset"]]
 
 
-def dead_letters(kafka: KafkaBroker, topic: str, count: int) -> list[dict[str, str]]:
+def dead_letters(kafka: KafkaBroker, topic: str, count: int) -> list[dict[str, Any]]:
     """The first `count` records of the dead-letter topic, and proof that there are no more."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "reader"})
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
         assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10) == (0, count)
-        letters: list[dict[str, str]] = []
+        letters: list[dict[str, Any]] = []
         while len(letters) < count:
-            letters += [json.loads(message.value()) for message in consumer.consume(count, timeout=1)]
+            letters += [json.loads(message.value() or b"") for message in consumer.consume(count, timeout=1)]
         return letters
     finally:
         consumer.close()

@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def all_gone(pids: Sequence[int]) -> bool:
+    return all(map(gone, pids))
+
+
+def has_others_than(pids: Sequence[int], job: Deployment) -> bool:
+    """Whether the job has begun processes anew."""
+    return children(job) != pids
 
 
 def content(job: Deployment) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
@@ -105,14 +115,14 @@ def test_kills_of_any_process_and_restarts_with_other_numbers_of_them_change_no_
         if processes > 1:
             before = children(job)
             os.kill(chance.choice(before), signal.SIGKILL)
-            wait_until(lambda before=before: children(job) != before, "a restart", SECONDS)  # type: ignore[misc]
+            wait_until(partial(has_others_than, before, job), "a restart", SECONDS)
             more = records[sent : sent + EVENTS // 16]
             job.produce(more)
             sent += len(more)
             job.wait_until_consumed(sent, run)
         mine = children(job) if processes > 1 else []
         assert end(run, signal.SIGKILL) == -signal.SIGKILL  # the supervisor itself, or the one process
-        wait_until(lambda mine=mine: all(map(gone, mine)), "the end of orphans", SECONDS)  # type: ignore[misc]
+        wait_until(partial(all_gone, mine), "the end of orphans", SECONDS)
     job.produce(records[sent:])
     job.finish("--processes", "2")
     live, _ = content(job)
@@ -134,10 +144,14 @@ def test_several_processes_stop_and_go_on_in_good_order_and_one_page_tells_of_al
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             return str(answer.read().decode())
 
+    def has_any(*lines: str) -> bool:
+        shown = page()
+        return any(line in shown for line in lines)
+
     for partition in (0, 1):
         lag = f'tidegauge_consumer_lag_messages{{partition="{partition}",topic="{topic}"}} 0'
         lag_other_order = f'tidegauge_consumer_lag_messages{{topic="{topic}",partition="{partition}"}} 0'
-        wait_until(lambda lag=lag, other=lag_other_order: lag in page() or other in page(), lag, SECONDS)  # type: ignore[misc]
+        wait_until(partial(has_any, lag, lag_other_order), lag, SECONDS)
     wait_until(lambda: "tidegauge_caught_up 1" in page(), "the news that all has been read", SECONDS)
     for process in range(3):
         assert f'tidegauge_process_resident_bytes{{process="{process}"}}' in page()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import signal
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,11 @@ def deployment(tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, na
     return Deployment(config, folder, kafka.bootstrap_servers, topic, redis_server.url)
 
 
+def has_gone_on(job: Deployment, covered: int, run: subprocess.Popen[bytes]) -> bool:
+    """Whether more records than `covered` are in the published numbers, or the run has ended."""
+    return job.consumed() > covered or run.poll() is not None
+
+
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_three_kills_end_in_the_same_redis_content_as_a_straight_run(
     tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer, partitions: int
@@ -88,11 +95,7 @@ def test_three_kills_end_in_the_same_redis_content_as_a_straight_run(
     for kill in range(1, 4):
         run = killed.start("--until-end", "--checkpoint", "100ms", "--tick", "50ms", state="state")
         covered = killed.consumed()
-        wait_until(
-            lambda covered=covered, run=run: killed.consumed() > covered or run.poll() is not None,  # type: ignore[misc]
-            f"kill {kill} has something to break",
-            SECONDS,
-        )
+        wait_until(partial(has_gone_on, killed, covered, run), f"kill {kill} has something to break", SECONDS)
         if run.poll() is None:
             kills += end(run, signal.SIGKILL) == -signal.SIGKILL
     assert kills > 0, "no run lived long enough to be killed"

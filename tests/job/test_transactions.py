@@ -77,7 +77,8 @@ def committed(servers: str, topic: str) -> list[Record]:
         if (message := consumer.poll(60)) is None or message.error():
             ended.add(message.partition() if message is not None else None)
             continue
-        found.append(Record(message.value(), message.partition(), message.offset(), message.timestamp()[1]))
+        place = message.partition() or 0, message.offset() or 0
+        found.append(Record(message.value(), *place, message.timestamp()[1]))
     consumer.close()
     assert None not in ended
     return sorted(found, key=lambda record: (record.timestamp_ms, record.partition, record.offset))

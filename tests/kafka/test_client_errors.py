@@ -42,7 +42,7 @@ def test_errors_are_heard_until_they_are_not_listened_to(consumer: Consumer) -> 
 EVERY_CALLBACK = """
 import json, logging, sys, time
 from confluent_kafka import Consumer, TopicPartition
-from flows.source.record_queue import RecordQueues
+from flows.source.librdkafka_queues import LibrdkafkaQueues
 
 servers, topic, security = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 said = set()
@@ -68,7 +68,7 @@ options = {
 if security:
     options["oauth_cb"] = lambda config: say("token") or ("token", time.time() + 2)
 consumer = Consumer(options, logger=logger)
-queues = RecordQueues(consumer, "every", 100, lambda error: say("error"))
+queues = LibrdkafkaQueues(consumer, "every", 100, lambda error: say("error"))
 queue = queues.queue(topic, 0)
 consumer.assign([TopicPartition(topic, 0, 0)])
 consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=True)

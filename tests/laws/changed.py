@@ -9,13 +9,13 @@ and what has happened since.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.audit import Record
 from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells, groups
-from flows.audit.clock import judge
+from flows.audit.clock import Read, judge
 from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
 from flows.audit.lifecycle import Lifecycle, lifecycle_cells, lifecycle_of
 from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
@@ -56,7 +56,7 @@ class Expected:
         self._read_before = {id(event) for event in before}
         self.watermark_ms = self.moment.as_of_ms - self.new.lateness
 
-    def _as_read(self, event: object) -> object:
+    def _as_read(self, event: Read) -> Read:
         if not isinstance(event, Event):
             return event
         name = event.name if event.name in self.old.vocabulary() else OTHER
@@ -141,10 +141,10 @@ class Expected:
         self._lifecycle = lifecycle_of(self._of_part(self.keeps("lifecycle"), ordered), new, watermark)
         cells |= lifecycle_cells(self._lifecycle, new, watermark)
         if self.keeps("lifecycle"):
-            lately = Lifecycle(
-                *([time for time in times if time >= self.watermark_ms] for times in self._transitions()),
-                alive=self._lifecycle.alive,
+            new_ones, resurrected, churned = (
+                [time for time in times if time >= self.watermark_ms] for times in self._transitions()
             )
+            lately = Lifecycle(new_ones, resurrected, churned, self._lifecycle.alive)
             for config in self._new_windows():
                 found = lifecycle_cells(lately, config, watermark)
                 del found["users.known"]
@@ -197,7 +197,7 @@ class Expected:
                 put_matured(cells, name, funnel, at, group, window, watermark)
         return cells
 
-    def minutes(self, published: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+    def minutes(self, published: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, int]]:
         """All closed minutes, once `cells` was asked; `published`: those closed before the change."""
         new, open_from = self.new, minute_of(self.watermark_ms)
         lifecycle, sessions = self._lifecycle, self._sessions

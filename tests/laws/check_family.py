@@ -109,7 +109,7 @@ def streams(draw: st.DrawFn, config: Config) -> list[Event]:
             "userId": draw(st.sampled_from(USERS)),
             "timestamp": clock,
         }
-        if told and draw(st.booleans()):
+        if bool(told) and draw(st.booleans()):
             name, fact = draw(st.sampled_from(told))
             samples = [properties for field in fact.fields for properties, _ in field.samples()]
             properties = fact.example() | draw(st.sampled_from([{}, *samples]))

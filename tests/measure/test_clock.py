@@ -5,6 +5,7 @@ import pytest
 
 from flows.measure.clock import Reading, StreamClock, judge
 from flows.messages.columns import EVENT, NO_TIME, REASONS, Columns
+from schemas.event import EXCLUSIONS
 
 NOON = 1_700_000_000_000
 
@@ -19,10 +20,10 @@ def poll(partition: int, clock: int | None, *, end: bool, at: int | None, partit
         NO_TIME if clock is None else clock,
         NO_TIME if clock is None else clock,
         len(rows),
-        np.zeros(len(REASONS), np.int64),
-        0,
-        end,
-        at,
+        rejected=np.zeros(len(REASONS), np.int64),
+        excluded=np.zeros(len(EXCLUSIONS), np.int64),
+        caught_up=end,
+        monotonic_ms=at,
     )
 
 

@@ -17,7 +17,8 @@ def copies(recent: Recent, *read: tuple[int, int, int]) -> list[bool]:
     rows = np.zeros(len(read), EVENT)
     rows["user"] = [user for user, _, _ in read]
     rows["message"] = [message for _, message, _ in read]
-    return recent.copies(rows, np.array([time for _, _, time in read], np.int64)).tolist()
+    found: list[bool] = recent.copies(rows, np.array([time for _, _, time in read], np.int64)).tolist()
+    return found
 
 
 def test_a_message_read_twice_is_a_copy() -> None:

@@ -17,5 +17,7 @@ def test_rows_stand_by_time_then_partition_then_as_they_came(count: int, span_ms
     rows["ts"] = 1_774_742_400_000 + chance.integers(0, span_ms, count)
     rows["partition"] = chance.integers(0, 3, count)
     rows["slot"] = np.arange(count)
-    expected = sorted(rows.tolist(), key=lambda row: (row[HELD.names.index("ts")], row[HELD.names.index("partition")]))
+    columns = list(HELD.names or ())
+    time, partition = columns.index("ts"), columns.index("partition")
+    expected = sorted(rows.tolist(), key=lambda row: (row[time], row[partition]))
     assert in_order(rows).tolist() == expected

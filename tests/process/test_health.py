@@ -256,9 +256,12 @@ def test_a_reading_does_not_change_afterwards() -> None:
 
 def test_no_write_of_any_thread_is_lost() -> None:
     health = Health(redis_configured=True)
-    threads = [
-        threading.Thread(target=lambda: [health.publish_failed(reachable=True) for _ in range(2000)]) for _ in range(4)
-    ]
+
+    def fail() -> None:
+        for _ in range(2000):
+            health.publish_failed(reachable=True)
+
+    threads = [threading.Thread(target=fail) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

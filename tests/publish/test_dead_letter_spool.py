@@ -40,7 +40,8 @@ def test_what_waits_when_it_is_settled_is_there_after_a_crash(tmp_path: Path) ->
     spool.settle()
     spool.put(b"never settled")
     assert left_by_a_crash(tmp_path) == b"one\ntwo\n"
-    spool._file.close()  # type: ignore[union-attr]  # as the end of a process does
+    assert spool._file is not None
+    spool._file.close()  # as the end of a process does
     assert texts(Spool(1_000_000, tmp_path)) == [b"one", b"two"]
 
 

@@ -37,7 +37,7 @@ def letters(settings: Settings, **options: Any) -> KafkaLetters:
     return KafkaLetters(settings, Allowance(settings.limits.dead_letters_per_second), **options)
 
 
-def stored(kafka: Any, topic: str) -> list[tuple[dict[str, Any], dict[str, bytes], bytes | None]]:
+def stored(kafka: Any, topic: str) -> list[tuple[dict[str, Any], dict[str, str | bytes | None], bytes | None]]:
     """(JSON, headers, key) of everything in the topic, by offset of the rejected record."""
     consumer = Consumer(
         {"bootstrap.servers": kafka.bootstrap_servers, "group.id": "reader", "enable.partition.eof": True}

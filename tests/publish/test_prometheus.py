@@ -396,8 +396,8 @@ def test_both_formats_hold_the_same_numbers_of_the_whole_catalogue() -> None:
     }
     as_text = samples(text[2].decode())
     assert as_openmetrics == as_text
-    gauges = [cell for cell in (*catalogue(config).cells, *catalogue(config).derived) if cell.metric]
-    shown = [cell for cell in gauges if cell.metric and cell.metric.prometheus]
+    cells: list[Cell | Derived] = [*catalogue(config).cells, *catalogue(config).derived]
+    shown = [cell for cell in cells if cell.metric and cell.metric.prometheus]
     assert len(shown) > 100
     for cell in shown:
         assert cell.metric is not None

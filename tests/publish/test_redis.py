@@ -100,6 +100,11 @@ def reader(server: RedisServer) -> redis.Redis:
     return redis.Redis(port=server.port, decode_responses=True, socket_timeout=10)
 
 
+def fields_of(client: redis.Redis, key: str) -> dict[str, str]:
+    """A hash, read by a client that decodes."""
+    return {str(name): str(value) for name, value in client.hgetall(key).items()}
+
+
 class Run:
     """A started publisher, what it told, and a way to wait until it has published."""
 
@@ -166,7 +171,7 @@ def test_one_publish_writes_cells_accounts_and_reserved_fields(any_server: Redis
     with running(any_server, wall=lambda: 1.7e9) as run, closing(reader(any_server)) as client:
         cells = {"active_users.5m": 4, "bounce_rate.5m": 0.25}
         run.publish(replace(snapshot(cells, accounting=accounting), offsets={3: (812, 819)}))
-        there: dict[str, str] = client.hgetall("tidegauge:v1:{shop}:live")
+        there = fields_of(client, "tidegauge:v1:{shop}:live")
         assert there.pop("_published_at") == "1700000000000"
         accounts = {name: there.pop(name) for name in list(there) if name.startswith("accounting.")}
         assert there == {
@@ -230,7 +235,7 @@ def patience(run: Run) -> float:
     client = run.publisher._primary._client
     assert client is not None
     pool = client.connection_pool
-    connection = pool.get_connection()
+    connection: Any = pool.get_connection()  # its socket is not part of its interface
     try:
         return float(connection._sock.gettimeout())
     finally:
@@ -267,7 +272,7 @@ def test_each_publish_is_announced_and_its_time_only_grows(any_server: RedisServ
         listener = client.pubsub(ignore_subscribe_messages=True)
         listener.subscribe("tidegauge:v1:{shop}:changes")
         listener.get_message(timeout=5)  # the subscription itself
-        heard = []
+        heard: list[str] = []
         for number in range(3):
             run.publish(snapshot(number=number))
             wait_until(lambda: heard_one(listener, heard), "a message")
@@ -374,7 +379,7 @@ def test_a_reader_never_sees_two_publishes_mixed(any_server: RedisServer) -> Non
     def read() -> None:
         with closing(reader(any_server)) as client:
             while not stop.is_set():
-                there = client.hgetall("tidegauge:v1:{shop}:live")
+                there = fields_of(client, "tidegauge:v1:{shop}:live")
                 readings.append({value for name, value in there.items() if name.startswith("cell_")})
 
     watcher = threading.Thread(target=read)
@@ -507,7 +512,7 @@ def test_of_many_runs_exactly_the_newest_keeps_publishing(redis_server: RedisSer
 
 def full(run: Run, server: RedisServer) -> dict[str, str]:
     with closing(reader(server)) as client:
-        return {name: value for name, value in client.hgetall(run.publisher.keys.live).items() if name[0] != "_"}
+        return {name: value for name, value in fields_of(client, run.publisher.keys.live).items() if name[0] != "_"}
 
 
 @pytest.mark.parametrize("loss", ["flushall", "del", "one field", "one field more", "script cache"])
@@ -570,6 +575,15 @@ def test_during_an_outage_publish_returns_at_once_and_afterwards_only_the_newest
         assert run.health.read().redis_reachable is True
 
 
+def wait_for_a_failure(run: Run) -> None:
+    failures = run.failures
+    wait_until(lambda: run.failures > failures, "a failure")
+
+
+def wait_for(run: Run, server: RedisServer, newest: Mapping[str, str]) -> None:
+    wait_until(lambda: full(run, server) == newest, "the newest numbers")
+
+
 def test_what_snapshots_say_has_changed_is_enough(redis_server: RedisServer) -> None:
     chance = random.Random(1)
     cells: dict[str, int | float] = {}
@@ -585,13 +599,11 @@ def test_what_snapshots_say_has_changed_is_enough(redis_server: RedisServer) -> 
             if number % 100 == 50:
                 redis_server.pause()
             if number % 100 == 60:
-                failures = run.failures
-                wait_until(lambda failures=failures: run.failures > failures, "a failure")
+                wait_for_a_failure(run)
                 redis_server.resume()
             run.publisher.publish(one)  # and mostly superseded by the next
             if chance.random() < 0.2 and not 50 <= number % 100 < 60:
-                newest = {name: str(value) for name, value in cells.items()}
-                wait_until(lambda newest=newest: full(run, redis_server) == newest, "the newest numbers")
+                wait_for(run, redis_server, {name: str(value) for name, value in cells.items()})
 
 
 def test_a_publish_that_arrives_late_does_not_overwrite_a_newer_one(any_server: RedisServer) -> None:
@@ -841,8 +853,8 @@ def test_a_forbidden_channel_is_said_but_the_numbers_are_written(
 
 def test_a_mistake_of_the_program_reaches_the_flow(redis_server: RedisServer) -> None:
     with running(redis_server) as run:
-        broken = replace(snapshot(), accounting={0: {"consumed": "many"}})  # type: ignore[dict-item]
-        run.publisher.publish(broken)
+        no_counts: Any = {"consumed": "many"}
+        run.publisher.publish(snapshot(accounting={0: no_counts}))
         wait_until(lambda: run.publisher._outcome is not None, "the outcome")
         with pytest.raises(ValueError, match="many"):
             run.publisher.check()
@@ -862,8 +874,8 @@ def test_every_trouble_can_be_said_and_every_error_is_one() -> None:
 
 
 @pytest.fixture
-def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
-    """A Redis that speaks only TLS with a certificate of its own making, and that certificate."""
+def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, int, Path]]:
+    """A Redis that also speaks TLS, the port where it does, and its self-signed certificate."""
     openssl = program("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
@@ -874,17 +886,15 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[RedisServer, Path]]:
     listening += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
     try:
         with running_redis(*listening) as server:
-            server.tls_port = tls_port  # type: ignore[attr-defined]
-            yield server, certificate
+            yield server, tls_port, certificate
     except (RuntimeError, ServerUnavailable) as missing:
         lacking(f"no Redis with TLS here: {missing}")
 
 
 def test_tls_works_with_the_right_authority_and_is_one_sentence_with_the_wrong_one(
-    tls_server: tuple[RedisServer, Path],
+    tls_server: tuple[RedisServer, int, Path],
 ) -> None:
-    server, certificate = tls_server
-    port = server.tls_port  # type: ignore[attr-defined]
+    server, port, certificate = tls_server
     with running(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}") as run:
         run.publish(snapshot({"a": 1}))
         assert full(run, server) == {"a": "1"}

@@ -27,14 +27,14 @@ GOOD = {
 }
 
 
-def read(terms: Terms = DOLLARS, default: str | None = None, **properties: str | None) -> State | Problem:
+def read(terms: Terms = DOLLARS, default: str | None = None, /, **properties: str | None) -> State | Problem:
     """The state of the good properties with others, each as JSON text; None takes one away."""
     texts = {name: text for name, text in (GOOD | properties).items() if text is not None}
     inner = ", ".join(f"{json.dumps(name)}: {text}" for name, text in texts.items())
     return read_state(f'{{"properties": {{{inner}}}}}'.encode(), NINE, default, terms)
 
 
-def mrr(terms: Terms = DOLLARS, **properties: str | None) -> int:
+def mrr(terms: Terms = DOLLARS, /, **properties: str | None) -> int:
     outcome = read(terms, **properties)
     assert isinstance(outcome, State), outcome
     return outcome.mrr
@@ -192,10 +192,10 @@ def test_only_active_and_past_due_pay_and_only_they_need_a_price() -> None:
 
 
 def test_a_status_can_come_from_the_name_of_the_event() -> None:
-    outcome = read(default="cancelled", status=None)
+    outcome = read(DOLLARS, "cancelled", status=None)
     assert isinstance(outcome, State)
     assert (outcome.status, outcome.mrr) == ("cancelled", 0)
-    outcome = read(default="cancelled")
+    outcome = read(DOLLARS, "cancelled")
     assert isinstance(outcome, State)
     assert outcome.status == "active"
 
@@ -253,7 +253,9 @@ def test_no_bytes_raise(value: bytes) -> None:
 
 
 def properties_of_any_kind() -> st.SearchStrategy[dict[str, Any]]:
-    values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})
+    values: st.SearchStrategy[object] = (
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})
+    )
     names = [*GOOD, "customer_id", "interval_count", "quantity", "discount", "effective_at", "cancel_at"]
     return st.dictionaries(st.sampled_from(names), values, max_size=6)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.lacking import need
 from tests.security.authority import PAST, Authority, Certificate

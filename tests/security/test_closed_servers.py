@@ -89,7 +89,7 @@ def test_a_run_with_the_documented_rights_does_all_its_work_and_shows_no_secret(
                 connection.request("GET", path)
                 pages.append(connection.getresponse().read().decode())
         owner = {"bootstrap.servers": secure_kafka.broker.bootstrap_servers}
-        broker = AdminClient(owner)
+        broker = AdminClient({**owner})
         wait_until(
             lambda: process.poll() is not None or committed(broker, "tidegauge-shop") == 41, "the commit", SECONDS
         )
@@ -116,7 +116,7 @@ def test_a_run_with_the_documented_rights_does_all_its_work_and_shows_no_secret(
 def test_the_rights_of_the_page_are_no_more_than_that(secure_kafka: SecureKafka) -> None:
     assert produce(secure_kafka.client("tidegauge"), "events", [b"x"]) == ["Broker: Topic authorization failed"]
     assert produce(secure_kafka.client("shop"), "events.dead", [b"x"]) == ["Broker: Topic authorization failed"]
-    admin = AdminClient(secure_kafka.client("tidegauge"))
+    admin = AdminClient({**secure_kafka.client("tidegauge")})
     with pytest.raises(KafkaException, match="authorization failed"):
         admin.delete_topics(["events"])["events"].result(60)
     assert set(admin.list_topics(timeout=30).topics) == {"events", "events.dead"}

@@ -28,6 +28,7 @@ from flows.config.file import load
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
+from flows.metrics.cells import Cell, Derived
 from flows.metrics.parts import definitions
 from flows.publish.redis.layout import OFFSETS, RESERVED
 from tests.security.running import Ended, begun, end
@@ -138,9 +139,10 @@ class Life:
 
     def stored(self) -> dict[str, dict[str, str] | str]:
         """All keys of Redis with what they hold."""
+        client: Any = self.client  # decodes, which its types do not know
         return {
-            key: self.client.hgetall(key) if self.client.type(key) == "hash" else self.client.get(key)
-            for key in self.client.scan_iter(count=1000)
+            key: client.hgetall(key) if client.type(key) == "hash" else client.get(key)
+            for key in client.scan_iter(count=1000)
         }
 
 
@@ -177,11 +179,15 @@ def config(folder: Path) -> Config:
     return load(folder / "tidegauge.yaml", environment={}).config
 
 
+def cells_of(config: Config) -> list[Cell | Derived]:
+    listed = catalogue(config)
+    return [*listed.cells, *listed.derived]
+
+
 def allowed_fields(of: Config) -> set[str]:
     """Every field that the live hash may have, from the config alone."""
-    listed = catalogue(of)
     accounts = {f"accounting.{account}" for account in ACCOUNTS}
-    cells = {cell.name for cell in (*listed.cells, *listed.derived) if cell.metric is not None}
+    cells = {cell.name for cell in cells_of(of) if cell.metric is not None}
     of_partition = {f"{name}{{partition=0}}" for name in (*accounts, *OFFSETS)}
     since = {f"_since.{part}" for part in definitions(of).parts}
     return cells | accounts | of_partition | since | {*RESERVED}
@@ -250,8 +256,7 @@ def test_hostile_texts_forge_no_field_no_label_and_no_log_line(
     assert [key for key in stored if not re.fullmatch(known, key)] == []
 
     allowed = {"family": {*definitions(of).parts}}
-    listed = catalogue(of)
-    for cell in (*listed.cells, *listed.derived):
+    for cell in cells_of(of):
         for label, value in cell.labels.items():
             allowed.setdefault(label, set()).add(value)
     shown = labels_of(life.pages["/metrics"])

@@ -172,7 +172,8 @@ def test_the_model_of_redis_does_what_redis_does(redis_server: RedisServer) -> N
                     vanished = [] if before == "" else chance.sample("abcdef", chance.randint(0, 2))
                     vanished = [name for name in vanished if name not in names]
                     count = len(model.hashes.get(keys.live, {})) - (chance.random() < 0.1)
-                    histories = chance.choice(([], [(60_000, ["events", str(at)])], [(0, [])]))
+                    choices: list[list[tuple[int, list[str]]]] = [[], [(60_000, ["events", str(at)])], [(0, [])]]
+                    histories = chance.choice(choices)
                     packed = [msgspec.msgpack.encode(part) for part in (changed, vanished, histories)]
                     of_minutes = [minute] if histories else []
                     arguments = [token, published, before, count if before else 0, 600, keys.changes, *packed]

@@ -95,8 +95,8 @@ class Run:
         self.ticker = Ticker(TICK_MS, timed=True, monotonic=lambda: world.now_ms / 1000)
         self.health = Health(redis_configured=True)
         self.publisher = world.sink(world, self.health)
-        self.publisher._primary = ModelClient(world.redis, self._fate)  # type: ignore[assignment]
-        self.publisher._thread.start = lambda: None  # type: ignore[method-assign]  # nothing happens by itself here
+        self.publisher._primary = ModelClient(world.redis, self._fate)  # type: ignore[assignment] # in its place
+        self.publisher._thread.start = lambda: None  # type: ignore[method-assign] # nothing happens by itself here
         self.publisher.start()
         world.token = self.publisher.token
         self.restore(checkpoint)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import bytewax.operators as op
-from bytewax._bytewax import cli_main
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.recovery import RecoveryConfig
+from bytewax.run import cli_main
 
 from flows.messages.raw import Raw
 from flows.messages.tick import Tick

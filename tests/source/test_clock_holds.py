@@ -6,8 +6,8 @@ import pytest
 
 from flows.process.hold_reasons import MEANINGS, Reason
 from flows.source import outages
-from flows.source.admin_questions import Keepers
 from flows.source.clock_holds import ClockHolds, describe
+from flows.source.questions import Keepers
 
 NOON = 1_700_000_000_000
 

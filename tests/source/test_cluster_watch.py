@@ -6,29 +6,34 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
 
+from flows.config.settings import Settings
 from flows.demo.embedded import EmbeddedKafka
-from flows.source.admin_questions import (
+from flows.source.cluster_watch import ClusterWatch
+from flows.source.librdkafka_questions import LibrdkafkaQuestions
+from flows.source.outages import Outages
+from flows.source.public_questions import PublicQuestions
+from flows.source.questions import (
     FIRST,
     LATEST,
     NEWEST,
-    AdminQuestions,
     Answer,
     Keepers,
     Offsets,
+    Questions,
     Topic,
     TopicOptions,
     Unanswered,
 )
-from flows.source.cluster_watch import ClusterWatch
-from flows.source.outages import Outages
 from tests.services import DEADLINE_SECONDS
 
 ALL = frozenset({1, 2, 3})
+ANSWER_SECONDS = 2.0
 
 
-class Questions:
+class NotedQuestions:
     """Notes what is asked; answers come when a test gives them."""
 
     def __init__(self) -> None:
@@ -62,7 +67,7 @@ class Questions:
 class Watching:
     def __init__(self) -> None:
         self.now = 100.0
-        self.questions: Any = Questions()
+        self.questions: Any = NotedQuestions()
         self.outages = Outages(45_000, lambda: self.now)
         self.outages.add([0, 1, 2])
         self.watch = ClusterWatch(self.questions, lambda: [2, 1], self.outages, lambda _: 10, lambda: self.now)
@@ -168,38 +173,47 @@ def embedded() -> Iterator[EmbeddedKafka]:
         yield kafka
 
 
-def answers(servers: str, topic: str) -> list[Answer]:
+BOTH_APIS = pytest.mark.parametrize("api", ["librdkafka", "public"])
+
+
+def answers(api: str, servers: str, topic: str) -> list[Answer]:
     """To all questions of two partitions, in no order."""
     name = "curious"
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "g", "client.id": name, "log_level": "2"})
     try:
         broker = min(consumer.list_topics(topic, timeout=DEADLINE_SECONDS).brokers)
-        questions = AdminQuestions(consumer, name, topic)
-        questions.ask_topic(broker, DEADLINE_SECONDS)
-        questions.ask_options(broker, DEADLINE_SECONDS)
-        for which in (NEWEST, FIRST, LATEST):
-            questions.ask_offsets(which, [0, 1], DEADLINE_SECONDS)
-        found = [questions.answer(DEADLINE_SECONDS) for _ in range(5)]
-        assert questions.answer() is None
+        questions: Questions = (
+            LibrdkafkaQuestions(consumer, name, topic)
+            if api == "librdkafka"
+            else PublicQuestions(Settings(bootstrap_servers=servers, topic=topic))
+        )
+        asked = [questions.ask_topic(broker, ANSWER_SECONDS), questions.ask_options(broker, ANSWER_SECONDS)]
+        asked += [questions.ask_offsets(which, [0, 1], ANSWER_SECONDS) for which in (NEWEST, FIRST, LATEST)]
+        assert all(questions.is_open(number) for number in asked)
+        found = []
+        while (answer := questions.answer(DEADLINE_SECONDS)) is not None:
+            found.append(answer)
+        assert not any(questions.is_open(number) for number in asked)
         questions.close()
-        return [answer for answer in found if answer is not None]
+        return found
     finally:
         consumer.close()
 
 
-def test_a_real_kafka_answers_every_question(kafka: Any) -> None:
+@BOTH_APIS
+def test_a_real_kafka_answers_every_question(kafka: Any, api: str) -> None:
     topic = kafka.create_topic(2, {"min.insync.replicas": "1"})
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     for _ in range(3):
         producer.produce(topic, b"x", partition=1)
     assert producer.flush(DEADLINE_SECONDS) == 0
-    found = answers(kafka.bootstrap_servers, topic)
-    (described,) = (answer for answer in found if isinstance(answer, Topic))
+    found = answers(api, kafka.bootstrap_servers, topic)
+    described = [answer for answer in found if isinstance(answer, Topic)]
     (options,) = (answer for answer in found if isinstance(answer, TopicOptions))
     offsets = {answer.which: answer.found for answer in found if isinstance(answer, Offsets)}
     alone = Keepers(1, frozenset({1}), frozenset({1}))
-    assert described.id
-    assert described.partitions == {0: alone, 1: alone}
+    assert {one.id for one in described} - {None} == {topic_id(kafka, topic)}
+    assert [one.partitions for one in described if one.partitions] == [{0: alone, 1: alone}]
     assert options.values["min.insync.replicas"] == "1"
     assert offsets[FIRST] == {0: -1, 1: 0}
     assert offsets[LATEST] == {0: 0, 1: 3}
@@ -207,8 +221,15 @@ def test_a_real_kafka_answers_every_question(kafka: Any) -> None:
     assert 0 <= offsets[NEWEST][1] < 3
 
 
-def test_the_embedded_kafka_answers_so_that_nothing_is_held(embedded: EmbeddedKafka) -> None:
-    found = answers(embedded.bootstrap_servers, "events")
+def topic_id(kafka: Any, topic: str) -> str:
+    """As Kafka tells it; a checkpoint of either API is compared with it."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    return str(admin.describe_topics(TopicCollection([topic]))[topic].result(DEADLINE_SECONDS).topic_id)
+
+
+@BOTH_APIS
+def test_the_embedded_kafka_answers_so_that_nothing_is_held(embedded: EmbeddedKafka, api: str) -> None:
+    found = answers(api, embedded.bootstrap_servers, "events")
     outages = Outages(45_000)
     outages.add([0, 1])
     for answer in found:

@@ -13,8 +13,8 @@ import pytest
 from flows.config.limits import Limits
 from flows.messages.columns import NO_TIME
 from flows.messages.raw import Raw
-from flows.source.admin_questions import Keepers
 from flows.source.outages import Outages
+from flows.source.questions import Keepers
 from flows.source.reader import Reader
 from tests.source.driving import Rounds, raws
 from tests.source.test_kafka import Bench, EmbeddedKafka, HandDrivenClock, HandDrivenPace, numbered

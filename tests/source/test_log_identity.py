@@ -27,11 +27,11 @@ def numbered(count: int, start: int = 0) -> list[bytes]:
 class Log:
     """A topic of one partition, and whatever reads it."""
 
-    def __init__(self, kafka: KafkaBroker, topic: str) -> None:
+    def __init__(self, kafka: KafkaBroker, topic: str, api: Any) -> None:
         self.kafka = kafka
         self.topic = topic
         self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-        self.settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic=topic, tick_ms=50)
+        self.settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic=topic, consumer_api=api, tick_ms=50)
         self.sources: list[KafkaSource] = []
 
     def append(self, values: list[bytes]) -> None:
@@ -72,9 +72,9 @@ class Log:
         return states
 
 
-@pytest.fixture
-def log(kafka: KafkaBroker) -> Iterator[Log]:
-    made = Log(kafka, kafka.create_topic(1))
+@pytest.fixture(params=["librdkafka", "public"])
+def log(request: pytest.FixtureRequest, kafka: KafkaBroker) -> Iterator[Log]:
+    made = Log(kafka, kafka.create_topic(1), request.param)
     made.append(numbered(BEFORE))
     yield made
     for source in made.sources:

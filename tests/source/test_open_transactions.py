@@ -90,13 +90,14 @@ def test_waiting_is_given_up_at_the_limit_of_each_transaction_and_said_once(capl
 class Writer:
     """A producer with transactions, and a source that reads what it writes."""
 
-    def __init__(self, kafka: KafkaBroker) -> None:
+    def __init__(self, kafka: KafkaBroker, api: Any) -> None:
         self.kafka = kafka
         self.topic = kafka.create_topic(2)
         self.clock = HandDrivenClock()
         self.settings = Settings(
             bootstrap_servers=kafka.bootstrap_servers,
             topic=self.topic,
+            consumer_api=api,
             tick_ms=50,
             limits=Limits(transaction_wait_ms=WAIT_MS),
         )
@@ -141,9 +142,9 @@ class Writer:
             producer.close()
 
 
-@pytest.fixture
-def writer(kafka: KafkaBroker) -> Iterator[Writer]:
-    made = Writer(kafka)
+@pytest.fixture(params=["librdkafka", "public"])
+def writer(request: pytest.FixtureRequest, kafka: KafkaBroker) -> Iterator[Writer]:
+    made = Writer(kafka, request.param)
     yield made
     made.close()
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from flows.messages.columns import NO_TIME
-from flows.source.admin_questions import Keepers
 from flows.source.outages import Outages, Reason
+from flows.source.questions import Keepers
 
 ALL = frozenset({1, 2, 3})
 WAIT_MS = 45_000

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flows.config.model import Config
-from flows.measure.clock import StreamClock, judge
+from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.messages.columns import EVENT, NO_TIME
 from flows.metrics.family import Groups
@@ -22,7 +22,7 @@ PLATFORM = {"field": "context.device.type", "values": ["web", "ios"]}
 PLAN = {"field": "properties.plan", "values": ["free"]}
 
 
-def groups(of: str | None = "sessions", **breakdowns: Any) -> Groups:
+def groups(of: str | None = "sessions", /, **breakdowns: Any) -> Groups:
     return Groups(Config.model_validate({"breakdowns": breakdowns}), of)
 
 
@@ -164,7 +164,7 @@ def test_the_watermark_stands_until_time_has_gone_on_as_far_as_the_lateness_has_
     assert (old.watermark_ms, new.watermark_ms, new.floor_ms) == (990_000, 990_000, 990_000)
     rows = np.zeros(2, EVENT)
     rows["ts"] = [989_999, 990_000]
-    _, late = judge(rows, [2], [(NO_TIME, new.now_ms)], 60_000, new.floor_ms)  # type: ignore[list-item]
+    _, late = judge(rows, [2], [Reading(NO_TIME, new.now_ms)], 60_000, new.floor_ms)
     assert late.tolist() == [True, False]
     new.now_ms = 1_060_000
     assert new.watermark_ms == 1_000_000

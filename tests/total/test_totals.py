@@ -25,5 +25,6 @@ def test_a_number_that_is_none_is_left_out_and_named_as_changed(value: float | N
     assert snapshots[:-1] == [None, None]
     assert snapshot is not None
     assert first.name not in snapshot.cells
+    assert snapshot.changed is not None
     assert first.name in snapshot.changed
     assert all(math.isfinite(value) for value in snapshot.cells.values())

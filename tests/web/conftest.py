@@ -18,6 +18,7 @@ from flows.config.file import load
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import Catalogue, catalogue
+from flows.metrics.cells import Cell, Derived
 from flows.web.server import LivePage
 from tests import services
 from tests.lacking import lacking, need
@@ -27,6 +28,7 @@ from tests.test_architecture import ROOT
 
 CONFIG = load(ROOT / "deploy" / "examples" / "shop.yaml", environment={}).config
 LISTED = catalogue(CONFIG)
+NUMBERS: list[Cell | Derived] = [*LISTED.cells, *LISTED.derived]
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -12,7 +12,7 @@ from flows.web.definitions import Definitions, UnknownCell, in_words
 from tests.publish.test_redis import Run
 from tests.services import RedisServer
 from tests.test_architecture import ROOT
-from tests.web.conftest import CONFIG, LISTED, cells_of, publish
+from tests.web.conftest import CONFIG, LISTED, NUMBERS, cells_of, publish
 
 KNOWN = Definitions(CONFIG, LISTED)
 SHOP = str(ROOT / "deploy" / "examples" / "shop.yaml")
@@ -24,7 +24,7 @@ def _no_redis_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_published_number_has_a_definition() -> None:
-    published = [cell.name for cell in [*LISTED.cells, *LISTED.derived] if cell.metric is not None]
+    published = [cell.name for cell in NUMBERS if cell.metric is not None]
     assert list(KNOWN) == published
     for cell in KNOWN:
         found = KNOWN[cell]

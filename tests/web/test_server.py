@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -135,11 +136,11 @@ def test_the_stream_says_everything_once_and_then_what_has_changed(run: Run, ser
         assert "sessions.open" in news["gone"]
 
 
-def _next(stream: HTTPResponse) -> dict[str, object]:
+def _next(stream: HTTPResponse) -> dict[str, Any]:
     """The next message about numbers."""
     while True:
         if stream.readline().strip() == b"event: numbers":
-            found: dict[str, object] = json.loads(stream.readline().removeprefix(b"data: "))
+            found: dict[str, Any] = json.loads(stream.readline().removeprefix(b"data: "))
             return found
 
 

@@ -21,8 +21,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from flows.config.settings import Settings
 from flows.kafka.client import START_SECONDS, Link, options

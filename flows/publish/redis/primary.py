@@ -77,7 +77,7 @@ class Primary:
         for _ in range(REDIRECTIONS):
             client = self._found()
             try:
-                return client.execute_command(*command)  # type: ignore[no-untyped-call]
+                return client.execute_command(*command)
             except redis.exceptions.AskError as elsewhere:  # MovedError is one, too
                 if self.address.kind != "cluster":
                     raise

@@ -119,7 +119,7 @@ function table(card, title) {
   const windows = page.layout.windows, several = card.groups.length > 1;
   const heads = windows.map((window) => make("th", { scope: "col", text: window }));
   const bodies = card.groups.filter(([, rows]) => rows.length).flatMap(([name, rows]) => [
-    ...(several ? [make("tr", { class: "group" }, make("th", { scope: "colgroup", colspan: windows.length + 1, text: name }))] : []),
+    ...(several && !(rows.length === 1 && rows[0].title === name) ? [make("tr", { class: "group" }, make("th", { scope: "colgroup", colspan: windows.length + 1, text: name }))] : []),
     ...rows.map((row) => make("tr", {}, make("th", { scope: "row" }, named(row)), ...windows.map((window) => (row.cells[window] ? value("td", row, { "data-window": window }, window) : make("td"))))),
   ]);
   const grid = bodies.length ? make("table", { "aria-label": title }, make("thead", {}, make("tr", {}, make("td"), ...heads)), make("tbody", {}, ...bodies)) : null;

@@ -17,6 +17,8 @@ const STATES = {
   gone: () => "connection lost, trying again",
 };
 
+const REASONS = { absent: "Nothing is published for this product, or its job has seen no event yet. This page shows numbers as soon as there are some." };
+
 function time(element, ms) {
   put(element, ms === undefined ? text.NOTHING : text.clockAndDay(ms));
   if (ms !== undefined) element.setAttribute("datetime", new Date(ms).toISOString());
@@ -26,7 +28,7 @@ function header() {
   document.body.dataset.state = live.state.state;
   document.body.dataset.age = Math.floor(live.state.age ?? 0);
   put($("state-text"), STATES[live.state.state](live.state));
-  put($("reason"), live.state.why ?? "");
+  put($("reason"), live.state.why ?? REASONS[live.state.state] ?? "");
   time($("as-of"), text.number(live.fields.get("_as_of")));
   time($("watermark"), text.number(live.fields.get("_watermark")));
 }

@@ -131,11 +131,11 @@ def test_closing_ends_even_when_nobody_can_wait_for_a_child(tmp_path: Path, monk
     """A Ctrl-C at the wrong moment leaves the lock held that `subprocess` takes around a wait."""
     monkeypatch.setattr(stack, "STOP_SECONDS", 0.2)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
-        lock = process._waitpid_lock  # type: ignore[attr-defined]
+        lock = vars(process)["_waitpid_lock"]
         lock.acquire()
         whole = stack.Stack.__new__(stack.Stack)
         whole._children = [stack.Child("a child", process, tmp_path / "log")]
-        whole.webhook = SimpleNamespace(close=lambda: None)  # type: ignore[assignment]
+        whole.webhook = SimpleNamespace(close=lambda: None)  # type: ignore[assignment] # all that is called
         whole.close()
         lock.release()
         assert process.wait(10) == -signal.SIGTERM

@@ -236,7 +236,7 @@ def test_a_share_that_changes(share: Counted | Estimated, change: Rise | Fall, t
         ("7d 10:00", "7d 11:00", 0.9),  # of a few only; and at 14 h five times as many, as unhappy as ever
     )
     unhappy = np.random.default_rng(2).binomial(answers.astype(int), share_now).astype(float)
-    shown = {}
+    shown: dict[str, np.ndarray] = {}
     for what, part in (("nps", unhappy), ("csat", np.floor(answers * 0.4))):
         ratio = part / answers
         shown |= {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,9 @@ from tests.services import ROOT
 SHOP = ROOT / "deploy" / "prometheus" / "rules" / "shop.yml"
 
 
-def becomes(**values: object) -> Change:
+def becomes(**values: Any) -> Change:
     """Some conditions are replaced."""
-    return lambda now: replace(now, **values)  # type: ignore[arg-type]
+    return lambda now: replace(now, **values)
 
 
 def times(**factors: float) -> Change:

@@ -115,7 +115,8 @@ def _window(values: np.ndarray, steps: int, delay: int = 0) -> np.ndarray:
     """Sums over trailing windows, each ending so many steps before."""
     sums = np.concatenate([np.zeros(1), np.cumsum(values)])
     ends = np.clip(np.arange(len(values)) + 1 - delay, 0, None)
-    return sums[ends] - sums[np.clip(ends - steps, 0, None)]
+    found: np.ndarray = sums[ends] - sums[np.clip(ends - steps, 0, None)]
+    return found
 
 
 def _cells(conditions: list[Conditions], seed: int, subscribers: int) -> dict[str, np.ndarray]:

@@ -12,21 +12,23 @@ What is read of memory is the public `rd_kafka_message_t` of librdkafka's rdkafk
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, compiled
 from flows.kafka.client_errors import Listener, forget, listen
-from flows.kafka.librdkafka import handle, library
+from flows.kafka.librdkafka import Signatures, handle, library
 from flows.messages.raw import PADDING
 from flows.source.memory import call_for_int64, call_for_nothing, copy_bytes, int32_at, int64_at
+from flows.source.queues import NOTHING, Batch, News
 
 _POINTER, _TEXT, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
-_SIGNATURES: Final[dict[str, tuple[type | None, list[type]]]] = {
+_SIGNATURES: Final[Signatures] = {
     "rd_kafka_queue_get_partition": (_POINTER, [_POINTER, _TEXT, ctypes.c_int32]),
     "rd_kafka_queue_forward": (None, [_POINTER, _POINTER]),
     "rd_kafka_queue_length": (_SIZE, [_POINTER]),
@@ -43,53 +45,17 @@ _PAYLOAD: Final = 24
 _LENGTH: Final = 32
 _OFFSET: Final = 56
 
-assert ctypes.sizeof(_POINTER) == 8, "record queues are read on 64-bit machines only"
 
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a partition's queue says between records: its end, or an error."""
-
-    code: int  # rd_kafka_resp_err_t
-    offset: int  # negative: none is told
-    after: int  # how many records of the same batch came before
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records of one partition in the order of their offsets; the arrays as in `Raw`."""
-
-    buffer: NDArray[np.uint8]
-    bounds: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    timestamps_ms: NDArray[np.int64]
-    news: tuple[News, ...]
-    epochs: tuple[int, int] = (-1, -1)  # of the leaders that wrote the first and the last record; -1: not known
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def between(self, first: int, last: int) -> Batch:
-        """The records `first` to before `last`; the buffer is shared."""
-        if first == 0 and last == len(self):
-            return self
-        return Batch(
-            self.buffer,
-            self.bounds[first : last + 1],
-            self.offsets[first:last],
-            self.timestamps_ms[first:last],
-            self.news,
-            (self.epochs[0] if first == 0 else -1, self.epochs[1] if last == len(self) else -1),
-        )
-
-
-class RecordQueues:
+class LibrdkafkaQueues:
     """Makes the queues of one consumer, whose `client.id` is `name`; at most `most` records are taken at once.
 
     The consumer has no `error_cb`: its errors go to `on_error`, but for those of a partition, which are its news.
+    Raises LibraryError where librdkafka cannot be reached past confluent-kafka.
     """
 
     def __init__(self, consumer: Any, name: str, most: int, on_error: Listener) -> None:
+        self.more = False  # all that has been fetched lies in the queues
+        self.consumer = consumer
         self.library = library(_SIGNATURES)
         self.client = handle(consumer, name)
         self.messages = np.zeros(most, np.int64)
@@ -97,11 +63,17 @@ class RecordQueues:
         self._on_error = on_error
         listen(consumer, name, self._hear)
 
-    def queue(self, topic: str, partition: int) -> RecordQueue:
+    def queue(self, topic: str, partition: int) -> LibrdkafkaQueue:
         """The queue of a partition; ask for it before the partition is assigned."""
-        return RecordQueue(self, topic, partition)
+        return LibrdkafkaQueue(self, topic, partition)
 
-    def receive(self, queue: int | None, most: int) -> tuple[int, list[News]]:
+    def receive(self) -> Iterable[tuple[KafkaError, int | None]]:
+        """Run the client's callbacks; what comes through the consumer itself is no record."""
+        while (message := self.consumer.poll(0)) is not None:
+            if error := message.error():
+                yield error, message.partition()
+
+    def empty(self, queue: int | None, most: int) -> tuple[int, list[News]]:
         """Fill `messages` from a queue; how many there are, and the errors that came instead of one."""
         errors: list[News] = []
         self._taking = errors
@@ -122,11 +94,12 @@ class RecordQueues:
             self._taking.append(News(error.code(), -1, 0))
 
 
-class RecordQueue:
+class LibrdkafkaQueue:
     """What has been fetched of one partition and waits. Must be closed before its consumer."""
 
-    def __init__(self, queues: RecordQueues, topic: str, partition: int) -> None:
+    def __init__(self, queues: LibrdkafkaQueues, topic: str, partition: int) -> None:
         self._queues = queues
+        self._place = TopicPartition(topic, partition)
         self._library = loaded = queues.library
         self._pointer: int | None = loaded.rd_kafka_queue_get_partition(queues.client, topic.encode(), partition)
         loaded.rd_kafka_queue_forward(self._pointer, None)
@@ -140,7 +113,7 @@ class RecordQueue:
     def take(self, most: int) -> Batch:
         """At most `most` of what waits; never waits for more. Errors come behind all records of their batch."""
         messages = self._queues.messages
-        count, errors = self._queues.receive(self._pointer, min(most, len(messages)))
+        count, errors = self._queues.empty(self._pointer, min(most, len(messages)))
         if count <= 0:
             return replace(NOTHING, news=tuple(errors)) if errors else NOTHING
         size, news, first, last = _weigh(messages, count)
@@ -156,16 +129,18 @@ class RecordQueue:
         all_news = (*(News(*one) for one in told.tolist()), *errors)
         return Batch(buffer, bounds, offsets, timestamps_ms, all_news, epochs)
 
+    def restart(self) -> None:
+        """Do nothing: librdkafka itself drops what it fetched before an assignment."""
+
+    def stop(self) -> None:
+        """Fetch no more, for good."""
+        self._queues.consumer.pause([self._place])
+
     def close(self) -> None:
         """Give the queue back."""
         if self._pointer is not None:
             self._library.rd_kafka_queue_destroy(self._pointer)
             self._pointer = None
-
-
-NOTHING: Final = Batch(
-    np.zeros(PADDING, np.uint8), np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), ()
-)
 
 
 def _address(function: Any) -> int:

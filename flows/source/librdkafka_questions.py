@@ -1,24 +1,17 @@
-"""Asks the cluster through the consumer's own connections without waiting: questions go out, answers are taken later.
+"""Questions to the cluster through the consumer's own connections, which librdkafka asks and answers in its threads.
 
-librdkafka does all of it in its own threads. Three questions are known: who keeps each partition of a topic, where some
-partitions end, and how a topic is configured.
+confluent-kafka offers admin requests to an `AdminClient` alone, and names no broker to ask; a consumer's handle takes
+them as well.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from flows.kafka.librdkafka import Signatures, handle, library
-
-LATEST: Final = -1
-"""Asks for the high watermark, which every Kafka tells."""
-FIRST: Final = 0
-"""Asks for the first record that can be read: the first one with at least this timestamp."""
-NEWEST: Final = -3
-"""Asks for the record with the largest timestamp; no offset is told for one that readers may not see yet."""
+from flows.source.questions import Answer, Keepers, Offsets, Topic, TopicOptions, Unanswered
 
 _POINTER, _TEXT, _SIZE, _NUMBER = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int
 _MANY: Final = ctypes.POINTER(_POINTER)
@@ -86,51 +79,7 @@ class _TopicPartition(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Keepers:
-    """The brokers of one partition."""
-
-    leader: int  # -1: none
-    in_sync: frozenset[int]
-    replicas: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """The answer to `ask_topic`."""
-
-    id: str | None  # None: this Kafka gives none
-    partitions: Mapping[int, Keepers]
-
-
-@dataclass(frozen=True, slots=True)
-class Offsets:
-    """The answer to `ask_offsets`: by partition that its leader spoke of, an offset, or -1."""
-
-    which: int  # FIRST, NEWEST or LATEST
-    asked: Sequence[int]
-    found: Mapping[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class TopicOptions:
-    """The answer to `ask_options`; empty where this user may not see them."""
-
-    values: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """Instead of an answer to question `number`."""
-
-    number: int
-    code: int  # of a KafkaError
-
-
-Answer = Topic | Offsets | TopicOptions | Unanswered
-
-
-class AdminQuestions:
+class LibrdkafkaQuestions:
     """About one `topic`, through a consumer whose `client.id` is `name`; close it before that."""
 
     def __init__(self, consumer: Any, name: str, topic: str) -> None:
