@@ -25,6 +25,7 @@ from urllib.request import urlopen
 import yaml
 
 from deploy.local import ROOT, free_port, tied, wait_until
+from flows.demo.simulator import HISTORY_EVENTS
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
@@ -187,7 +188,8 @@ class Stack:
         port, log = free_port(), self.folder / f"{name}.log"
         command = [
             sys.executable, "-m", "flows.app", "demo", "--plain", "--config", str(file), "--inject", inject,
-            "--on-signal", "--partitions", "4", "--rate", f"{rate:g}", "--metrics-port", str(port), *pace,
+            "--on-signal", "--partitions", "4", "--rate", f"{rate:g}", "--days", f"{HISTORY_EVENTS / rate / 86_400:g}",
+            "--metrics-port", str(port), *pace,
         ]  # fmt: skip
         product = Product(f"the demo of {name}", self._start(command, log), log, name, speed, port)
         self._children.append(product)

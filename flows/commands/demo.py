@@ -16,28 +16,35 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+from zoneinfo import ZoneInfo
 
 import redis
 
 import flows
 from flows.audit.comparison import compare, verdict
+from flows.checkpoint.folder import FolderError
 from flows.commands.arguments import speed, time_ms
 from flows.config.file import Loaded, load
+from flows.config.limits import Limits
 from flows.config.mistakes import ConfigErrors
 from flows.config.model import Config
 from flows.demo.comparison import report
 from flows.demo.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
+from flows.demo.past import Past
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.sent import Sent
-from flows.demo.simulator import HISTORY_EVENTS, Simulator
+from flows.demo.simulator import DAY_MS, DAYS, Simulator, days_of, rhythm
 from flows.demo.view import Reading, line
 from flows.demo.watch import Reader, Screen
 from flows.publish.redis.published import with_minutes
+from flows.run.backfill import backfill
+from flows.source.history import HistorySource
 from flows.web.server import LivePage
 
 HELP = "watch a simulated product live: needs neither Kafka nor Redis"
@@ -47,8 +54,10 @@ WEB_PORT = 9161
 REFRESH_S = 0.25
 FIRST_PUBLISH_S = 300.0  # compiling on a small, busy machine
 LAST_PUBLISH_S = 120.0  # from the last record sent to its number
-MOST_PER_PARTITION = 15_000  # events of history: 3.5 MB, and the embedded broker keeps 5
 MOST_PARTITIONS = 64
+MEAN_RATE = 0.5
+"""Events per second where nobody asks for a rate: 10,000 visits a day, of which 14 days are simulated in 10 s."""
+MOST_HISTORY = 620_000  # events at full traffic; where a rate needs more, there are fewer days
 
 
 class Failed(Exception):  # noqa: N818 - an outcome
@@ -59,7 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     scenarios = "; ".join(f"{name}: {scenario.help}" for name, scenario in SCENARIOS.items())
     parser.add_argument("--seconds", type=_positive, help="end after this many seconds (default: at Ctrl-C)")
-    parser.add_argument("--rate", type=_positive, default=300.0, help="events per second (default: %(default)g)")
+    parser.add_argument(
+        "--rate", type=_positive, help=f"events per second now (default: {MEAN_RATE:g} in the mean over a week)"
+    )
+    parser.add_argument(
+        "--days",
+        type=_positive,
+        default=DAYS,
+        help="full days of history (default: %(default)g, or as many as hold 620,000 events)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="same seed, same visitors (default: %(default)s)")
     parser.add_argument(
         "--partitions", type=_partitions, default=8, help="partitions of the topic (default: %(default)s)"
@@ -114,7 +131,7 @@ def main(args: argparse.Namespace) -> int:
     ):
         try:
             return demo.run(screen, folder)
-        except (Failed, EmbeddedError, RuntimeError) as failure:
+        except (Failed, EmbeddedError, FolderError, RuntimeError) as failure:
             screen.close()
             screen.say(f"tidegauge demo: {failure}")
         except KeyboardInterrupt:
@@ -164,25 +181,31 @@ class Demo:
             self._meets_s = now_s + (args.meets - now_ms) / 1000
         self._start_s = now_s
         self._switch = Switch(SCENARIOS[args.inject]) if args.on_signal else None
+        level = rhythm(self._start_ms, ZoneInfo(loaded.config.time_zone))
+        rate = MEAN_RATE * level if args.rate is None else args.rate
+        self._days = min(args.days, days_of(MOST_HISTORY, rate / level))
         self._simulator = Simulator(
             loaded.config,
             seed=args.seed,
-            rate=args.rate,
+            rate=rate,
             partitions=args.partitions,
             start_ms=self._start_ms,
-            history_events=min(HISTORY_EVENTS, args.partitions * MOST_PER_PARTITION),
+            days=self._days,
             record_bytes=self._record_bytes,
             scenario=self._switch or (SCENARIOS[args.inject] if args.inject else None),
         )
 
     def run(self, screen: Screen, folder: Path) -> int:
         """The exit code."""
-        sent = Sent(self._config, self._record_bytes)
         topics = {TOPIC: self._partitions, f"{TOPIC}.dead": 1}
         metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"
         start = Start(self._start_ms, self._start_s, self._speed)
-        with EmbeddedKafka(topics) as kafka, EmbeddedRedis() as server, contextlib.ExitStack() as stack:
-            feed = Feed(kafka.bootstrap_servers, TOPIC, self._simulator.records(), sent, start)
+        with (
+            EmbeddedKafka(topics) as kafka,
+            EmbeddedRedis() as server,
+            Sent(self._config, self._record_bytes, folder) as sent,
+            contextlib.ExitStack() as stack,
+        ):
             connections = {
                 "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
                 "TIDEGAUGE_TOPIC": TOPIC,
@@ -196,10 +219,12 @@ class Demo:
             page = stack.enter_context(self._page(server.url)) if self._web else None
             if page is not None:
                 screen.say(f"live     {page.url}  (open it in a browser)")
-            screen.say("sending the last 40 days of a web shop ...")
-            # All of it before the job starts: a reader that had caught up in the middle would find one
-            # partition's yesterday later than another's today.
-            feed.send_history()
+            past = Past(self._simulator.records(), self._start_ms, sent, partial(self._tell_of_past, screen))
+            source = HistorySource(TOPIC, self._partitions, past.slices(), as_of_ms=self._start_ms)
+            backfill(self._config, source, folder / "state", Limits(record_bytes=self._record_bytes))
+            screen.say(f"a month and {self._days:.3g} full days of a web shop: {sent.total:,} records")
+            sent.history_ends()
+            feed = Feed(kafka.bootstrap_servers, TOPIC, past.rest, sent, start)
             try:
                 with Job(self._config_path, folder / "job.log", connections) as job:
                     feed.start()
@@ -215,6 +240,10 @@ class Demo:
             finally:
                 with contextlib.suppress(RuntimeError):  # the first failure is the one to be told
                     feed.close()
+
+    def _tell_of_past(self, screen: Screen, reached_ms: int) -> None:
+        left_days = (self._start_ms - reached_ms) / DAY_MS
+        screen.wait_for(f"the shop lives through its past: {left_days:.0f} days ago ...")
 
     @contextlib.contextmanager
     def _page(self, redis_url: str) -> Iterator[LivePage]:
@@ -308,10 +337,14 @@ def _compare(running: Running, config: Config) -> int:
         published = with_minutes(running.reader.primary, sent.cut, config)
     except redis.RedisError as error:
         raise Failed(f"the embedded Redis does not answer: {error}") from error
-    compared = compare(published, sent.truth(published), config)
+    compared = compare(published, sent.truth(published, partial(_tell_of_audit, screen)), config)
     screen.console.print(report(compared))
     screen.say(f"{verdict(compared)} ({compared_reading.freshness()})")
     return 0 if all(row.equal for row in compared) else 1
+
+
+def _tell_of_audit(screen: Screen, read: int, of: int) -> None:
+    screen.wait_for(f"{read:,} of {of:,} records read" if read < of else f"{of:,} records read, computing ...")
 
 
 @contextlib.contextmanager

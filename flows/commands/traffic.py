@@ -22,12 +22,12 @@ from flows.run.job import stopped_by_signals
 
 HELP = "send a simulated web shop's events to your own Kafka, to try a deployment"
 DESCRIPTION = """\
-Sends 40 days of a web shop's events to the topic if it is empty (and creates it if it is missing), then continues live
-until Ctrl-C or SIGTERM. KAFKA_BOOTSTRAP_SERVERS and TIDEGAUGE_TOPIC say where, as for `tidegauge run`. Never point it
-at a topic with events of a real product."""
+Sends the past of a web shop, a month and some 50,000 events behind it, to the topic if it is empty (and creates it if
+it is missing), then continues live until Ctrl-C or SIGTERM. KAFKA_BOOTSTRAP_SERVERS and TIDEGAUGE_TOPIC say where, as
+for `tidegauge run`. Never point it at a topic with events of a real product."""
 DAY_MS = 86_400_000
 TOPIC = {"retention.ms": str(60 * DAY_MS), "retention.bytes": str(256 << 20), "segment.bytes": str(64 << 20)}
-"""Settings of a topic that is made here: the 40 days are kept, and 256 MB per partition bound what follows."""
+"""Settings of a topic that is made here: the past is kept, and 256 MB per partition bound what follows."""
 LOOK_SECONDS = 0.5
 KAFKA_SECONDS = 60.0
 logger = logging.getLogger(__name__)
@@ -42,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--partitions", type=int, default=8, help="partitions of a topic that it creates (default: %(default)s)"
     )
     parser.add_argument("--inject", choices=list(SCENARIOS), help="the shop's trouble, as in `tidegauge demo`")
-    parser.add_argument(
-        "--ready-file", type=Path, metavar="FILE", help="create this file once the 40 days have been sent"
-    )
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="create this file once the past has been sent")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -86,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
 def _send(feed: Feed, *, empty: bool, ready: Path | None, stopping: threading.Event) -> None:
     """The past, if there is none yet, and then what happens, until told to stop."""
     if empty:
-        logger.info("sending the last 40 days of a web shop")
+        logger.info("sending the past of a web shop")
         feed.send_history()
     else:
         logger.info("the topic has events already: going on from now")

@@ -13,7 +13,7 @@ from random import Random
 from flows.config.model import Subscriptions
 from flows.demo.scenarios import Conditions
 
-NEWCOMERS = 0.3  # share of what happens
+NEWCOMERS = 0.5  # share of what happens
 SECOND_SUBSCRIPTION = 0.05
 RETOLD = 0.01  # an older state told once more, as if new: it changes nothing
 PRICES = ("9.90", "19.90", "49.00", "99.00", "250.00")
@@ -23,17 +23,17 @@ DAY_MS = 86_400_000
 LIFE = {
     "trialing": {"converts": 6, "lapses": 4},
     "active": {
-        "upgrades": 4,
-        "downgrades": 2,
-        "adds seats": 3,
-        "drops a seat": 2,
-        "switches to yearly": 1,
-        "payment fails": 3,
-        "wants to leave": 3,
+        "upgrades": 16,
+        "downgrades": 8,
+        "adds seats": 20,
+        "drops a seat": 12,
+        "switches to yearly": 4,
+        "payment fails": 6,
+        "wants to leave": 2,
         "leaves": 1,
-        "pauses": 1,
+        "pauses": 2,
     },
-    "past_due": {"pays after all": 6, "is cut off": 4},
+    "past_due": {"pays after all": 8, "is cut off": 2},
     "paused": {"goes on": 7, "leaves": 3},
     "cancelled": {"comes back": 3, "stays away": 7},
     "expired": {"comes back": 1, "stays away": 9},

@@ -1,51 +1,96 @@
-"""What the simulated product has sent, as the audit reads it: what is published is held against this."""
+"""What the simulated product has sent, as the audit reads it: what is published is held against this.
+
+A process of its own reads the records from a file that they are written to, so that a slow look at each of them takes
+no time from those who send and show.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from queue import SimpleQueue
-from threading import Thread
-from typing import Final
+import contextlib
+import os
+import pickle
+import select
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 from flows import audit
 from flows.audit.cut import History, Truth
 from flows.audit.published import Published
 from flows.config.model import Config
 from flows.demo.simulator import Record
+from flows.source.history import FIRST_OFFSET
 
-MOST_RECORDS: Final = 400_000
-"""More are not remembered: 400 MB, 20 minutes at 300/s with the history before, and half a minute to compute from."""
+MOST_RECORDS: Final = 1_500_000
+"""More are not remembered: they take about 1 GB, and two minutes to compute from."""
+NICENESS: Final = 10
+LOOK_S: Final = 0.2
+_TOGETHER: Final = 500  # records in a batch
+_SOON_S: Final = 1.0
+_LENGTH: Final = struct.Struct("<I")
 
 
 class Sent:
-    """The records in the order of sending; a thread of its own reads them while the job still starts.
+    """The records in the order of sending; use it as a context manager, so that its process ends with it.
 
-    The offsets are those that Kafka gives: nothing was in the topic before, and the producer keeps the order.
+    The offsets of live records are those that Kafka gives: nothing was in the topic before, and the producer keeps the
+    order. Those of history are those that the job is given.
     """
 
-    def __init__(self, config: Config, record_bytes: int, most: int = MOST_RECORDS) -> None:
+    def __init__(self, config: Config, record_bytes: int, folder: Path, most: int = MOST_RECORDS) -> None:
         self.total = 0  # sent
         self.cut: Mapping[str, str] = {}  # the newest publish whose records are all remembered
         self._most = most
-        self._history = History(config, record_bytes)
-        self._offsets: Counter[int] = Counter()  # of the next record of each partition that is remembered
-        self._waiting: SimpleQueue[audit.Record | None] = SimpleQueue()
-        self._reader = Thread(target=self._read, name="audit", daemon=True)
-        self._reader.start()
+        self._offsets: dict[int, int] = {}  # of the next record of each partition that is remembered
+        self._first_offset = FIRST_OFFSET
+        self._batch: list[audit.Record] = []
+        self._written_s = time.monotonic()
+        file = folder / "sent"
+        self._file = file.open("wb")
+        self._put((config, record_bytes))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flows.demo.sent", str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the demo, which asks at its own time
+        )
+
+    def __enter__(self) -> Sent:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stdout, self._file):
+            assert file is not None
+            with contextlib.suppress(BrokenPipeError):
+                file.close()
+
+    def history_ends(self) -> None:
+        """What is recorded from now on goes to the topic."""
+        self._first_offset = 0
+        self._offsets = {}
 
     def record(self, record: Record) -> None:
         """Note one record as sent."""
         self.total += 1
-        if self.total <= self._most:
-            offset = self._offsets[record.partition]
-            self._offsets[record.partition] += 1
-            self._waiting.put(audit.Record(record.value, record.partition, offset, record.arrival_ms))
+        if self.total > self._most:
+            return
+        offset = self._offsets.get(record.partition, self._first_offset)
+        self._offsets[record.partition] = offset + 1
+        self._batch.append(audit.Record(record.value, record.partition, offset, record.arrival_ms))
+        if len(self._batch) >= _TOGETHER or time.monotonic() > self._written_s + _SOON_S:
+            self._write()
 
     def see(self, fields: Mapping[str, str]) -> None:
         """Keep a publish as the one to compare, unless it counts records that are not remembered."""
         if self.complete or all(
-            behind <= self._offsets[partition] for partition, (_, behind) in Published(fields).spans.items()
+            behind <= self._offsets.get(partition, self._first_offset)
+            for partition, (_, behind) in Published(fields).spans.items()
         ):
             self.cut = fields
 
@@ -54,12 +99,80 @@ class Sent:
         """Whether all that was sent is remembered."""
         return self.total <= self._most
 
-    def truth(self, published: Published) -> Truth:
-        """The numbers at its cut; nothing can be sent any more."""
-        self._waiting.put(None)
-        self._reader.join()
-        return self._history.truth(published)
+    def truth(self, published: Published, progress: Callable[[int, int], None]) -> Truth:
+        """The numbers at its cut; nothing can be sent any more.
 
-    def _read(self) -> None:
-        while (record := self._waiting.get()) is not None:
-            self._history.add(record)
+        `progress` is told how many records have been read, of how many; RuntimeError when the audit has failed.
+        """
+        self._write()
+        remembered = min(self.total, self._most)
+        questions, answers = self._process.stdin, self._process.stdout
+        assert questions is not None
+        assert answers is not None
+        try:
+            pickle.dump((dict(published.fields), remembered), questions)
+            questions.close()
+            while not isinstance(answer := pickle.load(answers), Truth):
+                progress(answer, remembered)
+        except (OSError, EOFError):
+            raise RuntimeError(f"the audit has ended with exit code {self._process.wait()}") from None
+        return answer
+
+    def _write(self) -> None:
+        self._put([(one.value, one.partition, one.offset, one.timestamp_ms) for one in self._batch])
+        self._batch, self._written_s = [], time.monotonic()
+
+    def _put(self, what: object) -> None:
+        packed = pickle.dumps(what)
+        self._file.write(_LENGTH.pack(len(packed)) + packed)
+        self._file.flush()
+
+
+def main(file: Path, question: BinaryIO, answers: BinaryIO) -> None:
+    """Read what is written, as it comes, until somebody asks for the truth about a publish, or is no more."""
+    os.nice(NICENESS)
+
+    def tell(what: int | Truth) -> None:
+        pickle.dump(what, answers)
+        answers.flush()
+
+    def asked(seconds: float) -> tuple[Mapping[str, str], int] | None:
+        if not select.select([question], [], [], seconds)[0]:
+            return None
+        fields, of = pickle.load(question)
+        return fields, of
+
+    with file.open("rb") as opened:
+        pieces = _pieces(opened)
+        config, record_bytes = next(pieces)
+        history, count = History(config, record_bytes), 0
+        wanted: tuple[Mapping[str, str], int] | None = None
+        while wanted is None or count < wanted[1]:
+            for values in pieces:
+                for value in values:
+                    history.add(audit.Record(*value))
+                count += len(values)
+                wanted = wanted or asked(0)
+                if wanted is not None:
+                    tell(count)
+            pieces = _pieces(opened)
+            wanted = wanted or asked(LOOK_S)
+    tell(history.truth(Published(wanted[0])))
+
+
+def _pieces(file: BinaryIO) -> Iterator[Any]:
+    """What has been written whole."""
+    while True:
+        begins = file.tell()
+        head = file.read(_LENGTH.size)
+        length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
+        packed = file.read(length)
+        if not length or len(packed) < length:
+            file.seek(begins)
+            return
+        yield pickle.loads(packed)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        main(Path(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)

@@ -1,16 +1,19 @@
 """The simulated product's event stream, in the order in which it arrives: history first, then for ever.
 
-A discrete-event simulation in simulated time: visits begin at a changing rate, each step becomes an event,
-each event is delivered at once or later, and some are sent twice, broken, or come from a robot. Nothing
-here looks at a clock: whoever sends the records waits until each `arrival_ms`. The same arguments give the
-same records.
+A discrete-event simulation in simulated time: visits begin at a rate that changes with the hour and the weekday, each
+step becomes an event, each event is delivered at once or later, and some are sent twice, broken, or come from a robot.
+Nothing here looks at a clock: whoever sends the records waits until each `arrival_ms`. The same arguments give the same
+records.
 
-Disorder is unambiguous on purpose. An event is delivered either less than half the lateness after it
-happened, so it is on time whatever the reader's watermark, or so long after that its own partition has
-moved on by more than twice the lateness, so it is late for every reader.
+Disorder is unambiguous on purpose. An event is delivered either less than half the lateness after it happened, so it is
+on time whatever the reader's watermark, or so long after that its own partition has moved on by more than twice the
+lateness, so it is late for every reader.
 
-The past is thinned by a power of its age: of the last minute everything is told, of last month a little. So
-every window from a minute to 30 days holds something, and the whole history fits in the embedded broker.
+The history has two parts. The last days have the traffic of today, so that yesterday and last week can be compared with
+it. The month before has little, but enough that people come back from it, or are missed.
+
+    traffic   ______________.-'-.-'-.-'-.-'-
+              |  a month    |  days    | live
 """
 
 from __future__ import annotations
@@ -18,10 +21,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
+from functools import lru_cache
 from heapq import heappop, heappush
 from random import Random
-from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -31,12 +34,17 @@ from flows.demo.billing import Billing
 from flows.demo.scenarios import NORMAL, Conditions, Scenario, Switch
 from flows.demo.shop import EVENTS_PER_VISIT, PERSONAS, Step, Visitor, crawl, new_visitor, visit
 
-HISTORY_MS = 40 * 86_400_000
-HISTORY_EVENTS = 50_000
-THINNING = 1.4  # exponent of the age; with it 50,000 events at 300/s reach from 30 a day to the full last minute
-KNOWN_VISITORS = 50_000  # who can come back; beyond it somebody is forgotten for each new one
+DAY_MS = 86_400_000
+MONTH_MS = 30 * DAY_MS
+MONTH_SHARE = 0.2  # events of the month, per event of the days behind it
+DAYS = 14.0
+HISTORY_EVENTS = 50_000  # of days that are to be sent through a broker
 
-RETURNING = 0.45  # share of visits that are tried with a known visitor
+SAME_DAY = 0.2  # of returns
+NEXT_DAYS = 1.0  # mean of how many days later than tomorrow the other returns are
+WEEKDAYS = (0.96, 0.93, 0.94, 0.98, 1.0, 1.09, 1.1)  # traffic of Monday to Sunday
+RHYTHM_MS = 600_000  # a level of the rhythm holds for so long
+
 DELAYED = 0.12  # of mobile events: within lateness
 LATE = 0.006  # of mobile events: beyond lateness
 WRONG_CLOCK = 0.002  # of mobile events: the phone is hours ahead
@@ -96,43 +104,59 @@ class Arrival:
 
 
 class Simulator:
-    """A web shop that goes live at `start_ms` after `HISTORY_MS` of past; `records()` never ends."""
+    """A web shop that goes live at `start_ms`, after a month of little traffic and some `days` of full traffic.
+
+    `rate`: live events per second at the hour of the start, before the scenario. `records()` never ends.
+    """
 
     def __init__(
         self,
         config: Config,
         *,
         seed: int = 1,
-        rate: float = 300.0,  # live events per second at the hour of the start, before the scenario
+        rate: float = 300.0,
         partitions: int = 8,
         start_ms: int,
-        history_events: int = HISTORY_EVENTS,
+        days: float | None = None,  # None: as many as HISTORY_EVENTS need
         record_bytes: int = 32 * 1024,  # the reader's limit, which a broken record may exceed
         scenario: Scenario | Switch | None = None,
     ) -> None:
         if rate <= 0 or partitions < 1 or config.lateness < 1000:
             raise ValueError("the simulation needs a positive rate, a partition, and a lateness of at least 1s")
         self._random = Random(seed)
-        self._rate = rate
         self._partitions = partitions
         self._start_ms = start_ms
         self._lateness_ms = config.lateness
         self._resend_ms = max(1000, min(60_000, config.dedup_horizon // 4))
         self._zone = ZoneInfo(config.time_zone)
         self._scenario = scenario
-        self._full_ms = _full_rate_ms(rate, history_events)
+        self._rhythm = lru_cache(maxsize=256)(rhythm)
+        self._visits_per_s = rate / EVENTS_PER_VISIT / self._level(start_ms)  # of a mean hour
+        days = days_of(HISTORY_EVENTS, self.mean_rate) if days is None else days
+        self._full_from_ms = start_ms - round(days * DAY_MS)
+        self._first_share = MONTH_SHARE * days * DAY_MS / MONTH_MS  # of full traffic, in the month
         self._breakages = [*BREAKAGES, *([_oversized(record_bytes)] if record_bytes < MOST_BYTES else [])]
         self._clocks = [0] * partitions  # largest event time by partition, as a reader will see it
         self._waiting: list[tuple[int, int, Arrival | Visit | Delivery]] = []
         self._pushed = 0
         self._visitors = 0
         self._messages = 0
-        self._known: list[Visitor] = []
+        self._returning: list[tuple[int, int, Visitor]] = []  # who comes back, the next one first
         self._robots = [Visitor(f"crawler-{n}", PERSONAS[0], "web", bot=True) for n in (1, 2)]
         self._billing = None if config.subscriptions is None else Billing(config.subscriptions)
         self._billed = "" if config.subscriptions is None else next(iter(config.subscriptions.events))
         self._fate = Random(f"{seed} billing")  # its own, so that subscriptions change no visit
-        self._push(start_ms - HISTORY_MS, Arrival())
+        self._push(self.begins_ms, Arrival())
+
+    @property
+    def begins_ms(self) -> int:
+        """When the history begins."""
+        return self._full_from_ms - MONTH_MS
+
+    @property
+    def mean_rate(self) -> float:
+        """Events per second, in the mean over a week."""
+        return self._visits_per_s * EVENTS_PER_VISIT
 
     def records(self) -> Iterator[Record]:
         """All records in the order of `arrival_ms`."""
@@ -158,16 +182,15 @@ class Simulator:
         billed = BILLED * conditions.billing / conditions.traffic
         if self._billing is not None and self._fate.random() < billed:
             self._bill(now_ms, self._billing, conditions)
-        visitor = self._choose_visitor()
+        visitor = self._choose_visitor(now_ms)
         steps = crawl(self._random) if visitor.bot else visit(visitor, conditions, self._random)
-        visitor.visiting = True
         self._act(now_ms, Visit(visitor, steps, next(steps)))
 
     def _next_visit(self, now_ms: int) -> int:
         """A Poisson process whose rate is taken anew in steps that are short against its change."""
         at_ms = float(now_ms)
         while True:
-            step_ms = max(1000.0, (self._start_ms - at_ms) / 20)
+            step_ms = RHYTHM_MS if at_ms >= self._full_from_ms else min(RHYTHM_MS, self._full_from_ms - at_ms)
             gap_ms = 1000 * self._random.expovariate(self._visits_per_second(round(at_ms)))
             if gap_ms < step_ms:
                 return max(now_ms + 1, round(at_ms + gap_ms))
@@ -177,37 +200,38 @@ class Simulator:
         return NORMAL if self._scenario is None else self._scenario.at((now_ms - self._start_ms) / 1000)
 
     def _visits_per_second(self, now_ms: int) -> float:
-        age_ms = self._start_ms - now_ms
-        thinned = 1.0 if age_ms <= self._full_ms else (self._full_ms / age_ms) ** THINNING
-        hour_of_day = self._rhythm(now_ms) / self._rhythm(self._start_ms)
-        return self._rate / EVENTS_PER_VISIT * thinned * hour_of_day * self._conditions(now_ms).traffic
+        share = 1.0 if now_ms >= self._full_from_ms else self._first_share
+        return self._visits_per_s * share * self._level(now_ms) * self._conditions(now_ms).traffic
 
-    def _rhythm(self, at_ms: int) -> float:
-        """Visits by the local time of day: most at 20 h, fewest at 8 h."""
-        local = datetime.fromtimestamp(at_ms / 1000, self._zone)
-        return 1 + 0.6 * math.cos((local.hour + local.minute / 60 - 20) * math.tau / 24)
+    def _level(self, at_ms: int) -> float:
+        return self._rhythm(at_ms // RHYTHM_MS * RHYTHM_MS, self._zone)
 
-    def _choose_visitor(self) -> Visitor:
+    def _choose_visitor(self, now_ms: int) -> Visitor:
+        """Who wants to come back comes first; for all other visits there is somebody new."""
         if self._random.random() < ROBOTS:
             return self._random.choice(self._robots)
-        if self._known and self._random.random() < RETURNING:
-            visitor = self._random.choice(self._known)
-            if not visitor.visiting and self._random.random() < visitor.persona.returns:
-                return visitor
-        self._visitors += 1
-        visitor = new_visitor(self._visitors, self._random)
-        if len(self._known) < KNOWN_VISITORS:
-            self._known.append(visitor)
+        if self._returning and self._returning[0][0] <= now_ms:
+            visitor = heappop(self._returning)[2]
         else:
-            self._known[self._random.randrange(KNOWN_VISITORS)] = visitor
+            self._visitors += 1
+            visitor = new_visitor(self._visitors, self._random)
+        if self._random.random() < visitor.persona.returns:
+            self._pushed += 1
+            heappush(self._returning, (self._next_return(now_ms), self._pushed, visitor))
         return visitor
+
+    def _next_return(self, now_ms: int) -> int:
+        """Hours later, or about the same time on one of the next days."""
+        if self._random.random() < SAME_DAY:
+            return now_ms + round(self._random.uniform(2, 9) * DAY_MS / 24)
+        days = 1 + int(self._random.expovariate(1 / NEXT_DAYS))
+        return now_ms + round((days + self._random.gauss(0, 0.06)) * DAY_MS)
 
     def _act(self, now_ms: int, going: Visit) -> None:
         """The visitor does the next step now; its event sets out, and the step after it is planned."""
         self._send(now_ms, going.visitor, going.next)
         following = next(going.steps, None)
         if following is None:
-            going.visitor.visiting = False
             return
         going.next = following
         self._push(now_ms + max(1, round(following.pause_s * 1000)), going)
@@ -215,10 +239,11 @@ class Simulator:
     # Events on their way
 
     def _send(self, now_ms: int, visitor: Visitor, step: Step) -> None:
-        luck = self._random.random()
+        chance = self._random.random
+        luck = chance()
         body = self._body(visitor, step)
         stamp: object = _timestamp(now_ms, visitor.platform)
-        delay_ms = self._random.randrange(5, 150)
+        delay_ms = 5 + int(145 * chance())
         late = clamped = False
         ts_ms = now_ms
         if visitor.mobile:
@@ -265,7 +290,7 @@ class Simulator:
             "type": step.kind,
             "anonymousId": visitor.anonymous_id,
         }
-        context: dict[str, object] = {}
+        context: dict[str, object] = {**step.context}
         if visitor.platform is not None:
             context["device"] = {"type": visitor.platform}
         if visitor.bot:
@@ -286,7 +311,7 @@ class Simulator:
         if self._conditions(now_ms).lost:
             return
         visitor, event = delivery.visitor, delivery.event
-        partition = crc32(visitor.anonymous_id.encode()) % self._partitions
+        partition = visitor.hash % self._partitions
         if delivery.late and self._clocks[partition] < event.ts_ms + 2 * self._lateness_ms:
             self._push(now_ms + 6 * self._lateness_ms, delivery)  # not yet late for certain
             return
@@ -314,28 +339,31 @@ class Simulator:
         return Record(self._random.randrange(self._partitions), None, value, now_ms, event=None, reason=reason)
 
 
-def _full_rate_ms(rate: float, history_events: int) -> float:
-    """How long before the start the thinning ends, so that the history has about `history_events` events."""
+def days_of(events: int, mean_rate: float) -> float:
+    """How many days of full traffic have about so many events, at most DAYS."""
+    return min(DAYS, events / mean_rate / (DAY_MS / 1000))
 
-    def events(full_ms: float) -> float:
-        thinned: float = (1 - (full_ms / HISTORY_MS) ** (THINNING - 1)) / (THINNING - 1)
-        return rate * full_ms / 1000 * (1 + thinned)
 
-    low, high = 1.0, float(HISTORY_MS)
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if events(middle) < history_events else (low, middle)
-    return low
+def rhythm(at_ms: int, zone: ZoneInfo) -> float:
+    """Traffic as a multiple of its mean: most at 20 h, fewest at 8 h, and more at weekends."""
+    local = datetime.fromtimestamp(at_ms / 1000, zone)
+    hour = local.hour + local.minute / 60
+    return WEEKDAYS[local.weekday()] * (1 + 0.6 * math.cos((hour - 20) * math.tau / 24))
 
 
 def _timestamp(at_ms: int, platform: str | None) -> str | int:
     """One instant as three clients write it: RFC 3339 in UTC, with an offset, and epoch milliseconds."""
     if platform == "android":
         return at_ms
+    second, ms = divmod(at_ms, 1000)
     if platform == "ios":
-        local = datetime.fromtimestamp(at_ms / 1000, timezone(timedelta(hours=2)))
-        return local.isoformat(timespec="milliseconds")
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"{_second(second + 7_200)}.{ms:03d}+02:00"
+    return f"{_second(second)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 def _written(**fields: object) -> bytes:

@@ -39,9 +39,10 @@ PER_SECOND = Rate(
     "event",
 )
 IN_WINDOW = Course(
-    "Events in the window",
-    "Accepted events of the chosen window, by name.",
+    "Events by name",
+    "Accepted events of the window, by name, on a logarithmic scale: rare ones can be seen beside frequent ones.",
     [Line("events.<event>", "{{event}}", by=("event",))],
+    log=True,
 )
 
 

@@ -11,11 +11,13 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.audit.comparison import compare
+from flows.audit.published import Published
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
@@ -161,20 +163,22 @@ def run(records: Iterator[Record], reader: Reader, sent: Sent, until_ms: int, mo
 @pytest.mark.parametrize("most", [10_000, 700], ids=["backlog in one poll", "backlog in many polls"])
 @pytest.mark.parametrize("scenario", [None, *SCENARIOS])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_what_is_published_is_true(name: str, scenario: str | None, most: int) -> None:
+def test_what_is_published_is_true(name: str, scenario: str | None, most: int, tmp_path: Path) -> None:
     config = Config.model_validate({"product": "shop"} | CONFIGS[name])
     simulator = Simulator(
         config,
         start_ms=START_MS,
         rate=150,
         partitions=4,
-        history_events=12_000,
+        days=10_000 / 150 / 86_400,
         scenario=SCENARIOS[scenario] if scenario else None,
     )
-    reader, sent = Reader(config, 4), Sent(config, Limits().record_bytes)
-    snapshot = run(simulator.records(), reader, sent, START_MS + 30_000, most)
-    said = published(snapshot, reader.minutes)
-    truth = sent.truth(said)
+    reader = Reader(config, 4)
+    with Sent(config, Limits().record_bytes, tmp_path) as sent:
+        sent.history_ends()  # it goes through the topic here
+        snapshot = run(simulator.records(), reader, sent, START_MS + 30_000, most)
+        said = published(snapshot, reader.minutes)
+        truth = sent.truth(said, lambda read, of: None)
     assert truth.undecided == {}
     compared = compare(said, truth, config)
     assert wrong(compared) == []
@@ -184,19 +188,28 @@ def test_what_is_published_is_true(name: str, scenario: str | None, most: int) -
     assert snapshot.cells["mrr.difference"] == 0
 
 
-def test_beyond_what_is_remembered_the_last_cut_of_it_is_kept() -> None:
+def test_beyond_what_is_remembered_the_last_cut_of_it_is_kept(tmp_path: Path) -> None:
     config = Config(product="shop")
-    simulator = Simulator(config, start_ms=START_MS, rate=150, partitions=4, history_events=500)
-    sent = Sent(config, Limits().record_bytes, most=300)
+    simulator = Simulator(config, start_ms=START_MS, rate=150, partitions=4, days=400 / 150 / 86_400)
     reader = Reader(config, 4)
-    for number, record in enumerate(itertools.islice(simulator.records(), 600)):
-        sent.record(record)
-        reader.put(record)
-        reader.poll(record.arrival_ms)
-        if number % 50 == 49:
-            snapshot = reader.tick(record.arrival_ms)
-            sent.see(published(snapshot, {}).fields)
-    assert (sent.total, sent.complete, sent.cut["_consumed"]) == (600, False, "300")
-    said = replace(published(snapshot, reader.minutes), fields=sent.cut)
-    final = compare(said, sent.truth(said), config)
+    with Sent(config, Limits().record_bytes, tmp_path, most=300) as sent:
+        sent.history_ends()
+        for number, record in enumerate(itertools.islice(simulator.records(), 600)):
+            sent.record(record)
+            reader.put(record)
+            reader.poll(record.arrival_ms)
+            if number % 50 == 49:
+                snapshot = reader.tick(record.arrival_ms)
+                sent.see(published(snapshot, {}).fields)
+        assert (sent.total, sent.complete, sent.cut["_consumed"]) == (600, False, "300")
+        said = replace(published(snapshot, reader.minutes), fields=sent.cut)
+        final = compare(said, sent.truth(said, lambda read, of: None), config)
     assert [row for row in final if not row.equal and not row.cell.startswith("minute:")] == []
+
+
+def test_an_audit_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    with Sent(Config(product="shop"), Limits().record_bytes, tmp_path) as sent:
+        sent._process.kill()
+        sent._process.wait()
+        with pytest.raises(RuntimeError, match="the audit has ended with exit code -9"):
+            sent.truth(Published({}), lambda read, of: None)

@@ -19,7 +19,7 @@ from flows.config.file import load
 from tests.services import ROOT
 
 PACKAGED = ROOT / "flows" / "demo" / "demo.yaml"
-SMALL = ("--partitions", "2", "--rate", "100", "--plain")
+SMALL = ("--partitions", "2", "--rate", "100", "--days", "0.005", "--plain")
 
 
 @contextmanager

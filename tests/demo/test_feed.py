@@ -65,7 +65,7 @@ def test_the_history_is_in_kafka_record_for_record_in_order(kafka: EmbeddedKafka
     start = Start(round(time.time() * 1000), time.monotonic())
 
     def simulated() -> Iterator[Record]:
-        simulator = Simulator(CONFIG, start_ms=start.wall_ms, partitions=PARTITIONS, history_events=3000)
+        simulator = Simulator(CONFIG, start_ms=start.wall_ms, partitions=PARTITIONS, days=0.001)
         return simulator.records()
 
     witness = Counted()
@@ -82,7 +82,7 @@ def test_the_history_is_in_kafka_record_for_record_in_order(kafka: EmbeddedKafka
 
 def test_live_records_follow_in_real_time_until_it_is_closed(kafka: EmbeddedKafka, stored: Stored) -> None:
     start = Start(round(time.time() * 1000), time.monotonic())
-    simulator = Simulator(CONFIG, start_ms=start.wall_ms, partitions=PARTITIONS, history_events=500)
+    simulator = Simulator(CONFIG, start_ms=start.wall_ms, partitions=PARTITIONS, days=0.001)
     witness = Counted()
     feed = Feed(kafka.bootstrap_servers, "events", simulator.records(), witness, start)
     feed.send_history()

@@ -14,11 +14,12 @@ from flows import audit
 from flows.audit.parse import parse
 from flows.config.model import Config
 from flows.demo.scenarios import SCENARIOS, Switch
-from flows.demo.simulator import HISTORY_MS, Record, Simulator
+from flows.demo.simulator import DAY_MS, MONTH_MS, Record, Simulator
 
 CONFIG = Config(product="shop")
 START_MS = 1_790_000_000_000
 LATENESS_MS = CONFIG.lateness
+SHORT = 300 / 86_400  # days: after five minutes visits end as often as they begin
 
 
 def sent(seconds: float = 20, *, scenario: str | None = None, start_ms: int = START_MS, **options: Any) -> list[Record]:
@@ -34,16 +35,22 @@ def usual() -> list[Record]:
     return sent()
 
 
+@pytest.fixture(scope="module")
+def week() -> list[Record]:
+    """Seven days at a twentieth of an event a second, and the month before."""
+    return sent(0, rate=0.05, days=7)
+
+
 def live(records: list[Record]) -> list[Record]:
     return [record for record in records if record.arrival_ms >= START_MS]
 
 
 def test_the_same_seed_gives_the_same_records() -> None:
-    assert sent(2, history_events=3000, seed=7) == sent(2, history_events=3000, seed=7)
+    assert sent(2, days=SHORT, seed=7) == sent(2, days=SHORT, seed=7)
 
 
 def test_another_seed_gives_other_records() -> None:
-    assert sent(2, history_events=3000, seed=7) != sent(2, history_events=3000, seed=8)
+    assert sent(2, days=SHORT, seed=7) != sent(2, days=SHORT, seed=8)
 
 
 def test_records_come_in_the_order_of_arrival(usual: list[Record]) -> None:
@@ -51,15 +58,34 @@ def test_records_come_in_the_order_of_arrival(usual: list[Record]) -> None:
     assert arrivals == sorted(arrivals)
 
 
-def test_the_history_reaches_back_forty_days_and_has_the_asked_size(usual: list[Record]) -> None:
-    history = [record for record in usual if record.arrival_ms < START_MS]
-    assert START_MS - HISTORY_MS <= history[0].arrival_ms < START_MS - 0.9 * HISTORY_MS
-    assert 40_000 < len(history) < 60_000
+def test_the_history_is_a_month_of_little_and_days_of_full_traffic(week: list[Record]) -> None:
+    begins = START_MS - 7 * DAY_MS
+    month = [record for record in week if record.arrival_ms < begins]
+    full = [record for record in week if begins <= record.arrival_ms < START_MS]
+    assert begins - MONTH_MS <= month[0].arrival_ms < begins - MONTH_MS + DAY_MS
+    assert len(month) / len(full) == pytest.approx(0.2, abs=0.03)
+    per_day = Counter((record.arrival_ms - begins) // DAY_MS for record in full)
+    assert min(per_day.values()) > 0.75 * max(per_day.values())  # a weekday and a Sunday
+
+
+def test_most_come_in_the_evening_and_few_in_the_morning(week: list[Record]) -> None:
+    by_hour = Counter(record.arrival_ms // 3_600_000 % 24 for record in week)
+    assert by_hour[20] > 2.5 * by_hour[8] > 0
+
+
+def test_of_new_visitors_every_fourth_or_so_comes_back_on_the_next_day(week: list[Record]) -> None:
+    seen: dict[object, set[int]] = {}
+    for record in week:
+        if record.event is not None and "anonymousId" in record.event.body:
+            days = seen.setdefault(record.event.body["anonymousId"], set())
+            days.add((record.event.ts_ms - START_MS) // DAY_MS)
+    new = [(min(days), days) for days in seen.values() if -6 <= min(days) <= -2]
+    assert sum(first + 1 in days for first, days in new) / len(new) == pytest.approx(0.23, abs=0.06)
 
 
 @pytest.mark.parametrize("rate", [50, 300, 1000])
 def test_the_live_rate_is_the_asked_one(rate: float) -> None:
-    records = live(sent(60, rate=rate, seed=3))
+    records = live(sent(60, rate=rate, seed=3, days=SHORT))
     assert len(records) / 60 == pytest.approx(rate, rel=0.2)
 
 
@@ -70,12 +96,12 @@ def test_a_surge_multiplies_the_traffic_by_four() -> None:
         late = [r for r in live(records) if r.arrival_ms > START_MS + surge.begins_s * 1000]
         return sum(b'"Home"' in (record.value or b"") for record in late)
 
-    few, many = (sent(40, rate=100, scenario=name, history_events=3000) for name in (None, "traffic-surge"))
+    few, many = (sent(40, rate=100, scenario=name, days=SHORT) for name in (None, "traffic-surge"))
     assert visitors_per_second(many) / visitors_per_second(few) == pytest.approx(4, rel=0.2)
 
 
 def test_a_surge_leaves_the_time_before_it_alone() -> None:
-    assert sent(9, history_events=3000) == sent(9, history_events=3000, scenario="traffic-surge")
+    assert sent(9, days=SHORT) == sent(9, days=SHORT, scenario="traffic-surge")
 
 
 def test_in_a_bounce_spike_most_visits_end_with_their_first_page() -> None:
@@ -83,7 +109,7 @@ def test_in_a_bounce_spike_most_visits_end_with_their_first_page() -> None:
         names = [json.loads(record.value or b"{}").get("name") for record in live(records) if record.event]
         return names.count("Home") / len(names)
 
-    spike, usual = (sent(30, scenario=name, history_events=3000) for name in ("bounce-spike", None))
+    spike, usual = (sent(30, scenario=name, days=SHORT) for name in ("bounce-spike", None))
     assert share_of_first_pages(spike) > 1.5 * share_of_first_pages(usual)
 
 
@@ -92,13 +118,13 @@ def test_with_a_broken_checkout_few_orders_are_completed() -> None:
         names = Counter(str(record.event.body.get("event")) for record in live(records) if record.event)
         return names["Order Completed"] / names["Product Viewed"]
 
-    broken, usual = (sent(60, scenario=name, history_events=3000) for name in ("conversion-drop", None))
+    broken, usual = (sent(60, scenario=name, days=SHORT) for name in ("conversion-drop", None))
     assert orders_per_product_seen(broken) < 0.2 * orders_per_product_seen(usual)
 
 
 def test_in_an_outage_nothing_arrives_and_afterwards_all_is_as_ever() -> None:
     outage = SCENARIOS["outage"]
-    records = live(sent(outage.lasts_s + 60, scenario="outage", rate=20, history_events=3000))
+    records = live(sent(outage.lasts_s + 60, scenario="outage", rate=20, days=SHORT))
     begins_ms = START_MS + outage.begins_s * 1000
     ends_ms = begins_ms + outage.lasts_s * 1000
     assert [record for record in records if begins_ms <= record.arrival_ms < ends_ms] == []
@@ -122,7 +148,7 @@ SUBSCRIPTIONS = Config.model_validate({"subscriptions": {"currency": "EUR", "pla
 def states_sent(scenario: str | None = None) -> list[dict[str, Any]]:
     """The properties of all states up to 60 s after the start, without copies."""
     chosen = SCENARIOS[scenario] if scenario else None
-    simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS, scenario=chosen)
+    simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS, scenario=chosen, days=600 / 86_400)
     until = START_MS + 60_000
     records = itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records())
     bodies: list[dict[str, Any]] = [dict(record.event.body) for record in records if record.event and not record.resent]
@@ -158,7 +184,7 @@ def test_subscriptions_change_no_visit(usual: list[Record]) -> None:
     simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS)
     until = START_MS + 20_000
     records = itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records())
-    assert len(visitors(list(records))) == pytest.approx(len(visitors(usual)), rel=0.02)
+    assert len(visitors(list(records))) == pytest.approx(len(visitors(usual)), rel=0.06)
 
 
 def test_an_event_is_either_clearly_in_time_or_clearly_late(usual: list[Record]) -> None:
@@ -199,7 +225,7 @@ def test_a_copy_follows_its_original_in_the_same_partition_soon(usual: list[Reco
             copies += 1
             assert (record.value, record.partition) == (original.value, original.partition)
             assert record.arrival_ms - original.arrival_ms < CONFIG.dedup_horizon / 2
-    assert copies > 100
+    assert copies > 50
 
 
 def test_a_user_stays_in_one_partition(usual: list[Record]) -> None:

@@ -194,7 +194,7 @@ def test_an_event_with_a_mistake_is_not_taken_for_another_tools(path: Path) -> N
 
 def test_the_events_of_a_whole_shop_look_like_what_is_read() -> None:
     config = Config(product="shop", subscriptions={"plans": ["plus"]})
-    simulator = Simulator(config, start_ms=1_790_000_000_000, history_events=3000)
+    simulator = Simulator(config, start_ms=1_790_000_000_000, days=0.01)
     values = [record.value for record in islice(simulator.records(), 3000) if record.event is not None]
     assert len(values) > 2000
     assert {name_of(value) for value in values if value is not None} <= READ
