@@ -163,14 +163,15 @@ def served(page: Path, folder: Path, prometheus: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def data(minutes: float, folder: Path, options: Sequence[str]) -> Iterator[str]:
+def data(minutes: float, folder: Path, chosen: dict[str, str], options: Sequence[str]) -> Iterator[str]:
     """A Prometheus that has `minutes` of a running demo; its address."""
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegauge-look-")))
         address = stack.enter_context(demo(scratch, *options))
         url = stack.enter_context(prometheus_on(address, scratch, free_port(), scrape_seconds=SCRAPE_SECONDS))
         print(f"look: waiting for {minutes:g} min of data; Prometheus is {url}", file=sys.stderr)
-        until_all_answer(url, [question for found in dashboards(folder).values() for question in questions(found, {})])
+        wanted = [question for found in dashboards(folder).values() for question in questions(found, chosen)]
+        until_all_answer(url, wanted)
         time.sleep(60 * minutes)
         yield url
 
@@ -226,7 +227,9 @@ def main() -> int:
         need_node()
         page = built()
         with contextlib.ExitStack() as stack:
-            prometheus = args.prometheus or stack.enter_context(data(args.minutes, args.dashboards, args.demo.split()))
+            prometheus = args.prometheus or stack.enter_context(
+                data(args.minutes, args.dashboards, chosen, args.demo.split())
+            )
             address = stack.enter_context(served(page, args.dashboards, prometheus.rstrip("/")))
             order = Order(
                 address,
