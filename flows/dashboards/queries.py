@@ -138,9 +138,8 @@ class Numbers:
             return "percentunit"
         if metric.unit == "ms":
             return "s" if metric.scale == 0.001 else "ms"
-        if metric.unit == "minor units" and self.config.subscriptions is not None:
-            currency = self.config.subscriptions.currency
-            return CURRENCIES.get(currency, f"suffix: {currency}")
+        if metric.currency:
+            return CURRENCIES.get(metric.currency, f"suffix: {metric.currency}")
         return "short" if self.may_be_undefined(name) else "locale"
 
     def _labels(self, names: Iterable[str]) -> dict[str, list[str]]:

@@ -110,11 +110,12 @@ class ActiveUsers(Family):
         },
     )
     ordered: ClassVar[bool] = False
+    broken_down_as: ClassVar[str] = "active_users"
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._zone = ZoneInfo(config.time_zone)
-        self._groups = Groups(config, "active_users")
+        self._groups = Groups(config, self.broken_down_as)
         self._counts = events_that_count(config)
         self.windows = Windows(config.windows, self._groups)
         self.last = UserRows(np.int64, fill=NO_TIME)  # the latest event

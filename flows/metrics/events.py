@@ -56,10 +56,11 @@ class Events(Family):
         },
     )
     ordered: ClassVar[bool] = False
+    broken_down_as: ClassVar[str] = "events"
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._groups = Groups(config, "events")
+        self._groups = Groups(config, self.broken_down_as)
         codes = config.codes()
         self._names = codes.names
         self._name_of = codes.name_of
