@@ -47,7 +47,7 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/panels.py deploy/alertmanager/pager.py \
+	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/look/look.py deploy/alertmanager/pager.py \
 		deploy/pictures/pictures.py
 
 .PHONY: docs
@@ -68,6 +68,10 @@ pictures: $(VENV)/installed  ## the README's pictures of the live page, taken of
 .PHONY: panels
 panels: $(VENV)/installed  ## what every dashboard panel returns, asked of a real Prometheus; PANELS="--help" for options
 	@$(PYTHON_IN_VENV) deploy/grafana/panels.py $(PANELS)
+
+.PHONY: look
+look: $(VENV)/installed  ## a picture of every dashboard row, drawn by Grafana's own components; LOOK="--help" for options
+	@$(PYTHON_IN_VENV) -m deploy.grafana.look.look $(LOOK)
 
 .PHONY: image
 image: $(VENV)/installed  ## the Dockerfile's steps and the compose file's services, without a container engine; needs root

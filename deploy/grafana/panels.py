@@ -74,11 +74,17 @@ def filled(expression: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda match: values[match[1] or match[2]], expression)
 
 
+def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The panels that ask something, in their order, those of closed rows as well."""
+    for panel in dashboard["panels"]:
+        yield from (one for one in [panel, *panel.get("panels", [])] if one.get("targets"))
+
+
 def questions(dashboard: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterator[Question]:
     """Everything that the dashboard asks, panel by panel, then its annotations and variables."""
     values, uid = variables(dashboard, chosen), dashboard["uid"]
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", []):
+    for panel in panels_of(dashboard):
+        for target in panel["targets"]:
             title = filled(panel["title"], values)
             yield Question(uid, title, target["refId"], target["expr"], filled(target["expr"], values))
     for annotation in dashboard["annotations"]["list"]:
@@ -94,8 +100,11 @@ def questions(dashboard: Mapping[str, Any], chosen: Mapping[str, str]) -> Iterat
 
 
 def series(prometheus: str, expression: str) -> int:
-    """How many series Prometheus has for the expression now; Failed with its words when it refuses."""
-    query = urllib.parse.urlencode({"query": expression})
+    """How many series Prometheus has for the expression now; Failed with its words when it refuses.
+
+    What a tile shows where there is none, as `or vector(NaN)`, does not count.
+    """
+    query = urllib.parse.urlencode({"query": re.sub(r" or vector\((?:NaN|-1)\)$", "", expression)})
     try:
         with urllib.request.urlopen(f"{prometheus}/api/v1/query?{query}", timeout=30) as answer:
             return len(json.load(answer)["data"]["result"])
@@ -111,14 +120,16 @@ def asked(prometheus: str, wanted: Sequence[Question]) -> list[tuple[Question, i
 
 
 def may_be_empty(question: Question) -> bool:
-    """Whether nothing is a good answer: the times of old data; what was 0 a week ago, and has no ratio to it; what only
-    several processes report themselves, or one that reads what producers commit.
+    """Whether nothing is a good answer: the times of old data; what was 0 or undefined a week ago; what only
+    several processes report themselves, or one that reads what producers commit, or whose config has grown.
     """
     return (
         question.name == "annotation"
         or " != 0) - 1" in question.expression
+        or re.search(r"^100 \* \(.* offset 1w\)\)", question.expression) is not None
         or "tidegauge_process_" in question.expression
         or "tidegauge_open_transaction_" in question.expression
+        or "tidegauge_family_since_" in question.expression
     )
 
 
@@ -190,7 +201,7 @@ def of_last_week(text: str, address: str, now_s: float) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def prometheus_on(address: str, folder: Path, port: int) -> Iterator[str]:
+def prometheus_on(address: str, folder: Path, port: int, *, scrape_seconds: int = SCRAPE_SECONDS) -> Iterator[str]:
     """A Prometheus that scrapes `address`, and holds the same page as that of a week ago; its URL once it answers."""
     for program in ("prometheus", "promtool"):
         if shutil.which(program) is None:
@@ -201,7 +212,7 @@ def prometheus_on(address: str, folder: Path, port: int) -> Iterator[str]:
     if made.returncode != 0:
         raise Failed(f"promtool could not write last week's numbers: {made.stderr}")
     scraped = [{"job_name": "tidegauge", "static_configs": [{"targets": [address]}]}]
-    settings = {"global": {"scrape_interval": f"{SCRAPE_SECONDS}s"}, "scrape_configs": scraped}
+    settings = {"global": {"scrape_interval": f"{scrape_seconds}s"}, "scrape_configs": scraped}
     (folder / "prometheus.yml").write_text(json.dumps(settings))  # JSON is YAML, too
     url, log = f"http://127.0.0.1:{port}", folder / "prometheus.log"
     command = ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"]

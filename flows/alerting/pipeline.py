@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from flows.alerting.promql import Alert, Group, Recording, duration
 from flows.alerting.source import PIPELINE, Source
+from flows.metrics.alerts import Series
 
 SHARES_MS: Final = 900_000
 """Shares of records are taken over a quarter of an hour."""
 
 
-def pipeline(source: Source) -> Group:
-    """All of them."""
+def pipeline(source: Source, zero: Iterable[str] = ()) -> Group:
+    """All of them. `zero`: families of the product that are a defect unless they are 0."""
     limits, pace = source.alerts.pipeline, source.pace
     silence, stalled = pace.span(limits.silence), pace.span(limits.stalled)
     recent, usual = source.recorded("records:recent"), source.recorded("records:recent_last_week")
@@ -21,9 +23,11 @@ def pipeline(source: Source) -> Group:
     stalled_s = (limits.stalled + source.config.lateness) / 1000
     older = source.same_hour("avg_over_time", "records:recent", weeks=2)
     saved = source.of_process("max", "tidegauge_checkpoint_timestamp_seconds")
-    broken = f"{source.of_process('max', 'tidegauge_accounting_difference')} != 0"
-    if source.config.subscriptions is not None:
-        broken += f'\nor\nmax by (product) (tidegauge_mrr_difference{{product="{source.product}", plan=""}}) != 0'
+    differences = [
+        source.of_process("max", "tidegauge_accounting_difference"),
+        *(source.shown(Series(family)) for family in zero),
+    ]
+    broken = "\nor\n".join(f"{difference} != 0" for difference in differences)
     dropped = f"increase(tidegauge_dead_letters_dropped_total[{pace.span(SHARES_MS)}])"
     rules: list[Recording | Alert] = [
         Recording(

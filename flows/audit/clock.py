@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from flows.audit.records import Event, Exclusion, Record, Rejection
+from flows.audit.records import Event, Exclusion, Record, Rejection, Told
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 
@@ -15,9 +15,10 @@ Read = Event | Exclusion | Rejection
 
 @dataclass
 class Turn:
-    """An event that carries the state of a subscription, and when that state is used."""
+    """An event, what it tells besides, and when that is used."""
 
     event: Event
+    told: Told
     used: int  # ms: "max(ts, clock - lateness)"
 
 
@@ -29,7 +30,7 @@ class Judgement:
     accepted: list[Event]  # on time and late
     on_time: list[Event]
     accounting: dict[int, dict[str, int]]  # partition -> field of ACCOUNTS -> records
-    turns: list[Turn]
+    turns: dict[str, list[Turn]]  # by kind of what is told; all kinds that any event tells of
 
 
 def judge(records: Sequence[Record], readings: Sequence[Read], config: Config, as_of_ms: int | None) -> Judgement:
@@ -146,29 +147,33 @@ def all_turns(
     clocks: Sequence[int | None],
     limits: Sequence[int | None],
     horizon_ms: int,
-) -> list[Turn]:
-    """Every state that is no copy, "(same user, messageId and customer)", late ones too; "used = max(ts, clock
+) -> dict[str, list[Turn]]:
+    """Everything told that is no copy, "(same user, messageId and customer)", late ones too; "used = max(ts, clock
     - lateness)".
     """
-    copies = which_are_copies(readings, clocks, horizon_ms, of_states=True)
-    return [
-        Turn(reading, reading.ts if limit is None else max(reading.ts, limit))
-        for reading, limit, is_copy in zip(readings, limits, copies, strict=True)
-        if isinstance(reading, Event) and reading.state is not None and not is_copy
-    ]
+    kinds = dict.fromkeys(kind for reading in readings if isinstance(reading, Event) for kind in reading.told)
+    copies = {kind: which_are_copies(readings, clocks, horizon_ms, kind) for kind in kinds}
+    return {
+        kind: [
+            Turn(reading, reading.told[kind], reading.ts if limit is None else max(reading.ts, limit))
+            for reading, limit, is_copy in zip(readings, limits, copies[kind], strict=True)
+            if isinstance(reading, Event) and kind in reading.told and not is_copy
+        ]
+        for kind in kinds
+    }
 
 
 def which_are_copies(
     readings: Sequence[Read],
     clocks: Sequence[int | None],
     horizon_ms: int,
-    of_states: bool = False,
+    kind: str | None = None,
 ) -> list[bool]:
     """A copy is a duplicate iff the first was read in the same or the previous generation, or, by a partition that
     is ahead, in a later one; generation = floor(clock / dedup_horizon), the clock being the larger of the running
     clock of the event's own partition, with the event, and T. Not refreshed by copies.
 
-    With `of_states` among the events that carry a state, and of the same customer only.
+    With a `kind` among the events that tell something of it, and of the same key only.
     """
     partition_clocks: dict[int, int] = {}
     stream_clock: int | None = None  # before the record at hand
@@ -179,10 +184,9 @@ def which_are_copies(
         if isinstance(reading, Event):
             own_clock = max(reading.reading, partition_clocks.get(reading.partition, reading.reading))
             partition_clocks[reading.partition] = own_clock
-            if reading.message is not None and (reading.state is not None or not of_states):
+            if reading.message is not None and (kind is None or kind in reading.told):
                 now = own_clock if stream_clock is None else max(own_clock, stream_clock)
-                customer = reading.state.customer if of_states and reading.state is not None else None
-                key = (reading.user, reading.message, customer)
+                key = (reading.user, reading.message, None if kind is None else reading.told[kind].key)
                 generation = now // horizon_ms
                 first = first_generation.get(key)
                 if first is not None and generation - first <= 1:

@@ -2,7 +2,7 @@
 
 Checks are made in this order, and the first that fails gives the reason: empty, too_large, not_json,
 not_an_object, then `type`, `event`, `userId`, `anonymousId`, `messageId`, `context`, `properties`, `traits`,
-the times; then, if it carries one, the state of a subscription (states.py). Decisions where EVENTS.md leaves
+the times; then what it tells besides, such as the state of a subscription (told.py). Decisions where EVENTS.md leaves
 room:
 
 Bytes and JSON
@@ -77,7 +77,7 @@ from flows.audit.fields import (
 )
 from flows.audit.records import Event, Exclusion, Record, Rejection
 from flows.audit.selectors import carried, is_bot, matches, selected_texts, shows_presence
-from flows.audit.states import state_of
+from flows.audit.told import NOTHING, all_told
 from flows.config.model import Config
 
 RECORD_BYTES = 32 * 1024
@@ -141,9 +141,7 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         return Exclusion("event")
     if is_bot(document, config):
         return Exclusion("bot")
-    state = None
-    if config.subscriptions is not None and kind == "track":
-        state = state_of(document.get("properties") or {}, name, user, ts, config.subscriptions)
+    told = all_told(document.get("properties") or {}, name, user, ts, config) if kind == "track" else NOTHING
     return Event(
         kind=kind,
         name=name,
@@ -157,7 +155,7 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         carried=shared(tuple(carried(document, config).items())),
         partition=record.partition,
         offset=record.offset,
-        state=state,
+        told=told,
     )
 
 

@@ -15,7 +15,7 @@ from flows.audit.parse import parse
 from flows.audit.records import Record
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
-from flows.audit.subscriptions import all_customers, subscription_cells
+from flows.audit.told import told_cells
 from flows.config.model import Config
 
 
@@ -63,9 +63,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     for name, funnel in config.funnels.items():
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
-    if config.subscriptions is not None:
-        customers = all_customers(judgement.turns, watermark)
-        cells |= subscription_cells(customers, config.subscriptions, config, watermark)
+    cells |= told_cells(judgement.turns, config, watermark)
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,14 @@ class Record:
     partition: int = 0
     offset: int = 0
     timestamp_ms: int = -1
+
+
+class Told(Protocol):
+    """What one event tells besides its name, user and time: a fact of one kind."""
+
+    @property
+    def key(self) -> str:
+        """What it is about: two events that say the same of two keys are no copies of each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,10 @@ class State:
     cancels: bool  # `cancel_at` is set
     sequence: int | None = None
     replaces: str | None = None  # the subscription of the same customer that it succeeds
+
+    @property
+    def key(self) -> str:
+        return self.customer
 
 
 @dataclass(slots=True)
@@ -47,7 +60,7 @@ class Event:
     carried: Mapping[str, str]  # field that a selector looks at -> slug of its value, where it has one
     partition: int
     offset: int
-    state: State | None = None  # of a subscription, when it carries one
+    told: Mapping[str, Told] = field(default_factory=dict)  # by kind, when it carries facts
 
 
 @dataclass(frozen=True, slots=True)

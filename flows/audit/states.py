@@ -25,25 +25,20 @@ leave room:
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from flows.audit.fields import (
-    PLACEHOLDERS,
-    YEAR_2000_MS,
-    YEAR_2100_MS,
     Number,
     RefusedError,
     cached_slug,
-    instant,
     label,
 )
 from flows.audit.money import INTERVALS, MONTHS, decimal_of, monthly_minor_units_of
+from flows.audit.properties import count_of, id_of, money_of, needed, refuse_lone_surrogates, text_of, time_of
 from flows.audit.records import State
-from flows.config.model import Subscriptions
+from flows.config.model import Config, Subscriptions
 
-Value = TypeVar("Value")
 STATUSES = ("trialing", "active", "past_due", "paused", "cancelled", "expired")
 PAYING = ("active", "past_due")
 AHEAD_MS = 400 * 86_400_000
@@ -76,8 +71,11 @@ NOT_UNDERSTOOD |= {
 NOT_OF_AN_ITEM = ("discount_percent", "percent_off", "discount")
 
 
-def state_of(properties: dict[str, Any], name: str, user: str, ts: int, subscriptions: Subscriptions) -> State | None:
+def state_of(properties: dict[str, Any], name: str, user: str, ts: int, config: Config) -> State | None:
     """The state that a `track` event of this name carries; None: it carries none. Raises RefusedError."""
+    subscriptions = config.subscriptions
+    if subscriptions is None:
+        return None
     events = {cached_slug(event): status for event, status in subscriptions.events.items()}
     if name not in events:
         return None
@@ -95,9 +93,7 @@ def state_of(properties: dict[str, Any], name: str, user: str, ts: int, subscrip
         raise RefusedError("bad_property", "$.properties.effective_at: too far ahead")
     cancel_at = time_of(properties, "cancel_at")
     mrr = mrr_of(bill, subscriptions) if pays else 0
-    for value in (subscription, customer, replaces, bill.plan):
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            raise RefusedError("not_json", "$.properties: lone surrogate")
+    refuse_lone_surrogates(subscription, customer, replaces, bill.plan)
     return State(
         customer=customer,
         subscription=subscription,
@@ -246,29 +242,6 @@ def sequence_of(properties: dict[str, Any]) -> int | None:
     return int(value.text)
 
 
-def needed(field: str, value: Value | None) -> Value:
-    """`value`, which has to be there."""
-    if value is None:
-        raise RefusedError("missing_field", f"$.properties.{field}")
-    return value
-
-
-def text_of(properties: dict[str, Any], field: str, at: str = "") -> str | None:
-    """A text, or None where there is none."""
-    value = properties.get(field)
-    if value is not None and not isinstance(value, str):
-        raise RefusedError("bad_type", f"$.properties.{at}{field}: expected string")
-    return value
-
-
-def id_of(properties: dict[str, Any], field: str) -> str | None:
-    """An id, which is no placeholder."""
-    value = text_of(properties, field)
-    if value is not None and (len(value) > 255 or "\0" in value or value.lower() in PLACEHOLDERS):
-        raise RefusedError("bad_id", f"$.properties.{field}")
-    return value
-
-
 def status_of(properties: dict[str, Any], subscriptions: Subscriptions) -> str | None:
     """One of the six "in any case, `canceled`, or a word of the config"."""
     word = text_of(properties, "status")
@@ -279,41 +252,3 @@ def status_of(properties: dict[str, Any], subscriptions: Subscriptions) -> str |
     if word.lower() not in words:
         raise RefusedError("bad_property", "$.properties.status")
     return words[word.lower()]
-
-
-def money_of(properties: dict[str, Any], field: str, at: str = "") -> Fraction | None:
-    """An exact amount."""
-    value = properties.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, str | Number):
-        raise RefusedError("bad_type", f"$.properties.{at}{field}: expected a decimal")
-    money = decimal_of(value if isinstance(value, str) else value.text)
-    if money is None:
-        raise RefusedError("bad_property", f"$.properties.{at}{field}: expected a decimal")
-    return money
-
-
-def count_of(properties: dict[str, Any], field: str, least: int, most: int, at: str = "") -> int:
-    """A whole number in its range; 1 where there is none."""
-    value = properties.get(field)
-    if value is None:
-        return 1
-    if not isinstance(value, Number):
-        raise RefusedError("bad_type", f"$.properties.{at}{field}: expected a whole number")
-    if not least <= float(value.text) <= most or Decimal(value.text) != int(Decimal(value.text)):
-        raise RefusedError("bad_property", f"$.properties.{at}{field}: expected a whole number in its range")
-    return int(Decimal(value.text))
-
-
-def time_of(properties: dict[str, Any], field: str) -> int | None:
-    """An instant, ms UTC."""
-    value = properties.get(field)
-    if value is None:
-        return None
-    if not isinstance(value, str | Number):
-        raise RefusedError("bad_type", f"$.properties.{field}: expected string or number")
-    read = instant(value)
-    if read is None or not YEAR_2000_MS <= read < YEAR_2100_MS:
-        raise RefusedError("bad_property", f"$.properties.{field}")
-    return read

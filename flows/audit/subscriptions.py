@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from flows.audit.cells import Cells, put_ratio, ratio_windows, windows
@@ -192,8 +192,8 @@ def turn_of(turn: Turn) -> tuple[int, int, int, int, int, int]:
     """In the order of (used, partition, offset), but of one moment those with a `sequence` first: by `effective_at`,
     then from the highest down, so that what has been superseded at the same moment changes nothing.
     """
-    state, event = turn.event.state, turn.event
-    if state is None or state.sequence is None:
+    state, event = turn.told, turn.event
+    if not isinstance(state, State) or state.sequence is None:
         return turn.used, 1, 0, 0, event.partition, event.offset
     return turn.used, 0, state.effective_at, -state.sequence, event.partition, event.offset
 
@@ -215,14 +215,21 @@ def all_customers(turns: Iterable[Turn], watermark_ms: int) -> list[Customer]:
     """Every customer after the states with W > `used`, one by one, and the pending ones with W > `effective`."""
     customers: dict[str, Customer] = {}
     for turn in sorted(turns, key=turn_of):
-        event, state = turn.event, turn.event.state
-        if state is not None and turn.used < watermark_ms:
+        event, state = turn.event, turn.told
+        if isinstance(state, State) and turn.used < watermark_ms:
             customer = customers.setdefault(state.customer, Customer())
             customer.let_pending_apply(turn.used)
             customer.take(Issued(state, (event.ts, event.partition, event.offset)), turn.used)
     for customer in customers.values():
         customer.let_pending_apply(watermark_ms - 1)
     return list(customers.values())
+
+
+def cells_of_subscriptions(turns: Sequence[Turn], config: Config, watermark_ms: int) -> Cells:
+    """What the config's part comes to, if it is there."""
+    if config.subscriptions is None:
+        return {}
+    return subscription_cells(all_customers(turns, watermark_ms), config.subscriptions, config, watermark_ms)
 
 
 def subscription_cells(

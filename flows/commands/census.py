@@ -227,8 +227,9 @@ def places_of(config: Config) -> dict[str, list[tuple[str, str]]]:
 def _named(config: Config) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(config.events):
         yield f"events[{index}]", name
-    for name in config.subscriptions.events if config.subscriptions else ():
-        yield "subscriptions.events", name
+    for key, section in config.fact_sections().items():
+        for name in section.events:
+            yield f"{key}.events", name
     for path, selectors in config.selectors():
         for index, selector in enumerate(selectors):
             if selector.where or path[0] != "exclude":  # names left out altogether have a list of their own

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import get_args
 
-from flows.config.model import Config, format_duration
+from flows.config.model import BrokenDown, Config, format_duration
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
@@ -15,21 +16,19 @@ from flows.publish.prometheus import PREFIX, health_families, tally_families
 
 EVERYTHING = Config.model_validate(
     {
+        **{key: {} for key in Config.keys_of_facts()},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
         "breakdowns": {
             "breakdown": {
                 "field": "context.field",
                 "values": ["value"],
-                "of": ["events", "active_users", "sessions", "funnels"],
+                "of": get_args(BrokenDown),
             }
         },
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
     }
 )
 """A config under which every metric has a cell with everything that a cell's name can have."""
-
-KINDS = ("state", "stage", "kind", "transition", "movement", "way")
-"""Labels that tell metrics of one family apart."""
 
 INTRODUCTION = """\
 # Every number
@@ -93,6 +92,7 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
     """((place of the panel, panel), field, help, unit, series) of each metric."""
     listed = catalogue(config)
     cells: list[Cell | Derived] = [*listed.cells, *listed.derived]
+    kinds = _kinds(cells)
     panels: dict[str, int] = {}
     for metric in listed.metrics():
         place = panels.setdefault(metric.panel, len(panels))
@@ -103,7 +103,7 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
             f"`{_field(metric, own, config)}`",
             _prose(metric.help) + derived,
             metric.unit,
-            _series(metric, own),
+            _series(metric, own, kinds),
         )
 
 
@@ -123,7 +123,22 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
     return field
 
 
-def _series(metric: Metric, cells: list[Cell | Derived]) -> str:
+def _kinds(cells: Iterable[Cell | Derived]) -> set[str]:
+    """Labels besides the window that tell metrics of one family apart: each has values of its own."""
+    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for cell in cells:
+        if cell.metric is not None and cell.metric.prometheus is not None:
+            for label, value in cell.labels.items():
+                by_metric = found.setdefault((cell.metric.prometheus, label), {})
+                by_metric.setdefault(cell.metric.name, set()).add(value)
+    return {
+        label
+        for (_, label), by_metric in found.items()
+        if label != "window" and len(by_metric) > 1 and not set.intersection(*by_metric.values())
+    }
+
+
+def _series(metric: Metric, cells: list[Cell | Derived], kinds: set[str]) -> str:
     """The Prometheus family, with its labels: `name="value"` where all series of the metric have that value."""
     if metric.prometheus is None:
         return ""
@@ -131,7 +146,8 @@ def _series(metric: Metric, cells: list[Cell | Derived]) -> str:
     for cell in cells:
         for label, value in cell.labels.items():
             values.setdefault(label, set()).add(value)
-    fixed = [f'{label}="{values.pop(label).pop()}"' for label in KINDS if len(values.get(label, ())) == 1]
+    single = [label for label in values if label in kinds and len(values[label]) == 1]
+    fixed = [f'{label}="{values.pop(label).pop()}"' for label in single]
     split = {label for cell in cells for label in cell.group}
     labels = ",".join(fixed + [label for label in values if label not in split])
     return f"`{PREFIX}{metric.prometheus}{{{labels}}}`" if labels else f"`{PREFIX}{metric.prometheus}`"

@@ -5,18 +5,13 @@ How a name is spelt beyond its slug, and the order of lists that are sets, make 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from flows.config.event_codes import Condition
 from flows.config.model import Breakdown
 from flows.config.notation import field_text, keys_of, slug
 from flows.config.selectors import Selector, StepSelector
-
-
-def names(listed: Iterable[str]) -> list[str]:
-    """Their slugs, each once."""
-    return sorted({slug(name) for name in listed})
 
 
 def selectors(listed: Sequence[Selector]) -> list[str]:

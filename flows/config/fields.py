@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -17,11 +17,12 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
 from flows.config.mistakes import closest
-from flows.config.notation import DURATION_PATTERN, FIELD_PATTERN, format_duration, keys_of, parse_duration
+from flows.config.notation import DURATION_PATTERN, FIELD_PATTERN, format_duration, keys_of, parse_duration, slug
 
 SLUG_PATTERN: Final = r"^[a-z0-9_]*[a-z0-9][a-z0-9_]*$"
 LABEL_PATTERN: Final = r"^[a-z][a-z0-9_]*$"  # a Prometheus label
@@ -144,6 +145,25 @@ class Section(BaseModel):
             for key, value in values.items()
             if value is not None or key not in fields or _admits_none(fields[key].annotation)
         }
+
+
+class FactSection(Section):
+    """A part of the file that measures what some events tell beyond their name, user and time: their facts."""
+
+    shows_presence: ClassVar[bool] = True
+    """Whether somebody was there when such an event came: bills show nobody."""
+
+    events: dict[EventName, Any] = Field(min_length=1, max_length=50)
+    """The events that carry the fact, each with what its name stands for."""
+
+    @field_validator("events")
+    @classmethod
+    def _events_in_order(cls, events: dict[str, Any]) -> dict[str, Any]:
+        return dict(sorted(events.items()))
+
+    def reading(self) -> dict[str, Any]:
+        """How the fact is read: where that changes, it holds from then on, and what was read stays."""
+        return {"events": {slug(name): stands_for for name, stands_for in self.events.items()}}
 
 
 def _admits_none(annotation: Any) -> bool:

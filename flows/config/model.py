@@ -9,7 +9,7 @@ the file changes nothing: neither the meaning of stored state nor its definition
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from flows.config.fields import (
     Between,
     DurationMs,
     EventName,
+    FactSection,
     FieldPath,
     Label,
     Names,
@@ -28,6 +29,7 @@ from flows.config.fields import (
     Slug,
     Value,
     WindowMs,
+    section_of,
 )
 from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
@@ -41,6 +43,7 @@ __all__ = [
     "UNKNOWN",
     "ActiveUsers",
     "Breakdown",
+    "BrokenDown",
     "Config",
     "Engaged",
     "Exclude",
@@ -111,6 +114,10 @@ class Funnel(Section):
         return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
+BrokenDown = Literal["events", "active_users", "sessions", "funnels"]
+"""What breakdowns can apply to: `Family.broken_down_as`."""
+
+
 class Breakdown(Section):
     """One dimension: the field that holds its value, and the closed list of values to distinguish."""
 
@@ -122,9 +129,7 @@ class Breakdown(Section):
     """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
     user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
     own."""
-    of: tuple[Literal["events", "active_users", "sessions", "funnels"], ...] = Field(
-        ("active_users", "sessions", "funnels"), min_length=1, max_length=4
-    )
+    of: tuple[BrokenDown, ...] = Field(("active_users", "sessions", "funnels"), min_length=1, max_length=4)
     """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
     with another scope `sessions` and `funnels` are the default."""
 
@@ -169,8 +174,10 @@ Currency = Annotated[
 Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expired"]
 
 
-class Subscriptions(Section):
+class Subscriptions(FactSection):
     """Customers with recurring payments: how much they pay a month, who stops and who comes back."""
+
+    shows_presence: ClassVar[bool] = False
 
     currency: Currency = "USD"
     """The reporting currency (ISO 4217); a state in another currency is rejected as `unsupported_currency`."""
@@ -201,7 +208,14 @@ class Subscriptions(Section):
             return [(one, other) for one in plans for other in plans if one != other]
         return sorted({(slug(one), slug(other)) for one, other in self.moves})
 
-    @field_validator("events", "statuses")
+    def reading(self) -> dict[str, Any]:
+        return {
+            "amount_unit": self.amount_unit,
+            **super().reading(),
+            "statuses": {slug(word): status for word, status in self.statuses.items()},
+        }
+
+    @field_validator("statuses")
     @classmethod
     def _alphabetical(cls, words: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(words.items()))
@@ -260,11 +274,27 @@ class Config(Section):
             raise Finding.error(broken)
         return self
 
+    @classmethod
+    def keys_of_facts(cls) -> list[str]:
+        """The keys of all parts whose events carry facts."""
+        sections = {name: section_of(field.annotation) for name, field in cls.model_fields.items()}
+        return [name for name, section in sections.items() if section and issubclass(section, FactSection)]
+
+    def fact_sections(self) -> dict[str, FactSection]:
+        """The parts that are there whose events carry facts, by their keys."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: section for name, section in found.items() if isinstance(section, FactSection)}
+
+    def events_of_nobody(self) -> frozenset[str]:
+        """Slugs of the events that show nobody because of what they tell."""
+        hidden = (section.events for section in self.fact_sections().values() if not section.shows_presence)
+        return frozenset(slug(name) for events in hidden for name in events)
+
     def vocabulary(self) -> list[str]:
         """Slugs of the event names told apart, `other` first, then sorted; the index is the name's code."""
         named = [
             *self.events,
-            *(self.subscriptions.events if self.subscriptions else ()),
+            *(name for section in self.fact_sections().values() for name in section.events),
             *(
                 name
                 for path, selectors in self.selectors()
@@ -311,8 +341,7 @@ class Config(Section):
         """By code: whether such an event shows that somebody was there."""
         rules = self.presence
         if rules.only is None:
-            facts = frozenset(map(slug, self.subscriptions.events)) if self.subscriptions else frozenset()
-            shows = ~codes.matching([(facts, ())])
+            shows = ~codes.matching([(self.events_of_nobody(), ())])
         else:
             shows = codes.matching(selector.selection() for selector in rules.only)
         hides: list[Selection] = [selector.selection() for selector in rules.except_]

@@ -9,7 +9,7 @@ import difflib
 import re
 import unicodedata
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS, Selection
@@ -82,6 +82,8 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _excluded_but_wanted(config)
     yield from _ratios_without_counts(config)
     yield from _breakdowns_that_clash(config)
+    for key, section in config.fact_sections().items():
+        yield from _keys_that_are_one((key, "events"), section.events)
     yield from _plans_that_clash(config)
     if config.sessions.max_duration < config.sessions.timeout:
         yield Finding(
@@ -142,8 +144,9 @@ def _places(config: Config) -> Iterator[tuple[Path, str]]:
     """Every event name with its place; those to be left out come last."""
     for index, name in enumerate(config.events):
         yield ("events", index), name
-    for name in config.subscriptions.events if config.subscriptions else ():
-        yield ("subscriptions", "events", name), name
+    for key, section in config.fact_sections().items():
+        for name in section.events:
+            yield (key, "events", name), name
     for path, selectors in config.selectors():
         for index, selector in enumerate(selectors):
             for place, name in _names_of((*path, index), selector):
@@ -240,8 +243,8 @@ def _excluded_but_wanted(config: Config) -> Iterator[Finding]:
     wanted: list[tuple[str, Selection]] = [
         (f"events.{index}", (frozenset({slug(name)}), ())) for index, name in enumerate(config.events)
     ]
-    if config.subscriptions:
-        wanted.append(("subscriptions.events", (frozenset(map(slug, config.subscriptions.events)), ())))
+    for key, section in config.fact_sections().items():
+        wanted.append((f"{key}.events", (frozenset(map(slug, section.events)), ())))
     for path, selectors in config.selectors():
         if path[0] not in ("exclude", "presence"):
             wanted += [(".".join(map(str, path)), selector.selection()) for selector in selectors]
@@ -309,6 +312,15 @@ def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
                 )
 
 
+def _keys_that_are_one(place: Path, keys: Iterable[str]) -> Iterator[Finding]:
+    """Keys of a mapping with one slug: which of their values holds would be a matter of luck."""
+    first: dict[str, str] = {}
+    for key in keys:
+        if slug(key) in first:
+            yield Finding((*place, key), f"{shown(key)} cannot be told from {shown(first[slug(key)])}", at_key=True)
+        first.setdefault(slug(key), key)
+
+
 def _plans_that_clash(config: Config) -> Iterator[Finding]:
     section = config.subscriptions
     if section is None:
@@ -335,21 +347,4 @@ def _plans_that_clash(config: Config) -> Iterator[Finding]:
                 )
         if slug(one) == slug(other):
             yield Finding(("subscriptions", "moves", index), f"{shown(one)} to itself is no move")
-    words: dict[str, str] = {}
-    for word in section.statuses:
-        if slug(word) in words:
-            yield Finding(
-                ("subscriptions", "statuses", word),
-                f"{shown(word)} cannot be told from {shown(words[slug(word)])}",
-                at_key=True,
-            )
-        words.setdefault(slug(word), word)
-    names: dict[str, str] = {}
-    for name in section.events:
-        if slug(name) in names:
-            yield Finding(
-                ("subscriptions", "events", name),
-                f"{shown(name)} cannot be told from {shown(names[slug(name)])}",
-                at_key=True,
-            )
-        names.setdefault(slug(name), name)
+    yield from _keys_that_are_one(("subscriptions", "statuses"), section.statuses)

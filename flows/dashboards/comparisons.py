@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from flows.dashboards.panels import Query, Sized, course, now
-from flows.dashboards.queries import A_WEEK, Numbers, change
+from flows.dashboards.panels import NO_DATA, POINTS, Change, Good, Query, Sized, course, now
+from flows.dashboards.queries import A_WEEK, Numbers, change, points
+
+WORTH_PERCENT = 0.5
+"""A change of less than half a percent, or of a share by half a point, is not worth a colour."""
 
 
 def compared(
@@ -14,16 +17,23 @@ def compared(
     title: str,
     description: str,
     *,
+    good: Good | None = None,
     where: Mapping[str, str] | None = None,
-    width: int = 4,
+    width: int = 6,
     height: int = 4,
 ) -> Sized:
-    """A number of now and how it compares with the same time last week."""
+    """A number of now and how it compares with the same time last week: a share in points, all else in percent."""
     query = numbers.ask(metric, where=where)
     before = numbers.ask(metric, where=where, offset=A_WEEK)
+    unit = numbers.unit(metric)
+    if unit == "percentunit":
+        compared_with = Change(points(query, before), POINTS, WORTH_PERCENT, good)
+    else:
+        compared_with = Change(change(query, before), "percentunit", WORTH_PERCENT / 100, good)
+    absent = "no value" if numbers.may_be_undefined(metric) else NO_DATA
     return now(
-        title, description, numbers.unit(metric), query, change=change(query, before), width=width, height=height
-    )
+        title, description, unit, query, change=compared_with, absent=absent, width=width, height=height
+    )  # fmt: skip
 
 
 def by_breakdown(

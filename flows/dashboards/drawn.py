@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from flows.dashboards.comparisons import by_breakdown, compared
-from flows.dashboards.panels import Query, Sized, bars, course, heat
+from flows.dashboards.panels import BLUE, GREEN, ORANGE, RED, Band, Query, Sized, bars, course, heat
 from flows.dashboards.queries import A_WEEK, OF_PRODUCT, Numbers, rate
-from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Heat, Line, Number, Rate, Steps
+from flows.metrics.charts import (
+    ByBreakdown,
+    Chart,
+    ChartRow,
+    Course,
+    Heat,
+    Line,
+    Losses,
+    Number,
+    Rate,
+    Steps,
+)
 from flows.publish.prometheus import PREFIX
+
+MOST_LINES = 8
+"""Of one label: beyond, one query asks for all of them, and Prometheus orders them by their text."""
 
 
 def panels_of(numbers: Numbers, row: ChartRow) -> Iterator[Sized]:
@@ -26,27 +41,41 @@ def _panels(numbers: Numbers, chart: Chart, where: Mapping[str, str]) -> Iterato
             yield course(chart.title, chart.description, "short", query, stacked=True)
         case Heat():
             buckets = f"rate({PREFIX}{chart.tally}_bucket{{{OF_PRODUCT}}}[$__rate_interval])"
-            yield heat(chart.title, chart.description, f"sum by (le) ({buckets})")
+            yield heat(chart.title, chart.description, f"sum by (le) ({buckets})", width=chart.width)
         case ByBreakdown() if chart.metric in numbers:
             yield from by_breakdown(numbers, chart.metric, chart.title, where=where, width=chart.width)
         case Steps() if chart.metric in numbers:
-            yield _steps(numbers, chart, where)
+            yield from _steps(numbers, chart, where)
+        case Losses() if chart.metric in numbers:
+            yield _losses(numbers, chart, where)
         case Number() if chart.metric in numbers:
             yield number_of(numbers, chart)
 
 
 def number_of(numbers: Numbers, number: Number) -> Sized:
     """Its panel."""
-    return compared(numbers, number.metric, number.title, number.description, where=number.where)
+    return compared(
+        numbers,
+        number.metric,
+        number.title,
+        number.description,
+        good=number.good,
+        where=number.where,
+        width=number.width,
+    )
 
 
 def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterator[Sized]:
     lines = [line for line in chart.lines if all(metric in numbers for metric in line.metrics)]
     if not lines:
         return
-    queries = [Query(_expression(numbers, line, where), line.legend) for line in lines]
+    if any(line.below_zero for line in lines):
+        yield _movements(numbers, chart, lines, where)
+        return
+    queries = [query for line in lines for query in _queries(numbers, line, where)]
     if chart.last_week:
         queries.append(Query(_expression(numbers, lines[0], where, A_WEEK), "last week"))
+    spread = [(line.spread.times, place) for place, line in enumerate(lines) if line.spread is not None]
     yield course(
         chart.title,
         chart.description,
@@ -54,10 +83,23 @@ def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterat
         *queries,
         last_week=chart.last_week,
         stacked=chart.stacked,
-        bars=chart.bars,
         log=chart.log,
+        band=Band(min(spread)[1], max(spread)[1]) if spread else None,
         width=chart.width,
     )
+
+
+def _queries(numbers: Numbers, line: Line, where: Mapping[str, str]) -> Iterator[Query]:
+    """That of a line; where it has one for each of few values of a label, one query for each, named in words."""
+    if len(line.by) == 1:
+        (label,) = line.by
+        values = numbers.values(line.metrics, label, where)
+        if len(values) <= MOST_LINES:
+            for value in values:
+                asked = numbers.ask(*line.metrics, where={**where, label: value}, split=line.split)
+                yield Query(asked, _name(label, value))
+            return
+    yield Query(_expression(numbers, line, where), line.legend)
 
 
 def _expression(numbers: Numbers, line: Line, where: Mapping[str, str], offset: str = "") -> str:
@@ -66,22 +108,60 @@ def _expression(numbers: Numbers, line: Line, where: Mapping[str, str], offset: 
     if line.spread is not None:
         sign, times = "-" if line.spread.times < 0 else "+", abs(line.spread.times)
         asked = f"{asked} {sign} {times:g} * {numbers.ask(line.spread.metric, where=where)}"
-    return f"-{asked}" if line.below_zero else asked
+    return asked
 
 
-def _steps(numbers: Numbers, chart: Steps, where: Mapping[str, str]) -> Sized:
-    values = numbers.values(chart.metric, chart.label, where)
-    return bars(
-        chart.title,
-        chart.description,
-        numbers.unit(chart.metric),
-        *(Query(numbers.ask(chart.metric, where={**where, chart.label: value}), _name(value)) for value in values),
-        largest=chart.largest,
-        bad_is_large=chart.bad_is_large,
+def _steps(numbers: Numbers, chart: Steps, where: Mapping[str, str]) -> Iterator[Sized]:
+    values = numbers.values([chart.metric], chart.label, where)
+    reached = [numbers.ask(chart.metric, where={**where, chart.label: value}) for value in values]
+    named = [_name(chart.label, value) for value in values]
+    unit = numbers.unit(chart.metric)
+    yield bars(chart.title, chart.description, unit, *map(Query, reached, named))
+    yield bars(
+        "Share of the first step",
+        "Of the attempts that entered, the share that has reached each step so far.",
+        "percentunit",
+        *(Query(f"{one} / ({reached[0]} > 0)", name) for one, name in zip(reached, named, strict=True)),
+        largest=1,
+        colors=[BLUE],
     )
 
 
-def _name(value: str) -> str:
-    """`02_product_added` as `2 product added`."""
+def _losses(numbers: Numbers, chart: Losses, where: Mapping[str, str]) -> Sized:
+    ways = pairwise(numbers.values([chart.reached], chart.label, where))
+    queries = [
+        Query(
+            numbers.ask(chart.metric, where={**where, chart.label: later}),
+            " \N{RIGHTWARDS ARROW} ".join(_without_number(step) for step in (earlier, later)),
+        )
+        for earlier, later in ways
+    ]
+    return bars(chart.title, chart.description, numbers.unit(chart.metric), *queries, largest=1, colors=[ORANGE])
+
+
+def _movements(numbers: Numbers, chart: Course, lines: Sequence[Line], where: Mapping[str, str]) -> Sized:
+    """Bars of now: drawn over time, a trailing window would show each movement again and again."""
+    return bars(
+        chart.title,
+        chart.description,
+        numbers.unit(lines[0].metrics[0]),
+        *(Query(_expression(numbers, line, where), line.legend) for line in lines),
+        colors=[RED if line.below_zero else GREEN for line in lines],
+        width=chart.width,
+    )
+
+
+def _name(label: str, value: str) -> str:
+    """A label's value in words: `02_product_added` as `2 product added`, the quantile `0.9` as `90 %`."""
+    if label == "q":
+        return "median" if float(value) == 0.5 else f"{100 * float(value):g} %"
     number, _, name = value.partition("_")
-    return f"{int(number)} {name.replace('_', ' ')}" if number.isdecimal() else value.replace("_", " ")
+    return f"{int(number)} {_words(name)}" if number.isdecimal() and name else _words(value)
+
+
+def _without_number(step: str) -> str:
+    return _words(step.partition("_")[2])
+
+
+def _words(value: str) -> str:
+    return value.replace("_", " ")

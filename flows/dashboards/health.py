@@ -10,32 +10,60 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import Metric
 
+from flows.dashboards.live import of_pipeline
 from flows.dashboards.page import Page, Row, freshness
-from flows.dashboards.panels import Bounds, Query, Sized, course, listing, now
+from flows.dashboards.panels import (
+    COUNT,
+    GREEN,
+    NEUTRAL,
+    ORANGE,
+    RED,
+    Bounds,
+    Query,
+    Sized,
+    course,
+    listing,
+    now,
+    state,
+)
 from flows.dashboards.queries import OF_PRODUCT, PROCESS, Numbers, age, health, of_product, rate, total
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families
 
 UID = "tidegauge-pipeline"
-"""Families served beside those of health that tell of the product, on its own page."""
+NO_TRANSACTIONS = "producers use no transactions"
+ONE_PROCESS = "one process alone"
+RUNS = f"min({PREFIX}build_info{{{OF_PRODUCT}}})"
+"""Has a value where a process of the product is scraped."""
+NONE_YET = {-1: ("none yet", NEUTRAL)}
+NO_REDIS = -2
+"""The state of a run that is told of no Redis, and so serves nothing about it."""
+ABOUT = (
+    "**Can the numbers be believed, and does the process keep up?** Green everywhere in *Verdict* means yes. Where a "
+    "tile is red, the rows below show since when; the runbook of each alert says what to do. Closed rows are rarely "
+    "needed: *Several processes* is empty unless the run has more than one."
+)
 
 
 def pipeline(numbers: Numbers) -> Page:
     """The page."""
     rows = [
-        freshness(),
+        freshness(numbers, ABOUT),
         Row("Verdict", [*_verdict()]),
         Row("Does it keep up?", [*_pace()]),
         Row("What becomes of records", [*_records()]),
         Row("Redis and checkpoints", [*_outputs()]),
         Row("The process", [*_process()]),
-        Row("Several processes", [*_cluster()]),
+        *of_pipeline(numbers),
+        Row("Open transactions of producers", [*_transactions()], closed=True),
+        Row("Parts that were added to the config", [*_parts()], closed=True),
+        Row("Several processes", [*_cluster()], closed=True),
     ]
     asked = "\n".join(
         query for row in rows for panel in row.panels if isinstance(panel, Sized) for query in queries_of(panel)
     )
     if rest := [*_others(asked, numbers.config.product)]:
-        rows.append(Row("More", rest))
+        rows.append(Row("More", rest, closed=True))
     return Page(
         UID,
         "Tidegauge: pipeline health",
@@ -54,45 +82,56 @@ def _verdict() -> Iterator[Sized]:
         "Accounting difference",
         "Records whose fate is unknown: consumed less accepted, rejected, duplicate and excluded. Anything but 0 is a "
         "fault.",
-        "short",
+        COUNT,
         f"max({of_product(health('accounting_difference'))})",
         bounds=Bounds(1),
+        height=3,
     )
-    yield now(
+    yield state(
         "Caught up",
-        "1 once every partition has been read to its end since the start.",
-        "short",
+        "Whether every partition has been read to its end since the start.",
         f"min({of_product(health('caught_up'))})",
-        bounds=Bounds(1, low_is_bad=True),
+        {1: ("yes", GREEN), 0: ("not yet", ORANGE)},
+        height=3,
     )
     yield now(
         "Rejected",
         "Share of the last 10,000 records that was rejected.",
         "percentunit",
         total("rejected_ratio"),
-        bounds=Bounds(0.05),
+        bounds=Bounds(0.05, 0.01),
+        height=3,
     )
-    yield now(
+    yield state(
         "Redis answers",
-        "1 when Redis answered the last attempt to publish.",
-        "short",
-        f"min({of_product(health('redis_reachable'))})",
-        bounds=Bounds(1, low_is_bad=True),
+        "Whether Redis answered the last attempt to publish.",
+        f"min({of_product(health('redis_reachable'))}) or {RUNS} * 0 + {NO_REDIS}",
+        {1: ("yes", GREEN), 0: ("NO", RED), NO_REDIS: ("not configured", NEUTRAL)},
+        height=3,
     )
     yield now(
         "Since the last publish",
-        "Seconds since Redis last took the numbers; a quarter of one is usual.",
+        "Seconds from the time at which Redis last took the numbers to the last scrape; a quarter of one is usual.",
         "s",
-        age("last_publish_timestamp_seconds"),
-        bounds=Bounds(10),
+        _since("last_publish_timestamp_seconds"),
+        bounds=Bounds(10, 2),
+        said=NONE_YET,
+        height=3,
     )
     yield now(
         "Since the last checkpoint",
         "Seconds since a checkpoint was complete: what a restart would have to read again. Ten are usual.",
         "s",
-        age("checkpoint_timestamp_seconds"),
-        bounds=Bounds(120),
+        _since("checkpoint_timestamp_seconds"),
+        bounds=Bounds(120, 60),
+        said=NONE_YET,
+        height=3,
     )
+
+
+def _since(family: str) -> str:
+    """The age of what a process has done last, and -1 for one that has not done it yet."""
+    return f"{age(family)} or {RUNS} * 0 - 1"
 
 
 def _pace() -> Iterator[Sized]:
@@ -102,6 +141,7 @@ def _pace() -> Iterator[Sized]:
         "short",
         Query(rate("events_consumed_total"), "read"),
         Query(rate("events_accepted_total"), "counted"),
+        Query(rate("events_on_time_total"), "on time"),
         width=8,
     )
     yield course(
@@ -120,22 +160,6 @@ def _pace() -> Iterator[Sized]:
         width=8,
     )
     yield course(
-        "Records behind open transactions",
-        "Records that a producer has not committed yet, and what came after them. They are read when it does; until "
-        "then the stream clock waits. Empty where producers use no transactions.",
-        "short",
-        Query(total("open_transaction_records", by="partition"), "partition {{partition}}"),
-        width=12,
-    )
-    yield course(
-        "Waiting for open transactions",
-        "How long. A saw-tooth as high as the producers' commit interval is usual; a line that goes on rising is a "
-        "transaction that nobody ends, and at `limits.transaction_wait` the stream clock goes on without it.",
-        "s",
-        Query(f"max by (partition) ({of_product(health('open_transaction_seconds'))})", "partition {{partition}}"),
-        width=12,
-    )
-    yield course(
         "Why the stream clock waits",
         "How long some partition has held it for each reason. Short spells are usual; while records come in it goes on "
         "with them, and where it stands for more than 3 s the log and `/readyz` name the partitions.",
@@ -145,11 +169,33 @@ def _pace() -> Iterator[Sized]:
     )
 
 
-def _records() -> Iterator[Sized]:
-    fates = ("on_time", "late", "duplicate", "excluded", "clamped")
+def _transactions() -> Iterator[Sized]:
+    """Of producers that use transactions; of others there is nothing to tell."""
     yield course(
-        "Accepted and set aside",
-        "Per second: on time, late (kept out of ordered numbers), copies, excluded by the config, clamped in time.",
+        "Records behind open transactions",
+        "Records that a producer has not committed yet, and what came after them. They are read when it does; until "
+        "then the stream clock waits.",
+        "short",
+        Query(total("open_transaction_records", by="partition"), "partition {{partition}}"),
+        absent=NO_TRANSACTIONS,
+        width=12,
+    )
+    yield course(
+        "Waiting for open transactions",
+        "How long. A saw-tooth as high as the producers' commit interval is usual; a line that goes on rising is a "
+        "transaction that nobody ends, and at `limits.transaction_wait` the stream clock goes on without it.",
+        "s",
+        Query(f"max by (partition) ({of_product(health('open_transaction_seconds'))})", "partition {{partition}}"),
+        absent=NO_TRANSACTIONS,
+        width=12,
+    )
+
+
+def _records() -> Iterator[Sized]:
+    fates = ("late", "duplicate", "excluded", "clamped")
+    yield course(
+        "Late or set aside",
+        "Per second: late (kept out of ordered numbers), copies, excluded by the config, clamped in time.",
         "short",
         *(Query(rate(f"events_{fate}_total"), fate.replace("_", " ")) for fate in fates),
         width=8,
@@ -163,7 +209,7 @@ def _records() -> Iterator[Sized]:
     )
     shares = ("late", "duplicate")
     yield course(
-        "Late and copied share",
+        "Late, copied and rejected share",
         "Of the records read. Lateness that is more than a trickle asks for a larger `lateness` in the config.",
         "percentunit",
         *(
@@ -180,14 +226,21 @@ def _records() -> Iterator[Sized]:
         "Copies of rejected records that Kafka has not taken yet. Few and for moments, while its brokers are there.",
         "short",
         Query(total("dead_letters_waiting"), "waiting"),
-        width=8,
+        width=6,
+    )
+    yield course(
+        "Bytes of dead letters waiting",
+        "Memory that they take.",
+        "bytes",
+        Query(total("dead_letters_waiting_bytes"), "waiting"),
+        width=6,
     )
     yield course(
         "Oldest dead letter",
         "How long the oldest copy has waited for the dead-letter topic. The numbers do not wait for it.",
         "s",
         Query(total("dead_letters_oldest_seconds"), "age"),
-        width=8,
+        width=6,
     )
     yield course(
         "What became of dead letters",
@@ -197,7 +250,7 @@ def _records() -> Iterator[Sized]:
             Query(rate(f"dead_letters_{fate}_total"), fate)
             for fate in ("delivered", "skipped", "dropped")
         ),
-        width=8,
+        width=6,
     )  # fmt: skip
 
 
@@ -209,7 +262,7 @@ def _outputs() -> Iterator[Sized]:
         "How long one publish to Redis takes.",
         "s",
         Query(f"histogram_quantile(0.5, {bucket})", "median"),
-        Query(f"histogram_quantile(0.99, {bucket})", "99th percentile"),
+        Query(f"histogram_quantile(0.99, {bucket})", "99 %"),
         Query(f"{spent} / ({count} > 0)", "mean"),
         width=8,
     )
@@ -254,20 +307,34 @@ def _process() -> Iterator[Sized]:
         log=True,
         width=8,
     )
+    started = f"process_start_time_seconds{{{PROCESS}}}"
     yield now(
         "Running for",
-        "Seconds since the process started; a saw-tooth is a crash loop.",
+        "Since the process started, at the last scrape. A few minutes, again and again, are a crash loop.",
         "s",
-        f"time() - min({of_product(f'process_start_time_seconds{{{PROCESS}}}')})",
+        f"min({of_product(f'(timestamp({started}) - {started})')})",
         width=8,
         height=5,
     )
     yield listing(
         "What runs",
         "Version, Python, job and instance of each process of the product.",
-        "short",
+        {"product": "Product", "version": "Version", "python": "Python", "job": "Job", "instance": "Instance"},
         f"{PREFIX}build_info{{{OF_PRODUCT}}}",
         width=16,
+    )
+
+
+def _parts() -> Iterator[Sized]:
+    """Of a config that has been changed: what was added to it."""
+    yield course(
+        "Parts that began later",
+        "How long a part of the state has counted that has not from the beginning of the stream, since the config had "
+        "no such part.",
+        "s",
+        Query(age("family_since_timestamp_seconds", by="family"), "{{family}}"),
+        absent="all parts have counted since the beginning",
+        width=24,
     )
 
 
@@ -275,23 +342,26 @@ def _cluster() -> Iterator[Sized]:
     """Of a run with `--processes` or `--addresses`; one process alone has nothing to tell here."""
     yield course(
         "CPU by process",
-        "Cores in use by each process of the run. Empty where there is one process alone.",
+        "Cores in use by each process of the run.",
         "short",
         Query(rate("process_cpu_seconds_total", by="process"), "process {{process}}"),
+        absent=ONE_PROCESS,
         width=8,
     )
     yield course(
         "Memory by process",
-        "Resident memory of each process of the run. Empty where there is one process alone.",
+        "Resident memory of each process of the run.",
         "bytes",
         Query(total("process_resident_bytes", by="process"), "process {{process}}"),
+        absent=ONE_PROCESS,
         width=8,
     )
     yield course(
         "Since a process was heard",
-        "Seconds since each process last reported to the one that publishes. Empty where there is one process alone.",
+        "Seconds since each process last reported to the one that publishes.",
         "s",
-        Query(f"time() - {total('process_heard_timestamp_seconds', by='process')}", "process {{process}}"),
+        Query(age("process_heard_timestamp_seconds", by="process"), "process {{process}}"),
+        absent=ONE_PROCESS,
         width=8,
     )
 

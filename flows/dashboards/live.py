@@ -1,11 +1,12 @@
 """The dashboard of the product itself: what is now, against last week, and where it comes from.
 
-Families say how they are drawn (`flows/metrics/charts.py`). Whatever no chart names gets a plain panel in the row of
-its metric, so a new family is on the page by itself.
+Families say how they are drawn (`flows/metrics/charts.py`). Whatever no chart names gets a plain panel in a closed row
+behind that of its metric, so a new family is on the page by itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from flows.dashboards.drawn import number_of, panels_of
@@ -16,27 +17,40 @@ from flows.dashboards.queries import Numbers
 UID = "tidegauge-live"
 WIDTH = 8  # of a panel that nobody designed
 ABBREVIATIONS = {"mrr", "arr", "arpa"}
+ABOUT = (
+    "**What is happening in the product right now.** Start with *Numbers are current*; then the tiles of *Now* and how "
+    "they compare with the same time last week, green where the change is good; then the rows for why. Titles name the "
+    "window that you choose above. Rows that end in *more* are closed: click to open them."
+)
 
 
 def live(numbers: Numbers) -> Page:
-    """The page; every number that Prometheus has is on it."""
+    """The page; every number of the product that Prometheus has is on it."""
     now = [number_of(numbers, number) for number in numbers.headlines if number.metric in numbers]
-    drawn = [(row, [*panels_of(numbers, row)]) for row in numbers.rows]
+    drawn = [(row, [*panels_of(numbers, row)]) for row in numbers.rows if not row.of_pipeline]
+    of_pipeline(numbers)
     plain: dict[str, list[Sized]] = {}
     for panel, title in _others(numbers):
         plain.setdefault(title, []).append(panel)
     rows = []
     for row, panels in drawn:
-        rows.append(Row(row.title, [*panels, *plain.pop(row.title, [])]))
-        if row.part_of and row is [one for one, _ in drawn if one.part_of == row.part_of][-1]:
-            rows.append(Row(row.part_of, plain.pop(row.part_of, [])))
+        rows.append(Row(row.title, panels, closed=row.closed))
+        title = row.part_of or row.title
+        if row is [one for one, _ in drawn if (one.part_of or one.title) == title][-1]:
+            rows.append(Row(f"{title}: more", plain.pop(title, []), closed=True))
     rows += [Row(title, panels) for title, panels in plain.items()]
     return Page(
         UID,
         "Tidegauge: live product",
         "Who is active, which sessions run and bounce, where funnels leak, who churns, what the revenue is.",
-        [freshness(), Row("Now", now), *(row for row in rows if row.panels)],
+        [freshness(numbers, ABOUT), *(row for row in [Row("Now", now), *rows] if row.panels)],
     )
+
+
+def of_pipeline(numbers: Numbers) -> list[Row]:
+    """The rows of families that say whether numbers can be believed: they are on the page of the pipeline."""
+    rows = [Row(row.title, [*panels_of(numbers, row)], closed=row.closed) for row in numbers.rows if row.of_pipeline]
+    return [row for row in rows if row.panels]
 
 
 def _others(numbers: Numbers) -> Iterator[tuple[Sized, str]]:
@@ -45,13 +59,13 @@ def _others(numbers: Numbers) -> Iterator[tuple[Sized, str]]:
         if metric.name in numbers.shown:
             continue
         kinds = numbers.kinds(metric.name)
-        legend = " ".join(f"{{{{{kind}}}}}" for kind in kinds) or metric.name
+        legend = " \N{RIGHTWARDS ARROW} ".join(f"{{{{{kind}}}}}" for kind in kinds) or "now"
         query = Query(numbers.ask(metric.name, by=kinds), legend)
         unit = numbers.unit(metric.name)
         yield course(_title(metric.name), metric.help, unit, query, width=WIDTH, height=6), metric.panel
 
 
 def _title(name: str) -> str:
-    """`mrr.moved_in` as `MRR moved in`."""
-    first, *others = name.replace("<name>.", "").replace(".", " ").replace("_", " ").split(" ")
+    """`mrr.moved_in` as `MRR moved in`; a part that differs by series is left out."""
+    first, *others = re.sub(r"\.?<[^>]*>", "", name).strip(".").replace(".", " ").replace("_", " ").split(" ")
     return " ".join([first.upper() if first in ABBREVIATIONS else first.capitalize(), *others])

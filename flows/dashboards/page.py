@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from flows.dashboards.panels import RED, SOURCE, Bounds, Sized, now
-from flows.dashboards.queries import BREAKDOWN, INSTANCE, JOB, PRODUCT, WINDOW, Numbers, age, health, of_product, total
+from flows.dashboards.panels import COUNT, GREEN, RED, SOURCE, Bounds, Sized, note, now, state
+from flows.dashboards.queries import BREAKDOWN, INSTANCE, JOB, PRODUCT, WINDOW, Numbers, age, health, of_product
 from flows.publish.prometheus import PREFIX
 
 COLUMNS: Final = 24
 TAG: Final = "tidegauge"
+LATE_SECONDS: Final = 30
 STALE_SECONDS: Final = 120
 """Data that is older than this is marked on every graph: a stream clock that stands still is no quiet product."""
 
@@ -34,6 +36,7 @@ class Row:
 
     title: str
     panels: Sequence[Sized | Gap]
+    closed: bool = False  # until the reader opens it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,42 +49,46 @@ class Page:
     rows: Sequence[Row]
 
 
-def freshness(*, width: int = COLUMNS) -> Row:
-    """What every page begins with: how old its numbers are, and whether they are to be believed."""
-    each = width // 4
+def freshness(numbers: Numbers, about: str) -> Row:
+    """What every page begins with: what it is for, how old its numbers are, and whether they are to be believed."""
+    each = COLUMNS // 4
+    late_s = numbers.config.lateness / 1000
     return Row(
         "How old these numbers are",
         [
-            now(
-                "Data as of",
-                "The stream clock: how far the events have come. Counts and active users stand here.",
-                "dateTimeFromNow",
-                f"{total('stream_time_timestamp_seconds')} * 1000",
+            note(about),
+            state(
+                "Numbers are current",
+                "Whether the published numbers are those of now, as /readyz says.",
+                f"min({of_product(health('ready'))})",
+                {1: ("yes", GREEN), 0: ("NO: see pipeline health", RED)},
+                loud=True,
                 width=each,
                 height=3,
             ),
             now(
-                "Ordered numbers as of",
-                "The watermark: sessions, funnels, lifecycle and subscriptions stand here, later by `lateness`.",
-                "dateTimeFromNow",
-                f"{total('watermark_timestamp_seconds')} * 1000",
+                "Counts and active users are behind by",
+                "How far the stream clock is behind: the time that the events have come to, seen at the last scrape.",
+                "s",
+                age("stream_time_timestamp_seconds"),
+                bounds=Bounds(STALE_SECONDS, LATE_SECONDS),
+                width=each,
+                height=3,
+            ),
+            now(
+                "Sessions, funnels, money are behind by",
+                f"How far the watermark is behind. These numbers wait {late_s:g} s (`lateness`) for late events.",
+                "s",
+                age("watermark_timestamp_seconds"),
+                bounds=Bounds(STALE_SECONDS + late_s, LATE_SECONDS + late_s),
                 width=each,
                 height=3,
             ),
             now(
                 "Records waiting",
                 "Records in Kafka not read yet. While they are many the numbers are those of an earlier time.",
-                "short",
+                COUNT,
                 f"sum({of_product(health('consumer_lag_messages'))})",
-                width=each,
-                height=3,
-            ),
-            now(
-                "Current",
-                "1 when the published numbers are current, as /readyz says; 0: they are not.",
-                "short",
-                f"min({of_product(health('ready'))})",
-                bounds=Bounds(1, low_is_bad=True),
                 width=each,
                 height=3,
             ),
@@ -112,27 +119,58 @@ def written(page: Page, numbers: Numbers) -> str:
 
 
 def _placed(rows: Sequence[Row]) -> Iterator[model.Panel | model.RowPanel]:
-    """Every panel with its number and its place; a row is as high as its highest panel."""
+    """Every panel with its number and its place; a closed row holds its own, and takes one line itself."""
     number, top = 0, 0
     for row in rows:
         number += 1
         place = model.GridPos(x=0, y=top, w=COLUMNS, h=1)
-        yield build.Row(row.title).id(number).grid_pos(place).datasource(SOURCE).build()
+        heading = build.Row(row.title).id(number).grid_pos(place).datasource(SOURCE).collapsed(row.closed).build()
         top += 1
-        left, height = 0, 0
-        for sized in row.panels:
-            if left + sized.width > COLUMNS:
-                left, top, height = 0, top + height, 0
-            if isinstance(sized, Gap):
-                left += sized.width
-                continue
-            number += 1
-            panel = sized.panel.build()
-            panel.id_val = number
-            panel.grid_pos = model.GridPos(x=left, y=top, w=sized.width, h=sized.height)
-            yield panel
-            left, height = left + sized.width, max(height, sized.height)
-        top += height
+        panels, bottom = _in_row(row, number + 1, top)
+        number += len(panels)
+        if row.closed:
+            heading.panels = panels
+            yield heading
+        else:
+            yield heading
+            yield from panels
+            top = bottom
+
+
+def _in_row(row: Row, number: int, top: int) -> tuple[list[model.Panel], int]:
+    """The panels of a row, placed from `top` down, and where they end; a line is as high as its highest panel."""
+    found: list[model.Panel] = []
+    for line in _lines(row.panels):
+        left = 0
+        for sized, width in zip(line, _widths(line), strict=True):
+            if isinstance(sized, Sized):
+                panel = sized.panel.build()
+                panel.id_val = number + len(found)
+                panel.grid_pos = model.GridPos(x=left, y=top, w=width, h=sized.height)
+                found.append(panel)
+            left += width
+        top += max((sized.height for sized in line if isinstance(sized, Sized)), default=0)
+    return found, top
+
+
+def _lines(panels: Sequence[Sized | Gap]) -> Iterator[list[Sized | Gap]]:
+    line: list[Sized | Gap] = []
+    for sized in panels:
+        if sum(one.width for one in line) + sized.width > COLUMNS:
+            yield line
+            line = []
+        line.append(sized)
+    if line:
+        yield line
+
+
+def _widths(line: Sequence[Sized | Gap]) -> list[int]:
+    """Those of the panels, wider where they would leave a part of the line empty; a gap is meant to."""
+    wanted = [sized.width for sized in line]
+    if any(isinstance(sized, Gap) for sized in line):
+        return wanted
+    ends = [round(COLUMNS * part / sum(wanted)) for part in accumulate(wanted, initial=0)]
+    return [end - start for start, end in pairwise(ends)]
 
 
 def _variables(numbers: Numbers) -> Iterator[build.DatasourceVariable | build.QueryVariable | build.CustomVariable]:

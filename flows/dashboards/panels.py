@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
-from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, table, text, timeseries
 from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
+from grafana_foundation_sdk.models import text as text_model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 GREEN: Final = "green"
+ORANGE: Final = "orange"
 RED: Final = "red"
+BLUE: Final = "blue"
 NEUTRAL: Final = "text"
+
+COUNT: Final = "locale"
+"""All digits: an exact count is not written as 35.0 K."""
+POINTS: Final = "suffix: points"
+NO_DATA: Final = "NO DATA"
+UNKNOWN: Final = "not known"
+"""Of a change: there is no last week yet, or the number was 0."""
+MOST_WORDS: Final = 9
+"""Values of one tile that are said in words, so the number of the mapping behind them."""
+NOT_SCRAPED: Final = -1
+"""What a state is when Prometheus has no sample of it: the process is gone, or nobody scrapes it."""
+SOFT_LARGEST: Final = {"percentunit": 0.01, "s": 0.001, "bytes": 1024.0, "short": 0.1}
+"""How far an axis reaches at least, by unit, where all values are 0; of other units 1."""
+
+VALUE_PIXELS: Final = 30
+"""Of the numbers in tiles: chosen by Grafana itself, they would differ from tile to tile."""
+
+Good: TypeAlias = Literal["up", "down"]
+"""The direction in which a change of a number is good."""
 
 
 class Builder(Protocol):
@@ -46,19 +68,40 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where a value turns from good to bad: green below `bad` and red from there on, or the other way around."""
+    """Where a value turns from good to bad: red from `bad` on, orange from `warn` on, green below."""
 
     bad: float
-    low_is_bad: bool = False
+    warn: float | None = None
 
     def steps(self) -> list[model.Threshold]:
         """From the smallest value up."""
-        first, then = (RED, GREEN) if self.low_is_bad else (GREEN, RED)
-        return [model.Threshold(value=None, color=first), model.Threshold(value=self.bad, color=then)]
+        warned = [] if self.warn is None else [model.Threshold(value=self.warn, color=ORANGE)]
+        return [model.Threshold(value=None, color=GREEN), *warned, model.Threshold(value=self.bad, color=RED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a number compares with a week ago: the query, its unit, and the changes that are worth a colour."""
+
+    expression: str
+    unit: str
+    worth: float
+    good: Good | None = None
+
+    def steps(self) -> list[model.Threshold]:
+        """From the largest fall up."""
+        if self.good is None:
+            return [model.Threshold(value=None, color=NEUTRAL)]
+        fallen, risen = (RED, GREEN) if self.good == "up" else (GREEN, RED)
+        return [
+            model.Threshold(value=None, color=fallen),
+            model.Threshold(value=-self.worth, color=NEUTRAL),
+            model.Threshold(value=self.worth, color=risen),
+        ]
 
 
 def _target(query: Query, number: int, *, instant: bool = False) -> prometheus.Dataquery:
-    built = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(chr(ord("A") + number))
+    built = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(_letter(number))
     built = built.datasource(SOURCE)
     return built.instant() if instant else built.range()
 
@@ -67,9 +110,28 @@ def _targets(queries: Sequence[Query], *, instant: bool = False) -> list[prometh
     return [_target(query, number, instant=instant) for number, query in enumerate(queries)]
 
 
-def _plain() -> ThresholdsConfig:
-    steps = [model.Threshold(value=None, color=NEUTRAL)]
-    return ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+def _steps(steps: Sequence[model.Threshold]) -> ThresholdsConfig:
+    return ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(list(steps))
+
+
+def _plain(color: str = NEUTRAL) -> ThresholdsConfig:
+    return _steps([model.Threshold(value=None, color=color)])
+
+
+def titled(title: str, queries: Sequence[Query]) -> str:
+    """The title with the chosen window in it, where a query follows the reader's choice."""
+    chosen = any('window="$window"' in query.expression for query in queries)
+    return f"{title}, $window" if chosen and "$window" not in title else title
+
+
+def _tile(title: str, description: str, unit: str, queries: Sequence[Query]) -> stat.Panel:
+    panel = stat.Panel().title(titled(title, queries)).description(description).datasource(SOURCE).unit(unit)
+    for target in _targets(queries, instant=True):
+        panel = panel.with_target(target)
+    panel = panel.text(common.VizTextDisplayOptions().title_size(12).value_size(VALUE_PIXELS)).wide_layout(False)
+    return panel.graph_mode(options.BigValueGraphMode.NONE).reduce_options(
+        common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+    )
 
 
 def now(
@@ -78,35 +140,105 @@ def now(
     unit: str,
     query: str,
     *,
-    change: str | None = None,
+    change: Change | None = None,
     bounds: Bounds | None = None,
+    absent: str = NO_DATA,
+    said: Mapping[int, tuple[str, str]] | None = None,
     width: int = 4,
     height: int = 4,
 ) -> Sized:
-    """One number large with its course behind it and, with `change`, how it compares with a week ago."""
-    queries = [Query(query, "now"), *([Query(change, "against last week")] if change else [])]
-    panel = stat.Panel().title(title).description(description).datasource(SOURCE).unit(unit)
-    for target in _targets(queries):
-        panel = panel.with_target(target)
-    thresholds = ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(bounds.steps()) if bounds else _plain()
+    """One number of this moment, large, and with `change` how it compares with a week ago.
+
+    It is asked for at the end of the time range alone. Without a sample it says `absent`, and never an older number;
+    `said` has the words and the color of values that are no numbers.
+    """
+    queries = [Query(_or_none(query), "now")]
+    if change:
+        queries.append(Query(_or_none(change.expression), "change to last week"))
     panel = (
-        panel.thresholds(thresholds)
-        .graph_mode(options.BigValueGraphMode.AREA)
+        _tile(title, description, unit, queries)
+        .thresholds(_steps(bounds.steps()) if bounds else _plain())
         .color_mode(options.BigValueColorMode.VALUE)
         .text_mode(options.BigValueTextMode.VALUE_AND_NAME if change else options.BigValueTextMode.VALUE)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
-        .no_value("no value")
+        .mappings([_in_words(said), *_none(absent)] if said else _none(absent))
+        .no_value(absent)
     )
+    if unit in ("percentunit", "s"):
+        panel = panel.decimals(1)
     if change:
+        steps = [{"value": step.value, "color": step.color} for step in change.steps()]
         panel = panel.override_by_query(
             "B",
             [
-                model.DynamicConfigValue("unit", "percentunit"),
+                model.DynamicConfigValue("unit", change.unit),
                 model.DynamicConfigValue("decimals", 1),
-                model.DynamicConfigValue("noValue", "no last week yet"),
+                model.DynamicConfigValue("mappings", _none(UNKNOWN)),
+                model.DynamicConfigValue("noValue", UNKNOWN),
+                model.DynamicConfigValue("thresholds", {"mode": "absolute", "steps": steps}),
             ],
         )
     return Sized(panel, width, height)
+
+
+def _none(words: str) -> list[model.ValueMapping]:
+    """What is shown in place of a value that is none."""
+    result = model.ValueMappingResult(text=words, color=RED if words == NO_DATA else NEUTRAL, index=MOST_WORDS)
+    none = model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NULL_AND_NAN, result=result)
+    return [model.SpecialValueMap(options=none)]
+
+
+def _in_words(said: Mapping[int, tuple[str, str]]) -> model.ValueMap:
+    """The words and the color of some values."""
+    found = {
+        str(value): model.ValueMappingResult(text=words, color=color, index=index)
+        for index, (value, (words, color)) in enumerate(said.items())
+    }
+    return model.ValueMap(options=found)
+
+
+def _or_none(expression: str) -> str:
+    """The expression, or not a number where it has no value, so that its place in the tile stays and says so."""
+    return f"{expression} or vector(NaN)"
+
+
+def state(
+    title: str,
+    description: str,
+    query: str,
+    said: Mapping[int, tuple[str, str]],
+    *,
+    loud: bool = False,
+    width: int = 4,
+    height: int = 4,
+) -> Sized:
+    """A state of this moment in words: for each value of the query its text and its color.
+
+    Without a sample the state is `NOT_SCRAPED`, which is red. With `loud` the whole tile has the color.
+    """
+    told = {**said, NOT_SCRAPED: ("NO: nothing is scraped" if loud else NO_DATA, RED)}
+    panel = (
+        _tile(title, description, "none", [Query(f"{query} or vector({NOT_SCRAPED})", "now")])
+        .thresholds(_plain(RED))
+        .mappings([_in_words(told)])
+        .color_mode(options.BigValueColorMode.BACKGROUND if loud else options.BigValueColorMode.VALUE)
+        .text_mode(options.BigValueTextMode.VALUE)
+        .no_value(NO_DATA)
+    )
+    return Sized(panel, width, height)
+
+
+def note(content: str, *, width: int = 24, height: int = 2) -> Sized:
+    """A text in Markdown, without a frame or a title."""
+    panel = text.Panel().mode(text_model.TextMode.MARKDOWN).content(content).transparent(True)
+    return Sized(panel, width, height)
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The two queries of a course, by their places, whose values bound an area around the first one."""
+
+    lower: int
+    upper: int
 
 
 def course(
@@ -116,47 +248,79 @@ def course(
     *queries: Query,
     last_week: bool = False,
     stacked: bool = False,
-    bars: bool = False,
     log: bool = False,
+    band: Band | None = None,
+    absent: str = "",
     width: int = 12,
     height: int = 8,
 ) -> Sized:
     """Lines over time; with `last_week` the last query is the one of a week ago, and dashed."""
+    single = len(queries) == 1 and "{{" not in queries[0].legend
     panel = (
         timeseries.Panel()
-        .title(title)
+        .title(titled(title, queries))
         .description(description)
         .datasource(SOURCE)
         .unit(unit)
-        .line_width(1)
-        .fill_opacity(40 if stacked or bars else 8)
+        .line_width(1 if stacked else 2)
+        .fill_opacity(40 if stacked else 10 if single else 0)
         .show_points(options.VisibilityMode.NEVER)
-        .draw_style(options.GraphDrawStyle.BARS if bars else options.GraphDrawStyle.LINE)
+        .draw_style(options.GraphDrawStyle.LINE)
         .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING))
         .legend(
             common.VizLegendOptions()
             .display_mode(options.LegendDisplayMode.LIST)
             .placement(options.LegendPlacement.BOTTOM)
-            .show_legend(True)
+            .show_legend(not single)
             .calcs([])
         )
     )
-    if unit in ("short", "percentunit", "s"):
-        panel = panel.axis_soft_min(0)
-    if stacked:
-        panel = panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
     if log:
         scale = common.ScaleDistributionConfig().type(options.ScaleDistribution.LOG).log(10)
         panel = panel.scale_distribution(scale)
+    else:
+        panel = panel.axis_soft_min(0).axis_soft_max(SOFT_LARGEST.get(unit, 1.0))
+    if stacked:
+        panel = panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
+    if absent:
+        panel = panel.no_value(absent)
     for target in _targets(queries):
         panel = panel.with_target(target)
+    if any("{{" in query.legend for query in queries):
+        words = {"regex": "/_/g", "renamePattern": " "}
+        panel = panel.with_transformation(model.DataTransformerConfig(id_val="renameByRegex", options=words))
     if last_week:
         dashed = {"fill": "dash", "dash": [6, 6]}
         panel = panel.override_by_query(
-            chr(ord("A") + len(queries) - 1),
-            [model.DynamicConfigValue("custom.lineStyle", dashed), model.DynamicConfigValue("custom.fillOpacity", 0)],
+            _letter(len(queries) - 1),
+            [
+                model.DynamicConfigValue("custom.lineStyle", dashed),
+                model.DynamicConfigValue("custom.lineWidth", 1),
+                _fixed(NEUTRAL),
+            ],
         )
+    if band:
+        hidden = {"legend": True, "tooltip": False, "viz": False}
+        edge = [
+            _fixed(GREEN),
+            model.DynamicConfigValue("custom.lineWidth", 0),
+            model.DynamicConfigValue("custom.hideFrom", hidden),
+        ]
+        area = [
+            model.DynamicConfigValue("custom.fillBelowTo", queries[band.lower].legend),
+            model.DynamicConfigValue("custom.fillOpacity", 20),
+        ]
+        panel = panel.override_by_query(_letter(band.lower), edge)
+        panel = panel.override_by_query(_letter(band.upper), [*edge, *area])
     return Sized(panel, width, height)
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number)
+
+
+def _fixed(color: str) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
 
 
 def bars(
@@ -165,37 +329,46 @@ def bars(
     unit: str,
     *queries: Query,
     largest: float | None = None,
-    bad_is_large: bool = False,
+    colors: Sequence[str] = (BLUE,),
     width: int = 8,
     height: int = 8,
 ) -> Sized:
-    """One horizontal bar for each query, in their order; the longest is full unless `largest` says what is."""
-    color = model.FieldColorModeId.CONTINUOUS_GR_YL_RD if bad_is_large else model.FieldColorModeId.CONTINUOUS_BLUES
+    """One horizontal bar for each query, in their order; the longest is full unless `largest` says what is.
+
+    `colors` has one for all bars, or one for each.
+    """
     panel = (
         bargauge.Panel()
-        .title(title)
+        .title(titled(title, queries))
         .description(description)
         .datasource(SOURCE)
         .unit(unit)
         .min(0)
         .orientation(options.VizOrientation.HORIZONTAL)
-        .display_mode(options.BarGaugeDisplayMode.GRADIENT)
+        .display_mode(options.BarGaugeDisplayMode.BASIC)
         .value_mode(options.BarGaugeValueMode.TEXT)
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(18))
         .show_unfilled(True)
         .thresholds(_plain())
-        .color_scheme(FieldColor().mode(color))
+        .color_scheme(FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(colors[0]))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
-        .no_value("none")
+        .mappings(_none("no value" if unit == "percentunit" else NO_DATA))
+        .no_value(NO_DATA)
     )
+    if unit == "percentunit":
+        panel = panel.decimals(1)
     if largest is not None:
         panel = panel.max(largest)
-    for target in _targets(queries, instant=True):
+    for target in _targets([Query(_or_none(one.expression), one.legend) for one in queries], instant=True):
         panel = panel.with_target(target)
+    for number, color in enumerate(colors):
+        if color != colors[0]:
+            panel = panel.override_by_query(_letter(number), [_fixed(color)])
     return Sized(panel, width, height)
 
 
 def heat(title: str, description: str, query: str, *, width: int = 12, height: int = 8) -> Sized:
-    """A histogram's buckets over time: the more there are, the darker."""
+    """A histogram's buckets over time: the more there are, the stronger; few show beside the many of one bucket."""
     target = _target(Query(query, "{{le}}"), 0).format(PromQueryFormat.HEATMAP)
     panel = (
         heatmap.Panel()
@@ -206,12 +379,10 @@ def heat(title: str, description: str, query: str, *, width: int = 12, height: i
         .calculate(False)
         .color(
             heatmap.HeatmapColorOptions()
-            .mode(heatmap_model.HeatmapColorMode.SCHEME)
-            .scheme("Blues")
-            .fill("dark-blue")
+            .mode(heatmap_model.HeatmapColorMode.OPACITY)
+            .fill("blue")
             .scale(heatmap_model.HeatmapColorScale.EXPONENTIAL)
-            .exponent(0.5)
-            .steps(64)
+            .exponent(0.35)
         )
         .y_axis(heatmap.YAxisConfig().unit("s").axis_placement(options.AxisPlacement.LEFT))
         .rows_frame(heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.AUTO))
@@ -226,20 +397,27 @@ def heat(title: str, description: str, query: str, *, width: int = 12, height: i
     return Sized(panel, width, height)
 
 
-def listing(title: str, description: str, unit: str, query: str, *, width: int = 12, height: int = 5) -> Sized:
-    """The labels and the value of every series, as a table of now."""
+def listing(
+    title: str, description: str, columns: Mapping[str, str], query: str, *, width: int = 12, height: int = 5
+) -> Sized:
+    """The labels of every series as a table of now: those that `columns` gives a heading, in that order."""
     target = _target(Query(query, ""), 0, instant=True).format(PromQueryFormat.TABLE)
-    hidden: dict[str, object] = {"excludeByName": {"Time": True, "__name__": True}}
+    shown: dict[str, object] = {
+        "indexByName": {label: place for place, label in enumerate(columns)},
+        "renameByName": dict(columns),
+        "includeByName": dict.fromkeys(columns, True),
+    }
     panel = (
         table.Panel()
         .title(title)
         .description(description)
         .datasource(SOURCE)
-        .unit(unit)
+        .unit("none")
         .with_target(target)
-        .with_transformation(model.DataTransformerConfig(id_val="organize", options=hidden))
+        .with_transformation(model.DataTransformerConfig(id_val="organize", options=shown))
         .show_header(True)
         .cell_height(options.TableCellHeight.SM)
         .align(options.FieldTextAlignment.AUTO)
+        .no_value(NO_DATA)
     )
     return Sized(panel, width, height)

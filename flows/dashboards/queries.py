@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from flows.config.model import Config, format_duration
+from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.publish.prometheus import PREFIX
@@ -43,6 +44,7 @@ class Numbers:
         found = listed or catalogue(config)
         self.headlines = found.headlines
         self.rows = found.charts
+        self._undefined = {cell.metric.name for cell in found.derived}
         cells: list[Cell | Derived] = [*found.cells, *found.derived]
         for cell in cells:
             if cell.metric is not None and cell.metric.prometheus is not None:
@@ -62,10 +64,18 @@ class Numbers:
         """The definition; KeyError for one that this config does not have in Prometheus."""
         return self._metrics[name]
 
-    def values(self, name: str, label: str, where: Mapping[str, str]) -> list[str]:
-        """The values of a label, in the catalogue's order, among the cells that have the labels of `where`."""
-        fitting = (cell.labels for cell in self._cells[name] if where.items() <= cell.labels.items())
-        return list(dict.fromkeys(labels[label] for labels in fitting if label in labels))
+    def may_be_undefined(self, name: str) -> bool:
+        """Whether the number has no value where its denominator is 0."""
+        return name in self._undefined
+
+    def values(self, names: Iterable[str], label: str, where: Mapping[str, str]) -> list[str]:
+        """The values of a label among the cells that have the labels of `where`, in the catalogue's order; windows from
+        the shortest on.
+        """
+        cells = [cell for name in names for cell in self._cells[name]]
+        fitting = [cell.labels for cell in cells if where.items() <= cell.labels.items()]
+        found = list(dict.fromkeys(labels[label] for labels in fitting if label in labels))
+        return sorted(found, key=parse_duration) if label == WINDOW else found
 
     def kinds(self, name: str) -> list[str]:
         """Labels that tell the series of a metric apart, besides its window and its breakdowns."""
@@ -128,10 +138,9 @@ class Numbers:
             return "percentunit"
         if metric.unit == "ms":
             return "s" if metric.scale == 0.001 else "ms"
-        if metric.unit == "minor units" and self.config.subscriptions is not None:
-            currency = self.config.subscriptions.currency
-            return CURRENCIES.get(currency, f"suffix: {currency}")
-        return "short"
+        if metric.currency:
+            return CURRENCIES.get(metric.currency, f"suffix: {metric.currency}")
+        return "short" if self.may_be_undefined(name) else "locale"
 
     def _labels(self, names: Iterable[str]) -> dict[str, list[str]]:
         """Each label of the metrics' series with its values."""
@@ -174,14 +183,23 @@ def rate(counter: str, *, by: str = "", matchers: str = "") -> str:
     return f"sum{_by(by)}({of_product(f'rate({PREFIX}{counter}{{{PROCESS}{more}}}[$__rate_interval])')})"
 
 
-def age(family: str) -> str:
-    """Seconds since the time that a gauge tells, of the process that is furthest ahead."""
-    return f"time() - {total(family)}"
+def age(family: str, *, by: str = "") -> str:
+    """Seconds from the time that a gauge tells to the scrape that read it, of the process that is furthest ahead.
+
+    Up to the scrape, since between two scrapes nobody knows better; nothing where the gauge is 0, which means never.
+    """
+    gauge = health(family)
+    return f"min{_by(by)}({of_product(f'(timestamp({gauge}) - ({gauge} > 0))')})"
 
 
 def change(now: str, before: str) -> str:
     """How much larger `now` is than `before`, as a ratio of it; nothing where that was 0."""
     return f"{now} / ({before} != 0) - 1"
+
+
+def points(now: str, before: str) -> str:
+    """How many percentage points a share has grown by."""
+    return f"100 * ({now} - {before})"
 
 
 def _by(label: str) -> str:

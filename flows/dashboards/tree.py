@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 
 from flows.dashboards.comparisons import compared
 from flows.dashboards.page import COLUMNS, Gap, Page, Row, freshness
-from flows.dashboards.panels import Query, Sized, course
+from flows.dashboards.panels import Good, Query, Sized, course
 from flows.dashboards.queries import A_WEEK, Numbers
 
 UID = "tidegauge-tree"
+ABOUT = (
+    "**Where did a change come from?** The focus metric is at the top, its drivers are below it, and below each driver "
+    "stands what moves it. Follow the coloured change to last week downwards."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Node:
     why: str
     labels: dict[str, str] = field(default_factory=dict)
     below: Sequence[Node] = ()
+    good: Good | None = "up"  # the direction in which a change is good
 
 
 def tree(numbers: Numbers) -> Page:
@@ -45,7 +50,7 @@ def tree(numbers: Numbers) -> Page:
         "Tidegauge: metric tree",
         "The focus metric, its drivers below it, and below each driver what moves it: where did a change come from?",
         [
-            freshness(),
+            freshness(numbers, ABOUT),
             Row(f"Focus: {root.title}", [*_focus(numbers, root)]),
             Row("Level 1: what drives it", [_stat(numbers, node, width) for node in drivers]),
             Row("Level 2: what moves the driver above", second),
@@ -75,8 +80,13 @@ def _customers() -> Node:
         "customers.active", "Customers", "Customers who pay now.",
         below=[
             Node("customers.new", "New customers", "First payment in the window: adds customers."),
-            Node("customers.churned", "Customers lost", "No payment any more: takes customers away."),
-            Node("subscriptions.cancel_requested", "Cancellations requested", "Customers who will be lost, earlier."),
+            Node("customers.churned", "Customers lost", "No payment any more: takes customers away.", good="down"),
+            Node(
+                "subscriptions.cancel_requested",
+                "Cancellations requested",
+                "Customers who will be lost, earlier.",
+                good="down",
+            ),
         ],
     )  # fmt: skip
 
@@ -86,8 +96,8 @@ def _per_customer() -> Node:
         "arpa", "MRR per customer", "MRR over customers who pay.",
         below=[
             Node("mrr.expansion", "Expansion", "Customers who pay more than before."),
-            Node("mrr.contraction", "Contraction", "Customers who go on, and pay less."),
-            Node("mrr_churn_rate", "MRR churn", "Revenue lost over revenue at the window's start."),
+            Node("mrr.contraction", "Contraction", "Customers who go on, and pay less.", good="down"),
+            Node("mrr_churn_rate", "MRR churn", "Revenue lost over revenue at the window's start.", good="down"),
         ],
     )  # fmt: skip
 
@@ -98,7 +108,7 @@ def _users() -> Node:
         below=[
             Node("users.new", "New users", "Seen for the first time in the window."),
             Node("users.resurrected", "Users back", "Back after having churned."),
-            Node("users.churned", "Users churned", "No event for longer than churn_after."),
+            Node("users.churned", "Users churned", "No event for longer than churn_after.", good="down"),
         ],
     )  # fmt: skip
 
@@ -108,44 +118,44 @@ def _sessions() -> Node:
         "sessions.started", "Sessions", "Visits that began in the window: each is a chance.",
         below=[
             Node("sessions_per_user", "Sessions per user", "How often who is active comes."),
-            Node("bounce_rate_provisional", "Bounce", "Visits that lead nowhere."),
+            Node("bounce_rate_provisional", "Bounce", "Visits that lead nowhere.", good="down"),
             Node("session_duration_mean", "Session duration", "How long a visit holds."),
         ],
     )  # fmt: skip
 
 
 def _attempts(numbers: Numbers, funnel: str) -> Node:
-    first = numbers.values("funnel.<name>.<nn_step>", "step", {"funnel": funnel})[0]
+    first = numbers.values(["funnel.<name>.<nn_step>"], "step", {"funnel": funnel})[0]
     return Node(
         "funnel.<name>.<nn_step>", "Attempts", "Attempts entered in the window.", {"funnel": funnel, "step": first},
         [
             Node("active_users", "Active users", "Who could enter."),
-            Node("funnel.<name>.in_progress", "Under way", "Entered, not yet decided.", {"funnel": funnel}),
-            Node("funnel.<name>.dropped", "Dropped", "Ran out of time.", {"funnel": funnel}),
+            Node("funnel.<name>.in_progress", "Under way", "Entered, not yet decided.", {"funnel": funnel}, good=None),
+            Node("funnel.<name>.dropped", "Dropped", "Ran out of time.", {"funnel": funnel}, good="down"),
         ],
     )  # fmt: skip
 
 
 def _conversion(numbers: Numbers, funnel: str) -> Node:
     drop_off = "funnel.<name>.drop_off_<nn>"
-    steps = numbers.values(drop_off, "step", {"funnel": funnel}) if drop_off in numbers else []
+    steps = numbers.values([drop_off], "step", {"funnel": funnel}) if drop_off in numbers else []
     return Node(
         "funnel.<name>.conversion_live", f"Conversion: {funnel}", "Kaplan-Meier estimate over attempts under way.",
         {"funnel": funnel},
         [
             Node(drop_off, f"Lost before {step[3:].replace('_', ' ')}", "Share lost between the steps.",
-                 {"funnel": funnel, "step": step})
+                 {"funnel": funnel, "step": step}, good="down")
             for step in steps[:3]
         ],
     )  # fmt: skip
 
 
 def _stat(numbers: Numbers, node: Node, width: int) -> Sized:
-    return compared(numbers, node.metric, node.title, node.why, width=width, where=node.labels)
+    return compared(numbers, node.metric, node.title, node.why, good=node.good, width=width, where=node.labels)
 
 
 def _focus(numbers: Numbers, root: Node) -> Iterator[Sized]:
-    yield compared(numbers, root.metric, root.title, root.why, width=8, height=8, where=root.labels)
+    yield compared(numbers, root.metric, root.title, root.why, good=root.good, width=8, height=8, where=root.labels)
     yield course(
         f"{root.title}, and last week",
         root.why,

@@ -20,7 +20,7 @@ from flows.checkpoint.parts import Definition
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.alerts import Alerts
-from flows.config.model import Config
+from flows.config.model import Config, format_duration
 from flows.messages.columns import NO_TIME
 from flows.metrics.alerts import Amount, AnyShape, CountFell, Series, label_of, window_of
 from flows.metrics.cells import Cell, Metric
@@ -61,7 +61,7 @@ ACTIVITY = ChartRow(
     [
         Course(
             "Active users",
-            "Distinct users with an event in the chosen window, and at the same time last week.",
+            "Distinct users with an event in the window, and at the same time last week.",
             [Line("active_users")],
             last_week=True,
             width=8,
@@ -74,8 +74,8 @@ ACTIVITY = ChartRow(
             width=8,
         ),
         ByBreakdown("active_users", "Active users"),
-        Number("active_users.day", "Active today", "Distinct users since midnight of the product."),
-        Number("stickiness", "Stickiness", "Users of the last day over users of the last 30 days."),
+        Number("active_users.day", "Active today", "Distinct users since midnight of the product.", good="up"),
+        Number("stickiness", "Stickiness", "Users of the last 24 h over those of the last 30 days.", good="up"),
     ],
 )
 
@@ -110,11 +110,12 @@ class ActiveUsers(Family):
         },
     )
     ordered: ClassVar[bool] = False
+    broken_down_as: ClassVar[str] = "active_users"
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._zone = ZoneInfo(config.time_zone)
-        self._groups = Groups(config, "active_users")
+        self._groups = Groups(config, self.broken_down_as)
         self._counts = events_that_count(config)
         self.windows = Windows(config.windows, self._groups)
         self.last = UserRows(np.int64, fill=NO_TIME)  # the latest event
@@ -182,10 +183,21 @@ class ActiveUsers(Family):
         return presence_of_active(self._config)
 
     def headlines(self) -> list[Number]:
-        return [Number("active_users", "Active users", "Distinct users with an event in the window.")]
+        return [Number("active_users", "Active users", "Distinct users with an event in the window.", good="up")]
 
     def charts(self) -> list[ChartRow]:
-        return [ACTIVITY]
+        days = [window for window in (DAY_MS, 30 * DAY_MS) if window in self._config.windows]
+        numbers = [
+            Number(
+                "active_users",
+                f"Active users, {format_duration(window)}",
+                "Distinct users with an event in this window.",
+                {"window": format_duration(window)},
+                good="up",
+            )
+            for window in days
+        ]
+        return [ChartRow(ACTIVITY.title, [*ACTIVITY.charts, *numbers])]
 
     @staticmethod
     def alerts(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:

@@ -6,7 +6,7 @@ enough volume, and fresh numbers; a declaration says what those are for its numb
 `CountFell`     fewer than in the same hour last week: users, sign-ups, orders
 `CountRose`     more than in the trailing time: cancellations, tickets
 `ShareChanged`  another share of a whole than in the same hour last week, up or down: bounces, conversions
-`MeanFell`      less of something each than in the same hour last week: the duration of sessions
+`MeanChanged`   more or less of something each than in the same hour last week: the duration of sessions
 `StockFell`     a stock loses more than in the trailing time: MRR
 """
 
@@ -98,10 +98,18 @@ class Rise:
 
 @dataclass(frozen=True, slots=True)
 class Fall:
-    """A share that matters when it is smaller."""
+    """A share or a mean that matters when it is smaller."""
 
     drop: float  # smaller by so much of itself: 0.25 is a quarter
     below: float  # without a last week: smaller than this
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A mean that matters when it is larger."""
+
+    rise: float  # larger by so much of itself: 0.5 is half as much again
+    above: float  # without a last week: larger than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +150,15 @@ class ShareChanged(Shape):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeanFell(Shape):
-    """Less of something each than in the same hour last week; in the first week less than a fixed mean."""
+class MeanChanged(Shape):
+    """More or less of something each than in the same hour last week; in the first week beyond a fixed mean."""
 
     items: Amount  # over which the mean is
     mean: Series
     over: Series | None = None
     """What the published mean is over, if `items` are only some of it, and the others add nothing to the total."""
     unit: str  # of the mean, in Prometheus: seconds, minor_units
-    drop: float  # so much less matters: 0.5 is half
-    below: float  # without a last week: less than this, in `unit`
+    change: Growth | Fall  # their limits in `unit`
     variation: float  # standard deviation of one item over the mean
     least: int  # not judged by fewer items
 
@@ -173,7 +180,7 @@ class StockFell(Shape):
     least: int  # not judged while fewer average holders than this would hold the loss
 
 
-AnyShape = CountFell | CountRose | ShareChanged | MeanFell | StockFell
+AnyShape = CountFell | CountRose | ShareChanged | MeanChanged | StockFell
 
 
 def window_of(windows: Sequence[int], wanted_ms: int) -> int:

@@ -29,6 +29,8 @@ class Metric:
     panel: str  # the dashboard row it belongs to
     prometheus: str | None = None  # gauge family, without the tidegauge_ prefix; None: Redis only
     scale: float = 1.0  # multiplies the cell's value on its way to Prometheus (ms to seconds: 0.001)
+    currency: str = ""  # of an amount of money, which Prometheus has in major units: ISO 4217
+    always_zero: bool = False  # anything else is a defect of Tidegauge, and alerts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 
 class Spread(NamedTuple):
@@ -24,9 +24,9 @@ class Line:
 
     metric: str | tuple[str, ...]
     legend: str = "now"  # `{{label}}` is replaced by that label of each series
-    by: tuple[str, ...] = ()  # one line for each value of these labels
+    by: tuple[str, ...] = ()  # one line for each value of these labels; of one label alone, named in words
     split: str | None = None  # one for each value of this breakdown, in place of the total
-    below_zero: bool = False
+    below_zero: bool = False  # what a stock has lost, beside lines of what it has gained
     spread: Spread | None = None
 
     @property
@@ -38,14 +38,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Lines over time."""
+    """Lines over time; where some are `below_zero`, what a window has gained and lost, as of now."""
 
     title: str
     description: str
     lines: Sequence[Line]
     last_week: bool = False  # with the first line as it was a week ago
-    stacked: bool = False
-    bars: bool = False
+    stacked: bool = False  # for parts of one stock of now; never for windows, which count an event again and again
     log: bool = False
     width: int = 12  # 24 is the page
 
@@ -67,6 +66,7 @@ class Heat:
     title: str
     description: str
     tally: str
+    width: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +80,23 @@ class ByBreakdown:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """One bar for each value of a label, in the catalogue's order."""
+    """One bar for each step of a funnel that an attempt has reached, then the same as shares of the first step."""
 
     title: str
     description: str
     metric: str
     label: str
-    largest: float | None = None  # what a full bar is; else the longest is full
-    bad_is_large: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """One bar for each step but the first: the share of `metric` that was lost on the way from the step before."""
+
+    title: str
+    description: str
+    metric: str
+    reached: str  # the metric of the steps themselves, which names them all
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +107,11 @@ class Number:
     title: str
     description: str
     where: Mapping[str, str] = field(default_factory=dict)
+    good: Literal["up", "down"] | None = None  # the direction in which a change is good; None: neither is
+    width: int = 6
 
 
-Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Number
+Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +122,5 @@ class ChartRow:
     charts: Sequence[Chart]
     where: Mapping[str, str] = field(default_factory=dict)
     part_of: str = ""  # where there are several such rows: the one that has what no chart names, behind the last
+    of_pipeline: bool = False  # on the pipeline's page: it says whether numbers can be believed, nothing of the product
+    closed: bool = False  # opened by the reader

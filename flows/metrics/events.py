@@ -39,9 +39,10 @@ PER_SECOND = Rate(
     "event",
 )
 IN_WINDOW = Course(
-    "Events in the window",
-    "Accepted events of the chosen window, by name.",
+    "Events by name",
+    "Accepted events of the window, by name, on a logarithmic scale: rare ones can be seen beside frequent ones.",
     [Line("events.<event>", "{{event}}", by=("event",))],
+    log=True,
 )
 
 
@@ -55,10 +56,11 @@ class Events(Family):
         },
     )
     ordered: ClassVar[bool] = False
+    broken_down_as: ClassVar[str] = "events"
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._groups = Groups(config, "events")
+        self._groups = Groups(config, self.broken_down_as)
         codes = config.codes()
         self._names = codes.names
         self._name_of = codes.name_of

@@ -49,6 +49,8 @@ class Family(ABC):
     """Configs, as a file has them, under which its laws are checked: each of its options at least once."""
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
+    broken_down_as: ClassVar[str | None] = None
+    """The name by which a breakdown lists it in `of`, for one that breakdowns apply to."""
     takes: Fact | None = None
     """The facts whose rows it uses; None: it uses events.
 
@@ -237,7 +239,7 @@ def events_that_count(config: Config) -> NDArray[np.bool_]:
 def presence(config: Config) -> Definition:
     """What says which events show presence, for families that depend on it."""
     rules = config.presence
-    facts = config.subscriptions.events if config.subscriptions and rules.only is None else ()
+    hidden = config.events_of_nobody() if rules.only is None else ()
     return Definition(
         {
             "presence": {
@@ -246,7 +248,7 @@ def presence(config: Config) -> Definition:
                 "server": rules.server,
             }
         },
-        frozenset(f"event.{name}" for name in canonical.names(facts)),
+        frozenset(f"event.{name}" for name in hidden),
     )
 
 

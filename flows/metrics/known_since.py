@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from flows.config.model import OTHER, Config
 from flows.metrics.catalogue import Catalogue, families
 from flows.metrics.cells import Cell
-from flows.metrics.family import Trail
+from flows.metrics.family import Family, Trail
 from flows.metrics.minutes import MinuteBook
 
 
@@ -42,7 +42,7 @@ class KnownSince:
             for cell in (cell for block in family.blocks() for cell in block.cells()):
                 trail = family.trail(cell)
                 if trail is not None:
-                    parts = (*trail.parts, *parts_of(name, cell))
+                    parts = (*trail.parts, *parts_of(name, family, cell))
                     trails = _Trails(trail, family.ordered, parts)
                     found.setdefault((trail.key, family.ordered, parts), trails).places.append(place)
                 place += 1
@@ -61,13 +61,12 @@ class KnownSince:
         return [*(cell.name for cell in counted if cell.metric), *derived]
 
 
-def parts_of(family: str, cell: Cell) -> Iterator[str]:
-    """The parts of the state that a cell of that family depends on, besides its window."""
-    yield family
-    of = "funnels" if family.startswith("funnel.") else family
-    if (name := cell.labels.get("event", OTHER)) != OTHER:
-        yield f"event.{name}"
+def parts_of(name: str, family: Family, cell: Cell) -> Iterator[str]:
+    """The parts of the state that a cell of that family, kept under that name, depends on besides its window."""
+    yield name
+    if (event := cell.labels.get("event", OTHER)) != OTHER:
+        yield f"event.{event}"
     for breakdown, value in cell.group.items():
         yield f"breakdown.{breakdown}"
         yield f"breakdown.{breakdown}.{value}"
-        yield f"breakdown.{breakdown}.of.{of}"
+        yield f"breakdown.{breakdown}.of.{family.broken_down_as}"

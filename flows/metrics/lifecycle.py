@@ -79,9 +79,16 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "Users who came and went",
-            "In the window: seen for the first time, back after having churned, and churned.",
-            [Line(tuple(metric.name for metric in MOVES.values()), "{{transition}}", by=("transition",))],
+            "New users",
+            "Users whose first event ever is in the window, and at the same time last week.",
+            [Line("users.new")],
+            last_week=True,
+            width=8,
+        ),
+        Course(
+            "Users who came back or churned",
+            "In the window: back after having churned, and churned, which is no event for `churn_after`.",
+            [Line("users.resurrected", "back"), Line("users.churned", "churned")],
             width=8,
         ),
     ],
@@ -154,7 +161,7 @@ class Lifecycle(Family):
         return presence(self._config).beside({"churn_after": format_duration(self._config.churn_after)})
 
     def headlines(self) -> list[Number]:
-        return [Number("users.new", "New users", "Users whose first event ever is in the window.")]
+        return [Number("users.new", "New users", "Users whose first event ever is in the window.", good="up")]
 
     def charts(self) -> list[ChartRow]:
         return [CHARTS]

@@ -40,14 +40,14 @@ class MinuteBook(Container):
     def __init__(self, config: Config) -> None:
         self._kept = max(1, config.minute_history // MINUTE_MS) + 1
         self.fields: list[str] = []  # of a minute, in the order of the columns
-        self._parts: list[str] = []  # of the state that they belong to
+        self.parts: list[str] = []  # of the state that they belong to
         self.page = Page(np.zeros((self._kept, 0), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64))
         self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
 
     def columns(self, part: str, *fields: str) -> int:
         """Give `fields` of a part of the state columns, one beside the other; returns the number of the first."""
         first = len(self.fields)
-        self._parts += [part] * len(fields)
+        self.parts += [part] * len(fields)
         self.fields += fields
         self.page = Page(np.zeros((self._kept, len(self.fields)), np.int64), self.page.head)
         return first
@@ -91,7 +91,7 @@ class MinuteBook(Container):
 
     def restart(self, part: str) -> None:
         """Let the fields of a part that starts afresh begin with the open minute: closed ones are final."""
-        for column, of in enumerate(self._parts):
+        for column, of in enumerate(self.parts):
             if of == part and self.page.head[0] > 0:
                 self.page.counts[self.page.head[0] % len(self.page.counts), column] = 0
 

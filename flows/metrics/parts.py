@@ -43,13 +43,7 @@ def _reading(config: Config) -> dict[str, Any]:
         name: said[name] for name in ("time_zone", "lateness", "dedup_horizon", "minute_history")
     }
     reading["exclude"] = said["exclude"] | {"events": canonical.selectors(config.exclude.events)}
-    if config.subscriptions is not None:
-        reading["subscriptions"] = {
-            "amount_unit": config.subscriptions.amount_unit,
-            "events": {slug(name): status for name, status in config.subscriptions.events.items()},
-            "statuses": {slug(word): status for word, status in config.subscriptions.statuses.items()},
-        }
-    return reading
+    return reading | {key: section.reading() for key, section in config.fact_sections().items()}
 
 
 def _labels(config: Config) -> Iterator[tuple[str, Definition]]:

@@ -14,7 +14,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.messages.raw import Raw
 from flows.messages.tick import Tick
 from flows.process.outcomes import Outcome
-from flows.source.kafka import STATE_VERSION, State, part_name
+from flows.source.part_state import STATE_VERSION, State, part_name
 from flows.source.ticks import Part, Ticker
 
 FIRST_OFFSET: Final = -(10**12)

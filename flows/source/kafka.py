@@ -1,6 +1,6 @@
 """The job's input: every partition of one Kafka topic, and the ticks at which the numbers are published.
 
-A Kafka partition is a Bytewax partition, named by its number in five digits; its state is its next offset.
+A Kafka partition is a Bytewax partition; its state is its next offset (`part_state`).
 All parts of a process share one consumer. Bytewax calls the parts in the order of their names, round after
 round; the first one living, the leader, does for all what is done once a round: it polls, ticks, commits
 and looks for new partitions. Then each part hands on what has come for it. Two things follow from how
@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
@@ -35,19 +35,23 @@ from flows.messages.raw import Raw
 from flows.messages.tick import Tick
 from flows.process.outcomes import Outcome, SourceError
 from flows.source.epochs import EpochPhase
-from flows.source.log_identity import Place, Proof
+from flows.source.log_identity import Place
+from flows.source.observer import Observer
+from flows.source.part_state import (
+    State,
+    UnusedPart,
+    part_name,
+    restored,
+    state_of,
+    ticking_process,
+    ticks_name,
+)
 from flows.source.reader import IDLE_SECONDS, Reader
 from flows.source.skew import Pace
 from flows.source.ticks import Part, Ticker
 from flows.source.turns import Turn
 
 Item = Raw | Tick
-State = tuple[int, str, int | None, tuple[int, ...] | None, str | None]
-"""Version, topic, next offset (None: the partition's start was not known yet), the last record counted (a `Proof`;
-None: there is none), and the topic's id (None: not known). Version 1, which is still read, had neither of these two.
-"""
-
-STATE_VERSION: Final = 2
 RECHECK_MS: Final = 30_000
 HAND_ON_MS: Final = 100
 """In a cluster a partition's records wait for so long, or until a whole poll of them does, or until the next tick: each
@@ -61,27 +65,7 @@ QUIET_SECONDS: Final = 0.1
 """And the source looks around so often, instead of every 20 ms."""
 TICKS: Final = 2**31
 """The number of the part that ticks; no partition has it, and none is larger."""
-_TICKS_NAME: Final = "ticks-"
 _logger = logging.getLogger(__name__)
-
-
-class Observer(Protocol):
-    """Who wants to know how reading goes; `flows.process.health.Health` is one."""
-
-    def assign(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """These (topic, partition) are read by this process."""
-
-    def lags(self, topic: str, partition: int, messages: int) -> None:
-        """So many records of a partition wait to be read."""
-
-    def open_transactions(self, topic: str, waits: Mapping[int, tuple[int, float]]) -> None:
-        """By partition that stands before an open transaction: records behind it, and seconds that it has waited."""
-
-    def clock_holds(self, topic: str, holds: Mapping[int, tuple[str, float, str]]) -> None:
-        """By partition that lags: the reason (one of few), seconds so far, and a sentence."""
-
-    def caught_up(self) -> None:
-        """Every partition has been read to its end."""
 
 
 class KafkaSource(FixedPartitionedSource[Item, State]):
@@ -191,7 +175,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         partitions = filter(self._cluster.reads, range(count))
         parts = [part_name(number) for number in partitions]
         if self._peers is not None or self._resumed:
-            parts += [_TICKS_NAME + f"{process:02d}" for process in filter(self._cluster.reads, range(MAX_PROCESSES))]
+            parts += map(ticks_name, filter(self._cluster.reads, range(MAX_PROCESSES)))
         return parts
 
     def build_part(
@@ -199,29 +183,22 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
     ) -> StatefulSourcePartition[Item, State]:
         """A part that knows only its number and its next offset; reading begins with the first round."""
         self.begun = True
-        if for_part.startswith(_TICKS_NAME):
+        if (process := ticking_process(for_part)) is not None:
             # Every checkpoint of a cluster has all of them, so a process whose partitions are all new knows of it.
             if resume_state is not None and self._resumed is None:
                 self._resumed = True
-            if self._peers is None or int(for_part.removeprefix(_TICKS_NAME)) != self._cluster.process:
-                return _Unused()
+            if self._peers is None or process != self._cluster.process:
+                return UnusedPart()
             self._living.add(TICKS)
             return Part(self, TICKS)
         number = int(for_part)
         place = Place(None)
         if resume_state is not None:
-            version, topic, offset, proof, topic_id = (*resume_state, None, None)[:5]
-            place = Place(offset, None if proof is None else Proof(*proof))
-            self._topic_id = self._topic_id or topic_id
-            if version not in (1, STATE_VERSION):
-                self._fail(SourceError(f"the checkpoint's offsets are of version {version}, this is {STATE_VERSION}"))
-            elif topic != self._settings.topic:
-                self._fail(
-                    SourceError(
-                        f"the checkpoint was made from topic {topic}, now {self._settings.topic} is "
-                        f"configured; each topic needs a state folder of its own"
-                    )
-                )
+            stored = restored(resume_state, self._settings.topic)
+            place = stored.place
+            self._topic_id = self._topic_id or stored.topic_id
+            if stored.failure is not None:
+                self._fail(stored.failure)
         if place.offset is not None and self._resumed is None:
             self._resumed = True
         self._new[number] = place
@@ -266,8 +243,7 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
         elif place.offset is not None:
             self._snapped[number] = place.offset
         topic_id = None if self._reader is None else self._reader.topic_id
-        proof = None if place.proof is None else tuple(place.proof)
-        return STATE_VERSION, self._settings.topic, place.offset, proof, topic_id or self._topic_id
+        return state_of(self._settings.topic, place, topic_id or self._topic_id)
 
     # How a round goes
 
@@ -409,18 +385,3 @@ class KafkaSource(FixedPartitionedSource[Item, State]):
     def _fail(self, failure: SourceError) -> None:
         self.outcome = "failed"
         self.failure = self.failure or failure
-
-
-class _Unused(StatefulSourcePartition[Item, State]):
-    """A ticking part of a cluster of another size."""
-
-    def next_batch(self) -> list[Item]:
-        raise StopIteration
-
-    def snapshot(self) -> State:
-        return STATE_VERSION, "", None, None, None
-
-
-def part_name(partition: int) -> str:
-    """The frozen name under which a partition's state is stored."""
-    return f"{partition:05d}"

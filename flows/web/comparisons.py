@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 from flows.config.model import Config
 from flows.config.notation import parse_duration
-from flows.metrics.catalogue import Catalogue
+from flows.metrics.catalogue import Catalogue, families
 from flows.metrics.cells import Derived
+from flows.metrics.minutes import MinuteBook
 from flows.web.layout import NOW, Row
 from flows.web.minutes import DAY, MINUTE_MS, PEOPLE, Minutes, counterparts
 
@@ -111,6 +112,8 @@ def trace(one: Comparable, minutes: Minutes, known_from: int) -> list[float | No
     return [one.over(minutes, max(end - SHARE_OVER, known_from), end)[0] for end in range(first + 1, minutes.end + 1)]
 
 
-def parts_of_minutes(config: Config) -> list[str]:
-    """The parts of the state whose beginnings say since when minutes are whole."""
-    return ["minutes", "sessions", "lifecycle", *(f"funnel.{name}" for name in config.funnels)]
+def parts_of_fields(config: Config) -> dict[str, str]:
+    """Field of a minute -> the part of the state that it belongs to, whose beginning says since when it is whole."""
+    book = MinuteBook(config)
+    families(config, book)
+    return dict(zip(book.fields, book.parts, strict=True))

@@ -192,7 +192,7 @@ def _origins(config: Config) -> Iterator[tuple[Cell, _Origin]]:
     for name, family in families(config, MinuteBook(config)).items():
         for cell in (cell for block in family.blocks() for cell in block.cells()):
             trail = family.trail(cell)
-            parts = (*parts_of(name, cell), *(trail.parts if trail else ()))
+            parts = (*parts_of(name, family, cell), *(trail.parts if trail else ()))
             yield cell, _Origin(family.ordered, parts)
 
 

@@ -23,7 +23,7 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import Catalogue
 from flows.publish.redis.client import connect, sentence
 from flows.publish.redis.layout import Keys
-from flows.web.comparisons import Comparable, comparables, compared, parts_of_minutes, trace
+from flows.web.comparisons import Comparable, comparables, compared, parts_of_fields, trace
 from flows.web.layout import Layout
 from flows.web.minutes import DAY, MINUTE_MS, Minutes
 
@@ -53,9 +53,9 @@ class Hub:
         self._config = config
         self._layout = layout
         self._primary = connect(url, Keys(config.product).live, PATIENCE_SECONDS)  # to say what errors mean
-        self._parts = [f"_since.{part}" for part in parts_of_minutes(config)]
-        self._cells = [*layout.cells, *ACCOUNTING, *self._parts, "_run"]
-        self._unshown = frozenset(["_partial", *self._parts])
+        self._since = {name: f"_since.{part}" for name, part in parts_of_fields(config).items()}  # of a field
+        self._cells = [*layout.cells, *ACCOUNTING, *set(self._since.values()), "_run"]
+        self._unshown = frozenset(["_partial", *self._since.values()])
         self._on_page = frozenset(layout.cells)
         self._comparables = comparables(layout.tiles, listed)
         self._minutes = Minutes(config, listed.minute_fields)
@@ -162,14 +162,14 @@ class Hub:
         found = numbers.minutes(asked)
         with self._changed:
             self._minutes.take(now.watermark, asked, found)
-        since_ms = max((int(now.fields.get(part, 0)) for part in self._parts), default=0)
-        known_from = self._minutes.known_from(since_ms, int(now.fields["_as_of"]))
-        self._tiles = [self._tile(one, known_from) for one in self._comparables]
+        self._tiles = [self._tile(one, now.fields) for one in self._comparables]
         self._send("minutes", {"end": self._minutes.end * MINUTE_MS, "tiles": self._tiles})
 
-    def _tile(self, one: Comparable | None, known_from: int) -> dict[str, Any]:
+    def _tile(self, one: Comparable | None, fields: Mapping[str, str]) -> dict[str, Any]:
         if one is None:
             return {}
+        since_ms = max(int(fields.get(self._since[name], 0)) for name in one.fields)
+        known_from = self._minutes.known_from(since_ms, int(fields["_as_of"]))
         over = {window: compared(one, self._minutes, window, known_from) for window in self._layout.windows}
         return {
             "compared": {window: asdict(found) | {"tells": found.tells} for window, found in over.items() if found},

@@ -216,17 +216,22 @@ def _packed(sections: Sequence[Section]) -> list[Section]:
 
 
 def _sections(numbers: Numbers, listed: Catalogue) -> Iterator[Section]:
-    for row in listed.charts:
-        cards = list(_cards(numbers, row))
-        used = {tuple(one.cells.items()) for card in cards for one in _rows(card)}
-        rest = [
-            one for one in numbers.of_panel(row.part_of or row.title, row.where) if tuple(one.cells.items()) not in used
-        ]
-        yield Section(row.title, [*cards, *_rest(rest)])
-    drawn = {row.part_of or row.title for row in listed.charts}
+    drawn = [(row, list(_cards(numbers, row))) for row in listed.charts]
+    used = {_key(one) for _, cards in drawn for card in cards for one in _rows(card)}
+    for row, cards in drawn:
+        if row.of_pipeline:
+            cards = [*_rest([one for card in cards for one in _rows(card)])]
+        rest = [one for one in numbers.of_panel(row.part_of or row.title, row.where) if _key(one) not in used]
+        if cards or rest:
+            yield Section(row.title, [*cards, *_rest(rest)])
+    panels = {row.part_of or row.title for row, _ in drawn}
     for panel in dict.fromkeys(metric.panel for metric in listed.metrics()):
-        if panel not in drawn:
+        if panel not in panels:
             yield Section(panel, [*_rest(list(numbers.of_panel(panel, {})), folded=False)])
+
+
+def _key(row: Row) -> tuple[tuple[str, str], ...]:
+    return tuple(row.cells.items())
 
 
 def _rest(rows: Sequence[Row], *, folded: bool = True) -> Iterator[Table]:
@@ -250,8 +255,8 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
             case Course():
                 card = _course(numbers, chart, row.where)
                 if isinstance(card, list):
-                    new = [one for one in card if tuple(one.cells.items()) not in seen]
-                    seen |= {tuple(one.cells.items()) for one in new}
+                    new = [one for one in card if _key(one) not in seen]
+                    seen |= {_key(one) for one in new}
                     facts += [_named(one, chart.title) for one in new if NOW in one.cells]
                     windowed = [one for one in new if NOW not in one.cells]
                     groups += [(chart.title, windowed)] if windowed else []
@@ -370,7 +375,8 @@ class Numbers:
         if number.metric in self:
             cells = self._by_window(self._fitting(number.metric, number.where))
             if cells:
-                yield self._row(number.metric, number.title, cells, number.where, number.description)
+                row = self._row(number.metric, number.title, cells, number.where, number.description)
+                yield replace(row, good=number.good or "")
 
     def line(self, line: Line, chart: Chart, where: Mapping[str, str]) -> Iterator[Row]:
         """The rows of a line of `chart`."""

@@ -106,8 +106,9 @@ def read(properties: dict[str, Any], name: str = "Subscription Changed", **more:
 def state(name: str = "Subscription Changed", without: str = "", **properties: Any) -> State:
     found = read({key: value for key, value in (GOOD | properties).items() if key != without}, name)
     assert isinstance(found, Event), found
-    assert found.state is not None
-    return found.state
+    told = found.told["subscription"]
+    assert isinstance(told, State)
+    return told
 
 
 def reason(name: str = "Subscription Changed", without: str = "", **properties: Any) -> tuple[str, str]:
@@ -139,7 +140,7 @@ def test_only_the_events_that_the_config_names_carry_a_state() -> None:
         read(GOOD, type="page"),
     ):
         assert isinstance(found, Event)
-        assert found.state is None
+        assert found.told == {}
     assert state("subscription  STARTED").status == "active"
 
 

@@ -33,5 +33,6 @@ def test_every_panel_has_data_while_the_demo_runs(tmp_path: Path) -> None:
         assert empty_ones(answers) == [], "\n".join(report(answers))
         other = [question for found in dashboards().values() for question in questions(found, {"product": "other"})]
         unknown = asked(url, [question for question in other if "$product" in question.expression])
-    # The queries are of this product alone: asked for another, the same Prometheus has nothing.
+    # The queries are of this product alone: asked for another, the same Prometheus has nothing. What a tile shows in
+    # place of nothing is left out of what is asked.
     assert {question.expression: count for question, count in unknown if count} == {}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import flows.metrics.catalogue
-from deploy.grafana.panels import filled, variables
+from deploy.grafana.panels import filled, panels_of, variables
 from flows.app import main
 from flows.commands.dashboards import dashboards
 from flows.config.file import load
@@ -45,7 +45,8 @@ def rows_of(dashboard: Json) -> dict[str, list[Json]]:
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
             row = found.setdefault(panel["title"], [])
-        else:
+            row.extend(panel["panels"])
+        elif panel["type"] != "text":
             row.append(panel)
     return found
 
@@ -56,8 +57,8 @@ def selected(dashboard: Json) -> Iterator[tuple[str, list[tuple[str, str, str]]]
     for window in choices["window"]:
         for breakdown in choices.get("breakdown", [""]):
             values = variables(dashboard, {"window": window, "breakdown": breakdown})
-            for panel in dashboard["panels"]:
-                for target in panel.get("targets", []):
+            for panel in panels_of(dashboard):
+                for target in panel["targets"]:
                     for family, matchers in re.findall(r"\b(tidegauge_\w+)\{([^}]*)\}", filled(target["expr"], values)):
                         yield family, re.findall(r'(\w+)(!?=~?)"([^"]*)"', matchers)
 
@@ -132,8 +133,8 @@ def test_check_without_a_folder_is_a_wrong_use(capsys: pytest.CaptureFixture[str
 # ------------------------------------------------------------------------------------------------ what is shown
 
 
-def test_every_number_of_the_catalogue_is_on_the_live_page() -> None:
-    asked = list(selected(made(SHOP)["tidegauge-live"]))
+def test_every_number_of_the_catalogue_is_on_a_page() -> None:
+    asked = [one for page in ("tidegauge-live", "tidegauge-pipeline") for one in selected(made(SHOP)[page])]
     shown: dict[str, bool] = {}
     for cell in cells_of(SHOP):
         if cell.metric is not None and cell.metric.prometheus is not None and not shown.get(cell.metric.name):
@@ -171,14 +172,14 @@ def test_the_metric_that_the_readme_adds_gets_its_panels(tmp_path: Path, monkeyp
         return {**families(config, book, limits), "views": family(config)}
 
     monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
-    traffic = rows_of(made(SHOP)["tidegauge-live"])["Traffic"]
+    traffic = rows_of(made(SHOP)["tidegauge-live"])["Traffic: more"]
     panels = {panel["title"]: panel for panel in traffic}
-    (target,) = panels["Views"]["targets"]
+    (target,) = panels["Views, $window"]["targets"]
     assert target["expr"] == (
         'max(tidegauge_views{job=~"$job", instance=~"$instance", product="$product", window="$window"})'
     )
-    assert panels["Views"]["description"] == "Pages and screens seen in the window."
-    assert "Views per user" in panels
+    assert panels["Views, $window"]["description"] == "Pages and screens seen in the window."
+    assert "Views per user, $window" in panels
 
 
 def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
@@ -201,25 +202,120 @@ def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
 def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     rows = rows_of(made(SHOP)["tidegauge-live"])
     assert list(rows) == [
-        "How old these numbers are", "Now", "Traffic", "Activity", "Sessions",
-        "Funnel: checkout", "Funnel: purchase", "Funnels", "Lifecycle", "Subscriptions",
+        "How old these numbers are", "Now", "Traffic", "Activity", "Sessions", "Sessions: more",
+        "Funnel: checkout", "Funnel: purchase", "Funnels: more", "Lifecycle", "Lifecycle: more",
+        "Subscriptions", "Subscriptions: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
     assert kinds["Session durations"] == "heatmap"
-    assert (kinds["Steps"], kinds["Drop-off"]) == ("bargauge", "bargauge")
+    assert {kinds["Steps, $window"], kinds["Lost between steps, $window"]} == {"bargauge"}
     assert {panel["type"] for panel in rows["Now"]} == {"stat"}
 
 
-def test_numbers_of_now_are_compared_with_last_week() -> None:
+def test_numbers_of_now_are_compared_with_last_week_and_shares_in_points() -> None:
     for panel in rows_of(made(SHOP)["tidegauge-live"])["Now"]:
-        now, change = (target["expr"] for target in panel["targets"])
-        assert change == f"{now} / ({now[:-1]} offset 1w) != 0) - 1"
-        assert panel["fieldConfig"]["overrides"][0]["matcher"] == {"id": "byFrameRefID", "options": "B"}
+        now, change = (target["expr"].removesuffix(" or vector(NaN)") for target in panel["targets"])
+        share = panel["fieldConfig"]["defaults"]["unit"] == "percentunit"
+        before = f"{now[:-1]} offset 1w)"
+        assert change == (f"100 * ({now} - {before})" if share else f"{now} / ({before} != 0) - 1")
+        (override,) = panel["fieldConfig"]["overrides"]
+        assert override["matcher"] == {"id": "byFrameRefID", "options": "B"}
+        told = {one["id"]: one["value"] for one in override["properties"]}
+        assert told["unit"] == ("suffix: points" if share else "percentunit")
+
+
+@pytest.mark.parametrize(
+    ("title", "fallen", "risen"),
+    [
+        ("Active users, $window", "red", "green"),
+        ("Bounce, provisional", "green", "red"),
+        ("Customers lost, $window", "green", "red"),
+        ("Converts now: checkout", "red", "green"),
+    ],
+)
+def test_a_change_is_green_where_it_is_good_and_neutral_where_it_is_small(title: str, fallen: str, risen: str) -> None:
+    (panel,) = (one for one in rows_of(made(SHOP)["tidegauge-live"])["Now"] if one["title"] == title)
+    told = {one["id"]: one["value"] for one in panel["fieldConfig"]["overrides"][0]["properties"]}
+    steps = told["thresholds"]["steps"]
+    assert [step["color"] for step in steps] == [fallen, "text", risen]
+    assert [step["value"] for step in steps] == (
+        [None, -0.5, 0.5] if "points" in told["unit"] else [None, -0.005, 0.005]
+    )
+
+
+def test_exact_counts_have_all_their_digits() -> None:
+    units = {
+        target["expr"].split("{")[0].split("(")[-1]: panel["fieldConfig"]["defaults"]["unit"]
+        for panel in panels_of(made(SHOP)["tidegauge-live"])
+        for target in panel["targets"]
+        if " / " not in target["expr"]
+    }
+    for family in ("active_users", "sessions_open", "window_users", "customers_active", "funnel_attempts"):
+        assert units[f"tidegauge_{family}"] == "locale"
+
+
+def test_windows_go_from_the_shortest_to_the_longest_and_quantiles_are_words() -> None:
+    rows = rows_of(made(SHOP)["tidegauge-live"])
+
+    def legends(row: str, title: str) -> list[str]:
+        (panel,) = (panel for panel in rows[row] if panel["title"] == title)
+        return [target["legendFormat"] for target in panel["targets"]]
+
+    assert legends("Activity", "Active users by window") == ["1m", "5m", "30m", "1h", "24h", "7d", "30d"]
+    assert legends("Sessions", "Session duration, $window") == ["median", "90 %", "95 %", "mean"]
+    assert legends("Funnel: checkout", "Lost between steps, $window") == [
+        "product viewed \N{RIGHTWARDS ARROW} product added",
+        "product added \N{RIGHTWARDS ARROW} checkout started",
+        "checkout started \N{RIGHTWARDS ARROW} order completed",
+    ]
+    assert legends("Subscriptions: more", "MRR moved, $window") == ["{{from}} \N{RIGHTWARDS ARROW} {{to}}"]
+
+
+def test_the_interval_of_a_conversion_is_a_band_that_the_legend_leaves_out() -> None:
+    (panel,) = (
+        panel
+        for panel in rows_of(made(SHOP)["tidegauge-live"])["Funnel: checkout"]
+        if panel["title"] == "Conversion, $window"
+    )
+    overrides = {
+        one["matcher"]["options"]: {told["id"]: told["value"] for told in one["properties"]}
+        for one in panel["fieldConfig"]["overrides"]
+    }
+    named = {target["refId"]: target["legendFormat"] for target in panel["targets"]}
+    assert [named[ref] for ref in overrides] == ["live, lower bound", "live, upper bound"]
+    assert overrides["C"]["custom.fillBelowTo"] == named["B"]
+    assert {one["custom.hideFrom"]["legend"] for one in overrides.values()} == {True}
+    assert {one["custom.lineWidth"] for one in overrides.values()} == {0}
+
+
+def test_what_is_seldom_needed_is_in_closed_rows() -> None:
+    closed = {
+        uid: [panel["title"] for panel in dashboard["panels"] if panel.get("collapsed")]
+        for uid, dashboard in made(SHOP).items()
+    }
+    assert closed == {
+        "tidegauge-live": ["Sessions: more", "Funnels: more", "Lifecycle: more", "Subscriptions: more"],
+        "tidegauge-tree": [],
+        "tidegauge-pipeline": [
+            "Open transactions of producers", "Parts that were added to the config", "Several processes",
+        ],
+    }  # fmt: skip
+
+
+def test_what_says_whether_money_can_be_believed_is_on_the_page_of_the_pipeline() -> None:
+    pages = made(SHOP)
+    assert "tidegauge_mrr_difference" not in json.dumps(pages["tidegauge-live"])
+    titles = [panel["title"] for panel in rows_of(pages["tidegauge-pipeline"])["Subscription states"]]
+    assert titles == ["MRR difference", "States ignored or refused", "Changes that are still to come"]
+    without = made(SHOP.model_copy(update={"subscriptions": None}))
+    assert "Subscription states" not in rows_of(without["tidegauge-pipeline"])
 
 
 def test_the_bars_of_a_funnel_stand_in_the_order_of_its_steps() -> None:
     (steps,) = (
-        panel for panel in rows_of(made(SHOP)["tidegauge-live"])["Funnel: checkout"] if panel["title"] == "Steps"
+        panel
+        for panel in rows_of(made(SHOP)["tidegauge-live"])["Funnel: checkout"]
+        if panel["title"] == "Steps, $window"
     )
     named = ["1 product viewed", "2 product added", "3 checkout started", "4 order completed"]
     assert [target["legendFormat"] for target in steps["targets"]] == named
@@ -232,7 +328,9 @@ def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
     first, second = rows["Level 1: what drives it"], rows["Level 2: what moves the driver above"]
     below = {
         driver["title"]: [
-            panel["title"] for panel in second if panel["gridPos"]["x"] == driver["gridPos"]["x"]
+            panel["title"].removesuffix(", $window")
+            for panel in second
+            if panel["gridPos"]["x"] == driver["gridPos"]["x"]
         ]
         for driver in first
     }  # fmt: skip

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import units
 
-from deploy.grafana.panels import filled, questions, variables
+from deploy.grafana.panels import filled, panels_of, questions, variables
 from flows.commands.dashboards import dashboards
 from flows.config.file import load
 from flows.config.model import Config
@@ -52,9 +52,25 @@ every_dashboard = pytest.mark.parametrize("dashboard", MADE)
 Json = dict[str, Any]
 
 
+def everything(dashboard: Json) -> list[Json]:
+    """Rows and panels in their order, those of closed rows behind them."""
+    return [one for panel in dashboard["panels"] for one in (panel, *panel.get("panels", []))]
+
+
 def panels(dashboard: Json) -> list[Json]:
-    """The panels that ask something."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """The panels that ask something, those of closed rows as well."""
+    return [*panels_of(dashboard)]
+
+
+def in_rows(dashboard: Json) -> list[tuple[str, Json]]:
+    """Each panel with the title of its row."""
+    row, found = "", []
+    for panel in everything(dashboard):
+        if panel["type"] == "row":
+            row = panel["title"]
+        else:
+            found.append((row, panel))
+    return found
 
 
 def expressions(dashboard: Json) -> list[str]:
@@ -71,8 +87,10 @@ def test_it_is_of_the_classic_model(dashboard: Json) -> None:
 def test_grafanas_own_types_read_and_write_it_unchanged(dashboard: Json) -> None:
     register_default_plugins()
     written = json.loads(json.dumps(model.Dashboard.from_json(dashboard), cls=JSONEncoder))
-    for panel in panels(written):
-        if panel["fieldConfig"]["defaults"].get("custom") == {}:
+    for panel in [*panels(written), *(one for _, one in in_rows(written) if one["type"] == "text")]:
+        if panel["type"] == "text":
+            panel.pop("fieldConfig", None)
+        elif panel["fieldConfig"]["defaults"].get("custom") == {}:
             del panel["fieldConfig"]["defaults"]["custom"]  # it reads nothing, and writes it as an empty object
     assert written == dashboard
 
@@ -109,16 +127,15 @@ def test_panels_say_what_they_show_in_which_unit(dashboard: Json) -> None:
         assert panel["title"]
         assert panel["description"].endswith((".", "?"))
         unit = panel["fieldConfig"]["defaults"]["unit"]
-        assert unit in known or re.fullmatch(r"suffix: [A-Z]{3}", unit), unit
+        assert unit in known or re.fullmatch(r"suffix: (?:[A-Z]{3}|points)", unit), unit
 
 
 @every_dashboard
 def test_titles_are_told_apart_within_their_row(dashboard: Json) -> None:
-    row, seen = "", set()
-    for panel in dashboard["panels"]:
-        row = panel["title"] if panel["type"] == "row" else row
-        assert (row, panel["type"] == "row", panel["title"]) not in seen
-        seen.add((row, panel["type"] == "row", panel["title"]))
+    rows = [panel["title"] for panel in everything(dashboard) if panel["type"] == "row"]
+    titles = [(row, panel["title"]) for row, panel in in_rows(dashboard) if panel["type"] != "text"]
+    assert sorted(set(rows)) == sorted(rows)
+    assert sorted(set(titles)) == sorted(titles)
 
 
 @every_dashboard
@@ -165,13 +182,17 @@ def test_it_is_changed_in_code_and_not_by_hand(dashboard: Json) -> None:
 
 @every_dashboard
 def test_it_says_how_old_its_numbers_are_at_its_head_and_on_every_graph(dashboard: Json) -> None:
-    assert [panel["title"] for panel in panels(dashboard)[:2]] == ["Data as of", "Ordered numbers as of"]
+    assert [panel["title"] for panel in panels(dashboard)[:3]] == [
+        "Numbers are current",
+        "Counts and active users are behind by",
+        "Sessions, funnels, money are behind by",
+    ]
     assert [note["name"] for note in dashboard["annotations"]["list"]] == ["Numbers of an earlier time"]
 
 
 @every_dashboard
 def test_numbers_identify_panels(dashboard: Json) -> None:
-    numbers = [panel["id"] for panel in dashboard["panels"]]
+    numbers = [panel["id"] for panel in everything(dashboard)]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -181,9 +202,10 @@ def test_no_panel_covers_another_or_leaves_the_page(dashboard: Json) -> None:
         at = panel["gridPos"]
         return {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
 
-    places = [(panel["title"], fields(panel)) for panel in dashboard["panels"]]
-    assert [title for title, place in places if any(x >= 24 for x, _ in place)] == []
-    assert [(one[0], other[0]) for one, other in combinations(places, 2) if one[1] & other[1]] == []
+    for together in (dashboard["panels"], *(row["panels"] for row in dashboard["panels"] if row.get("panels"))):
+        places = [(panel["id"], fields(panel)) for panel in together]
+        assert [number for number, place in places if any(x >= 24 for x, _ in place)] == []
+        assert [(one[0], other[0]) for one, other in combinations(places, 2) if one[1] & other[1]] == []
 
 
 @every_dashboard
@@ -197,6 +219,104 @@ def test_rows_follow_each_other_without_empty_lines(dashboard: Json) -> None:
 
 @every_dashboard
 def test_every_row_has_panels(dashboard: Json) -> None:
-    kinds = [panel["type"] for panel in dashboard["panels"]]
+    kinds = [panel["type"] for panel in everything(dashboard)]
     assert ("row", "row") not in set(pairwise(kinds))
     assert kinds[-1] != "row"
+
+
+# ---------------------------------------------------------------------------------------------- what cannot mislead
+
+
+@every_dashboard
+def test_titles_name_the_chosen_window_exactly_where_it_is_asked_for(dashboard: Json) -> None:
+    for panel in panels(dashboard):
+        chosen = any("$window" in target["expr"] for target in panel["targets"])
+        assert ("$window" in panel["title"]) == chosen, panel["title"]
+
+
+@every_dashboard
+def test_tiles_and_bars_ask_for_this_moment_alone_and_draw_no_past(dashboard: Json) -> None:
+    for panel in panels(dashboard):
+        if panel["type"] in ("stat", "bargauge"):
+            assert {(target["instant"], target["range"]) for target in panel["targets"]} == {(True, False)}
+        if panel["type"] == "stat":
+            assert panel["options"]["graphMode"] == "none"
+
+
+@every_dashboard
+def test_a_tile_or_bar_without_a_sample_says_so_in_its_place(dashboard: Json) -> None:
+    """Every query of it always has a value: that of a dead target is mapped to words, and in no case green."""
+    for panel in panels(dashboard):
+        if panel["type"] not in ("stat", "bargauge"):
+            continue
+        said: dict[str, Json] = {}
+        for mapping in panel["fieldConfig"]["defaults"]["mappings"]:
+            if mapping["type"] == "special":
+                assert mapping["options"]["match"] == "null+nan"
+                said["NaN"] = mapping["options"]["result"]
+            else:
+                said |= mapping["options"]
+        for target in panel["targets"]:
+            fallback = re.search(r" or vector\((NaN|-1)\)$", target["expr"])
+            assert fallback, f"{panel['title']}: {target['expr']}"
+            assert said[fallback[1]]["text"] in ("NO DATA", "no value", "NO: nothing is scraped"), panel["title"]
+            assert said[fallback[1]]["color"] == ("text" if said[fallback[1]]["text"] == "no value" else "red")
+
+
+@every_dashboard
+def test_ages_end_at_the_scrape_and_not_at_the_question(dashboard: Json) -> None:
+    asked = [*expressions(dashboard), *(note["expr"] for note in dashboard["annotations"]["list"])]
+    assert [expression for expression in asked if "time()" in expression] == []
+    assert any("timestamp(" in expression for expression in asked)
+
+
+@every_dashboard
+def test_windows_are_not_stacked_since_each_event_is_in_many_of_their_samples(dashboard: Json) -> None:
+    for panel in panels(dashboard):
+        if "stacking" in panel["fieldConfig"]["defaults"].get("custom", {}):
+            assert [target["expr"] for target in panel["targets"] if "window=" in target["expr"]] == []
+
+
+@every_dashboard
+def test_areas_below_lines_do_not_cover_each_other(dashboard: Json) -> None:
+    for panel in panels(dashboard):
+        if panel["type"] == "timeseries" and "stacking" not in panel["fieldConfig"]["defaults"]["custom"]:
+            several = len(panel["targets"]) > 1 or "{{" in panel["targets"][0]["legendFormat"]
+            assert (panel["fieldConfig"]["defaults"]["custom"]["fillOpacity"] == 0) == several, panel["title"]
+
+
+@every_dashboard
+def test_an_axis_of_nothing_but_zeros_stays_small(dashboard: Json) -> None:
+    for panel in panels(dashboard):
+        if panel["type"] == "timeseries":
+            custom = panel["fieldConfig"]["defaults"]["custom"]
+            log = custom.get("scaleDistribution", {}).get("type") == "log"
+            assert log or (custom["axisSoftMin"] == 0 and 0 < custom["axisSoftMax"] <= 1024), panel["title"]
+
+
+@every_dashboard
+def test_legends_are_words(dashboard: Json) -> None:
+    for panel in panels(dashboard):
+        if panel["type"] in ("table", "heatmap"):
+            continue
+        renamed = [one["options"] for one in panel.get("transformations", []) if one["id"] == "renameByRegex"]
+        for target in panel["targets"]:
+            legend = target["legendFormat"]
+            if "{{" in legend:
+                assert renamed == [{"regex": "/_/g", "renamePattern": " "}], panel["title"]
+            else:
+                assert re.fullmatch(r"[\w %\N{RIGHTWARDS ARROW},]+", legend), legend
+                assert "_" not in legend, legend
+                assert "quantile" not in legend, legend
+
+
+@every_dashboard
+def test_a_line_of_panels_is_as_wide_as_the_page(dashboard: Json) -> None:
+    if dashboard["uid"] == "tidegauge-tree":
+        return  # what moves a driver is below it, and a driver may have less than others
+    for together in (dashboard["panels"], *(row["panels"] for row in dashboard["panels"] if row.get("panels"))):
+        ends: dict[int, int] = {}
+        for panel in together:
+            at = panel["gridPos"]
+            ends[at["y"]] = max(ends.get(at["y"], 0), at["x"] + at["w"])
+        assert set(ends.values()) == {24}

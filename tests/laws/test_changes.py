@@ -161,7 +161,8 @@ def test_subscriptions_go_on_whatever_else_changes_and_begin_at_the_change_where
     readings = [parse(record, old if number < cut else OTHERWISE) for number, record in enumerate(records)]
     judgement = judge(records, readings, OTHERWISE, final.as_of_ms)
     assert OTHERWISE.subscriptions is not None
-    customers = all_customers([turn for turn in judgement.turns if turn.event.ts >= since], final.watermark_ms or 0)
+    turns = [turn for turn in judgement.turns.get("subscription", ()) if turn.event.ts >= since]
+    customers = all_customers(turns, final.watermark_ms or 0)
     cells = subscription_cells(customers, OTHERWISE.subscriptions, OTHERWISE, final.watermark_ms or 0)
     found = {name: final.cells[name] for name in cells.keys() & final.cells.keys()}
     if old is UNPAID:

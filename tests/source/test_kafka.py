@@ -23,8 +23,9 @@ from flows.messages.columns import NO_TIME
 from flows.messages.raw import Raw
 from flows.messages.tick import Tick
 from flows.process.outcomes import SourceError
-from flows.source.kafka import KafkaSource, part_name
+from flows.source.kafka import KafkaSource
 from flows.source.log_identity import Place
+from flows.source.part_state import part_name
 from flows.source.queues import NOTHING, Batch, RecordQueue
 from flows.source.reader import Reader
 from flows.source.ticks import Ticker
@@ -884,9 +885,17 @@ def real(kafka: Any, topic: str, **changes: Any) -> Settings:
 
 def fill(kafka: Any, topic: str, partition: int, values: list[bytes | None], **options: Any) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    failures: list[KafkaError] = []
     for value in values:
-        producer.produce(topic, value, partition=partition, **options)
+        producer.produce(
+            topic,
+            value,
+            partition=partition,
+            on_delivery=lambda error, _: failures.append(error) if error is not None else None,
+            **options,
+        )
     assert producer.flush(60) == 0
+    assert failures == []
     producer.close()
 
 
@@ -959,6 +968,10 @@ def test_partitions_added_to_a_real_topic_are_read_from_their_beginning_after_a_
         if not grown:
             grown.extend(admin.create_partitions([NewPartitions(topic, 3)]).values())
             grown[0].result(60)
+            # Kafka says so before it tells clients, and a producer refuses a partition that it has not heard of.
+            wait_until(
+                lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 3, "new partitions"
+            )
             fill(kafka, topic, 2, numbered(7))
 
     run_flow(source, lambda seen: None, state, watch=grow)

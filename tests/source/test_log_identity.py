@@ -12,8 +12,9 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from flows.config.settings import Settings
 from flows.process.outcomes import SourceError
-from flows.source.kafka import KafkaSource, part_name
+from flows.source.kafka import KafkaSource
 from flows.source.log_identity import Proof
+from flows.source.part_state import part_name
 from tests.services import KafkaBroker, wait_until
 from tests.source.driving import Rounds
 

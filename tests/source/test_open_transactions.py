@@ -23,8 +23,9 @@ from confluent_kafka import Producer
 
 from flows.config.limits import Limits
 from flows.config.settings import Settings
-from flows.source.kafka import KafkaSource, part_name
+from flows.source.kafka import KafkaSource
 from flows.source.open_transactions import OpenTransactions
+from flows.source.part_state import part_name
 from tests.services import KafkaBroker
 from tests.source.driving import Rounds, raws
 

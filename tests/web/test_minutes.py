@@ -8,7 +8,7 @@ import pytest
 
 from flows.config.model import Config
 from flows.metrics.catalogue import catalogue
-from flows.web.comparisons import Comparable, comparables, compared, trace
+from flows.web.comparisons import Comparable, comparables, compared, parts_of_fields, trace
 from flows.web.layout import layout
 from flows.web.minutes import DAY, Minutes, counterparts
 
@@ -66,6 +66,15 @@ def test_people_are_never_added_up() -> None:
 def test_every_field_of_a_minute_counts_what_some_cell_counts() -> None:
     assert set(counterparts(LISTED).values()) == set(LISTED.minute_fields)
     assert counterparts(LISTED)["funnel.buy.01_a"] == "funnel.buy.entered"
+
+
+def test_every_field_of_a_minute_belongs_to_a_part_of_the_state() -> None:
+    assert parts_of_fields(CONFIG) == {
+        **dict.fromkeys(("events", "active_users"), "minutes"),
+        **dict.fromkeys(("sessions_started", "sessions_closed", "sessions_bounced"), "sessions"),
+        **dict.fromkeys(("funnel.buy.entered", "funnel.buy.converted"), "funnel.buy"),
+        "new_users": "lifecycle",
+    }
 
 
 def of_both_days(today: dict[str, int], before: dict[str, int]) -> dict[int, dict[str, int]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from flows.alerting.promql import Group
-from flows.alerting.shapes import count_fell, count_rose, mean_fell, share_changed, stock_fell
+from flows.alerting.shapes import count_fell, count_rose, mean_changed, share_changed, stock_fell
 from flows.alerting.source import Source
-from flows.metrics.alerts import AnyShape, CountFell, CountRose, MeanFell, ShareChanged, StockFell
+from flows.metrics.alerts import AnyShape, CountFell, CountRose, MeanChanged, ShareChanged, StockFell
 
 
 def rules_of(shape: AnyShape, source: Source) -> Group:
@@ -19,8 +19,8 @@ def rules_of(shape: AnyShape, source: Source) -> Group:
             rules = count_rose.rules(shape, source)
         case ShareChanged():
             rules = share_changed.rules(shape, source)
-        case MeanFell():
-            rules = mean_fell.rules(shape, source)
+        case MeanChanged():
+            rules = mean_changed.rules(shape, source)
         case StockFell():
             rules = stock_fell.rules(shape, source)
         case _:

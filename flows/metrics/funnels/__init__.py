@@ -72,6 +72,7 @@ class Funnel(Family):
         },
     )
     ordered: ClassVar[bool] = True
+    broken_down_as: ClassVar[str] = "funnels"
     alerts = staticmethod(alerts_of)
 
     def __init__(self, config: Config, name: str, book: MinuteBook) -> None:
@@ -79,7 +80,7 @@ class Funnel(Family):
         self._config = config
         self._name = name
         self._book = book
-        self._groups = Groups(config, "funnels")
+        self._groups = Groups(config, self.broken_down_as)
         matches = sum(selected(config, step).astype(np.uint32) << np.uint32(k) for k, step in enumerate(funnel.steps))
         self._rules = Rules(
             funnel.window,

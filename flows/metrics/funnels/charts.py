@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.config.model import Config, format_duration
-from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread, Steps
+from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Losses, Number, Spread, Steps
 from flows.metrics.funnels.cells import STATES
 
 CONVERSION_CHART = Course(
@@ -24,34 +24,32 @@ CONVERSION_CHART = Course(
         ),
         Line("funnel.<name>.conversion_matured", "matured"),
     ],
-    width=8,
+    width=6,
 )
 CHARTS: list[Chart] = [
-    Steps(
-        "Drop-off",
-        "Of the attempts at the step before, the share that has not reached this step (yet).",
+    Losses(
+        "Lost between steps",
+        "Of the attempts at a step, the share that has not reached the next one (yet).",
         "funnel.<name>.drop_off_<nn>",
+        "funnel.<name>.<nn_step>",
         "step",
-        largest=1,
-        bad_is_large=True,
     ),
     Course(
-        "Attempts",
-        "Attempts entered in the chosen window, by what has become of them.",
+        "Attempts by outcome",
+        "Attempts entered in the window, by what has become of them.",
         [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
-        stacked=True,
-        width=8,
+        width=6,
     ),
     CONVERSION_CHART,
-    ByBreakdown("funnel.<name>.conversion_live", "Live conversion"),
+    ByBreakdown("funnel.<name>.conversion_live", "Live conversion", width=6),
     Course(
         "Time to convert",
-        "From entry to the last step, of attempts entered in the chosen window that have converted.",
+        "From entry to the last step, of attempts entered in the window that have converted.",
         [
-            Line("funnel.<name>.convert_<quantile>", "quantile {{q}}", by=("q",)),
+            Line("funnel.<name>.convert_<quantile>", "{{q}}", by=("q",)),
             Line("funnel.<name>.convert_mean", "mean"),
         ],
-        width=8,
+        width=6,
     ),
 ]
 
@@ -61,9 +59,10 @@ def headlines_of(name: str) -> list[Number]:
     return [
         Number(
             "funnel.<name>.conversion_live",
-            f"Conversion: {name}",
+            f"Converts now: {name}",
             "Kaplan-Meier estimate over the attempts under way; hardly moved by surges of traffic.",
             {"funnel": name},
+            good="up",
         )
     ]
 
@@ -73,7 +72,7 @@ def charts_of(config: Config, name: str) -> list[ChartRow]:
     window = format_duration(config.funnels[name].window)
     steps = Steps(
         "Steps",
-        f"Attempts entered in the chosen window, by the step they reached. An attempt has {window} to convert.",
+        f"Attempts entered in the window, by the step they reached. An attempt has {window} to convert.",
         "funnel.<name>.<nn_step>",
         "step",
     )

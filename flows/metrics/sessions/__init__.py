@@ -64,13 +64,14 @@ class Sessions(Family):
         {"lateness": "0s", "sessions": {"timeout": "30s", "bounce": "single_event"}, "events": ["Viewed"]},
     )
     ordered: ClassVar[bool] = True
+    broken_down_as: ClassVar[str] = "sessions"
     alerts = staticmethod(alerts_of)
 
     def __init__(self, config: Config, book: MinuteBook) -> None:
         self._config = config
         self._book = book
         self._minute = book.columns("sessions", "sessions_started", "sessions_closed", "sessions_bounced")
-        self._groups = Groups(config, "sessions")
+        self._groups = Groups(config, self.broken_down_as)
         engaged = config.sessions.engaged
         self._rules = Rules(
             config.sessions.timeout,

@@ -11,7 +11,8 @@ from flows.metrics.alerts import (
     Amount,
     AnyShape,
     Counted,
-    MeanFell,
+    Fall,
+    MeanChanged,
     Rise,
     Series,
     ShareChanged,
@@ -51,10 +52,10 @@ def _bounce(limits: BounceAlert) -> ShareChanged:
     )
 
 
-def _duration(limits: SessionDurationAlert, window: str) -> MeanFell:
+def _duration(limits: SessionDurationAlert, window: str) -> MeanChanged:
     closed = Series("window_sessions", {"state": "closed", "window": window})
     bounced = Series("window_sessions", {"state": "bounced", "window": window})
-    return MeanFell(
+    return MeanChanged(
         name="stayed",
         alert="SessionDurationCollapse",
         about=f"""
@@ -64,8 +65,7 @@ def _duration(limits: SessionDurationAlert, window: str) -> MeanFell:
         mean=Series("session_duration_mean_seconds", {"window": window}),
         over=closed,
         unit="seconds",
-        drop=limits.drop,
-        below=limits.below / 1000,
+        change=Fall(drop=limits.drop, below=limits.below / 1000),
         variation=limits.variation,
         least=limits.sessions,
         summary="Visitors of {{ $labels.product }} who stay leave after {{ $value | humanizeDuration }}",

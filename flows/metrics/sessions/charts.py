@@ -5,20 +5,28 @@ from __future__ import annotations
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Line, Number
 
 HEADLINES = [
-    Number("sessions.open", "Open sessions", "Sessions that have not closed."),
+    Number("sessions.open", "Open sessions", "Sessions that have not closed.", good="up"),
     Number(
         "bounce_rate_provisional",
         "Bounce, provisional",
         "Share not yet engaged of the sessions begun 5 to 15 minutes ago: half an hour ahead of the final rate.",
+        good="down",
     ),
 ]
 CHARTS = ChartRow(
     "Sessions",
     [
         Course(
-            "Sessions",
-            "Sessions that began, closed, and closed without engagement in the window.",
-            [Line(("sessions.started", "sessions.closed", "sessions.bounced"), "{{state}}", by=("state",))],
+            "Sessions started",
+            "Sessions that began in the window, and at the same time last week.",
+            [Line("sessions.started")],
+            last_week=True,
+            width=8,
+        ),
+        Course(
+            "Sessions closed and bounced",
+            "Sessions that closed in the window, and those of them that closed without engagement.",
+            [Line("sessions.closed", "closed"), Line("sessions.bounced", "bounced")],
             width=8,
         ),
         Course(
@@ -32,14 +40,16 @@ CHARTS = ChartRow(
             "Session durations",
             "Sessions that closed, by how long they lasted. Sessions of one event last 0 s.",
             "session_duration_seconds",
+            width=8,
         ),
         Course(
             "Session duration",
             "Quantiles and mean over the sessions closed in the window.",
             [
-                Line("session_duration_<quantile>", "quantile {{q}}", by=("q",)),
+                Line("session_duration_<quantile>", "{{q}}", by=("q",)),
                 Line("session_duration_mean", "mean"),
             ],
+            width=8,
         ),
     ],
 )

@@ -136,7 +136,7 @@ from flows.metrics.subscriptions.books import (
     Places,
 )
 from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, blocks_of, formulas_of
-from flows.metrics.subscriptions.charts import CHARTS, HEADLINES
+from flows.metrics.subscriptions.charts import CHARTS, HEADLINES, PIPELINE_CHARTS
 from flows.metrics.subscriptions.fact import state_fact
 from flows.metrics.subscriptions.loop import pass_time, use_states
 from flows.state.agenda import Agenda
@@ -270,7 +270,7 @@ class Subscriptions(Family):
         return HEADLINES
 
     def charts(self) -> list[ChartRow]:
-        return [CHARTS]
+        return [CHARTS, PIPELINE_CHARTS]
 
     def formulas(self) -> list[Formula]:
         return formulas_of(self._config, self._section)

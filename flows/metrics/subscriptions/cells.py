@@ -97,6 +97,7 @@ METRICS: Final = {
             MINOR_UNITS,
             PANEL,
             "mrr_difference",
+            always_zero=True,
         ),
         Metric(
             "customer_churn_rate",
@@ -127,7 +128,8 @@ def metrics_in(section: Section) -> dict[str, Metric]:
     """The definitions by name, with money as Prometheus shows it: in major units of the reporting currency."""
     scale = 10.0**-section.decimals
     return {
-        name: replace(metric, scale=scale) if metric.unit == MINOR_UNITS else metric for name, metric in METRICS.items()
+        name: replace(metric, scale=scale, currency=section.currency) if metric.unit == MINOR_UNITS else metric
+        for name, metric in METRICS.items()
     }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flows.metrics.charts import ChartRow, Course, Line, Number
 
 HEADLINES = [
-    Number("mrr", "MRR", "Monthly recurring revenue."),
-    Number("customers.churned", "Customers lost", "Customers who stopped paying in the window."),
+    Number("mrr", "MRR", "Monthly recurring revenue.", good="up"),
+    Number("customers.churned", "Customers lost", "Customers who stopped paying in the window.", good="down"),
 ]
 CHARTS = ChartRow(
     "Subscriptions",
@@ -19,14 +19,12 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "MRR movements",
-            "What the chosen window gained, above zero, and lost, below.",
+            "MRR gained and lost",
+            "What the window gained (green) and lost (red). MRR has changed by the difference.",
             [
                 *(Line(f"mrr.{gained}", gained) for gained in ("new", "expansion", "reactivated")),
                 *(Line(f"mrr.{lost}", lost, below_zero=True) for lost in ("contraction", "churned")),
             ],
-            stacked=True,
-            bars=True,
             width=8,
         ),
         Course(
@@ -64,4 +62,28 @@ CHARTS = ChartRow(
             width=8,
         ),
     ],
+)
+PIPELINE_CHARTS = ChartRow(
+    "Subscription states",
+    [
+        Course(
+            "MRR difference",
+            "MRR minus the sum of all its movements; any value but 0 is a defect.",
+            [Line("mrr.difference")],
+            width=8,
+        ),
+        Course(
+            "States ignored or refused",
+            "Since the beginning: ignored because a newer one is known, and refused because of `users_per_shard`.",
+            [Line("subscriptions.stale", "older than known"), Line("subscriptions.refused", "refused")],
+            width=8,
+        ),
+        Course(
+            "Changes that are still to come",
+            "Subscriptions with a change that takes effect in the future.",
+            [Line("subscriptions.pending")],
+            width=8,
+        ),
+    ],
+    of_pipeline=True,
 )

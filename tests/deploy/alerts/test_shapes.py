@@ -29,7 +29,8 @@ from flows.metrics.alerts import (
     CountRose,
     Estimated,
     Fall,
-    MeanFell,
+    Growth,
+    MeanChanged,
     Rise,
     Series,
     ShareChanged,
@@ -265,17 +266,16 @@ def test_a_share_of_one_label_can_have_limits_of_its_own(tmp_path: Path) -> None
     judge(written(shape, tmp_path), Toy(shown), expected, tmp_path)
 
 
-# ----------------------------------------------------------------------------------------------- mean fell
+# -------------------------------------------------------------------------------------------- mean changed
 
-BASKETS = MeanFell(
+BASKETS = MeanChanged(
     name="baskets",
     alert="SmallBaskets",
     about="What orders of the last hour are worth.",
     items=Amount("orders", "How many.", Series("orders")),
     mean=Series("order_mean"),
     unit="minor_units",
-    drop=0.3,
-    below=500,
+    change=Fall(drop=0.3, below=500),
     variation=1,
     least=100,
     summary="Orders are worth {{ $value }}",
@@ -283,30 +283,35 @@ BASKETS = MeanFell(
 )
 
 
+MEAN_CHANGED = {Growth: ("0d 22:00", "7d 08:00"), Fall: ("0d 20:00", "7d 02:00")}
+
+
+@pytest.mark.parametrize("change", [Growth(rise=0.5, above=9000), Fall(drop=0.3, below=500)], ids=["rise", "fall"])
 @pytest.mark.parametrize("over", [None, Series("carts")], ids=["of all", "of some"])
-def test_a_mean_that_falls(over: Series | None, tmp_path: Path) -> None:
+def test_a_mean_that_changes(over: Series | None, change: Growth | Fall, tmp_path: Path) -> None:
     """Where the published mean is over all carts, half of which are no orders, the mean of orders is twice as large."""
-    rules = written(replace(BASKETS, over=over), tmp_path)
+    rules = written(replace(BASKETS, over=over, change=change), tmp_path)
     assert recorded(rules) == [
         f"tidegauge:baskets:{name}"
         for name in ("orders", "mean_minor_units", "orders_last_week", "mean_minor_units_last_week", "standard_errors")
     ]
-    orders = counted(level(400, ("7d 10:00", "7d 11:00", 30)))
+    orders = counted(level(400, ("7d 10:00", "7d 11:00", 30), ("7d 12:00", "7d 13:00", 30)))
     worth = level(
         4000,
         ("0d 17:00", "0d 18:00", 1000),  # on the first day: cheap, but not beyond doubt
+        ("0d 18:30", "0d 19:30", 10_000),  # dear, but not beyond doubt
         ("0d 20:00", "0d 21:00", 200),  # beyond it
+        ("0d 22:00", "0d 23:00", 20_000),
         ("7d 02:00", "7d 03:00", 2000),  # half
-        ("7d 06:00", "7d 07:00", 3500),  # does not matter
-        ("7d 08:00", "7d 09:00", 8000),  # more is no fall
+        ("7d 05:00", "7d 06:00", 5000),  # does not matter
+        ("7d 06:00", "7d 07:00", 3500),  # nor does this
+        ("7d 08:00", "7d 09:00", 8000),  # twice as much
         ("7d 10:00", "7d 11:00", 1000),  # by a few only
+        ("7d 12:00", "7d 13:00", 9000),
     )
     shown = {series("orders"): orders, series("carts"): 2 * orders}
     shown[series("order_mean")] = worth if over is None else worth / 2
-    expected = [
-        Firing("SmallBaskets", "0d 20:05", "0d 21:10"),
-        Firing("SmallBaskets", "7d 02:05", "7d 03:10"),
-    ]
+    expected = [Firing("SmallBaskets", after(begin, 1), after(begin, 14)) for begin in MEAN_CHANGED[type(change)]]
     judge(rules, Toy(shown), expected, tmp_path)
 
 

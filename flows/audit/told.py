@@ -1,0 +1,42 @@
+"""What events tell besides their name, user and time: the one list of its kinds, and what is computed of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from flows.audit.cells import Cells
+from flows.audit.clock import Turn
+from flows.audit.records import Told
+from flows.audit.states import state_of
+from flows.audit.subscriptions import cells_of_subscriptions
+from flows.config.model import Config
+
+
+class Twin(NamedTuple):
+    """What is told of one kind, and its numbers."""
+
+    read: Callable[[dict[str, Any], str, str, int, Config], Told | None]
+    """What a `track` event with these properties, name, user and time tells, if anything; raises RefusedError."""
+    cells: Callable[[Sequence[Turn], Config, int], Cells]
+    """All numbers of what was told, at a watermark (ms); none where the config does not measure them."""
+
+
+TWINS: Final[Mapping[str, Twin]] = {
+    "subscription": Twin(state_of, cells_of_subscriptions),
+}
+NOTHING: Final[dict[str, Told]] = {}  # one for all: of millions of events they would be much of the memory
+
+
+def all_told(properties: dict[str, Any], name: str, user: str, ts: int, config: Config) -> dict[str, Told]:
+    """By kind; raises RefusedError for the first that cannot be read."""
+    found = {kind: twin.read(properties, name, user, ts, config) for kind, twin in TWINS.items()}
+    return {kind: one for kind, one in found.items() if one is not None} or NOTHING
+
+
+def told_cells(turns: Mapping[str, Sequence[Turn]], config: Config, watermark_ms: int) -> Cells:
+    """The numbers of all kinds."""
+    cells: Cells = {}
+    for kind, twin in TWINS.items():
+        cells |= twin.cells(turns.get(kind, ()), config, watermark_ms)
+    return cells
