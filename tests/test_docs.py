@@ -480,7 +480,7 @@ def load_from(block: Block, folder: Path) -> ModuleType:
     return module
 
 
-def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_metric_that_the_page_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     family: Callable[[Config], object] = load_from(block_named("flows/metrics/views.py"), tmp_path).Views
 
     def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
