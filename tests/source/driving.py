@@ -75,6 +75,10 @@ class Rounds:
     def records(self) -> int:
         return sum(raw.count for raw in self.raws)
 
+    def hold(self, count: int) -> bool:
+        """Whether so many records have been handed on."""
+        return self.records() == count
+
     def caught_up(self) -> bool:
         """Whether the last news of every partition is that its end was reached."""
         latest = {raw.partition: raw.caught_up for raw in self.raws}
@@ -117,15 +121,20 @@ def run_flow(
     `see` gets (partition, the whole list) after each Raw with records; `watch` gets every item of the source.
     """
 
-    def remember(seen: list[tuple[int, int]] | None, raw: Raw) -> tuple[Any, Any]:
+    def remember(seen: list[tuple[int, int]] | None, raw: Raw | Tick) -> tuple[Any, Any]:
+        assert isinstance(raw, Raw)
         seen = [*(seen or []), (int(raw.offsets[0]), raw.count)]
         return seen, seen
+
+    def key(item: Raw | Tick) -> str:
+        assert isinstance(item, Raw)
+        return str(item.partition)
 
     flow = Dataflow("driven")
     items = op.input("source", flow, source)
     op.output("watched", items, Collected(watch))
     records = op.filter("records", items, lambda item: isinstance(item, Raw) and item.count > 0)
-    keyed = op.key_on("key", records, lambda raw: str(raw.partition))
+    keyed = op.key_on("key", records, key)
     remembered = op.stateful_map("remember", keyed, remember)
     op.output("seen", remembered, Collected(see))
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -54,7 +54,7 @@ class NotedQuestions:
     def ask_options(self, broker: int, seconds: float) -> int:
         return self._ask("options")
 
-    def ask_offsets(self, which: int, partitions: Sequence[int], seconds: float) -> int:
+    def ask_offsets(self, which: int, partitions: Iterable[int], seconds: float) -> int:
         return self._ask(which, tuple(partitions))
 
     def is_open(self, number: int | None) -> bool:
@@ -62,6 +62,9 @@ class NotedQuestions:
 
     def answer(self, seconds: float = 0.0) -> Answer | None:
         return self.answers.pop(0) if self.answers else None
+
+    def close(self) -> None:
+        self.open.clear()
 
 
 class Watching:

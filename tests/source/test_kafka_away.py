@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from flows.config.limits import Limits
+from flows.demo.embedded import EmbeddedKafka
 from flows.messages.columns import NO_TIME
 from flows.messages.raw import Raw
 from flows.source.outages import Outages
 from flows.source.questions import Keepers
 from flows.source.reader import Reader
 from tests.source.driving import Rounds, raws
-from tests.source.test_kafka import Bench, EmbeddedKafka, HandDrivenClock, HandDrivenPace, numbered
+from tests.source.test_kafka import Bench, HandDrivenClock, HandDrivenPace, numbered
 
 WELL = Keepers(1, frozenset({1, 2}), frozenset({1, 2}))
 LEADERLESS = Keepers(-1, frozenset({2}), frozenset({1, 2}))

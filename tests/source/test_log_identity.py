@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from flows.config.settings import Settings
 from flows.process.outcomes import SourceError
@@ -51,7 +51,9 @@ class Log:
             return created.exception(60) is None
 
         wait_until(made, "another topic of the same name")
-        wait_until(lambda: self.admin.list_topics(self.topic, timeout=10).topics[self.topic].partitions, "it is there")
+        wait_until(
+            lambda: bool(self.admin.list_topics(self.topic, timeout=10).topics[self.topic].partitions), "it is there"
+        )
         self.append(values)
 
     def delete_before(self, offset: int) -> None:
