@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_architecture import ROOT, tracked
-from tests.test_docs import README, Block, blocks_of
+from tests.test_docs import ADDING, Block, blocks_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def addition(page: Path) -> Addition:
     return Addition(page, files, patch)
 
 
-VIEWS, REFUNDS = addition(README), addition(ROOT / "flows" / "README.md")
+VIEWS, REFUNDS = addition(ADDING), addition(ROOT / "flows" / "README.md")
 
 LOOKED_AT = """
 import json, sys

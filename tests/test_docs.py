@@ -53,6 +53,8 @@ from tests.test_architecture import FAMILIES, ROOT, tracked
 
 PAGES = sorted(file for file in tracked() if file.suffix == ".md")
 README = ROOT / "README.md"
+ADDING, COMMANDS_PAGE, COMPARISON = (ROOT / "flows" / f"{name}.md" for name in ("ADDING", "COMMANDS", "COMPARISON"))
+NUMBERS = ROOT / "deploy" / "NUMBERS.md"
 SHOP = load(ROOT / "deploy" / "examples" / "shop.yaml", environment={}).config
 
 
@@ -88,9 +90,9 @@ def in_language(*languages: str) -> pytest.MarkDecorator:
 
 
 def block_named(name: str) -> Block:
-    """The one block of the README that is the file `name`."""
-    found = [block for block in BLOCKS if block.page == README and block.name == name]
-    assert len(found) == 1, f"the README has {len(found)} blocks of {name}"
+    """The one block of the page on adding a metric that is the file `name`."""
+    found = [block for block in BLOCKS if block.page == ADDING and block.name == name]
+    assert len(found) == 1, f"{ADDING.name} has {len(found)} blocks of {name}"
     return found[0]
 
 
@@ -119,6 +121,22 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors_of(file)):
             broken.append(target)
     assert broken == []
+
+
+def test_the_readme_can_be_read_in_five_minutes() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_statement_on_other_products_names_its_source() -> None:
+    text = COMPARISON.read_text(encoding="utf-8")
+    others = text[text.index("## Live numbers") : text.index("## Sources")]
+    rows = [row for row in others.splitlines() if re.match(r"\| (?!---|product|\*\*Tidegauge)", row)]
+    stated = [cell.strip() for row in rows for cell in row.split("|")[2:-1]]
+    assert len(stated) > 30
+    assert [cell for cell in stated if cell != "not stated" and not re.search(r"\[\d+\]", cell)] == []
+    sources = re.findall(r"(?m)^(\d+)\. \S.+: <https://\S+>$", text[text.index("## Sources") :])
+    assert sources == [str(number + 1) for number in range(len(sources))]
+    assert set(re.findall(r"\[(\d+)\]", others)) == set(sources)
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
@@ -247,9 +265,9 @@ def test_a_command_that_is_none_is_noticed(words: str) -> None:
         check(words.split(), whole=True)
 
 
-def test_every_command_is_in_the_readme() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert [command for command in COMMANDS if f"tidegauge {command}" not in text] == []
+def test_every_command_has_a_row_on_the_page_of_commands() -> None:
+    rows = re.findall(r"(?m)^\| `tidegauge ([a-z]+)", COMMANDS_PAGE.read_text(encoding="utf-8"))
+    assert set(rows) == set(COMMANDS)
 
 
 # ------------------------------------------------------------------------------------------------------ snippets
@@ -271,7 +289,7 @@ def test_yaml_is_what_it_is_named_after(block: Block, tmp_path: Path) -> None:
     elif block.name == "prometheus.yml":
         promtool("check", "config", str(file))
     elif block.name.startswith("tests/scenarios/"):
-        if block.page == README:  # on another page: of a family whose config is not there (test_adding_a_metric.py)
+        if block.page == ADDING:  # on another page: of a family whose config is not there (test_adding_a_metric.py)
             assert read_story(file)
     else:
         pytest.fail(f"{block}: say which file it is, after ```yaml")
@@ -292,7 +310,7 @@ def test_python_is_written_as_the_project_is(block: Block) -> None:
 
 
 def test_the_snippet_for_redis_tells_current_and_old_numbers_apart(redis_server: RedisServer) -> None:
-    (snippet,) = (block for block in BLOCKS if block.page == README and block.language == "python" and not block.name)
+    (snippet,) = (block for block in BLOCKS if block.page == NUMBERS and block.language == "python" and not block.name)
 
     def run() -> str:
         environment = os.environ | {"REDIS_URL": redis_server.url}
@@ -331,8 +349,8 @@ def test_fields_read_from_redis_are_published(block: Block) -> None:
 
 
 def test_examples_of_numbers_are_published() -> None:
-    text = prose_of(README)
-    table = text[text.index("| family | for example |") : text.index("Windows are trailing")]
+    text = prose_of(NUMBERS)
+    table = text[text.index("| family | for example |") : text.index("**Windows** are trailing")]
     examples = [row.split("|")[2] for row in table.splitlines()[2:] if row]
     named = [cell for example in examples for cell in re.findall(r"`([^`]+)`", example)]
     numbers = [name for name in named if not name.startswith("accounting.")]
@@ -462,7 +480,7 @@ def load_from(block: Block, folder: Path) -> ModuleType:
     return module
 
 
-def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_metric_that_the_page_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     family: Callable[[Config], object] = load_from(block_named("flows/metrics/views.py"), tmp_path).Views
 
     def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
@@ -490,7 +508,7 @@ def test_the_metric_that_the_readme_adds_works(tmp_path: Path, monkeypatch: pyte
 
 
 def reference_of(records: list[Record], config: Config, as_of_ms: int, view_cells: Callable[..., Cells]) -> Cells:
-    """All cells by the reference, with those that the README adds to it."""
+    """All cells by the reference, with those that the page on adding a metric adds to it."""
     expected = dict(recompute(records, config, as_of_ms).cells)
     judgement = judge(records, [parse(record, config) for record in records], config, as_of_ms)
     return expected | view_cells(judgement.accepted, config, as_of_ms, expected)
@@ -505,9 +523,9 @@ def test_pages_that_name_the_time_of_a_tick_name_the_default() -> None:
     assert 1000 / Settings().tick_ms == 4  # "Four a second are usual", on the dashboard of the pipeline
 
 
-def test_the_steps_of_the_readme_name_what_is_there() -> None:
-    text = prose_of(README)
-    steps = text[text.index("## Adding a metric") : text.index("## Limits")]
+def test_the_steps_of_adding_a_metric_name_what_is_there() -> None:
+    text = prose_of(ADDING)
+    steps = text[text.index("## Adding a metric") : text.index("## An ordered family")]
     assert "families()" in steps
     assert inspect.isfunction(flows.metrics.catalogue.families)
     assert "cells |= active_user_cells(judgement.accepted, config, as_of)" in inspect.getsource(numbers)

@@ -164,7 +164,7 @@ def test_everything_that_tells_of_the_process_is_on_the_page_of_its_health() -> 
     assert {family for family in served if family not in asked} == set()
 
 
-def test_the_metric_that_the_readme_adds_gets_its_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_metric_that_the_page_adds_gets_its_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "tidegauge_views" not in json.dumps(made(SHOP))
     family: Any = load_from(block_named("flows/metrics/views.py"), tmp_path).Views
 
