@@ -6,8 +6,8 @@ its end the cluster is mended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from confluent_kafka.cimpl import NewPartitions
@@ -30,13 +30,14 @@ class Injury:
     inflict: Callable[[Story], Iterator[None]]
     replicas: Sequence[Sequence[int]] = SPREAD
     codecs: tuple[str, ...] = ("none",)
+    limits: Mapping[str, object] = field(default_factory=dict)  # of the jobs' configs
 
 
 def play(story: Story, injury: Injury) -> None:
     """Three jobs read the topic: one is left alone, one reads from the replicas of its rack, one is killed."""
-    killed = story.job("killed")
-    story.job("plain")
-    story.job("rack", TIDEGAUGE_KAFKA_CLIENT_RACK="rack2")
+    killed = story.job("killed", limits=injury.limits)
+    story.job("plain", limits=injury.limits)
+    story.job("rack", limits=injury.limits, TIDEGAUGE_KAFKA_CLIENT_RACK="rack2")
     with story.feed(codecs=injury.codecs):
         story.flows()
         for _ in injury.inflict(story):
@@ -165,3 +166,5 @@ INJURIES: Final[dict[str, Injury]] = {
 HANGING_FOLLOWER: Final = Injury(stopped_follower, replicas=LED_BY_1_AND_2)
 """On a cluster that is PATIENT: nothing more is committed for longer than events may be late."""
 SHORT: Final = ("leader killed", "follower stopped")
+SOON: Final = {"delivery_wait": "20s"}
+"""No producer of these two waits for longer than a session of 9 s; the long list keeps the default."""

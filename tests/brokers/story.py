@@ -149,7 +149,7 @@ class Story:
                     os.kill(job.run.pid, signal.SIGCONT)
                 job.kill()
 
-    def job(self, name: str, *options: str, limits: Mapping[str, int] | None = None, **environment: str) -> Job:
+    def job(self, name: str, *options: str, limits: Mapping[str, object] | None = None, **environment: str) -> Job:
         """A product of the story, started with `options`, which reads its topic through the proxies."""
         folder = self._folder / name
         folder.mkdir()

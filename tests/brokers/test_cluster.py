@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.cluster import KafkaCluster
-from tests.brokers.injuries import INJURIES, SHORT, play
+from tests.brokers.injuries import INJURIES, SHORT, SOON, play
 from tests.brokers.losses import LOSSES, SHORT_LOSSES, TRIPLE, play_loss
 from tests.brokers.story import Story
 from tests.services import RedisServer
@@ -19,7 +19,7 @@ def test_whatever_happens_to_brokers_every_number_is_right(
     name: str, cluster: KafkaCluster, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     with Story(cluster, redis_server.url, tmp_path, replicas=INJURIES[name].replicas) as story:
-        play(story, INJURIES[name])
+        play(story, replace(INJURIES[name], limits=SOON))
 
 
 @pytest.mark.parametrize("name", SHORT_LOSSES)

@@ -23,7 +23,7 @@ SECONDS = 300.0
 """Deadline of everything that is waited for; nothing takes near as long on an idle machine."""
 
 
-def write_config(path: Path, config: Config, limits: Mapping[str, int] | None = None) -> Path:
+def write_config(path: Path, config: Config, limits: Mapping[str, object] | None = None) -> Path:
     """`config`, and other than the default limits, as a file; JSON is YAML too."""
     written = config.model_dump(mode="json", exclude_defaults=True) | {"version": 1, "limits": dict(limits or {})}
     path.write_text(json.dumps(written))
@@ -53,7 +53,7 @@ class Deployment:
     topic: str
     redis_url: str
     environment: Mapping[str, str] = field(default_factory=dict)  # for its runs, besides the others'
-    limits: Mapping[str, int] = field(default_factory=dict)  # of the config file
+    limits: Mapping[str, object] = field(default_factory=dict)  # of the config file
     program: Sequence[str] = ("flows.app",)  # a module that is `tidegauge`, and its own options
 
     def start(self, *options: str, state: str = "state") -> subprocess.Popen[bytes]:
