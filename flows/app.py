@@ -13,7 +13,7 @@ from flows.process.health import installed_version
 from flows.process.log_lines import log_to_stderr
 
 COMMANDS = (
-    *("run", "demo", "replay", "validate", "top", "web", "explain", "audit"),
+    *("run", "demo", "replay", "validate", "top", "web", "explain", "tap", "audit"),
     *("schema", "rules", "backtest", "dashboards", "traffic"),
 )
 WRONG_USE = 2

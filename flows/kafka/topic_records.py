@@ -1,4 +1,4 @@
-"""Reads a Kafka topic again, plainly: each partition from one offset to another, in the order of its records.
+"""Reads a Kafka topic plainly: each partition from one offset to another, or what is written to it from now on.
 
 Nothing is shared with the job's reader, for this is what its numbers are checked with.
 """
@@ -6,14 +6,15 @@ Nothing is shared with the job's reader, for this is what its numbers are checke
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.audit import Record
 from flows.config.settings import Settings
-from flows.kafka.client import Link, options, wait_for_topic
+from flows.kafka.client import FoundTopic, Link, options, wait_for_topic
 from flows.kafka.trouble import explain, unreadable
 from flows.process.outcomes import SourceError
 
@@ -22,6 +23,9 @@ WAIT_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 60.0
 """Records are there, so Kafka is away when none comes for so long."""
 ANSWER_SECONDS: Final = 30.0
+LOOK_SECONDS: Final = 0.1
+MOST_BEHIND: Final = 20_000
+"""Records that wait in a partition; of what is written faster than it can be looked at, the newest is looked at."""
 
 Spans = Mapping[int, tuple[int, int]]
 """Partition -> offset of the first record to read, and of the one before which reading ends."""
@@ -33,19 +37,7 @@ def records_between(settings: Settings, spans: Spans) -> Iterator[Record]:
     Raises SourceError with one sentence, at once where not all of them are there any more.
     """
     link = Link(settings)
-    required = {
-        "group.id": "tidegauge-audit",  # offsets are given and none is committed, so nobody sees this group
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "enable.partition.eof": True,
-        "auto.offset.reset": "error",
-        "error_cb": link.on_error,
-    }
-    try:
-        consumer = Consumer(options(settings, {}, required))
-    except (KafkaException, TypeError, ValueError) as error:
-        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        raise SourceError(unreadable(settings) or f"Kafka cannot be used with these options: {reason}") from None
+    consumer = _consumer(settings, link, "tidegauge-audit")
     try:
         _check(consumer, settings, link, spans)
         consumer.assign([TopicPartition(settings.topic, number, first) for number, (first, _) in spans.items()])
@@ -56,12 +48,81 @@ def records_between(settings: Settings, spans: Spans) -> Iterator[Record]:
         consumer.close()
 
 
-def _check(consumer: Consumer, settings: Settings, link: Link, spans: Spans) -> None:
-    topic = settings.topic
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What has been written since the last look: nothing, where `records` is empty."""
+
+    records: Sequence[Record]
+    skipped: int  # records before these that were too many to look at
+
+
+def records_as_they_come(settings: Settings) -> Iterator[Arrived]:
+    """What is written to the topic from now on, for ever, in the order of its time within each look; nothing at first.
+
+    Partitions that are added later are not read. Raises SourceError with one sentence.
+    """
+    link = Link(settings)
+    consumer = _consumer(settings, link, "tidegauge-tap")
     try:
-        found = wait_for_topic(consumer, topic, link, serve=lambda: consumer.poll(0), stopping=lambda: False)
+        partitions = range(_found(consumer, settings, link).partitions)
+        ends = [_watermarks(consumer, settings, number)[1] for number in partitions]
+        consumer.assign([TopicPartition(settings.topic, number, ends[number]) for number in partitions])
+        yield Arrived([], 0)
+        while True:
+            yield _look(consumer, settings)
+    except KafkaException as error:
+        raise SourceError(f"topic {settings.topic} cannot be read: {error.args[0].str()}") from None
+    finally:
+        consumer.close()
+
+
+def _look(consumer: Consumer, settings: Settings) -> Arrived:
+    records: list[Record] = []
+    skipped = 0
+    for message in consumer.consume(BATCH, LOOK_SECONDS):
+        number, offset, error = message.partition(), message.offset(), message.error()
+        if error is None:
+            assert number is not None
+            assert offset is not None
+            records.append(Record(message.value(), number, offset, _timestamp(message)))
+        elif error.code() in (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC):
+            raise SourceError(f"topic {settings.topic} has disappeared from Kafka")
+        elif not error.retriable() and error.code() not in (KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN):
+            raise SourceError(f"partition {number} of topic {settings.topic} cannot be read: {error.str()}")
+    for place in consumer.position(consumer.assignment()):
+        known = consumer.get_watermark_offsets(place, cached=True)
+        if known is not None and place.offset >= 0 and (behind := known[1] - place.offset) > MOST_BEHIND:
+            consumer.seek(TopicPartition(settings.topic, place.partition, known[1]))
+            skipped += behind
+    return Arrived(sorted(records, key=lambda record: record.timestamp_ms), skipped)
+
+
+def _consumer(settings: Settings, link: Link, group: str) -> Consumer:
+    required = {
+        "group.id": group,  # offsets are given and none is committed, so nobody sees this group
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "error_cb": link.on_error,
+    }
+    try:
+        return Consumer(options(settings, {}, required))
+    except (KafkaException, TypeError, ValueError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        raise SourceError(unreadable(settings) or f"Kafka cannot be used with these options: {reason}") from None
+
+
+def _found(consumer: Consumer, settings: Settings, link: Link) -> FoundTopic:
+    try:
+        return wait_for_topic(consumer, settings.topic, link, serve=lambda: consumer.poll(0), stopping=lambda: False)
     except TimeoutError as error:
         raise SourceError(str(error)) from None
+
+
+def _check(consumer: Consumer, settings: Settings, link: Link, spans: Spans) -> None:
+    topic = settings.topic
+    found = _found(consumer, settings, link)
     if (last := max(spans, default=0)) >= found.partitions:
         raise SourceError(
             f"the numbers count records of partition {last}, which topic {topic} does not have: "

@@ -17,7 +17,7 @@ from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, families
 from flows.metrics.cells import Derived
 from flows.metrics.minutes import MinuteBook
-from flows.web.layout import NOW, Row
+from flows.web.cards import NOW, Row
 from flows.web.minutes import DAY, MINUTE_MS, PEOPLE, Minutes, counterparts
 
 LEAST_BASE: Final = 100

@@ -23,8 +23,8 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import Catalogue
 from flows.publish.redis.client import connect, sentence
 from flows.publish.redis.layout import Keys
+from flows.web.cards import Layout
 from flows.web.comparisons import Comparable, comparables, compared, parts_of_fields, trace
-from flows.web.layout import Layout
 from flows.web.minutes import DAY, MINUTE_MS, Minutes
 
 MOST_PAGES: Final = 32

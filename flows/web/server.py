@@ -25,9 +25,10 @@ from flows.client.reader import LiveNumbers
 from flows.config.model import Config
 from flows.metrics.catalogue import catalogue
 from flows.publish.http_endpoint import HttpEndpoint, Page, Stream, parse_address
+from flows.web.cards import Card, Layout
 from flows.web.definitions import Definitions, UnknownCell
 from flows.web.hub import MOST_PAGES, PATIENCE_SECONDS, Hub
-from flows.web.layout import Card, Layout, layout
+from flows.web.layout import layout
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9161"
 REQUESTS: Final = 8

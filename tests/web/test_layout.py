@@ -12,7 +12,8 @@ from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.charts import Chart, ChartRow, Course, Line, Number
 from flows.metrics.formulas import ratio
-from flows.web.layout import NOW, Funnel, Histogram, Layout, Movements, Row, Section, Split, Table, layout
+from flows.web.cards import NOW, Funnel, Histogram, Layout, Movements, Row, Section, Split, Table
+from flows.web.layout import layout
 from tests.web.conftest import CONFIG, LISTED
 
 PAGE = layout(CONFIG, LISTED)
