@@ -37,6 +37,7 @@ from flows.demo.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
 from flows.demo.past import Past
+from flows.demo.retention import Retention
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.sent import Sent
 from flows.demo.simulator import DAY_MS, DAYS, Simulator, days_of, rhythm
@@ -156,6 +157,7 @@ class Running:
     job: Job
     reader: Reader
     screen: Screen
+    retention: Retention
 
 
 class Demo:
@@ -229,7 +231,7 @@ class Demo:
                 with Job(self._config_path, folder / "job.log", connections) as job:
                     feed.start()
                     reader = Reader(server.url, self._config.product)
-                    running = Running(feed, sent, job, reader, screen)
+                    running = Running(feed, sent, job, reader, screen, Retention(kafka, TOPIC))
                     self._watch(running)
                     screen.close()
                     feed.close()
@@ -286,6 +288,7 @@ class Demo:
                 if "accounting.consumed" in reading.fields:
                     live_s = live_s or time.monotonic()
                     running.sent.see(reading.fields)
+                    running.retention.see(reading.fields)
                     running.screen.show(reading)
                 elif time.monotonic() > began_s + FIRST_PUBLISH_S:
                     raise Failed(f"nothing was published within {FIRST_PUBLISH_S:.0f} s:\n{running.job.last_lines()}")

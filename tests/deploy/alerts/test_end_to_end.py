@@ -49,7 +49,7 @@ REAL = {
     "pipeline": {"silence": "20s"},
 }
 
-RATES = {"outage": 50.0, "churn_wave": 20.0, "traffic_surge": 3.0}
+RATES = {"outage": 50.0, "churn_wave": 20.0, "traffic_surge": 3.0, "conversion_drop": 18.0}
 """Events per second of the product's own time: enough for its alerts, and no more than a busy machine can simulate."""
 
 PAST_FROM_S = {"churn_wave": TRAILING_S, "outage": 80.0}
