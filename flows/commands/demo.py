@@ -200,7 +200,6 @@ class Demo:
     def run(self, screen: Screen, folder: Path) -> int:
         """The exit code."""
         topics = {TOPIC: self._partitions, f"{TOPIC}.dead": 1}
-        metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"
         start = Start(self._start_ms, self._start_s, self._speed)
         with (
             EmbeddedKafka(topics) as kafka,
@@ -208,16 +207,8 @@ class Demo:
             Sent(self._config, self._record_bytes, folder) as sent,
             contextlib.ExitStack() as stack,
         ):
-            connections = {
-                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                "TIDEGAUGE_TOPIC": TOPIC,
-                "REDIS_URL": server.url,
-                "TIDEGAUGE_METRICS_ADDRESS": metrics,
-                "TIDEGAUGE_STATE": str(folder / "state"),
-            }
             screen.say(f"Kafka    {kafka.bootstrap_servers}, topic {TOPIC}")
             screen.say(f"Redis    {server.url}, hash tidegauge:v1:{{{self._config.product}}}:live")
-            screen.say(f"metrics  http://{metrics}/metrics")
             page = stack.enter_context(self._page(server.url)) if self._web else None
             if page is not None:
                 screen.say(f"live     {page.url}  (open it in a browser)")
@@ -226,6 +217,15 @@ class Demo:
             backfill(self._config, source, folder / "state", Limits(record_bytes=self._record_bytes))
             screen.say(f"a month and {self._days:.3g} full days of a web shop: {sent.total:,} records")
             sent.history_ends()
+            metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"  # now, or another demo may take it
+            screen.say(f"metrics  http://{metrics}/metrics")
+            connections = {
+                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+                "TIDEGAUGE_TOPIC": TOPIC,
+                "REDIS_URL": server.url,
+                "TIDEGAUGE_METRICS_ADDRESS": metrics,
+                "TIDEGAUGE_STATE": str(folder / "state"),
+            }
             feed = Feed(kafka.bootstrap_servers, TOPIC, past.rest, sent, start)
             try:
                 with Job(self._config_path, folder / "job.log", connections) as job:
