@@ -84,18 +84,19 @@ def compare(published: Published, truth: Truth, config: Config) -> list[Compared
             fields |= {minute_cell(start, name): text for name, text in counts.items()}
     expected = [dict(numbers_of(result, published, config)) for result in truth.results]
     names = sorted(fields.keys() | set().union(*expected))
+    changed = published.changed
     return [
-        Compared(name, fields.get(name), tuple(one.get(name) for one in expected), is_decided(name, published, truth))
+        Compared(name, fields.get(name), tuple(one.get(name) for one in expected), is_decided(name, changed, truth))
         for name in names
     ]
 
 
-def is_decided(name: str, published: Published, truth: Truth) -> bool:
+def is_decided(name: str, changed: bool, truth: Truth) -> bool:
     """Whether the records tell this number: always where T has decided nothing, else what does not depend on it.
 
-    Where the config has changed since the beginning they do not tell what was counted under the config before.
+    Where the config has `changed` since the beginning they do not tell what was counted under the config before.
     """
-    if published.changed and not name.startswith(("_", "accounting.")):
+    if changed and not name.startswith(("_", "accounting.")):
         return False
     if not truth.undecided or name in ("_consumed", "_watermark"):
         return True
