@@ -143,8 +143,10 @@ def live(stack: Stack, name: str) -> Told:
         # The surge has become the past that the present is compared with.
         until(stack, product, lambda: stack.query(f"{usual} > 2.5 * {users}") != [], "the surge in the past")
         passes(stack, product, 5 * MINUTE_S)
-    firing = stack.query(f'ALERTS{{product="{name}", alertstate="firing"}}')
-    also = ALSO.get(name, set())
+    also, fires = ALSO.get(name, set()), f'ALERTS{{product="{name}", alertstate="firing"}}'
+    if also:  # it may end later than what was expected
+        until(stack, product, lambda: stack.query(fires) == [], "the end of everything that was told")
+    firing = stack.query(fires)
     return Told(stack.webhook.of(name, "firing") - also, stack.webhook.of(name, "resolved") - also, firing)
 
 
