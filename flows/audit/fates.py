@@ -1,7 +1,7 @@
 """What becomes of each record as it comes: the rules of `clock.py`, one record at a time.
 
-The records are taken as they were written, in the order of their time, so no partition lags. A run that catches up or
-restarts may have taken some otherwise: what is late here was late for who read it at once.
+Records are judged as a run judges them that reads each at once, when no partition lags. A run that catches up or
+restarts may judge a few of them differently.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flows.audit.records import Event, Exclusion, Record, Rejection
 from flows.config.model import Config
 
 FATES = ("accepted", "late", "duplicate", "excluded", "rejected")
-"""`late` is accepted, too: it counts where the order of events does not matter."""
+"""`late` events are accepted as well, and count in metrics that need no order."""
 
 
 @dataclass(frozen=True, slots=True)
