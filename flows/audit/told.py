@@ -14,7 +14,7 @@ from flows.config.model import Config
 
 
 class Twin(NamedTuple):
-    """What is told of one kind, and its numbers."""
+    """One kind of fact, and the numbers computed from it."""
 
     read: Callable[[dict[str, Any], str, str, int, Config], Told | None]
     """What a `track` event with these properties, name, user and time tells, if anything; raises RefusedError."""

@@ -14,7 +14,7 @@ SLICE_RECORDS: Final = 20_000
 
 
 class Past:
-    """The first of `records`, up to `until_ms`; a witness is told of each. Afterwards `rest` has all others."""
+    """The `records` up to `until_ms`, each reported to a witness. Afterwards `rest` holds the remaining ones."""
 
     def __init__(
         self, records: Iterator[Record], until_ms: int, witness: Witness, progress: Callable[[int], None]
