@@ -250,7 +250,7 @@ class Config(Section):
     ratio_windows: tuple[WindowMs, ...] = Field(_durations("5m", "1h", "24h"), max_length=20)
     """The `windows` for which rates and ratios are published."""
     long_windows: tuple[WindowMs, ...] = Field(LONG_WINDOWS, max_length=20, validate_default=True)
-    """The `windows` of what is slow, such as retention. Without this key, those of the default that are in `windows`."""
+    """The `windows` of what is slow, such as retention; without this key, the default's that are in `windows`."""
     events: Names = ()
     """Event names to count by name, in addition to those named elsewhere in the config."""
     exclude: Exclude = Exclude()
@@ -273,6 +273,7 @@ class Config(Section):
     """Number of parts that the users are divided into; fixed for the life of the stored state."""
 
     _in_order = field_validator("windows", "ratio_windows", "long_windows")(check_windows)
+
     @field_validator("long_windows", mode="wrap")
     @classmethod
     def _of_the_default_those_that_are_windows(
