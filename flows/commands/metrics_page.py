@@ -43,6 +43,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 |---|---|
 | `<window>` | one of the config's `windows` ({windows}), trailing, in 60 panes aligned to the epoch |
 | `<ratio_window>` | one of its `ratio_windows` ({ratio_windows}) |
+| `<long_window>` | one of its `long_windows` ({long_windows}) |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
 | `<event>`, `<name>`, `<nn_step>` | an event, a funnel, a step with its number, as slugs: `02_product_added` |
@@ -58,7 +59,8 @@ are in seconds. `tidegauge schema cells --config FILE` lists every cell and seri
 def page(config: Config | None = None) -> str:
     """Markdown for all metrics that `config` publishes; without one, for all that there are."""
     config = config or EVERYTHING
-    parts = [INTRODUCTION.format(windows=_durations(config.windows), ratio_windows=_durations(config.ratio_windows))]
+    kinds = {name: getattr(config, name) for name in ("windows", "ratio_windows", "long_windows")}
+    parts = [INTRODUCTION.format(**{name: _durations(windows) for name, windows in kinds.items()})]
     described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))
@@ -139,8 +141,13 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
     ends = {name.rpartition(".")[2] for name in plain}
     field = metric.name
     windows = {format_duration(window) for window in config.windows}
-    ratio_windows = {format_duration(window) for window in config.ratio_windows}
-    for placeholder, names in (("window", windows), ("ratio_window", ratio_windows), ("period", windows | {"total"})):
+    kinds = {
+        "window": windows,
+        "ratio_window": {format_duration(window) for window in config.ratio_windows},
+        "long_window": {format_duration(window) for window in config.long_windows},
+        "period": windows | {"total"},
+    }
+    for placeholder, names in kinds.items():
         if ends == names:
             field += f".<{placeholder}>"
             break
