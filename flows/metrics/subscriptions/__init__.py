@@ -137,6 +137,7 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.alerts import alerts_of
 from flows.metrics.subscriptions.books import (
@@ -152,6 +153,7 @@ from flows.metrics.subscriptions.cells import (
     CHURNED,
     CHURNED_INSIDE,
     CONTRACTION,
+    FRAMEWORKS,
     KINDS,
     blocks_of,
     formulas_of,
@@ -186,6 +188,7 @@ class Subscriptions(Family):
         {"subscriptions": {"plans": ["basic", "pro"]}},
         {"subscriptions": {"currency": "EUR", "amount_unit": "minor", "events": {"Subscription Changed": "active"}}},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = FRAMEWORKS
     ordered: ClassVar[bool] = True
     alerts = staticmethod(alerts_of)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from flows.metrics.formulas import (
     net_mrr_churn_rate,
     net_revenue_retention,
 )
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import At, Block, Count, Formula
 
 NEW, EXPANSION, CONTRACTION, CHURNED, REACTIVATED = range(5)
@@ -162,6 +163,20 @@ METRICS: Final = {
             "net_revenue_retention_ratio",
         ),
     )
+}
+
+_MONEY: Final = Headings("revenue", None, why="HEART has no heading for money.")
+_OF_PIPELINE: Final = Headings(None, None, why="It says whether the books can be believed, nothing of the product.")
+FRAMEWORKS: Final[Mapping[str, Headings]] = {
+    **dict.fromkeys(("mrr", "arr", "arpa", "net_", "gross_revenue_retention", "subscriptions"), _MONEY),
+    **dict.fromkeys(("subscriptions.stale", "subscriptions.refused", "mrr.difference"), _OF_PIPELINE),
+    "customers": Headings("revenue", "retention"),
+    "customers.new": Headings("revenue", "adoption"),
+    "customer_growth_ratio": Headings("revenue", "adoption"),
+    **dict.fromkeys(
+        ("customers.churned", "customers.reactivated", "customer_", "subscriptions.cancel_requested"),
+        Headings("retention", "retention"),
+    ),
 }
 
 
