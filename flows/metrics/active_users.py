@@ -36,6 +36,7 @@ from flows.metrics.family import (
     trailing,
 )
 from flows.metrics.formulas import ratio
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import At, Block, Count, Formula
 from flows.state.pairs import TIME, Latest, Pairs, position
 from flows.state.rows import UserRows
@@ -109,6 +110,10 @@ class ActiveUsers(Family):
             "ratio_windows": [],
         },
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        "active_users": Headings("retention", "engagement"),
+        "stickiness": Headings("retention", "engagement"),
+    }
     ordered: ClassVar[bool] = False
     broken_down_as: ClassVar[str] = "active_users"
 

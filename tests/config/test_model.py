@@ -394,6 +394,11 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             "ratio_windows",
             "2h must also be listed in windows (5m, 1h)",
         ),
+        (
+            {"windows": ["5m", "1h"], "ratio_windows": [], "long_windows": ["1h", "24h"]},
+            "long_windows",
+            "24h must also be listed in windows (5m, 1h)",
+        ),
         ({"shards": 0}, "shards", "found 0, expected at least 1"),
         ({"version": 2}, "version", "found 2, expected 1"),
         ({"sessions": []}, "sessions", "found an empty list, expected a section (key: value)"),

@@ -167,7 +167,8 @@ class Expected:
 
     def _with(self, *windows: int) -> Config:
         ratio = tuple(window for window in windows if window in self.new.ratio_windows)
-        return self.new.model_copy(update={"windows": windows, "ratio_windows": ratio})
+        long = tuple(window for window in windows if window in self.new.long_windows)
+        return self.new.model_copy(update={"windows": windows, "ratio_windows": ratio, "long_windows": long})
 
     def _funnel(self, name: str, ordered: Sequence[Event], passed: Sequence[Event], watermark: int) -> Cells:
         new = self.new
