@@ -11,6 +11,7 @@ from flows.audit.clock import Judgement, judge
 from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.minutes import minute_history
+from flows.audit.orders import put_order_ratios
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
 from flows.audit.scopes import scoped
@@ -64,6 +65,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
+    put_order_ratios(cells)
     touched: set[tuple[int, str]] = set()
     late = judgement.late_in_order
     return Result(

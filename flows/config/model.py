@@ -56,6 +56,8 @@ __all__ = [
     "Engaged",
     "Exclude",
     "Funnel",
+    "OrderEvent",
+    "Orders",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -125,7 +127,7 @@ class Funnel(Section):
         return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels"]
+BrokenDown = Literal["events", "active_users", "sessions", "funnels", "orders"]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -140,9 +142,9 @@ class Breakdown(Section):
     """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
     user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
     own."""
-    of: tuple[BrokenDown, ...] = Field(("active_users", "sessions", "funnels"), min_length=1, max_length=4)
-    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
-    with another scope `sessions` and `funnels` are the default."""
+    of: tuple[BrokenDown, ...] = Field(("active_users", "sessions", "funnels"), min_length=1, max_length=5)
+    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and `orders` can be by scope
+    `event` only; with another scope `sessions` and `funnels` are the default."""
 
     @model_validator(mode="before")
     @classmethod
@@ -232,6 +234,50 @@ class Subscriptions(FactSection):
         return dict(sorted(words.items()))
 
 
+OrderEvent = Literal["completed", "refunded", "cancelled"]
+
+
+class Orders(FactSection):
+    """Orders: how many, for how much, by whom, and what is given back."""
+
+    currency: Currency = "USD"
+    """The reporting currency (ISO 4217); an order or refund in another is rejected as `unsupported_currency`."""
+    amount: Literal["revenue", "total"] = "revenue"
+    """The property that says what an order brings; where it is missing, the other one does."""
+    dedup: Annotated[DurationMs, AfterValidator(Between("1s", "30d"))] = 24 * 3_600_000
+    """For how long a repeated `order_id` or `refund_id` of a user is a copy, by the time of the events."""
+    lapse_after: Annotated[DurationMs, AfterValidator(Between("1s", "1500d"))] = 180 * 86_400_000
+    """A customer without an order for longer than this has lapsed."""
+    events: dict[EventName, OrderEvent] = Field(
+        {"Order Cancelled": "cancelled", "Order Completed": "completed", "Order Refunded": "refunded"},
+        min_length=1,
+        max_length=50,
+    )
+    """Events that tell of orders, each with what has become of the order; at least one of them is `completed`."""
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point of the currency's minor unit."""
+        return MINOR_DIGITS.get(self.currency, 2)
+
+    def has(self, what: OrderEvent) -> bool:
+        """Whether any event stands for that."""
+        return what in self.events.values()
+
+    def events_of_nobody(self) -> list[str]:
+        return [name for name, stands_for in self.events.items() if stands_for != "completed"]
+
+    def reading(self) -> dict[str, Any]:
+        return {"amount": self.amount, "dedup": format_duration(self.dedup), **super().reading()}
+
+    @field_validator("events")
+    @classmethod
+    def _some_are_orders(cls, events: dict[str, str]) -> dict[str, str]:
+        if "completed" not in events.values():
+            raise ValueError("found no event that is `completed`, expected at least one")
+        return events
+
+
 class Config(Section):
     """What Tidegauge measures for one product."""
 
@@ -265,6 +311,8 @@ class Config(Section):
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
+    orders: Orders | None = None
+    """Orders, revenue, buyers and refunds. Without this part, none of them is measured."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -309,7 +357,7 @@ class Config(Section):
 
     def events_of_nobody(self) -> frozenset[str]:
         """Slugs of the events that show nobody because of what they tell."""
-        hidden = (section.events for section in self.fact_sections().values() if not section.shows_presence)
+        hidden = (section.events_of_nobody() for section in self.fact_sections().values())
         return frozenset(slug(name) for events in hidden for name in events)
 
     def vocabulary(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from flows.config.alerts import Alerts
 from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.config.model import Orders as OrdersSection
 from flows.facts.fact import Fact
 from flows.metrics.active_users import ActiveUsers
 from flows.metrics.alerts import AnyShape
@@ -23,6 +24,7 @@ from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.orders import Cancellations, Orders, Refunds
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
@@ -66,6 +68,16 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
+        **(_orders(config, config.orders) if config.orders else {}),
+    }
+
+
+def _orders(config: Config, section: OrdersSection) -> dict[str, Family]:
+    """Orders, and what is told of them besides."""
+    return {
+        "orders": Orders(config),
+        **({"order_refunds": Refunds(config)} if section.has("refunded") else {}),
+        **({"order_cancellations": Cancellations(config)} if section.has("cancelled") else {}),
     }
 
 
