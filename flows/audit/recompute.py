@@ -16,6 +16,7 @@ from flows.audit.records import Record
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
+from flows.audit.tree import tree_cells
 from flows.config.model import Config
 
 
@@ -64,6 +65,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
+    cells |= tree_cells(cells, config, as_of)
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,

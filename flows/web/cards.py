@@ -25,7 +25,7 @@ class Row:
     """One number: its cell for each window, or for NOW."""
 
     title: str
-    format: str  # count, decimal, share, ms or money
+    format: str  # count, decimal, share, ms, money or track (1: on it)
     cells: Mapping[str, str]
     description: str = ""
     interval: Interval | None = None
@@ -40,6 +40,7 @@ class Table:
     """Numbers without a window, and rows with a column for each; the rows in groups with a heading."""
 
     kind: ClassVar[str] = "table"
+    columns: ClassVar[int] = 1
     title: str
     facts: Sequence[Row]
     groups: Sequence[tuple[str, Sequence[Row]]]
@@ -51,6 +52,7 @@ class Funnel:
     """Steps, each with what was lost since the one before."""
 
     kind: ClassVar[str] = "steps"
+    columns: ClassVar[int] = 1
     title: str
     description: str
     rows: Sequence[Row]
@@ -62,6 +64,7 @@ class Movements:
     """What a stock gained and lost in the window, from what it was to what it is."""
 
     kind: ClassVar[str] = "movements"
+    columns: ClassVar[int] = 1
     title: str
     description: str
     rows: Sequence[Row]
@@ -73,6 +76,7 @@ class Ranking:
     """Rows by size."""
 
     kind: ClassVar[str] = "ranking"
+    columns: ClassVar[int] = 1
     title: str
     description: str
     rows: Sequence[Row]
@@ -83,6 +87,7 @@ class Histogram:
     """How many of `all` are at most so long: cumulative rows, of which the page shows what each adds."""
 
     kind: ClassVar[str] = "histogram"
+    columns: ClassVar[int] = 1
     title: str
     description: str
     rows: Sequence[Row]
@@ -94,12 +99,42 @@ class Split:
     """A number by each breakdown of it, of which the reader chooses one."""
 
     kind: ClassVar[str] = "split"
+    columns: ClassVar[int] = 1
     title: str
     description: str
     by: Mapping[str, Sequence[Row]]
 
 
-Card: TypeAlias = Table | Funnel | Movements | Ranking | Histogram | Split
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A number of the metric tree, and how far it is on the way to its target; None: the config does not say it."""
+
+    value: Row
+    metric: str  # the cell that it stands for
+    drives: str
+    owner: str
+    by: str  # a day
+    target: Row | None
+    attainment: Row | None
+    progress: Row | None
+    on_track: Row | None
+
+    @property
+    def rows(self) -> list[Row]:
+        """All that it shows."""
+        return [row for row in (self.value, self.target, self.attainment, self.progress, self.on_track) if row]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The nodes of each level, from the focus down; it takes a whole row of the page."""
+
+    kind: ClassVar[str] = "tree"
+    columns: ClassVar[int] = COLUMNS
+    levels: Sequence[tuple[str, Sequence[Node]]]
+
+
+Card: TypeAlias = Table | Funnel | Movements | Ranking | Histogram | Split | Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +147,8 @@ class Section:
     @property
     def columns(self) -> int:
         """How many columns of the page it takes."""
-        return max(1, min(COLUMNS, sum(not (isinstance(card, Table) and card.rest) for card in self.cards)))
+        wanted = (card.columns for card in self.cards if not (isinstance(card, Table) and card.rest))
+        return max(1, min(COLUMNS, sum(wanted)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +202,5 @@ def rows_of(card: Card) -> Iterator[Row]:
             yield from card.rows
         case Histogram():
             yield from [*card.rows, card.all]
+        case Tree():
+            yield from (row for _, nodes in card.levels for node in nodes for row in node.rows)

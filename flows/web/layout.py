@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Final
 
 from flows.config.model import MINOR_DIGITS, Config, format_duration
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Number, Steps
+from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Number, Steps, Target
 from flows.web.cards import (
     COLUMNS,
     NOW,
@@ -23,11 +24,13 @@ from flows.web.cards import (
     Histogram,
     Layout,
     Movements,
+    Node,
     Ranking,
     Row,
     Section,
     Split,
     Table,
+    Tree,
     rows_of,
 )
 from flows.web.minutes import titles
@@ -73,7 +76,7 @@ def _sections(numbers: Numbers, listed: Catalogue) -> Iterator[Section]:
     drawn = [(row, list(_cards(numbers, row))) for row in listed.charts]
     used = {_key(one) for _, cards in drawn for card in cards for one in rows_of(card)}
     for row, cards in drawn:
-        if row.of_pipeline:
+        if row.page == "pipeline":
             cards = [*_rest([one for card in cards for one in rows_of(card)])]
         rest = [one for one in numbers.of_panel(row.part_of or row.title, row.where) if _key(one) not in used]
         if cards or rest:
@@ -102,6 +105,7 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
     seen: set[tuple[tuple[str, str], ...]] = set()
     others: list[Card] = []
     steps: set[str] = set()
+    nodes: list[tuple[int, Node]] = []
     for chart in row.charts:
         match chart:
             case Number():
@@ -122,13 +126,22 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 others.append(_steps(numbers, chart, row))
             case Heat():
                 others += _histogram(numbers, chart)
+            case Target():
+                nodes.append((chart.level, numbers.node(chart)))
             case ByBreakdown() if chart.metric in numbers:
                 others += _by_breakdown(numbers, chart, row.where)
             case _:
                 pass
+    if nodes:
+        by_level = groupby(nodes, key=lambda found: found[0])
+        others.append(Tree([(_level(level), [node for _, node in found]) for level, found in by_level]))
     table = [Table("", facts, groups)] if facts or groups else []
     first = [card for card in others if isinstance(card, Funnel)]
     yield from [*first, *table, *(card for card in others if card not in first)]
+
+
+def _level(level: int) -> str:
+    return f"Level {level}" if level else "Focus"
 
 
 def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Card | list[Row]:

@@ -10,9 +10,9 @@ from typing import Final
 from flows.config.model import Config, format_duration
 from flows.metrics.catalogue import Catalogue
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.charts import Chart, Course, Line, Number
+from flows.metrics.charts import Course, Line, Number, Target
 from flows.metrics.formulas import ratio, shortfall
-from flows.web.cards import NOW, Interval, Row
+from flows.web.cards import NOW, Interval, Node, Row
 
 ABBREVIATIONS: Final = {"mrr", "arr", "arpa"}
 
@@ -57,7 +57,32 @@ class Numbers:
                 row = self._row(number.metric, number.title, cells, number.where, number.description)
                 yield replace(row, good=number.good or "")
 
-    def line(self, line: Line, chart: Chart, where: Mapping[str, str]) -> Iterator[Row]:
+    def node(self, chart: Target) -> Node:
+        """A node of the metric tree, its value and target in the format of its metric."""
+        shown = self._format(self._published[chart.metric].name)
+
+        def row(number: str, title: str, format_: str) -> Row | None:
+            cell = f"tree.{chart.node}.{number}"
+            if cell not in self._published:
+                return None
+            return Row(title, format_, {NOW: cell}, chart.description, good=chart.good if number == "value" else "")
+
+        title = chart.node.replace("_", " ")
+        value = row("value", title, shown)
+        assert value is not None  # charts are of nodes that are published
+        return Node(
+            value,
+            chart.metric,
+            chart.drives,
+            chart.owner,
+            chart.by,
+            row("target", f"target of {title}", shown),
+            row("attainment", f"{title}: share of the target", "share"),
+            row("progress", f"{title}: share of the way", "share"),
+            row("on_track", f"{title}: on track", "track"),
+        )
+
+    def line(self, line: Line, chart: Course, where: Mapping[str, str]) -> Iterator[Row]:
         """The rows of a line of `chart`."""
         by = tuple(label for label in line.by if label != "window")
         legend = line.legend

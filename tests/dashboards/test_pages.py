@@ -30,6 +30,7 @@ from tests.test_docs import block_named, load_from
 
 SHOP_FILE = ROOT / "deploy" / "examples" / "shop.yaml"
 SHOP = load(SHOP_FILE, environment={}).config
+PLAIN = SHOP.model_copy(update={"tree": {}})
 STORED = ROOT / "deploy" / "grafana" / "dashboards"
 
 Json = dict[str, Any]
@@ -136,7 +137,8 @@ def test_check_without_a_folder_is_a_wrong_use(capsys: pytest.CaptureFixture[str
 
 
 def test_every_number_of_the_catalogue_is_on_a_page() -> None:
-    asked = [one for page in ("tidegauge-live", "tidegauge-pipeline") for one in selected(made(SHOP)[page])]
+    pages = ("tidegauge-live", "tidegauge-tree", "tidegauge-pipeline")
+    asked = [one for page in pages for one in selected(made(SHOP)[page])]
     shown: dict[str, bool] = {}
     for cell in cells_of(SHOP):
         if cell.metric is not None and cell.metric.prometheus is not None and not shown.get(cell.metric.name):
@@ -356,8 +358,28 @@ def test_the_bars_of_a_funnel_stand_in_the_order_of_its_steps() -> None:
     assert {target["instant"] for target in steps["targets"]} == {True}
 
 
-def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
+def test_the_tree_of_the_config_is_a_line_for_each_node() -> None:
     rows = rows_of(made(SHOP)["tidegauge-tree"])
+    assert list(rows)[1:] == ["Focus", "Level 1: what drives it", "Level 2: what drives it"]
+    assert [[panel["title"] for panel in panels] for panels in list(rows.values())[1:]] == [
+        ["Revenue", "Revenue: on track", "Revenue: reached", "Revenue over time"],
+        [
+            *("Weekly", "Weekly: reached", "Weekly over time"),
+            *("Bounces", "Bounces: on track", "Bounces: reached", "Bounces over time"),
+            *("Checkout", "Checkout over time"),
+        ],
+        ["New", "New over time"],
+    ]
+    units = {panel["title"]: panel["fieldConfig"]["defaults"].get("unit") for one in rows.values() for panel in one}
+    assert units["Revenue over time"] == "currencyEUR"
+    assert units["Bounces over time"] == "percentunit"
+    assert units["Weekly over time"] == "short"
+    lines = [panel["gridPos"]["y"] for panel in rows["Level 1: what drives it"]]
+    assert len(set(lines)) == 3
+
+
+def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
+    rows = rows_of(made(PLAIN)["tidegauge-tree"])
     first, second = rows["Level 1: what drives it"], rows["Level 2: what moves the driver above"]
     below = {
         driver["title"]: [
@@ -381,8 +403,8 @@ def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
 @pytest.mark.parametrize(
     ("config", "focus"),
     [
-        (SHOP, "Focus: MRR"),
-        (SHOP.model_copy(update={"subscriptions": None}), "Focus: Conversions: checkout"),
+        (PLAIN, "Focus: MRR"),
+        (PLAIN.model_copy(update={"subscriptions": None}), "Focus: Conversions: checkout"),
         (Config(), "Focus: Active users"),
     ],
 )

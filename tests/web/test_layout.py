@@ -12,7 +12,7 @@ from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.charts import Chart, ChartRow, Course, Line, Number
 from flows.metrics.formulas import ratio
-from flows.web.cards import NOW, Funnel, Histogram, Layout, Movements, Row, Section, Split, Table
+from flows.web.cards import NOW, Funnel, Histogram, Layout, Movements, Row, Section, Split, Table, Tree
 from flows.web.layout import layout
 from tests.web.conftest import CONFIG, LISTED
 
@@ -74,6 +74,31 @@ def test_durations_are_a_histogram_of_the_window() -> None:
     assert titles(durations.rows)[-1] == "up to 4h"
     assert durations.rows[0].cells["1h"] == "sessions.duration_le_0.1h"
     assert durations.all.cells["1h"] == "sessions.closed.1h"
+
+
+def test_the_metric_tree_is_a_card_over_a_whole_row_and_only_where_the_config_has_one() -> None:
+    (card,) = section("Metric tree").cards
+    assert isinstance(card, Tree)
+    assert section("Metric tree").columns == 3
+    assert [(level, [node.value.title for node in nodes]) for level, nodes in card.levels] == [
+        ("Focus", ["revenue"]),
+        ("Level 1", ["weekly", "bounces", "checkout"]),
+        ("Level 2", ["new"]),
+    ]
+    _, (weekly, bounces, checkout) = card.levels[1]
+    assert (weekly.value.format, weekly.value.good, weekly.owner, weekly.drives) == (
+        "count",
+        "up",
+        "product",
+        "revenue",
+    )
+    assert (bounces.value.format, bounces.value.good, bounces.by) == ("share", "down", "2027-12-31")
+    assert [row.cells[NOW] for row in bounces.rows] == [
+        f"tree.bounces.{number}" for number in ("value", "target", "attainment", "progress", "on_track")
+    ]
+    assert [row.cells[NOW] for row in checkout.rows] == ["tree.checkout.value"]
+    without = layout(CONFIG.model_copy(update={"tree": {}}))
+    assert "Metric tree" not in {one.title for one in without.sections}
 
 
 def test_sections_fill_rows_of_three_columns() -> None:

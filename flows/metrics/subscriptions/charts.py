@@ -85,5 +85,5 @@ PIPELINE_CHARTS = ChartRow(
             width=8,
         ),
     ],
-    of_pipeline=True,
+    page="pipeline",
 )

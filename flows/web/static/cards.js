@@ -252,7 +252,28 @@ function movements(card) {
   return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
 }
 
-const KINDS = { table, steps, ranking, histogram, split, movements };
+/** A node of the metric tree: its number, the target, and how far it is. */
+function node(one) {
+  const own = one.attainment && bar(), track = one.on_track && value("b", one.on_track);
+  const facts = [one.metric, one.drives && `drives ${one.drives.replaceAll("_", " ")}`, one.by && `by ${one.by}`, one.owner].filter(Boolean).join(" · ");
+  const target = one.attainment && make("p", {}, "target ", value("b", one.target), " · attained ", value("b", one.attainment), " ", asks(one.attainment));
+  const way = one.progress && make("p", { class: "note" }, value("span", one.progress), " of the way ", asks(one.progress));
+  const state = track && make("span", { class: "row-name" }, track, asks(one.on_track));
+  page.views.push(() => {
+    own?.set(0, Math.max(0, Math.min(1, valueOf(one.attainment) ?? 0)));
+    const on = track && valueOf(one.on_track);
+    state?.classList.toggle("good", on === 1);
+    state?.classList.toggle("bad", on === 0);
+  });
+  return make("li", {}, make("div", { class: "head" }, named(one.value), state), value("p", one.value, { class: "value" }), target, own?.element, way, make("p", { class: "note", text: facts }));
+}
+
+function tree(card) {
+  const levels = card.levels.flatMap(([title, nodes]) => [make("h3", { text: title }), make("ul", { class: "nodes" }, ...nodes.map(node))]);
+  return make("section", { class: "card whole" }, ...levels);
+}
+
+const KINDS = { table, steps, ranking, histogram, split, movements, tree };
 
 export function section(told) {
   const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;
