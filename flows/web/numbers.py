@@ -12,7 +12,7 @@ from flows.metrics.catalogue import Catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.charts import Course, Line, Number, Target
 from flows.metrics.formulas import ratio, shortfall
-from flows.web.cards import NOW, Interval, Node, Row
+from flows.web.cards import NOW, Card, Interval, Row
 
 ABBREVIATIONS: Final = {"mrr", "arr", "arpa"}
 
@@ -57,30 +57,31 @@ class Numbers:
                 row = self._row(number.metric, number.title, cells, number.where, number.description)
                 yield replace(row, good=number.good or "")
 
-    def node(self, chart: Target) -> Node:
+    def node(self, chart: Target) -> Card:
         """A node of the metric tree, its value and target in the format of its metric."""
         shown = self._format(self._published[chart.metric].name)
-
-        def row(number: str, title: str, format_: str) -> Row | None:
-            cell = f"tree.{chart.node}.{number}"
-            if cell not in self._published:
-                return None
-            return Row(title, format_, {NOW: cell}, chart.description, good=chart.good if number == "value" else "")
-
         title = chart.node.replace("_", " ")
-        value = row("value", title, shown)
-        assert value is not None  # charts are of nodes that are published
-        return Node(
-            value,
+        numbers = {
+            "value": (title, shown),
+            "target": (f"target of {title}", shown),
+            "attainment": (f"{title}: share of the target", "share"),
+            "progress": (f"{title}: share of the way", "share"),
+            "on_track": (f"{title}: on track", "track"),
+        }
+        cells = {number: f"tree.{chart.node}.{number}" for number in numbers}
+        rows = [
+            Row(name, format_, {NOW: cells[number]}, chart.description)
+            for number, (name, format_) in numbers.items()
+            if cells[number] in self._published
+        ]
+        place = f"Level {chart.level}" if chart.level else "Focus"
+        facts = [
+            f"{place}: drives {chart.drives.replace('_', ' ')}" if chart.drives else place,
             chart.metric,
-            chart.drives,
+            f"by {chart.by}" if chart.by else "",
             chart.owner,
-            chart.by,
-            row("target", f"target of {title}", shown),
-            row("attainment", f"{title}: share of the target", "share"),
-            row("progress", f"{title}: share of the way", "share"),
-            row("on_track", f"{title}: on track", "track"),
-        )
+        ]
+        return Card("node", title, rows, description=" \N{MIDDLE DOT} ".join(filter(None, facts)))
 
     def line(self, line: Line, chart: Course, where: Mapping[str, str]) -> Iterator[Row]:
         """The rows of a line of `chart`."""

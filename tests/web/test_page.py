@@ -101,6 +101,7 @@ def test_every_number_on_the_page_is_the_one_in_redis_whichever_window_is_chosen
         assert wrong == []
         found |= dict(shown(page))
         found |= buckets_of(page, fields)
+        assert_rates(page, fields, told.windows[chosen])
     off = {one.interval.cells[window] for one in told.rows if one.interval for window in one.interval.cells}
     of = {cell for one in told.rows if one.of for cell in one.of.values()}
     assert found.keys() >= set(told.cells) - off - of
@@ -119,6 +120,18 @@ def buckets_of(page: Page, fields: dict[str, str]) -> dict[str, str]:
     return {str(cell): text for cell, text in bars}
 
 
+def assert_rates(page: Page, fields: dict[str, str], seconds: float) -> None:
+    """Each rate is its count in the window by the window's length, in the unit that the page has chosen."""
+    shown: list[tuple[str, str]] = page.eval_on_selector_all(
+        "[data-rate-of]", "all => all.map((one) => [one.dataset.rateOf, one.textContent])"
+    )
+    assert shown != []
+    for cell, text in shown:
+        amount, unit = text.split(" / ")
+        per_second = int(fields[cell]) / seconds
+        assert amount == f"{per_second * {'s': 1, 'min': 60, 'h': 3_600}[unit]:,.1f}"
+
+
 def test_every_metric_of_the_catalogue_is_on_the_page() -> None:
     told = layout(CONFIG, LISTED)
     on_page = set(told.cells)
@@ -134,9 +147,9 @@ def test_a_node_of_the_tree_says_how_far_it_is_and_whether_that_is_far_enough(
 ) -> None:
     publish(run)
     page = window.open(served)
-    revenue, weekly, bounces, *_ = page.locator(".nodes > li").all()
-    assert "active_users.7d · drives revenue · product" in weekly.inner_text()
-    assert "drives revenue · by 2027-12-31 · landing pages" in bounces.inner_text()
+    revenue, weekly, bounces, *_ = page.locator(".node").all()
+    assert "Level 1: drives revenue · active_users.7d · product" in weekly.inner_text()
+    assert "Level 1: drives revenue · bounce_rate.24h · by 2027-12-31 · landing pages" in bounces.inner_text()
     fields = fields_of(client, live_key(client))
     for node, name in ((revenue, "revenue"), (bounces, "bounces")):
         on_track = fields[f"tree.{name}.on_track"] == "1"
