@@ -9,14 +9,18 @@ from flows.metrics.milestones.cells import PANEL, STATES
 CHARTS: list[Chart] = [
     Course(
         "Share that reaches it",
-        "Live: Kaplan-Meier over users under way, with two standard errors to either side. "
-        "Matured: of users whose time is up, that much later.",
+        "Kaplan-Meier estimate over the users under way, with two standard errors to either side.",
         [
             Line("milestone_rate_live.<name>", "live"),
             Line("milestone_rate_live.<name>", "live, lower bound", spread=Spread("milestone_rate_live_se.<name>", -2)),
             Line("milestone_rate_live.<name>", "live, upper bound", spread=Spread("milestone_rate_live_se.<name>", 2)),
-            Line("milestone_rate.<name>", "matured"),
         ],
+        width=8,
+    ),
+    Course(
+        "Share that has reached it",
+        "Of the users whose time is up, by the window in which they started, as of so long ago.",
+        [Line("milestone_rate.<name>", "{{window}}", by=("window",))],
         width=8,
     ),
     Course(
