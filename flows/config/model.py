@@ -146,7 +146,7 @@ class Milestone(Section):
         return stand_for(self.from_, FIRST_SEEN)
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones"]
+BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users"]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 

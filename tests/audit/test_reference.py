@@ -447,13 +447,13 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     counted |= {f"milestone.m.{name}.{x}" for name in (*stages, *times) for x in w}
     counted |= {f"milestone.m.{name}.{x}" for name in ("matured", "matured_reached") for x in ("24h", "30d")}
     counted |= {"users.alive", "users.known", "users.evicted"}
-    counted |= {f"users.{name}.{x}" for name in ("new", "resurrected", "churned") for x in w}
+    counted |= {f"users.{name}.{x}" for name in ("new", "resurrected", "churned", "churned_inside") for x in w}
     assert {name for name, value in cells.items() if isinstance(value, int)} == counted
     assert set(derived(recompute(records, options, START + 61 * MINUTE))) == {
         *("stickiness", "stickiness{d=unknown}", "sessions_per_user.5m"),
         *(f"funnel.f.{name}" for name in ("drop_off_02.5m", "convert_mean.5m", "convert_p50.5m", "convert_p90.5m")),
         *("funnel.f.conversion_matured.5m", "funnel.f.conversion_live", "funnel.f.conversion_live_se"),
-        "user_churn_rate.5m",
+        *("user_churn_rate.5m", "user_retention_rate.5m"),
         *(f"milestone_time_{name}.m.{x}" for name in ("mean", "p50", "p90") for x in w),
         *("milestone_rate.m.24h", "milestone_rate.m.30d", "milestone_rate_live.m", "milestone_rate_live_se.m"),
     }
