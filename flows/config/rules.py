@@ -26,7 +26,19 @@ MAX_NAMES: Final = 1000
 
 RESERVED_LABELS: Final = frozenset(
     {
-        *("product", "window", "event", "funnel", "step", "state", "stage", "kind", "transition", "movement"),
+        *(
+            "product",
+            "window",
+            "event",
+            "funnel",
+            "milestone",
+            "step",
+            "state",
+            "stage",
+            "kind",
+            "transition",
+            "movement",
+        ),
         *("currency", "reason", "topic", "partition", "le", "quantile", "job", "instance"),
     }
 )

@@ -23,6 +23,7 @@ from flows.metrics.family import Family
 from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
+from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
@@ -65,6 +66,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
