@@ -1,7 +1,7 @@
 """METRICS.md 5.8: orders, refunds and cancellations, told user by user.
 
-What is read: `order_id` (needed), `refund_id`, the amount (needed but of a cancellation), `currency`, in this order; the
-first that is wrong gives the reason. Null counts as missing.
+What is read, in this order: `order_id` (needed), `refund_id`, the amount (needed, but of a cancellation), `currency`.
+The first that is wrong gives the reason. Null counts as missing.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ class Counted:
 
 
 def counted_once(turns: Sequence[Turn], dedup_ms: int, watermark_ms: int) -> list[Counted]:
-    """ "An `order_id` counts once within `dedup` of event time (exactly that is still a copy; a copy does not renew), of
-    the same user; so does a refund's id (`refund_id`, else messageId) and a cancellation." Late ones count where they
-    are in order for their user.
+    """ "An `order_id` counts once within `dedup` of event time (exactly that is still a copy; a copy does not renew),
+    of the same user; so does a refund's id (`refund_id`, else messageId) and a cancellation." Late ones count where
+    they are in order for their user.
     """
     counted: list[Counted] = []
     last: dict[tuple[str, str], int] = {}
@@ -138,7 +138,7 @@ def order_cells(turns: Sequence[Turn], config: Config, watermark_ms: int) -> Cel
 
 
 def customer_cells(orders: list[Counted], lapse_after: int, config: Config, watermark_ms: int) -> Cells:
-    """`orders.customers` (ever), `orders.customers_active` (latest order at most `lapse_after` ago)`, `orders.lapsed`."""
+    """`orders.customers` (ever), those whose latest order is at most `lapse_after` ago, and `orders.lapsed`."""
     times: dict[str, list[int]] = {}
     for order in orders:
         times.setdefault(order.event.user, []).append(order.event.ts)

@@ -9,13 +9,12 @@ the file changes nothing: neither the meaning of stored state nor its definition
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -25,7 +24,6 @@ from pydantic import (
 
 from flows.config.event_codes import FROM_SERVERS, Codes, Condition, Selection
 from flows.config.fields import (
-    CURRENCY_PATTERN,
     Between,
     DurationMs,
     EventName,
@@ -40,9 +38,12 @@ from flows.config.fields import (
     section_of,
 )
 from flows.config.mistakes import Finding, Path
+from flows.config.money import MINOR_DIGITS, Currency
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
+from flows.config.orders import Orders
 from flows.config.rules import broken_rules, check_time_zone, check_windows
-from flows.config.selectors import Presence, Selector, Selectors, Step
+from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
+from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -56,8 +57,7 @@ __all__ = [
     "Engaged",
     "Exclude",
     "Funnel",
-    "OrderEvent",
-    "Orders",
+    "Milestone",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -68,14 +68,6 @@ __all__ = [
 
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
-
-MINOR_DIGITS: Final = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
-    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
-"""Digits of the minor unit where they are not 2 (ISO 4217, list one)."""
 
 MAX_VALUES: Final = 253
 """A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
@@ -127,7 +119,27 @@ class Funnel(Section):
         return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels", "orders"]
+FIRST_SEEN: Final = "first_seen"
+"""In place of an event: a user's first one that shows presence."""
+
+
+class Milestone(Section):
+    """What users should reach once, soon after they have started: activation, a first order."""
+
+    from_: Events = Field(alias="from")
+    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
+    to: Events
+    """The event with which the user reaches it."""
+    within: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
+    """The most time from one to the other, inclusive. Whoever takes longer has missed it."""
+
+    @property
+    def from_first_seen(self) -> bool:
+        """Whether users start with their first event, whatever it is."""
+        return stand_for(self.from_, FIRST_SEEN)
+
+
+BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users", "orders"]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -142,7 +154,9 @@ class Breakdown(Section):
     """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
     user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
     own."""
-    of: tuple[BrokenDown, ...] = Field(("active_users", "sessions", "funnels"), min_length=1, max_length=5)
+    of: tuple[BrokenDown, ...] = Field(
+        ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
+    )
     """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and `orders` can be by scope
     `event` only; with another scope `sessions` and `funnels` are the default."""
 
@@ -175,15 +189,6 @@ class Exclude(Section):
     `context.bot` is an object. `user_agent` also leaves out those whose `context.userAgent` is a known crawler's."""
 
 
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-Currency = Annotated[
-    str,
-    BeforeValidator(_upper),
-    Field(pattern=CURRENCY_PATTERN, examples=["USD", "EUR", "JPY"]),
-]
 Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expired"]
 
 
@@ -234,50 +239,6 @@ class Subscriptions(FactSection):
         return dict(sorted(words.items()))
 
 
-OrderEvent = Literal["completed", "refunded", "cancelled"]
-
-
-class Orders(FactSection):
-    """Orders: how many, for how much, by whom, and what is given back."""
-
-    currency: Currency = "USD"
-    """The reporting currency (ISO 4217); an order or refund in another is rejected as `unsupported_currency`."""
-    amount: Literal["revenue", "total"] = "revenue"
-    """The property that says what an order brings; where it is missing, the other one does."""
-    dedup: Annotated[DurationMs, AfterValidator(Between("1s", "30d"))] = 24 * 3_600_000
-    """For how long a repeated `order_id` or `refund_id` of a user is a copy, by the time of the events."""
-    lapse_after: Annotated[DurationMs, AfterValidator(Between("1s", "1500d"))] = 180 * 86_400_000
-    """A customer without an order for longer than this has lapsed."""
-    events: dict[EventName, OrderEvent] = Field(
-        {"Order Cancelled": "cancelled", "Order Completed": "completed", "Order Refunded": "refunded"},
-        min_length=1,
-        max_length=50,
-    )
-    """Events that tell of orders, each with what has become of the order; at least one of them is `completed`."""
-
-    @property
-    def decimals(self) -> int:
-        """Digits after the point of the currency's minor unit."""
-        return MINOR_DIGITS.get(self.currency, 2)
-
-    def has(self, what: OrderEvent) -> bool:
-        """Whether any event stands for that."""
-        return what in self.events.values()
-
-    def events_of_nobody(self) -> list[str]:
-        return [name for name, stands_for in self.events.items() if stands_for != "completed"]
-
-    def reading(self) -> dict[str, Any]:
-        return {"amount": self.amount, "dedup": format_duration(self.dedup), **super().reading()}
-
-    @field_validator("events")
-    @classmethod
-    def _some_are_orders(cls, events: dict[str, str]) -> dict[str, str]:
-        if "completed" not in events.values():
-            raise ValueError("found no event that is `completed`, expected at least one")
-        return events
-
-
 class Config(Section):
     """What Tidegauge measures for one product."""
 
@@ -307,12 +268,15 @@ class Config(Section):
     """Events that a session is meant to lead to, such as an order."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without an event for longer than this has churned."""
+    milestones: dict[Slug, Milestone] = Field({}, max_length=50)
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
     orders: Orders | None = None
     """Orders, revenue, buyers and refunds. Without this part, none of them is measured."""
+    tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
+    """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -332,7 +296,7 @@ class Config(Section):
 
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("funnels", "breakdowns")
+    @field_validator("milestones", "funnels", "breakdowns")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))
@@ -379,6 +343,10 @@ class Config(Section):
         """Every list of selectors, with its place; events to be left out come last."""
         yield ("key_actions",), self.key_actions
         yield ("active_users", "events"), self.active_users.events or ()
+        for name, milestone in self.milestones.items():
+            if not milestone.from_first_seen:
+                yield ("milestones", name, "from"), milestone.from_
+            yield ("milestones", name, "to"), milestone.to
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from flows.config.model import Orders as Section
+from flows.config.orders import Orders as Section
 from flows.metrics.cells import Metric
 from flows.metrics.formulas import difference, ratio
 from flows.metrics.frameworks import Headings

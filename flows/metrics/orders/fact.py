@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from flows.config.model import OrderEvent
-from flows.config.model import Orders as Section
+from flows.config.orders import OrderEvent
+from flows.config.orders import Orders as Section
 from flows.facts.fact import Fact
 from flows.facts.field import Field
 from flows.facts.fields import Id, Money
