@@ -50,7 +50,9 @@ def refund_of(properties: dict[str, Any], name: str, user: str, ts: int, config:
         return None
     order = needed("order_id", id_of(properties, "order_id"))
     refund = id_of(properties, "refund_id")
-    amount = read_amount(properties, "total", money_of(properties, "total"), order, config)
+    total = money_of(properties, "total")
+    total = money_of(properties, "revenue") if total is None else total
+    amount = read_amount(properties, "total", total, order, config)
     refuse_lone_surrogates(refund)
     return Order(user, refund, amount)
 

@@ -1,9 +1,9 @@
 r"""Who buys, for how much, again or never again (METRICS.md 5.8, ordered).
 
 An *order* is what one `Order Completed` says: its `order_id`, and its amount, which is `revenue` or `total` as the
-config has it, the other where that one is missing. A *refund* is what one `Order Refunded` says, its amount is `total`.
-A *cancellation* is an `Order Cancelled`. An event without an id or without its amount is rejected; one of another
-currency, too. A missing currency is the config's. Amounts are integer minor units, half to even.
+config has it, the other where that one is missing. A *refund* is what one `Order Refunded` says, its amount is `total`,
+else `revenue`. A *cancellation* is an `Order Cancelled`. An event without an `order_id` or its amount is rejected, and
+so is one in another currency. A missing currency is the config's. Amounts are integer minor units, half to even.
 
 An `order_id` counts once within `dedup` of event time, of the same user: what comes with it again until then, exactly
 then included, is a copy and changes nothing; it does not renew the time either. The same holds for the `refund_id` of

@@ -3,7 +3,7 @@
 Three facts, so that an event is asked for nothing but what it is needed for: a cancellation may carry any amount.
 
     order               order_id, amount      `revenue` or `total`, and the other where that is missing
-    order_refund        refund_id, amount     `total`
+    order_refund        refund_id, amount     `total`, or `revenue` where that is missing
     order_cancellation  order_id
 """
 
@@ -44,7 +44,9 @@ def refund_fact(section: Section) -> Fact:
         help="Tells the refunds of a user apart. Default: the messageId.",
         note="missing: the `messageId` tells refunds apart",
     )
-    amount = Money("total", "amount", decimals=section.decimals, needed=True, help="How much was given back.")
+    amount = Money(
+        "total", "amount", decimals=section.decimals, or_="revenue", needed=True, help="How much was given back."
+    )
     fields = (_order_id(), refund, amount, _currency(section))
     return _fact("order_refund", section, "refunded", fields, "Money given back, where the config measures orders.")
 
