@@ -44,7 +44,7 @@ def order_of(properties: dict[str, Any], name: str, user: str, ts: int, config: 
     return Order(user, order, read_amount(properties, field, amount, order, config))
 
 
-def refund_of(properties: dict[str, Any], name: str, user: str, ts: int, config: Config) -> Order | None:
+def order_refund_of(properties: dict[str, Any], name: str, user: str, ts: int, config: Config) -> Order | None:
     """`Order Refunded {order_id, refund_id?, total}`."""
     if not stands_for(name, "refunded", config):
         return None
@@ -57,7 +57,7 @@ def refund_of(properties: dict[str, Any], name: str, user: str, ts: int, config:
     return Order(user, refund, amount)
 
 
-def cancellation_of(properties: dict[str, Any], name: str, user: str, ts: int, config: Config) -> Order | None:
+def order_cancellation_of(properties: dict[str, Any], name: str, user: str, ts: int, config: Config) -> Order | None:
     """`Order Cancelled {order_id}`."""
     if not stands_for(name, "cancelled", config):
         return None
@@ -159,14 +159,14 @@ def customer_cells(orders: list[Counted], lapse_after: int, config: Config, wate
     return cells
 
 
-def refund_cells(turns: Sequence[Turn], config: Config, watermark_ms: int) -> Cells:
+def order_refund_cells(turns: Sequence[Turn], config: Config, watermark_ms: int) -> Cells:
     """`orders.refunded` and `orders.refund_amount`."""
     if config.orders is None or not config.orders.has("refunded"):
         return {}
     return return_cells(turns, config, watermark_ms, "orders.refunded", "orders.refund_amount")
 
 
-def cancellation_cells(turns: Sequence[Turn], config: Config, watermark_ms: int) -> Cells:
+def order_cancellation_cells(turns: Sequence[Turn], config: Config, watermark_ms: int) -> Cells:
     """`orders.cancelled`."""
     if config.orders is None or not config.orders.has("cancelled"):
         return {}

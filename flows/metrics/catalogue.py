@@ -26,7 +26,7 @@ from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
-from flows.metrics.orders import Cancellations, Orders, Refunds
+from flows.metrics.orders import OrderCancellations, OrderRefunds, Orders
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
@@ -79,8 +79,8 @@ def _orders(config: Config, section: OrdersSection) -> dict[str, Family]:
     """Orders, and what is told of them besides."""
     return {
         "orders": Orders(config),
-        **({"order_refunds": Refunds(config)} if section.has("refunded") else {}),
-        **({"order_cancellations": Cancellations(config)} if section.has("cancelled") else {}),
+        **({"order_refunds": OrderRefunds(config)} if section.has("refunded") else {}),
+        **({"order_cancellations": OrderCancellations(config)} if section.has("cancelled") else {}),
     }
 
 

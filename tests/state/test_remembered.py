@@ -9,7 +9,9 @@ from flows.state.remembered import Remembered, is_copy
 HORIZON = 20
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30), st.integers(0, 15)), max_size=300), st.integers(0, 299))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30), st.integers(0, 15)), max_size=300), st.integers(0, 299)
+)
 def test_an_id_counts_once_within_the_horizon_whatever_is_swept_out(
     facts: list[tuple[int, int, int]], saved_after: int
 ) -> None:

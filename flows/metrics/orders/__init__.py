@@ -68,7 +68,7 @@ from flows.metrics.orders.cells import FRAMEWORKS, ORDERS, counts, formulas_of
 from flows.metrics.orders.charts import CHARTS, HEADLINES
 from flows.metrics.orders.fact import order_fact
 from flows.metrics.orders.loop import BUYERS, FIELDS, FIRST, Ledger, use_orders
-from flows.metrics.orders.returns import Cancellations, Refunds
+from flows.metrics.orders.returns import OrderCancellations, OrderRefunds
 from flows.metrics.rows import Block, Formula
 from flows.state.deadlines import NEVER, PASSED, Deadlines
 from flows.state.pairs import Pairs
@@ -76,7 +76,7 @@ from flows.state.remembered import Remembered
 from flows.state.rows import Counters
 from flows.state.windows import Windows
 
-__all__ = ["Cancellations", "Orders", "Refunds"]
+__all__ = ["OrderCancellations", "OrderRefunds", "Orders"]
 
 
 class Orders(Family):

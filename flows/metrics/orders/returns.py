@@ -72,7 +72,7 @@ class _Returns(Family):
         return [Block(self._rows(), [*self._config.windows, SINCE_START], self._groups.labels)]
 
 
-class Refunds(_Returns):
+class OrderRefunds(_Returns):
     """Refunds by window, since the beginning, and breakdown value."""
 
     EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
@@ -96,7 +96,7 @@ class Refunds(_Returns):
         return Definition({"currency": self._section.currency})
 
 
-class Cancellations(_Returns):
+class OrderCancellations(_Returns):
     """Cancelled orders by window, since the beginning, and breakdown value."""
 
     EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
