@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.config.model import Config, format_duration
 from flows.metrics.charts import ChartRow, Course, Line, Number
-from flows.metrics.retention.cells import PANEL, STATES
+from flows.metrics.retention.cells import PANEL
 
 
 def headlines_of(config: Config) -> list[Number]:
@@ -37,11 +37,9 @@ def charts_of(config: Config) -> list[ChartRow]:
             width=8,
         ),
         Course(
-            "Users, and who returned",
-            "How many users that is, and how many of them returned on the day and later.",
-            [
-                Line(tuple(metric.name for metric in STATES.values()), "day {{day}}, {{state}}", by=("day", "state")),
-            ],
+            "Users whose day is over",
+            f"How many users started within {window}, as of when that day of theirs was over.",
+            [Line("retention.d<N>.cohort", "day {{day}}", by=("day",))],
             width=8,
         ),
     ]
