@@ -18,6 +18,7 @@ from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
+from flows.audit.tree import tree_cells
 from flows.config.model import Config
 
 
@@ -69,6 +70,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     cells |= retention_cells(ordered, config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
+    cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()
     late = judgement.late_in_order
     return Result(
