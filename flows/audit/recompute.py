@@ -15,6 +15,7 @@ from flows.audit.minutes import minute_history
 from flows.audit.orders import put_order_ratios
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
+from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
@@ -67,6 +68,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     for name, milestone in config.milestones.items():
         cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
+    cells |= retention_cells(ordered, config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
     put_order_ratios(cells)

@@ -12,7 +12,6 @@ from typing import TypeAlias
 from flows.config.alerts import Alerts
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.config.orders import Orders as OrdersSection
 from flows.facts.fact import Fact
 from flows.metrics import tree
 from flows.metrics.active_users import ActiveUsers
@@ -26,7 +25,8 @@ from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
-from flows.metrics.orders import OrderCancellations, OrderRefunds, Orders
+from flows.metrics.orders import orders_of
+from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
@@ -69,18 +69,10 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "sessions": Sessions(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
         **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
+        **({"retention": Retained(config)} if config.retention else {}),
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
-        **(_orders(config, config.orders) if config.orders else {}),
-    }
-
-
-def _orders(config: Config, section: OrdersSection) -> dict[str, Family]:
-    """Orders, and what is told of them besides."""
-    return {
-        "orders": Orders(config),
-        **({"order_refunds": OrderRefunds(config)} if section.has("refunded") else {}),
-        **({"order_cancellations": OrderCancellations(config)} if section.has("cancelled") else {}),
+        **(orders_of(config) if config.orders else {}),
     }
 
 

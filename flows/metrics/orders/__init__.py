@@ -76,7 +76,7 @@ from flows.state.remembered import Remembered
 from flows.state.rows import Counters
 from flows.state.windows import Windows
 
-__all__ = ["OrderCancellations", "OrderRefunds", "Orders"]
+__all__ = ["OrderCancellations", "OrderRefunds", "Orders", "orders_of"]
 
 
 class Orders(Family):
@@ -175,3 +175,13 @@ class Orders(Family):
 
     def charts(self) -> list[ChartRow]:
         return [CHARTS]
+
+
+def orders_of(config: Config) -> dict[str, Family]:
+    """The families of a config that measures orders, by the names under which their state is kept."""
+    assert config.orders is not None
+    return {
+        "orders": Orders(config),
+        **({"order_refunds": OrderRefunds(config)} if config.orders.has("refunded") else {}),
+        **({"order_cancellations": OrderCancellations(config)} if config.orders.has("cancelled") else {}),
+    }
