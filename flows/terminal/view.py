@@ -42,8 +42,8 @@ class View:
     def __init__(self, layout: Layout, wanted: Sequence[str] = (), window: str = "") -> None:
         self._layout = layout
         self._window = window or layout.window
-        beginnings = tuple(one.casefold() for one in wanted)
-        self._sections = [one for one in layout.sections if not wanted or one.title.casefold().startswith(beginnings)]
+        asked = [one for text in wanted for one in layout.sections if one.title.casefold().startswith(text.casefold())]
+        self._sections = list({one.title: one for one in asked or layout.sections}.values())
         self._seen: list[deque[float]] = [deque(maxlen=SEEN) for _ in layout.tiles]
         self._published = ""
         self._kinds: Mapping[str, Callable[[Reading, Card, int], Iterator[Text]]] = {

@@ -373,7 +373,7 @@ def test_the_tree_of_the_config_is_a_line_for_each_node() -> None:
     units = {panel["title"]: panel["fieldConfig"]["defaults"].get("unit") for one in rows.values() for panel in one}
     assert units["Revenue over time"] == "currencyEUR"
     assert units["Bounces over time"] == "percentunit"
-    assert units["Weekly over time"] == "short"
+    assert units["Weekly over time"] == units["Weekly"] == "locale"
     lines = [panel["gridPos"]["y"] for panel in rows["Level 1: what drives it"]]
     assert len(set(lines)) == 3
 
