@@ -202,6 +202,7 @@ RATIOS = {
     "arpu.orders": ("orders.revenue", "active_users"),
     "arppu": ("orders.revenue", "orders.buyers"),
     "refund_rate": ("orders.refunded", "orders.completed"),
+    "buyer_rate": ("orders.buyers", "visitors"),
     "repeat_share": ("orders.repeat", "orders.completed"),
 }
 

@@ -35,7 +35,7 @@ Derived, for all <p> and groups that the numbers on the right have:
     average_order_value   revenue / completed           purchase_frequency    completed / buyers
     arppu                 revenue / buyers              arpu.orders           revenue / active_users
     net_revenue           revenue - refund_amount       refund_rate           refunded / completed
-    repeat_share          repeat / completed
+    buyer_rate            buyers / visitors             repeat_share          repeat / completed
 
 A worked month: in June, Ana orders for 20.00 and 30.00, Ben for 50.00, both for the first time; Ben gets 10.00 back.
 

@@ -41,16 +41,15 @@ METRICS: Final = {
         Metric("arppu", "Revenue per buyer.", MINOR_UNITS, PANEL, "arppu"),
         Metric("net_revenue", "Revenue minus refunds; can be below 0.", MINOR_UNITS, PANEL, "net_revenue"),
         Metric("refund_rate", "Refunds over orders.", "ratio", PANEL, "refund_ratio"),
+        Metric("buyer_rate", "Buyers over visitors.", "ratio", PANEL, "buyer_ratio"),
         Metric("repeat_share", "Orders of users who had ordered before, over all.", "ratio", PANEL, "repeat_ratio"),
     )
 }
 
-_NO_HEADING: Final = "HEART has no heading for money."
+MONEY: Final = Headings("revenue", None, why="HEART has no heading for money.")
 FRAMEWORKS: Final[Mapping[str, Headings]] = {
-    **dict.fromkeys(
-        ("orders", "average_order_value", "arpu.orders", "arppu", "net_revenue", "refund_rate"),
-        Headings("revenue", None, why=_NO_HEADING),
-    ),
+    **dict.fromkeys(("orders", "average_order_value", "arpu.orders", "arppu", "net_revenue", "refund_rate"), MONEY),
+    "buyer_rate": Headings("revenue", "task success"),
     **dict.fromkeys(("orders.first", "orders.customers", "orders.buyers"), Headings("revenue", "adoption")),
     **dict.fromkeys(
         ("orders.repeat", "repeat_share", "orders.lapsed", "orders.customers_active", "purchase_frequency"),
@@ -92,6 +91,7 @@ def formulas_of(section: Section) -> list[Formula]:
             ("arppu", ("orders.revenue", "orders.buyers"), ratio),
             ("net_revenue", ("orders.revenue", "orders.refund_amount"), difference),
             ("refund_rate", ("orders.refunded", "orders.completed"), ratio),
+            ("buyer_rate", ("orders.buyers", "visitors"), ratio),
             ("repeat_share", ("orders.repeat", "orders.completed"), ratio),
         )
     ]

@@ -52,9 +52,9 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "Share of repeat orders",
-            "Orders of users who had ordered before, over all orders of the window.",
-            [Line("repeat_share")],
+            "Buyers and repeat orders, shares",
+            "Buyers among visitors, and orders of users who had ordered before among all orders.",
+            [Line("buyer_rate", "buyers"), Line("repeat_share", "repeat orders")],
             width=8,
         ),
         Course(

@@ -14,7 +14,7 @@ from flows.config.model import Config
 from flows.metrics.cells import SINCE_START
 from flows.metrics.family import Family, Groups
 from flows.metrics.frameworks import Headings
-from flows.metrics.orders.cells import FRAMEWORKS, counts
+from flows.metrics.orders.cells import MONEY, counts
 from flows.metrics.orders.fact import cancellation_fact, refund_fact
 from flows.metrics.orders.loop import RETURN_FIELDS, use_returns
 from flows.metrics.rows import Block, Count
@@ -26,7 +26,7 @@ from flows.state.windows import Windows
 class _Returns(Family):
     """A count and an amount by group, of facts with an id."""
 
-    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = FRAMEWORKS
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {"orders": MONEY}
     ordered: ClassVar[bool] = True
     broken_down_as: ClassVar[str] = "orders"
 
