@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0: every published number equals the truth; 1: one does not, or something failed; 2: usage."""
+    """0: no published number differs from the truth; 1: one does, or something failed; 2: usage."""
     profile = PROFILES[args.profile]
     config = args.config or default_config(profile)
     if (args.speed != 1) != (args.meets is not None):
@@ -354,7 +354,7 @@ def _compare(running: Running, config: Config) -> int:
     compared = compare(published, sent.truth(published, partial(_tell_of_audit, screen)), config)
     screen.console.print(report(compared))
     screen.say(f"{verdict(compared)} ({compared_reading.freshness()})")
-    return 0 if all(row.equal for row in compared) else 1
+    return 1 if any(row.verdict == "differs" for row in compared) else 0
 
 
 def _tell_of_audit(screen: Screen, read: int, of: int) -> None:

@@ -212,9 +212,10 @@ function rates(card) {
   });
   page.views.push(() => {
     const values = shown.map(({ row }) => valueOf(row)), largest = Math.max(...values.filter(Number.isFinite), 1);
+    const seconds = page.layout.windows[page.window], said = text.rateUnit(largest / seconds);
     shown.forEach(({ row, own, amount }, i) => {
       amount.dataset.rateOf = cellOf(row);
-      put(amount, values[i] === undefined ? text.NOTHING : text.rate(values[i] / page.layout.windows[page.window]));
+      put(amount, values[i] === undefined ? text.NOTHING : said(values[i] / seconds));
       own.set(0, (values[i] ?? 0) / largest);
     });
   });

@@ -43,10 +43,10 @@ export const count = (value) => whole.format(value);
 export const share = (value) => percent.format(value);
 export const inPoints = (value) => points.format(100 * value);
 
-/** So many a second, by the unit in which they can be counted. */
-export function rate(perSecond) {
-  const [times, unit] = perSecond >= 1 || !perSecond ? [1, "s"] : perSecond >= 1 / 60 ? [60, "min"] : [3600, "h"];
-  return `${points.format(times * perSecond)} / ${unit}`;
+/** The unit in which rates up to so many a second are best read, and how many there are in it of a rate. */
+export function rateUnit(perSecond) {
+  const [times, unit] = perSecond >= 1 ? [1, "s"] : perSecond >= 1 / 60 ? [60, "min"] : [3600, "h"];
+  return (rate) => `${points.format(times * rate)} / ${unit}`;
 }
 
 export const seconds = (value) => duration(1000 * value);
