@@ -43,10 +43,11 @@ export const count = (value) => whole.format(value);
 export const share = (value) => percent.format(value);
 export const inPoints = (value) => points.format(100 * value);
 
-/** The unit in which rates up to so many a second are best read, and how many there are in it of a rate. */
-export function rateUnit(perSecond) {
-  const [times, unit] = perSecond >= 1 ? [1, "s"] : perSecond >= 1 / 60 ? [60, "min"] : [3600, "h"];
-  return (rate) => `${points.format(times * rate)} / ${unit}`;
+/** So many in so many seconds, in the unit in which the largest of several is best read. */
+export function rate(value, seconds, largest) {
+  if (value === undefined) return NOTHING;
+  const [times, unit] = largest >= seconds ? [1, "s"] : 60 * largest >= seconds ? [60, "min"] : [3600, "h"];
+  return `${points.format((times * value) / seconds)} / ${unit}`;
 }
 
 export const seconds = (value) => duration(1000 * value);
