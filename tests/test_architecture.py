@@ -46,16 +46,8 @@ KNOWN_TO_THE_AUDIT = {
 SHARED_BY_FAMILIES = {
     f"flows.metrics.{name}"
     for name in (
-        "family",
-        "minutes",
-        "cells",
-        "charts",
-        "rows",
-        "formulas",
-        "frameworks",
-        "histograms",
-        "survival",
-        "alerts",
+        *("family", "minutes", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts"),
+        *("local_calendar", "survival"),
     )
 } | {"flows.metrics"}
 """What a family may import of its own folder: what a family is, how it declares numbers and alerts, and minutes."""

@@ -14,6 +14,7 @@ from flows.audit.milestones import all_starts, milestone_cells
 from flows.audit.minutes import minute_history
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
+from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
@@ -66,6 +67,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     for name, milestone in config.milestones.items():
         cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
+    cells |= retention_cells(ordered, config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
     cells |= tree_cells(cells, config, as_of)

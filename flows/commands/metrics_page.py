@@ -20,6 +20,7 @@ EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "retention": {},
         "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
         "breakdowns": {
             "breakdown": {
@@ -63,6 +64,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
 | `<event>`, `<name>` | an event; a funnel or a milestone, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
+| `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |
