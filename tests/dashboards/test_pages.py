@@ -209,7 +209,7 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     assert list(rows) == [
         "How old these numbers are", "Now", "Traffic", "Activity", "Sessions", "Sessions: more",
         "Funnel: checkout", "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more",
-        "Lifecycle", "Lifecycle: more",
+        "Retention", "Retention: more", "Lifecycle", "Lifecycle: more",
         "Subscriptions", "Subscriptions: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
@@ -326,7 +326,8 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
     }
     assert closed == {
         "tidegauge-live": [
-            "Sessions: more", "Funnels: more", "Milestones: more", "Lifecycle: more", "Subscriptions: more",
+            "Sessions: more", "Funnels: more", "Milestones: more", "Retention: more", "Lifecycle: more",
+            "Subscriptions: more",
         ],
         "tidegauge-tree": [],
         "tidegauge-aarrr": [],
@@ -373,7 +374,7 @@ def test_the_tree_of_the_config_is_a_line_for_each_node() -> None:
     units = {panel["title"]: panel["fieldConfig"]["defaults"].get("unit") for one in rows.values() for panel in one}
     assert units["Revenue over time"] == "currencyEUR"
     assert units["Bounces over time"] == "percentunit"
-    assert units["Weekly over time"] == "short"
+    assert units["Weekly over time"] == units["Weekly"] == "locale"
     lines = [panel["gridPos"]["y"] for panel in rows["Level 1: what drives it"]]
     assert len(set(lines)) == 3
 
