@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells
 from flows.audit.clock import Judgement, judge
+from flows.audit.engagement import engagement_cells
 from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.minutes import minute_history
@@ -16,6 +17,7 @@ from flows.audit.records import Record
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
+from flows.audit.uses import all_uses, feature_cells, goal_cells, visitor_cells
 from flows.config.model import Config
 
 
@@ -59,10 +61,16 @@ def numbers(judgement: Judgement, config: Config) -> Result:
 
     cells: Cells = event_cells(judgement.accepted, config, as_of)
     cells |= active_user_cells(judgement.accepted, config, as_of)
+    cells |= engagement_cells(judgement.accepted, config, as_of)
     cells |= session_cells(sessions, config, watermark, cells)
     for name, funnel in config.funnels.items():
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
+    cells |= visitor_cells(ordered, config, watermark)
+    for name, goal in config.goals.items():
+        cells |= goal_cells(name, all_uses(ordered, goal), config, watermark, cells)
+    for name, feature in config.features.items():
+        cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= told_cells(judgement.turns, config, watermark)
     return Result(
         as_of_ms=judgement.as_of_ms,

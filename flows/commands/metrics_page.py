@@ -17,6 +17,8 @@ from flows.publish.prometheus import PREFIX, health_families, tally_families
 EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
+        "goals": {"name": "first"},
+        "features": {"name": "second"},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
         "breakdowns": {
             "breakdown": {
@@ -44,7 +46,8 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<ratio_window>` | one of its `ratio_windows` ({ratio_windows}) |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
-| `<event>`, `<name>`, `<nn_step>` | an event, a funnel, a step with its number, as slugs: `02_product_added` |
+| `<event>`, `<name>`, `<nn_step>` | an event, a goal, feature or funnel, a step, as slugs: `02_product_added` |
+| `<k>` | active days: 1 to 7, or to 30 |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; counts are cumulative |
 

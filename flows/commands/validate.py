@@ -146,6 +146,8 @@ def _summary(file: str, report: Report) -> Iterator[str]:
         f"  state              {sizes.user_bytes:,} MB per million users"
         f" ({sizes.user_bytes:,} bytes each), besides recent message ids"
     )
+    if sizes.use_bytes:
+        yield f"                     {sizes.use_bytes} bytes more for each goal or feature that a user has used"
     described = settings.describe()
     yield f"  from               topic {described['topic']}, Kafka {described['kafka']}"
     yield f"  to                 Redis {described['redis']}, metrics {described['metrics']}"

@@ -9,7 +9,7 @@ the file changes nothing: neither the meaning of stored state nor its definition
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from flows.config.fields import (
 from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
-from flows.config.selectors import Presence, Selector, Selectors, Step
+from flows.config.selectors import Events, Presence, Selector, Selectors, Step
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -114,7 +114,7 @@ class Funnel(Section):
         return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels"]
+BrokenDown = Literal["events", "active_users", "visitors", "goals", "features", "sessions", "funnels"]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -129,9 +129,11 @@ class Breakdown(Section):
     """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
     user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
     own."""
-    of: tuple[BrokenDown, ...] = Field(("active_users", "sessions", "funnels"), min_length=1, max_length=4)
+    of: tuple[BrokenDown, ...] = Field(
+        ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
+    )
     """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
-    with another scope `sessions` and `funnels` are the default."""
+    with another scope `sessions` and `funnels` are the default. Views are broken down with `visitors`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -248,6 +250,10 @@ class Config(Section):
     """Events that a session is meant to lead to, such as an order."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without an event for longer than this has churned."""
+    goals: dict[Slug, Events] = Field({}, max_length=50)
+    """What visitors should do, by name: an event or several. Gives conversion rates: users of a goal over visitors."""
+    features: dict[Slug, Events] = Field({}, max_length=100)
+    """What users can use, by name: an event or several. Gives adoption: users of a feature over visitors."""
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
@@ -262,7 +268,7 @@ class Config(Section):
     _in_order = field_validator("windows", "ratio_windows")(check_windows)
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("funnels", "breakdowns")
+    @field_validator("goals", "features", "funnels", "breakdowns")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))
@@ -284,6 +290,11 @@ class Config(Section):
         """The parts that are there whose events carry facts, by their keys."""
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: section for name, section in found.items() if isinstance(section, FactSection)}
+
+    @property
+    def measures_visitors(self) -> bool:
+        """Whether anything needs visitors."""
+        return bool(self.goals or self.features) or any("visitors" in one.of for one in self.breakdowns.values())
 
     def events_of_nobody(self) -> frozenset[str]:
         """Slugs of the events that show nobody because of what they tell."""
@@ -309,6 +320,9 @@ class Config(Section):
         """Every list of selectors, with its place; events to be left out come last."""
         yield ("key_actions",), self.key_actions
         yield ("active_users", "events"), self.active_users.events or ()
+        for key, things in (("goals", self.goals), ("features", self.features)):
+            for name, events in things.items():
+                yield (key, name), events
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step

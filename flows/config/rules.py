@@ -26,7 +26,8 @@ MAX_NAMES: Final = 1000
 RESERVED_LABELS: Final = frozenset(
     {
         *("product", "window", "event", "funnel", "step", "state", "stage", "kind", "transition", "movement"),
-        *("currency", "reason", "topic", "partition", "le", "quantile", "job", "instance"),
+        *("goal", "feature", "of", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
+        *("job", "instance"),
     }
 )
 """Labels that the published families use themselves, or that Prometheus adds."""

@@ -77,6 +77,8 @@ Selectors = Annotated[
     _one_or_a_list(_SECTION_SCHEMA),
 ]
 """Names of events, or `{event: name, where: {field: value}}`, alone or in a list."""
+Events = Annotated[Selectors, Field(min_length=1)]
+"""At least one selector."""
 Step = Annotated[
     tuple[Annotated[StepSelector, BeforeValidator(_selector)], ...],
     BeforeValidator(_selectors),

@@ -75,6 +75,18 @@ class ByBreakdown:
 
     metric: str
     title: str
+    where: Mapping[str, str] = field(default_factory=dict)
+    width: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One bar for each value of a label, as of now."""
+
+    title: str
+    description: str
+    metric: str
+    label: str
     width: int = 8
 
 
@@ -111,7 +123,7 @@ class Number:
     width: int = 6
 
 
-Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Number
+Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Bars | Steps | Losses | Number
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows.config.limits import Limits
 from flows.config.mistakes import ConfigErrors, Mistake
-from flows.config.model import Breakdown, Config
+from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue, families, state_bytes_per_user
 from flows.metrics.cells import Cell, Derived
@@ -48,6 +48,7 @@ class Cost:
     fields_per_partition: int  # each further partition adds so many
     minutes: int  # hashes of the minute history
     user_bytes: int  # stored state per known user; recent message ids and breakdown values shown come on top
+    use_bytes: int  # at most, for each goal and each feature that a user has ever used
 
     @property
     def cells(self) -> int:
@@ -60,13 +61,12 @@ def expected_cells(config: Config) -> int:
 
     Exact, for every cell is there once, and with a breakdown of its family once more for each of its labels.
     """
-    plain = config.model_copy(update={"breakdowns": {}})
-    without = _cells(plain)
-    total = without
+    short = {name: one.model_copy(update={"values": ("one",)}) for name, one in config.breakdowns.items()}
+    shortest = total = _cells(config.model_copy(update={"breakdowns": short}))
     for name, breakdown in config.breakdowns.items():
-        one_value = Breakdown(field=breakdown.field, values=("one",), of=breakdown.of)
-        added = _cells(plain.model_copy(update={"breakdowns": {name: one_value}})) - without
-        total += added // len(one_value.labels()) * len(breakdown.labels())
+        longer = short | {name: breakdown.model_copy(update={"values": ("one", "two")})}
+        added = _cells(config.model_copy(update={"breakdowns": longer})) - shortest
+        total += added * (len(breakdown.values) - 1)
     return total
 
 
@@ -95,4 +95,5 @@ def cost(config: Config) -> Cost:
         fields_per_partition=len(ACCOUNTS) + OFFSETS_PER_PARTITION,
         minutes=config.minute_history // MINUTE_MS,
         user_bytes=state_bytes_per_user(config),
+        use_bytes=max(member.bytes_per_use for member in members.values()),
     )

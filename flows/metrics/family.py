@@ -51,6 +51,8 @@ class Family(ABC):
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
     broken_down_as: ClassVar[str | None] = None
     """The name by which a breakdown lists it in `of`, for one that breakdowns apply to."""
+    bytes_per_use: int = 0
+    """Of stored state, for each user that it knows anything of, where most users are none."""
     takes: Fact | None = None
     """The facts whose rows it uses; None: it uses events.
 
@@ -164,15 +166,6 @@ class Groups:
             ((name, value),) = group.items()
             place = old.get((name, value)) if name in goes_on else 0 if value == UNKNOWN else None
             found.append([] if place is None else [place])
-        return found
-
-    def places(self, past: Legend) -> NDArray[np.int64]:
-        """By group of before: the group that it is now, -1 where there is none."""
-        goes_on = self._going_on(past, past["of"])
-        found = np.full(self.size(past), -1, np.int64)
-        for place, (group, sources) in enumerate(zip(self.labels, self.sources(past), strict=True)):
-            if not group or goes_on & group.keys():
-                found[sources] = place
         return found
 
     def words(self, values: NDArray[np.uint64], past: Legend) -> NDArray[np.uint64]:

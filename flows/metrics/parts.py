@@ -1,6 +1,6 @@
 """The parts of a product's state, and what each depends on.
 
-<family>, funnel.<name>         what it remembers
+<family>                        what it remembers; each goal, feature and funnel is one: goal.<name>
 window.<w>                      the panes of one window, in all families
 ratio_window.<w>                the same of matured attempts of funnels
 event.<name>                    a name that is told apart

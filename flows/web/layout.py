@@ -14,7 +14,7 @@ from typing import Final
 
 from flows.config.model import MINOR_DIGITS, Config, format_duration
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Number, Steps
+from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Number, Steps
 from flows.web.cards import (
     COLUMNS,
     NOW,
@@ -117,13 +117,16 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 else:
                     others += [card]
                 others += _splits(numbers, chart, row.where)
+            case Bars() if chart.metric in numbers:
+                legend = f"{chart.title}: {{{{{chart.label}}}}}"
+                facts += numbers.rows(chart.metric, legend, (chart.label,), row.where)
             case Steps() if chart.metric in numbers and chart.label not in steps:
                 steps.add(chart.label)
                 others.append(_steps(numbers, chart, row))
             case Heat():
                 others += _histogram(numbers, chart)
             case ByBreakdown() if chart.metric in numbers:
-                others += _by_breakdown(numbers, chart, row.where)
+                others += _by_breakdown(numbers, chart, {**row.where, **chart.where})
             case _:
                 pass
     table = [Table("", facts, groups)] if facts or groups else []
