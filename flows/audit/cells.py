@@ -24,6 +24,11 @@ def ratio_windows(config: Config) -> list[str]:
     return [format_duration(window) for window in config.ratio_windows]
 
 
+def long_windows(config: Config) -> list[tuple[str, int]]:
+    """Name and length of every window of what is slow."""
+    return [(format_duration(window), window) for window in config.long_windows]
+
+
 def by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
     """The events of each user, in the order given."""
     users: dict[str, list[Event]] = {}

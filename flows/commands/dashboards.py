@@ -10,10 +10,11 @@ from pathlib import Path
 from flows.config.file import load
 from flows.config.model import Config
 
-HELP = "write Grafana dashboards for a configuration: live product, metric tree, pipeline health"
+HELP = "write Grafana dashboards for a configuration: live product, metric tree, AARRR, HEART, pipeline health"
 DESCRIPTION = """\
-Generates three dashboards from the config: live product (tidegauge-live), metric tree (tidegauge-tree) and pipeline
-health (tidegauge-pipeline), in the classic JSON that Grafana 10.4 to 13 load by provisioning, API or import.
+Generates five dashboards from the config: live product (tidegauge-live), metric tree (tidegauge-tree), the numbers by
+the headings of AARRR and HEART (tidegauge-aarrr, tidegauge-heart) and pipeline health (tidegauge-pipeline), in the
+classic JSON that Grafana 10.4 to 13 load by provisioning, API or import.
 Regenerate them after changing the config, because the panels follow its funnels, breakdowns and windows.
 Exit codes: 0 written, 1 (--check) a file is missing or stale, 2 wrong usage or config."""
 
@@ -62,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
 def dashboards(config: Config) -> dict[str, str]:
     """The dashboards of a config as JSON, by uid."""
     # Here: the metric loops take a second to load, and Grafana's types are an extra that not everybody installs.
+    from flows.dashboards.frameworks import frameworks
     from flows.dashboards.health import pipeline
     from flows.dashboards.live import live
     from flows.dashboards.page import written
@@ -69,5 +71,5 @@ def dashboards(config: Config) -> dict[str, str]:
     from flows.dashboards.tree import tree
 
     numbers = Numbers(config)
-    pages = [live(numbers), tree(numbers), pipeline(numbers)]
+    pages = [live(numbers), tree(numbers), *frameworks(numbers), pipeline(numbers)]
     return {page.uid: written(page, numbers) for page in pages}

@@ -11,6 +11,7 @@ from flows.config.model import BrokenDown, Config, format_duration
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.frameworks import FRAMEWORKS, Headings
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families, tally_families
 
@@ -44,6 +45,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 |---|---|
 | `<window>` | one of the config's `windows` ({windows}), trailing, in 60 panes aligned to the epoch |
 | `<ratio_window>` | one of its `ratio_windows` ({ratio_windows}) |
+| `<long_window>` | one of its `long_windows` ({long_windows}) |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
 | `<event>`, `<name>`, `<nn_step>` | an event, a goal, feature or funnel, a step, as slugs: `02_product_added` |
@@ -60,18 +62,29 @@ are in seconds. `tidegauge schema cells --config FILE` lists every cell and seri
 def page(config: Config | None = None) -> str:
     """Markdown for all metrics that `config` publishes; without one, for all that there are."""
     config = config or EVERYTHING
-    parts = [INTRODUCTION.format(windows=_durations(config.windows), ratio_windows=_durations(config.ratio_windows))]
+    kinds = {name: getattr(config, name) for name in ("windows", "ratio_windows", "long_windows")}
+    parts = [INTRODUCTION.format(**{name: _durations(windows) for name, windows in kinds.items()})]
     described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
-        parts.append(
-            f"\n## {panel}\n\n" + _table(("number", "what it is", "unit", "Prometheus"), (row[1:] for row in rows))
-        )
+        parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))
+    parts.append(HEADINGS + "".join(_without_headings(config)))
     parts.append(MINUTES + "".join(f"* `{field}`\n" for field in _minute_fields(config)))
     parts.append(ACCOUNTING + "".join(f"* `accounting.{account}`\n" for account in ACCOUNTS))
     parts.append(HEALTH + _table(("family", "what it is", "type"), _health(config)))
     return "".join(parts)
 
 
+COLUMNS = ("number", "what it is", "unit", "Prometheus", "AARRR, HEART")
+HEADINGS = """
+## AARRR and HEART
+
+The last column says where a number stands in two frameworks. AARRR follows a user through the product: acquisition,
+activation, retention, referral, revenue (D. McClure, Startup Metrics for Pirates, 2007). HEART says how well the
+product serves its users: happiness, engagement, adoption, retention, task success (K. Rodden, H. Hutchinson and X. Fu,
+Measuring the User Experience on a Large Scale, CHI 2010). Two dashboards, `tidegauge-aarrr` and `tidegauge-heart`, show
+the numbers under these headings. A number without a heading has a reason:
+
+"""
 MINUTES = """
 ## Minutes
 
@@ -91,8 +104,8 @@ HEALTH = """
 """
 
 
-def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str, str]]:
-    """((place of the panel, panel), field, help, unit, series) of each metric."""
+def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str, str, str]]:
+    """((place of the panel, panel), field, help, unit, series, headings) of each metric."""
     listed = catalogue(config)
     cells: list[Cell | Derived] = [*listed.cells, *listed.derived]
     kinds = _kinds(cells)
@@ -107,7 +120,22 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
             _prose(metric.help) + derived,
             metric.unit,
             _series(metric, own, kinds),
+            ", ".join(_heading(listed.headings.get(metric.name), framework) for framework in FRAMEWORKS),
         )
+
+
+def _heading(headings: Headings | None, framework: str) -> str:
+    return (headings and headings.under(framework)) or "-"
+
+
+def _without_headings(config: Config) -> Iterator[str]:
+    """The reasons, each with its metrics."""
+    found: dict[str, list[str]] = {}
+    for name, headings in catalogue(config).headings.items():
+        if headings.why:
+            found.setdefault(headings.why, []).append(f"`{name}`")
+    for why, names in found.items():
+        yield f"* {', '.join(names)}: {why}\n"
 
 
 def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
@@ -116,8 +144,13 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
     ends = {name.rpartition(".")[2] for name in plain}
     field = metric.name
     windows = {format_duration(window) for window in config.windows}
-    ratio_windows = {format_duration(window) for window in config.ratio_windows}
-    for placeholder, names in (("window", windows), ("ratio_window", ratio_windows), ("period", windows | {"total"})):
+    kinds = {
+        "window": windows,
+        "ratio_window": {format_duration(window) for window in config.ratio_windows},
+        "long_window": {format_duration(window) for window in config.long_windows},
+        "period": windows | {"total"},
+    }
+    for placeholder, names in kinds.items():
         if ends == names:
             field += f".<{placeholder}>"
             break

@@ -13,7 +13,15 @@ from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from flows.config.event_codes import FROM_SERVERS, Codes, Condition, Selection
 from flows.config.fields import (
@@ -73,6 +81,9 @@ MAX_VALUES: Final = 253
 
 def _durations(*texts: str) -> tuple[int, ...]:
     return tuple(parse_duration(text) for text in texts)
+
+
+LONG_WINDOWS: Final = _durations("24h", "7d", "30d")
 
 
 class Engaged(Section):
@@ -240,6 +251,8 @@ class Config(Section):
     """Trailing windows of all counts."""
     ratio_windows: tuple[WindowMs, ...] = Field(_durations("5m", "1h", "24h"), max_length=20)
     """The `windows` for which rates and ratios are published."""
+    long_windows: tuple[WindowMs, ...] = Field(LONG_WINDOWS, max_length=20, validate_default=True)
+    """The `windows` of what is slow, such as retention; without this key, the default's that are in `windows`."""
     events: Names = ()
     """Event names to count by name, in addition to those named elsewhere in the config."""
     exclude: Exclude = Exclude()
@@ -265,7 +278,16 @@ class Config(Section):
     shards: int = Field(16, ge=1, le=256)
     """Number of parts that the users are divided into; fixed for the life of the stored state."""
 
-    _in_order = field_validator("windows", "ratio_windows")(check_windows)
+    _in_order = field_validator("windows", "ratio_windows", "long_windows")(check_windows)
+
+    @field_validator("long_windows", mode="wrap")
+    @classmethod
+    def _of_the_default_those_that_are_windows(
+        cls, chosen: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        windows = info.data.get("windows", ())  # missing where these are mistaken
+        return tuple(one for one in LONG_WINDOWS if one in windows) if chosen is LONG_WINDOWS else validate(chosen)
+
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
     @field_validator("goals", "features", "funnels", "breakdowns")

@@ -81,7 +81,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _names_of_steps(config)
     yield from _too_many_names(config)
     yield from _excluded_but_wanted(config)
-    yield from _ratios_without_counts(config)
+    yield from _windows_that_are_none(config)
     yield from _breakdowns_that_clash(config)
     for key, section in config.fact_sections().items():
         yield from _keys_that_are_one((key, "events"), section.events)
@@ -266,15 +266,16 @@ def _covers(excluded: Selection, wanted: Selection) -> bool:
     )
 
 
-def _ratios_without_counts(config: Config) -> Iterator[Finding]:
-    missing = [format_duration(window) for window in config.ratio_windows if window not in config.windows]
-    if missing:
-        yield Finding(
-            ("ratio_windows",),
-            f"{', '.join(missing)} must also be listed in windows"
-            f" ({', '.join(format_duration(window) for window in config.windows)})",
-            because_of=[("windows",)],
-        )
+def _windows_that_are_none(config: Config) -> Iterator[Finding]:
+    for key, chosen in (("ratio_windows", config.ratio_windows), ("long_windows", config.long_windows)):
+        missing = [format_duration(window) for window in chosen if window not in config.windows]
+        if missing:
+            yield Finding(
+                (key,),
+                f"{', '.join(missing)} must also be listed in windows"
+                f" ({', '.join(format_duration(window) for window in config.windows)})",
+                because_of=[("windows",)],
+            )
 
 
 def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ class Numbers:
         found = listed or catalogue(config)
         self.headlines = found.headlines
         self.rows = found.charts
+        self.headings = found.headings
         self._undefined = {cell.metric.name for cell in found.derived}
         cells: list[Cell | Derived] = [*found.cells, *found.derived]
         for cell in cells:

@@ -25,6 +25,7 @@ from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line, Number
 from flows.metrics.distinct import DistinctUsers, Seen, see
 from flows.metrics.family import Split, Trail, events_that_count, presence_of_active, trailing
 from flows.metrics.formulas import ratio
+from flows.metrics.frameworks import Headings
 from flows.metrics.local_days import DAY_MS, LocalDays
 from flows.metrics.rows import At, Block, Count, Formula
 from flows.state.windows import Ring, Windows, move
@@ -82,6 +83,10 @@ class ActiveUsers(DistinctUsers):
             "ratio_windows": [],
         },
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        "active_users": Headings("retention", "engagement"),
+        "stickiness": Headings("retention", "engagement"),
+    }
     ordered: ClassVar[bool] = False
     broken_down_as: ClassVar[str] = "active_users"
 

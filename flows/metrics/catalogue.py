@@ -5,8 +5,8 @@ Docs, Redis fields, Prometheus families and panels are all derived from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from flows.config.alerts import Alerts
@@ -21,6 +21,7 @@ from flows.metrics.engagement import Engagement
 from flows.metrics.events import Events
 from flows.metrics.family import Family
 from flows.metrics.features import Feature
+from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
 from flows.metrics.goals import Goal
 from flows.metrics.lifecycle import Lifecycle
@@ -46,6 +47,7 @@ class Catalogue:
     minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
     headlines: Sequence[Number] = ()
     charts: Sequence[ChartRow] = ()
+    headings: Mapping[str, Headings] = field(default_factory=dict)  # in AARRR and HEART, by the metric's name
 
     def metrics(self) -> list[Metric]:
         """The definitions, each once, in the order of their first cell."""
@@ -109,7 +111,15 @@ def catalogue(config: Config) -> Catalogue:
         book.fields,
         [number for family in members for number in family.headlines()],
         [row for family in members for row in family.charts()],
+        dict(_headings(members)),
     )
+
+
+def _headings(members: Collection[Family]) -> Iterator[tuple[str, Headings]]:
+    for family in members:
+        for metric in family.metrics():
+            if (found := headings_of(metric.name, family.FRAMEWORKS)) is not None:
+                yield metric.name, found
 
 
 def state_bytes_per_user(config: Config) -> int:

@@ -28,6 +28,7 @@ from flows.metrics.cells import Cell, Metric
 from flows.metrics.charts import Bars, ChartRow, Course, Line
 from flows.metrics.family import Family, Trail, events_that_count, presence_of_active
 from flows.metrics.formulas import mean_place
+from flows.metrics.frameworks import Headings
 from flows.metrics.local_days import LocalDays
 from flows.metrics.rows import Block, Count, Formula
 from flows.state.rows import Counters, UserRows
@@ -93,6 +94,10 @@ class Engagement(Family):
         {"time_zone": "Europe/Berlin", "churn_after": "1d"},
         {"active_users": {"events": ["Viewed"]}, "presence": {"server": False}, "dedup_horizon": "23h"},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        name: Headings("retention", "engagement")
+        for name in ("engagement", *(metric.name for metric in MEANS.values()))
+    }
     ordered: ClassVar[bool] = False
 
     def __init__(self, config: Config) -> None:

@@ -20,6 +20,7 @@ from flows.metrics.alerts import Amount, AnyShape, CountFell, Series, label_of, 
 from flows.metrics.cells import Metric, Tally
 from flows.metrics.charts import ChartRow, Course, Line, Rate
 from flows.metrics.family import Family, Groups, Split, group_of
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Count
 from flows.state.axes import Names
 from flows.state.rows import Counters
@@ -55,6 +56,9 @@ class Events(Family):
             "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["events"]}},
         },
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        "events": Headings(None, "engagement", why="What an event says of the user's way depends on its name.")
+    }
     ordered: ClassVar[bool] = False
     broken_down_as: ClassVar[str] = "events"
 

@@ -17,8 +17,9 @@ from flows.config.model import UNKNOWN, Config, format_duration
 from flows.config.selectors import Selector
 from flows.facts.fact import Fact
 from flows.metrics.alerts import AnyShape
-from flows.metrics.cells import Cell, Tally
+from flows.metrics.cells import Cell, Metric, Tally
 from flows.metrics.charts import ChartRow, Number
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Formula
 from flows.state.axes import Legend
 from flows.state.windows import PANES
@@ -47,6 +48,8 @@ class Family(ABC):
     """Rises when its state is stored otherwise, or means something else: then it starts afresh, and only it."""
     EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = ()
     """Configs, as a file has them, under which its laws are checked: each of its options at least once."""
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {}
+    """The headings of its metrics in AARRR and HEART, by their names or beginnings of these; the longest one holds."""
     ordered: ClassVar[bool]
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
     broken_down_as: ClassVar[str | None] = None
@@ -83,6 +86,11 @@ class Family(ABC):
     def formulas(self) -> list[Formula]:
         """Numbers derived from the vectors of all shards together, of this family and others."""
         return []
+
+    def metrics(self) -> list[Metric]:
+        """What it publishes, in the order of its cells."""
+        counted = [row.metric for block in self.blocks() for row in block.rows if row.metric]
+        return [*counted, *(formula.metric for formula in self.formulas())]
 
     def tallies(self) -> list[Tally]:
         """Counters and histograms of Prometheus, over cells of this family."""

@@ -20,6 +20,7 @@ from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Metric
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line
 from flows.metrics.formulas import ratio
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Count, Formula
 from flows.metrics.uses import Uses, users_fell
 
@@ -84,6 +85,7 @@ class Feature(Uses):
         },
         {"features": {"reading": ["page_viewed", "identify"]}, "goals": {"read": "page_viewed"}, "lateness": "1m"},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {"feature": Headings("activation", "adoption")}
     broken_down_as: ClassVar[str] = "features"
     KIND: ClassVar[str] = "feature"
     METRICS: ClassVar[Sequence[Metric]] = (

@@ -15,6 +15,7 @@ from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Metric
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line, Number
 from flows.metrics.formulas import ratio
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Formula
 from flows.metrics.uses import Uses, users_fell
 
@@ -68,6 +69,10 @@ class Goal(Uses):
         },
         {"goals": {"known": ["identify", "Bought"]}, "presence": {"except": ["Bought"]}, "lateness": "1m"},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        name: Headings(None, "task success", why="A goal is whatever the config says: a sign-up, an order.")
+        for name in ("goal", "conversion_rate", "conversions_per_visitor")
+    }
     broken_down_as: ClassVar[str] = "goals"
     KIND: ClassVar[str] = "goal"
     METRICS: ClassVar[Sequence[Metric]] = (

@@ -26,6 +26,7 @@ from flows.metrics.cells import Metric
 from flows.metrics.charts import ChartRow, Course, Line, Number
 from flows.metrics.family import Family, presence
 from flows.metrics.formulas import user_churn_rate
+from flows.metrics.frameworks import Headings
 from flows.metrics.minutes import MinuteBook, Page, note
 from flows.metrics.rows import Block, Count, Formula
 from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
@@ -113,6 +114,13 @@ class Lifecycle(Family):
         {"churn_after": "20m", "presence": {"except": ["Left"]}},
         {"churn_after": "2h", "lateness": "1m", "events": ["Viewed"]},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        "users": Headings("retention", "retention"),
+        "users.new": Headings("acquisition", "adoption"),
+        "users.known": Headings("acquisition", "adoption"),
+        "users.evicted": Headings(None, None, why="It says what was forgotten, nothing of the product."),
+        "user_churn_rate": Headings("retention", "retention"),
+    }
     ordered: ClassVar[bool] = True
 
     def __init__(self, config: Config, book: MinuteBook) -> None:

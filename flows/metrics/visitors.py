@@ -28,6 +28,7 @@ from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line
 from flows.metrics.distinct import DistinctUsers, Seen, see
 from flows.metrics.family import Split, Trail, group_of, presence, selected, trailing
 from flows.metrics.formulas import ratio
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Count, Formula
 from flows.state.deadlines import NEVER
 from flows.state.windows import Ring, Windows, add, move
@@ -80,6 +81,10 @@ class Visitors(DistinctUsers):
         },
         {"breakdowns": {"first": {"field": "channel", "values": ["web"], "scope": "first", "of": ["visitors"]}}},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        "visitors": Headings("acquisition", "engagement"),
+        "views": Headings("activation", "engagement"),
+    }
     ordered: ClassVar[bool] = True
     broken_down_as: ClassVar[str] = "visitors"
 

@@ -414,6 +414,8 @@ def test_every_cell_of_a_small_config_is_there() -> None:
         windows=["5m", "24h", "30d"],
         ratio_windows=["5m"],
         key_actions=["B"],
+        goals={"g": "B"},
+        features={"h": "A"},
         funnels={"f": TWO_STEPS},
         breakdowns={"d": {"field": "context.d", "values": ["x"], "of": ["active_users", "events"]}},
     )
@@ -438,6 +440,10 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     states = ("01_a", "02_b", "converted", "in_progress", "dropped", "convert_ms")
     counted |= {f"funnel.f.{name}.{x}" for name in (*states, *(f"convert_le_{b}" for b in bounds)) for x in w}
     counted |= {"funnel.f.matured.5m", "funnel.f.matured_converted.5m"}
+    counted |= {f"{name}.{x}" for name in ("visitors", "views") for x in w}
+    counted |= {f"{one}.{x}.{y}" for one in ("goal.g", "feature.h") for x in ("events", "users", "first") for y in w}
+    counted |= {"feature.h.users_ever"}
+    counted |= {f"engagement.days_{k}_of_{days}" for days in (7, 30) for k in range(1, days + 1)}
     counted |= {"users.alive", "users.known", "users.evicted"}
     counted |= {f"users.{name}.{x}" for name in ("new", "resurrected", "churned") for x in w}
     assert {name for name, value in cells.items() if isinstance(value, int)} == counted
@@ -445,7 +451,9 @@ def test_every_cell_of_a_small_config_is_there() -> None:
         *("stickiness", "stickiness{d=unknown}", "sessions_per_user.5m"),
         *(f"funnel.f.{name}" for name in ("drop_off_02.5m", "convert_mean.5m", "convert_p50.5m", "convert_p90.5m")),
         *("funnel.f.conversion_matured.5m", "funnel.f.conversion_live", "funnel.f.conversion_live_se"),
-        "user_churn_rate.5m",
+        *("user_churn_rate.5m", "l7_mean", "l30_mean", "feature_adoption_ever.h"),
+        *(f"{name}.{x}" for name in ("views_per_visitor", "conversion_rate.g") for x in w),
+        *(f"{name}.{x}" for name in ("conversions_per_visitor.g", "feature_adoption.h") for x in w),
     }
     # 5 minutes before the watermark ben entered and converted within 90 s; ana entered again.
     assert cells["funnel.f.drop_off_02.5m"] == 0.5

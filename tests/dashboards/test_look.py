@@ -107,4 +107,4 @@ def test_only_what_one_process_alone_cannot_report_may_be_without_data() -> None
         "tidegauge-pipeline: CPU by process",
         "tidegauge-pipeline: Memory by process",
         "tidegauge-pipeline: Since a process was heard",
-    } | {f"{uid}: Numbers of an earlier time" for uid in ("tidegauge-live", "tidegauge-tree", "tidegauge-pipeline")}
+    } | {f"{uid}: Numbers of an earlier time" for uid in (file.stem for file in DASHBOARDS.glob("*.json"))}

@@ -88,7 +88,9 @@ def test_the_stored_dashboards_are_those_of_the_catalogue() -> None:
 
 
 def test_alerts_find_the_dashboards_under_these_names() -> None:
-    assert list(dashboards(SHOP)) == ["tidegauge-live", "tidegauge-tree", "tidegauge-pipeline"]
+    assert list(dashboards(SHOP)) == [
+        "tidegauge-live", "tidegauge-tree", "tidegauge-aarrr", "tidegauge-heart", "tidegauge-pipeline",
+    ]  # fmt: skip
 
 
 def test_the_command_writes_them_and_says_which_are_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,6 +214,35 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     assert {panel["type"] for panel in rows["Now"]} == {"stat"}
 
 
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        (
+            "tidegauge-aarrr",
+            [
+                "Acquisition", "Acquisition, lifecycle", "Activation", "Activation, sessions", "Retention",
+                "Retention, activity", "Retention, lifecycle", "Retention, subscriptions", "Revenue",
+                "Revenue, subscriptions",
+            ],
+        ),
+        (
+            "tidegauge-heart",
+            [
+                "Engagement", "Engagement, traffic", "Engagement, activity", "Engagement, sessions", "Adoption",
+                "Adoption, lifecycle", "Adoption, subscriptions", "Retention", "Retention, lifecycle",
+                "Retention, subscriptions", "Task success", "Task success, funnel: checkout",
+                "Task success, funnel: purchase",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_a_framework_has_the_charts_of_the_live_page_by_its_headings(page: str, rows: list[str]) -> None:
+    found, live = rows_of(made(SHOP)[page]), rows_of(made(SHOP)["tidegauge-live"])
+    assert list(found)[1:] == rows
+    drawn = {panel["title"] for panels in live.values() for panel in panels}
+    assert {panel["title"] for panels in found.values() for panel in panels} <= drawn
+
+
 def test_numbers_of_now_are_compared_with_last_week_and_shares_in_points() -> None:
     for panel in rows_of(made(SHOP)["tidegauge-live"])["Now"]:
         now, change = (target["expr"].removesuffix(" or vector(NaN)") for target in panel["targets"])
@@ -296,6 +327,8 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
     assert closed == {
         "tidegauge-live": ["Sessions: more", "Funnels: more", "Lifecycle: more", "Subscriptions: more"],
         "tidegauge-tree": [],
+        "tidegauge-aarrr": [],
+        "tidegauge-heart": [],
         "tidegauge-pipeline": [
             "Open transactions of producers", "Parts that were added to the config", "Several processes",
         ],

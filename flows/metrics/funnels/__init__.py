@@ -24,6 +24,7 @@ from flows.config.model import Config, format_duration
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, group_of, groups_of, selected, trailing
+from flows.metrics.frameworks import Headings
 from flows.metrics.funnels.alerts import alerts_of
 from flows.metrics.funnels.cells import (
     BUCKETS,
@@ -71,6 +72,11 @@ class Funnel(Family):
             "breakdowns": {"first": {"field": "properties.plan", "values": ["pro"], "scope": "first"}},
         },
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        "funnel": Headings(
+            None, "task success", why="A funnel leads to whatever its last step is: a sign-up, an order."
+        )
+    }
     ordered: ClassVar[bool] = True
     broken_down_as: ClassVar[str] = "funnels"
     alerts = staticmethod(alerts_of)

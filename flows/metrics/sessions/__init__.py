@@ -27,6 +27,7 @@ from flows.config.model import Config
 from flows.metrics.cells import Cell, Tally
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, group_of, groups_of, presence, selected, trailing
+from flows.metrics.frameworks import Headings
 from flows.metrics.histograms import BOUNDS_S, read_cumulative
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
@@ -63,6 +64,10 @@ class Sessions(Family):
         },
         {"lateness": "0s", "sessions": {"timeout": "30s", "bounce": "single_event"}, "events": ["Viewed"]},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
+        name: Headings("activation", "engagement")
+        for name in ("session", "bounce_rate", "events_per_session", "key_actions_per_session")
+    }
     ordered: ClassVar[bool] = True
     broken_down_as: ClassVar[str] = "sessions"
     alerts = staticmethod(alerts_of)

@@ -124,6 +124,7 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.alerts import alerts_of
 from flows.metrics.subscriptions.books import (
@@ -135,7 +136,7 @@ from flows.metrics.subscriptions.books import (
     Books,
     Places,
 )
-from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, KINDS, blocks_of, formulas_of
+from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, FRAMEWORKS, KINDS, blocks_of, formulas_of
 from flows.metrics.subscriptions.charts import CHARTS, HEADLINES, PIPELINE_CHARTS
 from flows.metrics.subscriptions.fact import state_fact
 from flows.metrics.subscriptions.loop import pass_time, use_states
@@ -166,6 +167,7 @@ class Subscriptions(Family):
         {"subscriptions": {"plans": ["basic", "pro"]}},
         {"subscriptions": {"currency": "EUR", "amount_unit": "minor", "events": {"Subscription Changed": "active"}}},
     )
+    FRAMEWORKS: ClassVar[Mapping[str, Headings]] = FRAMEWORKS
     ordered: ClassVar[bool] = True
     alerts = staticmethod(alerts_of)
 

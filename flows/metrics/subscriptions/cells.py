@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from flows.metrics.formulas import (
     mrr_difference,
     net_mrr_churn_rate,
 )
+from flows.metrics.frameworks import Headings
 from flows.metrics.rows import At, Block, Count, Formula
 
 NEW, EXPANSION, CONTRACTION, CHURNED, REACTIVATED = range(5)
@@ -121,6 +122,19 @@ METRICS: Final = {
             "net_mrr_churn_ratio",
         ),
     )
+}
+
+_MONEY: Final = Headings("revenue", None, why="HEART has no heading for money.")
+_OF_PIPELINE: Final = Headings(None, None, why="It says whether the books can be believed, nothing of the product.")
+FRAMEWORKS: Final[Mapping[str, Headings]] = {
+    **dict.fromkeys(("mrr", "arr", "arpa", "net_mrr", "subscriptions"), _MONEY),
+    **dict.fromkeys(("subscriptions.stale", "subscriptions.refused", "mrr.difference"), _OF_PIPELINE),
+    "customers": Headings("revenue", "retention"),
+    "customers.new": Headings("revenue", "adoption"),
+    **dict.fromkeys(
+        ("customers.churned", "customers.reactivated", "customer_churn_rate", "subscriptions.cancel_requested"),
+        Headings("retention", "retention"),
+    ),
 }
 
 
