@@ -114,12 +114,11 @@ class UsesFall(CountFalls):
 
     users: Count = 50
     """Smallest number of users that must be usual to judge by."""
+    severity: Severity = "page"
 
 
 class GoalsAlert(UsesFall):
     """GoalDrop: far fewer users reach a goal than usual."""
-
-    severity: Severity = "page"
 
 
 class FeaturesAlert(UsesFall):

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
-from flows.compiled.loops import inlined, steady
+from flows.compiled.loops import Number, inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.config.model import Config
 from flows.metrics.cells import Cell, Metric
@@ -125,7 +125,8 @@ class Engagement(Family):
         self.today.values[0] = today
 
     def read(self) -> NDArray[np.int64]:
-        return self.curves.values[self.today.values[0] % MONTH].copy()
+        today: NDArray[np.int64] = self.curves.values[self.today.values[0] % MONTH]
+        return today.copy()
 
     def blocks(self) -> list[Block]:
         counts = [
@@ -178,7 +179,7 @@ def _advance(
 def _note(ledger: Ledger, slot: int, day: int, today: int) -> None:
     """Make `day` an active day of a user, in all curves from `today` on."""
     user = ledger.users[slot]
-    days = np.int64(user["days"])
+    days: Number = np.int64(user["days"])
     after = day - user["latest"]  # in days, after the latest active day
     if after <= -MONTH:
         return  # too long ago to count on any day from today on
@@ -195,7 +196,7 @@ def _note(ledger: Ledger, slot: int, day: int, today: int) -> None:
 
 
 @inlined
-def _book(curves: NDArray[np.int64], latest: int, days: int, today: int, amount: int) -> None:
+def _book(curves: NDArray[np.int64], latest: int, days: Number, today: int, amount: int) -> None:
     """Count a user with these active days in the curve of each day on which they will have one, if they stay away."""
     for column, length in ((0, WEEK), (WEEK, MONTH)):
         active = 0

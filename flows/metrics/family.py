@@ -54,14 +54,17 @@ class Family(ABC):
     """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
     broken_down_as: ClassVar[str | None] = None
     """The name by which a breakdown lists it in `of`, for one that breakdowns apply to."""
-    bytes_per_use: int = 0
-    """Of stored state, for each user that it knows anything of, where most users are none."""
     takes: Fact | None = None
     """The facts whose rows it uses; None: it uses events.
 
     A family of facts is ordered: it gets rows of the fact's dtype by `used`, all with used < now_ms, at the watermark.
     Their `slot` is the user's where the fact's key is the user.
     """
+
+    @property
+    def bytes_per_use(self) -> int:
+        """Of stored state, for each user that it knows anything of, where most users are none."""
+        return 0
 
     @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:

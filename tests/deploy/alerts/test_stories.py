@@ -78,7 +78,7 @@ def test_a_busy_second_week(tmp_path: Path) -> None:
         Firing("ChurnSpike", "7d 11:05", "7d 12:30", "kind=asked"),
         Firing("MRRDrop", "7d 11:15", "7d 12:25"),
         Firing("MRRDrop", "7d 14:10", "7d 15:35"),
-        Firing("FeatureDrop", "7d 15:35", "7d 16:45", "what=search"),
+        Firing("FeatureDrop", "7d 15:35", "7d 16:35", "what=search"),
         Firing("SessionDurationCollapse", "7d 18:10", "7d 19:00"),
         Firing("TidegaugeDown", "8d 00:10", "8d 00:55"),
         Firing("NoData", "8d 04:05", "8d 04:15"),
