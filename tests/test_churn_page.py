@@ -45,7 +45,7 @@ def test_the_day_told_in_numbers_is_what_comes_out() -> None:
     ]
     snapshot, _ = replay(records, CONFIG, as_of_ms=NOW)
     table = re.findall(r"(?m)^\| `([a-z_.0-9{}=]+)` \| [^|]+ \| ([0-9.]+) \|$", PAGE)
-    assert len(table) == 9
+    assert len(table) == 13
     for cell, value in table:
         assert snapshot.cells[cell] == pytest.approx(float(value), abs=0.00005), cell
     told = re.findall(r"(?m)^\| [^|]+ \| (\w+): [^|]+ \| ([0-9]+) \|$", PAGE)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from flows.audit.cells import Cells, put_ratio, ratio_windows, windows
+from flows.audit.cells import Cells, put_ratio, windows
 from flows.audit.clock import Turn, ordered_window_holds
 from flows.audit.records import State
 from flows.config.model import Config, Subscriptions
@@ -43,6 +43,7 @@ class Movement:
     plan: str  # to which the movement belongs
     moved: tuple[str, str, int] | None  # from a plan, to a plan, so much
     cancel_requested: bool
+    came_at: int = 0  # of a churn: when the customer was last new or reactivated, ms
 
 
 @dataclass
@@ -61,6 +62,10 @@ class Customer:
     def mrr(self, plan: str | None = None) -> int:
         """METRICS.md 3.6: "A customer's MRR is the sum of its subscriptions"; of those of one plan."""
         return sum(last.state.mrr for last in self.applied.values() if plan is None or last.state.plan == plan)
+
+    def came_at(self) -> int:
+        """When the customer was last new or reactivated, ms."""
+        return next((one.at for one in reversed(self.movements) if one.kind in ("new", "reactivated")), 0)
 
     def take(self, told: Issued, used: int) -> None:
         """Use one state at its time; pending ones of earlier times, and of the same, have applied."""
@@ -160,6 +165,7 @@ class Customer:
                 cancel_requested=state.cancels
                 and state.status not in OVER
                 and not (last is not None and last.state.cancels),
+                came_at=self.came_at(),
             )
         )
         if before != after:
@@ -256,7 +262,16 @@ def subscription_cells(
             if window is None or ordered_window_holds(movement.at, window, watermark_ms)
         ]
         put_movements(cells, booked, name, plans, subscriptions)
-        if name in ratio_windows(config):
+        inside = [
+            movement
+            for movement in booked
+            if movement.kind == "churned"
+            and (window is None or ordered_window_holds(movement.came_at, window, watermark_ms))
+        ]
+        for plan in (None, *plans):
+            went = sum(plan in (None, movement.plan) for movement in inside)
+            cells[f"customers.churned_inside.{name}{suffix(plan)}"] = went
+        if window is not None:
             put_rates(cells, name)
     for plan in (None, *plans):
         put_worth(cells, suffix(plan))
@@ -294,20 +309,28 @@ def put_movements(
 
 
 def put_rates(cells: Cells, at: str) -> None:
-    """METRICS.md 3.6: "`customer_churn_rate.<w>` = churned / customers at the window's start;
-    `mrr_churn_rate.<w>` = (churned + contraction) / MRR at start; `net_mrr_churn_rate.<w>` also minus
-    expansion and reactivated". Absent unless what was there at the start is above 0.
+    """METRICS.md 5: "`customer_churn_rate.<w>` = (churned - churned_inside) / there at the start ...; retention is 1
+    minus that"; "`customer_growth_ratio.<w>` = end / start". 3.6: "`mrr_churn_rate.<w>` = (churned + contraction) / MRR
+    at start; `net_mrr_churn_rate.<w>` also minus expansion and reactivated". 5.6: "`gross_revenue_retention.<w>` =
+    1 - mrr_churn_rate; `net_revenue_retention.<w>` = (MRR at start + expansion - contraction - churned) / MRR at
+    start". Absent unless what was there at the start is above 0.
     """
     new, churned, reactivated = (int(cells[f"customers.{kind}.{at}"]) for kind in CUSTOMER_MOVEMENTS)
-    at_start = int(cells["customers.active"]) - new - reactivated + churned
+    now = int(cells["customers.active"])
+    at_start = now - new - reactivated + churned
     if at_start > 0:
-        put_ratio(cells, f"customer_churn_rate.{at}", churned, at_start)
+        of_the_start = churned - int(cells[f"customers.churned_inside.{at}"])
+        put_ratio(cells, f"customer_churn_rate.{at}", of_the_start, at_start)
+        put_ratio(cells, f"customer_retention_rate.{at}", at_start - of_the_start, at_start)
+        put_ratio(cells, f"customer_growth_ratio.{at}", now, at_start)
     new, expansion, contraction, churned, reactivated = (int(cells[f"mrr.{kind}.{at}"]) for kind in MOVEMENTS)
     at_start = int(cells["mrr"]) - new - reactivated - expansion + contraction + churned
     if at_start > 0:
         lost = churned + contraction
         put_ratio(cells, f"mrr_churn_rate.{at}", lost, at_start)
         put_ratio(cells, f"net_mrr_churn_rate.{at}", lost - expansion - reactivated, at_start)
+        put_ratio(cells, f"gross_revenue_retention.{at}", at_start - lost, at_start)
+        put_ratio(cells, f"net_revenue_retention.{at}", at_start + expansion - lost, at_start)
 
 
 def put_worth(cells: Cells, of: str) -> None:

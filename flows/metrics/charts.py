@@ -57,6 +57,7 @@ class Rate:
     description: str
     tally: str
     by: str
+    metric: str  # the same by window, for those who have no course of the counter
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ PER_SECOND = Rate(
     "Events counted, by name, as they are read. A stretch without any that is no quiet night is an outage.",
     "events",
     "event",
+    "events.<event>",
 )
 IN_WINDOW = Course(
     "Events by name",

@@ -101,10 +101,22 @@ def mrr_difference(
     return mrr - (new + reactivated + expansion - contraction - churned + moved_in - moved_out)
 
 
-def customer_churn_rate(active: int, new: int, churned: int, reactivated: int) -> float | None:
-    """Churned / customers at the window's start; those were active - new - reactivated + churned."""
+def customer_churn_rate(active: int, new: int, churned: int, reactivated: int, inside: int) -> float | None:
+    """(Churned - churned_inside) / customers at the window's start: active - new - reactivated + churned."""
     start = active - new - reactivated + churned
-    return churned / start if start > 0 else None
+    return (churned - inside) / start if start > 0 else None
+
+
+def customer_retention_rate(active: int, new: int, churned: int, reactivated: int, inside: int) -> float | None:
+    """1 - (churned - churned_inside) / customers at the window's start."""
+    lost = customer_churn_rate(active, new, churned, reactivated, inside)
+    return None if lost is None else 1 - lost
+
+
+def customer_growth_ratio(active: int, new: int, churned: int, reactivated: int, inside: int) -> float | None:
+    """Customers now / customers at the window's start."""
+    start = active - new - reactivated + churned
+    return active / start if start > 0 else None
 
 
 def mrr_churn_rate(
@@ -124,3 +136,19 @@ def net_mrr_churn_rate(
     """
     start = mrr_difference(mrr, new, expansion, contraction, churned, reactivated)
     return (churned + contraction - expansion - reactivated) / start if start > 0 else None
+
+
+def gross_revenue_retention(
+    mrr: int, new: int, expansion: int, contraction: int, churned: int, reactivated: int
+) -> float | None:
+    """1 - (churned + contraction) / MRR at the window's start."""
+    lost = mrr_churn_rate(mrr, new, expansion, contraction, churned, reactivated)
+    return None if lost is None else 1 - lost
+
+
+def net_revenue_retention(
+    mrr: int, new: int, expansion: int, contraction: int, churned: int, reactivated: int
+) -> float | None:
+    """(MRR at the window's start + expansion - contraction - churned) / MRR at the window's start."""
+    start = mrr_difference(mrr, new, expansion, contraction, churned, reactivated)
+    return (start + expansion - contraction - churned) / start if start > 0 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 NOW: Final = ""
 """In place of a window: of a number that has none, or that the reader does not choose."""
@@ -35,71 +35,39 @@ class Row:
     good: str = ""  # up or down: the direction in which a change is good
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Numbers without a window, and rows with a column for each; the rows in groups with a heading."""
+Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "histogram", "split"]
+"""How a card shows its rows.
 
-    kind: ClassVar[str] = "table"
+    table      numbers of now, and groups of rows with a column for each window
+    steps      each with what was lost since the one before; `whole`: the rate at which all of them are taken
+    movements  what a stock gained and lost in the window; `whole`: the stock
+    ranking    by size
+    rates      counts of the window, by second
+    histogram  cumulative counts, of which the page shows what each adds; `whole`: how many there are in all
+    split      by each breakdown, a group of rows for each, of which the reader chooses one
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Rows that are shown together."""
+
+    kind: Kind
     title: str
-    facts: Sequence[Row]
-    groups: Sequence[tuple[str, Sequence[Row]]]
+    rows: Sequence[Row] = ()
+    groups: Sequence[tuple[str, Sequence[Row]]] = ()  # each with its heading
+    whole: Row | None = None  # what the rows are parts of
+    description: str = ""
     rest: bool = False  # what no chart names: folded up
 
-
-@dataclass(frozen=True, slots=True)
-class Funnel:
-    """Steps, each with what was lost since the one before."""
-
-    kind: ClassVar[str] = "steps"
-    title: str
-    description: str
-    rows: Sequence[Row]
-    rate: Row | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Movements:
-    """What a stock gained and lost in the window, from what it was to what it is."""
-
-    kind: ClassVar[str] = "movements"
-    title: str
-    description: str
-    rows: Sequence[Row]
-    stock: Row | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Rows by size."""
-
-    kind: ClassVar[str] = "ranking"
-    title: str
-    description: str
-    rows: Sequence[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """How many of `all` are at most so long: cumulative rows, of which the page shows what each adds."""
-
-    kind: ClassVar[str] = "histogram"
-    title: str
-    description: str
-    rows: Sequence[Row]
-    all: Row
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """A number by each breakdown of it, of which the reader chooses one."""
-
-    kind: ClassVar[str] = "split"
-    title: str
-    description: str
-    by: Mapping[str, Sequence[Row]]
-
-
-Card: TypeAlias = Table | Funnel | Movements | Ranking | Histogram | Split
+    @property
+    def shown(self) -> Iterator[Row]:
+        """Everything on it that shows a number."""
+        yield from self.rows
+        for _, rows in self.groups:
+            yield from rows
+        if self.whole is not None:
+            yield self.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +80,7 @@ class Section:
     @property
     def columns(self) -> int:
         """How many columns of the page it takes."""
-        return max(1, min(COLUMNS, sum(not (isinstance(card, Table) and card.rest) for card in self.cards)))
+        return max(1, min(COLUMNS, sum(not card.rest for card in self.cards)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +89,7 @@ class Layout:
 
     product: str
     time_zone: str
-    windows: Sequence[str]  # that the reader can choose
+    windows: Mapping[str, float]  # that the reader can choose -> seconds
     window: str  # the one shown first
     breakdowns: Sequence[str]
     currency: str | None
@@ -133,7 +101,7 @@ class Layout:
     @property
     def rows(self) -> list[Row]:
         """Everything that shows a number, tiles first."""
-        return [*self.tiles, *(row for section in self.sections for card in section.cards for row in rows_of(card))]
+        return [*self.tiles, *(row for section in self.sections for card in section.cards for row in card.shown)]
 
     @property
     def cells(self) -> list[str]:
@@ -144,25 +112,3 @@ class Layout:
             for cells in (row.cells, row.of or {}, row.interval.cells if row.interval else {})
         ]
         return list(dict.fromkeys(cell for cells in named for cell in cells.values()))
-
-
-def rows_of(card: Card) -> Iterator[Row]:
-    """Everything on it that shows a number."""
-    match card:
-        case Table():
-            yield from card.facts
-            for _, rows in card.groups:
-                yield from rows
-        case Split():
-            for rows in card.by.values():
-                yield from rows
-        case Funnel():
-            yield from card.rows
-            yield from [card.rate] if card.rate else []
-        case Movements():
-            yield from card.rows
-            yield from [card.stock] if card.stock else []
-        case Ranking():
-            yield from card.rows
-        case Histogram():
-            yield from [*card.rows, card.all]

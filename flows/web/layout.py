@@ -13,23 +13,10 @@ from dataclasses import replace
 from typing import Final
 
 from flows.config.model import MINOR_DIGITS, Config, format_duration
+from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Number, Steps
-from flows.web.cards import (
-    COLUMNS,
-    NOW,
-    Card,
-    Funnel,
-    Histogram,
-    Layout,
-    Movements,
-    Ranking,
-    Row,
-    Section,
-    Split,
-    Table,
-    rows_of,
-)
+from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Number, Rate, Steps
+from flows.web.cards import COLUMNS, NOW, Card, Layout, Row, Section
 from flows.web.minutes import titles
 from flows.web.numbers import Numbers
 
@@ -42,11 +29,12 @@ def layout(config: Config, listed: Catalogue | None = None) -> Layout:
     """The page of `config`."""
     listed = listed or catalogue(config)
     numbers = Numbers(config, listed)
+    windows = {window: parse_duration(window) / 1000 for window in numbers.windows}
     money = config.subscriptions
     return Layout(
         config.product,
         config.time_zone,
-        numbers.windows,
+        windows,
         numbers.windows[len(numbers.windows) // 2],
         list(config.breakdowns),
         money.currency if money else None,
@@ -71,10 +59,10 @@ def _packed(sections: Sequence[Section]) -> list[Section]:
 
 def _sections(numbers: Numbers, listed: Catalogue) -> Iterator[Section]:
     drawn = [(row, list(_cards(numbers, row))) for row in listed.charts]
-    used = {_key(one) for _, cards in drawn for card in cards for one in rows_of(card)}
+    used = {_key(one) for _, cards in drawn for card in cards for one in card.shown}
     for row, cards in drawn:
         if row.of_pipeline:
-            cards = [*_rest([one for card in cards for one in rows_of(card)])]
+            cards = [*_rest([one for card in cards for one in card.shown])]
         rest = [one for one in numbers.of_panel(row.part_of or row.title, row.where) if _key(one) not in used]
         if cards or rest:
             yield Section(row.title, [*cards, *_rest(rest)])
@@ -88,11 +76,15 @@ def _key(row: Row) -> tuple[tuple[str, str], ...]:
     return tuple(row.cells.items())
 
 
-def _rest(rows: Sequence[Row], *, folded: bool = True) -> Iterator[Table]:
+def _rest(rows: Sequence[Row], *, folded: bool = True) -> Iterator[Card]:
     if rows:
-        facts = [row for row in rows if NOW in row.cells]
-        yield Table(
-            "More numbers" if folded else "", facts, [("", [row for row in rows if NOW not in row.cells])], rest=folded
+        windowed = [row for row in rows if NOW not in row.cells]
+        yield Card(
+            "table",
+            "More numbers" if folded else "",
+            [row for row in rows if NOW in row.cells],
+            [("", windowed)] if windowed else [],
+            rest=folded,
         )
 
 
@@ -123,14 +115,16 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
             case Steps() if chart.metric in numbers and chart.label not in steps:
                 steps.add(chart.label)
                 others.append(_steps(numbers, chart, row))
+            case Rate() if chart.metric in numbers:
+                others.append(_rates(numbers, chart, row.where))
             case Heat():
                 others += _histogram(numbers, chart)
             case ByBreakdown() if chart.metric in numbers:
                 others += _by_breakdown(numbers, chart, {**row.where, **chart.where})
             case _:
                 pass
-    table = [Table("", facts, groups)] if facts or groups else []
-    first = [card for card in others if isinstance(card, Funnel)]
+    table = [Card("table", "", facts, groups)] if facts or groups else []
+    first = [card for card in others if card.kind == "steps"]
     yield from [*first, *table, *(card for card in others if card not in first)]
 
 
@@ -139,9 +133,9 @@ def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Card |
     plain = [line for line in chart.lines if line.split is None and line.spread is None]
     rows = [row for line in plain for row in numbers.line(line, chart, where)]
     if any(row.sign < 0 for row in rows):
-        return Movements(chart.title, chart.description, rows, numbers.stock(rows))
+        return Card("movements", chart.title, rows, whole=numbers.stock(rows), description=chart.description)
     if len(plain) == 1 and len(rows) > LONG_LIST:
-        return Ranking(chart.title, chart.description, rows)
+        return Card("ranking", chart.title, rows, description=chart.description)
     return rows
 
 
@@ -150,21 +144,28 @@ def _named(row: Row, chart: str) -> Row:
     return row if row.title == chart else replace(row, title=f"{chart}, {row.title}")
 
 
-def _splits(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterator[Split]:
+def _splits(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterator[Card]:
     for line in chart.lines:
         if line.split is not None and line.metrics[0] in numbers:
             by = numbers.split(line.metrics[0], where)
             if line.split in by:
-                yield Split(chart.title, chart.description, {line.split: by[line.split]})
+                yield Card("split", chart.title, groups=[(line.split, by[line.split])], description=chart.description)
 
 
-def _by_breakdown(numbers: Numbers, chart: ByBreakdown, where: Mapping[str, str]) -> Iterator[Split]:
-    by = {name: rows for name, rows in numbers.split(chart.metric, where).items() if name in numbers.config.breakdowns}
+def _by_breakdown(numbers: Numbers, chart: ByBreakdown, where: Mapping[str, str]) -> Iterator[Card]:
+    by = [
+        (name, rows) for name, rows in numbers.split(chart.metric, where).items() if name in numbers.config.breakdowns
+    ]
     if by:
-        yield Split(chart.title, numbers.metric(chart.metric).help, by)
+        yield Card("split", chart.title, groups=by, description=numbers.metric(chart.metric).help)
 
 
-def _histogram(numbers: Numbers, chart: Heat) -> Iterator[Histogram]:
+def _rates(numbers: Numbers, chart: Rate, where: Mapping[str, str]) -> Card:
+    rows = list(numbers.rows(chart.metric, "{{" + chart.by + "}}", (chart.by,), where))
+    return Card("rates", chart.title, rows, description=chart.description)
+
+
+def _histogram(numbers: Numbers, chart: Heat) -> Iterator[Card]:
     """The buckets of a histogram over the window, where Redis has them: `X_le_<bound>` and its count."""
     tallies = [tally for tally in numbers.listed.tallies if tally.prometheus == chart.tally]
     stems = {tally.cells[0].partition(".")[0] for tally in tallies}
@@ -173,7 +174,7 @@ def _histogram(numbers: Numbers, chart: Heat) -> Iterator[Histogram]:
             rows = [replace(row, title=_bound(row)) for row in numbers.of_metric(metric, {})]
             of = numbers.count_of(metric)
             if rows and of is not None:
-                yield Histogram(chart.title, chart.description, rows, of)
+                yield Card("histogram", chart.title, rows, whole=of, description=chart.description)
 
 
 def _bound(bucket: Row) -> str:
@@ -184,7 +185,7 @@ def _bound(bucket: Row) -> str:
     return f"up to {format_duration(1000 * int(found[1]))}" if int(found[1]) else "0s"
 
 
-def _steps(numbers: Numbers, chart: Steps, row: ChartRow) -> Funnel:
+def _steps(numbers: Numbers, chart: Steps, row: ChartRow) -> Card:
     rates = [
         found
         for one in numbers.listed.headlines
@@ -192,4 +193,4 @@ def _steps(numbers: Numbers, chart: Steps, row: ChartRow) -> Funnel:
         for found in numbers.headline(one)
     ]
     rows = list(numbers.rows(chart.metric, "{{" + chart.label + "}}", (chart.label,), row.where))
-    return Funnel(row.title, chart.description, rows, rates[0] if rates else None)
+    return Card("steps", row.title, rows, whole=rates[0] if rates else None, description=chart.description)

@@ -25,7 +25,7 @@ from flows.client.reader import LiveNumbers
 from flows.config.model import Config
 from flows.metrics.catalogue import catalogue
 from flows.publish.http_endpoint import HttpEndpoint, Page, Stream, parse_address
-from flows.web.cards import Card, Layout
+from flows.web.cards import Layout
 from flows.web.definitions import Definitions, UnknownCell
 from flows.web.hub import MOST_PAGES, PATIENCE_SECONDS, Hub
 from flows.web.layout import layout
@@ -150,16 +150,9 @@ class LivePage:
 
 
 def _told(page: Layout) -> dict[str, Any]:
-    """The layout as JSON has it: each card with its kind."""
-
-    def card(one: Card) -> dict[str, Any]:
-        return {"kind": one.kind, **asdict(one)}
-
-    sections = [
-        {"title": one.title, "columns": one.columns, "cards": [card(each) for each in one.cards]}
-        for one in page.sections
-    ]
-    return {**asdict(page), "sections": sections}
+    """The layout as JSON has it: each section with its width."""
+    sections = [asdict(one) | {"columns": one.columns} for one in page.sections]
+    return asdict(page) | {"sections": sections}
 
 
 def _json(told: object) -> bytes:

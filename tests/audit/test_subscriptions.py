@@ -479,7 +479,27 @@ def test_rates_are_of_what_there_was_when_the_window_began() -> None:
     cells = told(*states, look=120)
     names = ("customer_churn_rate.1h", "mrr_churn_rate.1h", "net_mrr_churn_rate.1h", "arr", "arpa")
     assert [cells[name] for name in names] == [1 / 2, 1 / 2, 1 / 8, 48_000, 4000 / 3]
+    kept = ("customer_retention_rate", "customer_growth_ratio", "gross_revenue_retention", "net_revenue_retention")
+    assert [cells[f"{name}.1h"] for name in kept] == [1 / 2, 3 / 2, 1 / 2, (4000 + 1000 - 2000) / 4000]
     assert "customer_churn_rate.24h" not in cells
+
+
+def test_a_rate_of_loss_is_of_those_who_were_there_at_the_start() -> None:
+    # a is there an hour before the look at 120, and leaves and comes back twice; c comes and goes. Of the start's one
+    # customer all is lost: 1, though three churns are in the window.
+    states = ((0, "a/s active 20"), (70, "a/s expired 20"), (80, "a/s active 20"), (90, "a/s expired 20"),
+              (95, "a/s active 20"), (100, "c/s active 5"), (110, "c/s expired 5"))  # fmt: skip
+    cells = told(*states, look=120)
+    assert (cells["customers.churned.1h"], cells["customers.churned_inside.1h"]) == (3, 2)
+    assert (cells["customer_churn_rate.1h"], cells["customer_retention_rate.1h"]) == (1.0, 0.0)
+    assert cells["mrr_churn_rate.1h"] == (2000 + 2000 + 500) / 2000
+
+
+def test_who_came_before_the_window_and_goes_in_it_is_lost_of_the_start() -> None:
+    states = ((0, "b/s active 20"), (59, "a/s active 20"), (61, "a/s expired 20"))
+    seen = [told(*states, look=look) for look in (62, 119, 121)]
+    assert [cells["customers.churned_inside.1h"] for cells in seen] == [1, 0, 0]
+    assert [cells.get("customer_churn_rate.1h") for cells in seen] == [0.0, 1 / 2, 0.0]
 
 
 def test_the_same_subscription_of_another_customer_is_another_one() -> None:
@@ -490,20 +510,27 @@ def test_the_same_subscription_of_another_customer_is_another_one() -> None:
 def test_every_cell_of_a_small_config_is_there() -> None:
     options = {"windows": ["5m", "1h"], "ratio_windows": ["1h"], "subscriptions": {"plans": ["Pro", "Basic"]}}
     cells = told((0, "a/s active 20"), look=70, **options)
-    mine = {name for name in cells if name.startswith(("mrr", "customer", "subscriptions", "arr", "arpa", "net_mrr"))}
+    mine = {
+        name
+        for name in cells
+        if name.startswith(("mrr", "customer", "subscriptions", "arr", "arpa", "net_", "gross_revenue"))
+    }
     p = [f"{{plan={plan}}}" for plan in ("pro", "basic", "other", "unknown")]
     w = ("5m", "1h", "total")
     expected = {f"{name}{x}" for name in ("mrr", "customers.active", "arr", "mrr.difference") for x in ("", *p)}
     expected |= {"arpa", "arpa{plan=basic}"}
     expected |= {f"subscriptions.{name}" for name in ("active", "pending", "stale", "refused")}
     expected |= {f"subscriptions.cancel_requested.{x}" for x in w}
-    expected |= {f"customers.{kind}.{x}{y}" for kind in ("new", "churned", "reactivated") for x in w for y in ("", *p)}
+    counted = ("new", "churned", "reactivated", "churned_inside")
+    expected |= {f"customers.{kind}.{x}{y}" for kind in counted for x in w for y in ("", *p)}
     kinds = ("new", "expansion", "contraction", "churned", "reactivated")
     expected |= {f"mrr.{kind}.{x}{y}" for kind in kinds for x in w for y in ("", *p)}
     expected |= {f"mrr.{kind}.{x}{y}" for kind in ("moved_in", "moved_out") for x in w for y in p}
     expected |= {f"mrr.moved.{pair}.{x}" for pair in ("pro.basic", "basic.pro") for x in w}
-    expected |= {f"{name}.1h" for name in ("customer_churn_rate", "mrr_churn_rate", "net_mrr_churn_rate")}
-    assert mine == expected
+    # An hour ago nobody paid; five minutes ago ana did.
+    rates = ["customer_churn_rate", "customer_retention_rate", "customer_growth_ratio", "mrr_churn_rate"]
+    rates += ["net_mrr_churn_rate", "gross_revenue_retention", "net_revenue_retention"]
+    assert mine == expected | {f"{name}.5m" for name in rates}
 
 
 def test_without_the_section_nothing_of_subscriptions_is_measured_or_refused() -> None:

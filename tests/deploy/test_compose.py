@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 from compose_spec import PyCompose
 from confluent_kafka import Consumer, TopicPartition
 
 from flows.client.reader import LiveNumbers
-from tests.lacking import program
-from tests.services import ROOT, KafkaBroker, RedisServer, tied, wait_until
+from tests.lacking import need, program
+from tests.services import ROOT, KafkaBroker, RedisServer, redis_program, running_redis, tied, wait_until
 from tests.test_docs import promtool
 
 FILE = ROOT / "deploy" / "compose.yaml"
@@ -75,7 +78,7 @@ def test_every_mounted_file_is_there_and_every_volume_declared() -> None:
 
 def test_it_listens_on_loopback_alone() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
@@ -153,27 +156,29 @@ def records_in(bootstrap_servers: str, topic: str) -> int:
 class Services:
     """The services that are ours, by the compose file's commands, without containers."""
 
-    def __init__(self, kafka: KafkaBroker, server: RedisServer, folder: Path) -> None:
+    def __init__(self, kafka: KafkaBroker | None, server: RedisServer, folder: Path) -> None:
         self.topic = f"compose-{uuid.uuid4().hex}"
         self.folder = folder
-        self._here = {
-            "kafka:9092": kafka.bootstrap_servers,
+        self.here = {
+            "kafka:9092": kafka.bootstrap_servers if kafka else "",
             "redis://valkey:6379/0": server.url,
             "/etc/tidegauge/tidegauge.yaml": str(ROOT / "deploy" / "examples" / "shop.yaml"),
             "/tmp/ready": str(folder / "ready"),
+            "redis://reader:reader@valkey:6379/0": server.url.replace("//", "//reader:reader@"),
+            "0.0.0.0:9161": "127.0.0.1:0",
         }
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """The service's command, or the image's, with its environment; addresses and files are those of this test."""
         service = SERVICES[name]
         command = service.get("command", ["run", "--config", "/etc/tidegauge/tidegauge.yaml"])
-        environment = {key: self._here.get(value, value) for key, value in service["environment"].items()}
+        environment = {key: self.here.get(value, value) for key, value in service["environment"].items()}
         more = {
             "TIDEGAUGE_TOPIC": self.topic,
             "TIDEGAUGE_METRICS_ADDRESS": "127.0.0.1:0",
             "TIDEGAUGE_STATE": str(self.folder / "state"),
         }
-        words = [sys.executable, "-m", "flows.app", *(self._here.get(word, word) for word in command)]
+        words = [sys.executable, "-m", "flows.app", *(self.here.get(word, word) for word in command)]
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(tied(words), cwd=ROOT, env=os.environ | environment | more, stdout=log, stderr=log)
 
@@ -226,6 +231,31 @@ def test_the_shop_is_measured_live_and_goes_on_after_a_restart(
         for process in running:
             process.kill()
             process.wait()
+
+
+def test_the_live_page_shows_what_its_reader_may_read(tmp_path: Path) -> None:
+    need("Redis", redis_program)
+    options = SERVICES["valkey"]["command"][1:]
+    if "v=6." in subprocess.run([redis_program(), "--version"], capture_output=True, text=True, check=True).stdout:
+        options = [option.replace("%R~", "~") for option in options]  # deploy/SECURITY.md
+    with running_redis(*options) as server:
+        services = Services(None, server, tmp_path)
+        fields = ("_as_of", "1", "_published_at", "1", "active_users.5m", "4711")
+        redis.Redis.from_url(server.url).hset("tidegauge:v1:{shop}:live", items=list(fields))
+        reader = redis.Redis.from_url(services.here[SERVICES["web"]["environment"]["REDIS_URL"]])
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            reader.hset("tidegauge:v1:{shop}:live", "active_users.5m", "0")
+        page = services.start("web")
+        try:
+            wait_until(lambda: page.poll() is not None or "http://" in services.log("web"), "the page", SECONDS)
+            assert page.poll() is None, services.log("web")
+            with urllib.request.urlopen(f"{services.log('web').split()[-1]}stream", timeout=30) as stream:
+                assert any(b'"active_users.5m":"4711"' in line for line in itertools.islice(stream, 20))
+            page.terminate()
+            assert page.wait(SECONDS) == 0, services.log("web")
+        finally:
+            page.kill()
+            page.wait()
 
 
 def test_traffic_without_brokers_says_what_to_set() -> None:

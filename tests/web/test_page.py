@@ -99,6 +99,7 @@ def test_every_number_on_the_page_is_the_one_in_redis_whichever_window_is_chosen
         assert wrong == []
         found |= dict(shown(page))
         found |= buckets_of(page, fields)
+        assert_rates(page, fields, told.windows[chosen])
     off = {one.interval.cells[window] for one in told.rows if one.interval for window in one.interval.cells}
     of = {cell for one in told.rows if one.of for cell in one.of.values()}
     assert found.keys() >= set(told.cells) - off - of
@@ -115,6 +116,18 @@ def buckets_of(page: Page, fields: dict[str, str]) -> dict[str, str]:
         assert text == f"{int(fields[cell]) - below:,}"
         below = int(fields[cell])
     return {str(cell): text for cell, text in bars}
+
+
+def assert_rates(page: Page, fields: dict[str, str], seconds: float) -> None:
+    """Each rate is its count in the window by the window's length, in the unit that the page has chosen."""
+    shown: list[tuple[str, str]] = page.eval_on_selector_all(
+        "[data-rate-of]", "all => all.map((one) => [one.dataset.rateOf, one.textContent])"
+    )
+    assert shown != []
+    for cell, text in shown:
+        amount, unit = text.split(" / ")
+        per_second = int(fields[cell]) / seconds
+        assert amount == f"{per_second * {'s': 1, 'min': 60, 'h': 3_600}[unit]:,.1f}"
 
 
 def test_every_metric_of_the_catalogue_is_on_the_page() -> None:

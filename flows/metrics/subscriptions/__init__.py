@@ -63,9 +63,14 @@ movement of |y - x|:
 
     new          x = 0, and the customer's MRR has never been above 0       counts in customers.new, too
     reactivated  x = 0, and it has                                          counts in customers.reactivated
-    churned      y = 0                                                      counts in customers.churned
+    churned      y = 0                                                      counts in customers.churned, and once
+                                                                            more in customers.churned_inside
     expansion    0 < x < y
     contraction  0 < y < x
+
+A churn counts in `customers.churned_inside` at the time at which the customer was last new or reactivated (at its own
+where that is earlier), so that a window has it while it has both: the customer came and went inside it. A churn that
+is taken back is taken back there, too.
 
 (Each state is a change of its own: to cancel one subscription and then to begin another is to churn and to come back,
 even in one millisecond.) The movement belongs to plan q, but to p when b = 0. When p is not q and both a and b are
@@ -89,24 +94,32 @@ Plans are those of the config, `other` and `unknown`. Cells with (plan) exist in
     subscriptions.stale                 states that changed nothing, since the beginning
     subscriptions.refused               states refused at the limit (see below), since the beginning
     mrr (plan)                          now
-    customers.M.<w> (plan)              M of new, churned, reactivated; by plan: of the plan the movement belongs to
+    customers.M.<w> (plan)              M of new, churned, reactivated, churned_inside; by plan: of the plan the
+                                        movement belongs to
     mrr.M.<w> (plan)                    M of new, expansion, contraction, churned, reactivated
     mrr.moved_in.<w>{plan=}, mrr.moved_out.<w>{plan=}    by plan only
     mrr.moved.<from>.<to>.<w>           for the pairs in `moves`: by default all pairs of listed plans
     subscriptions.cancel_requested.<w>
 
 <w> are the `windows` of the config, and `total`: since the beginning (panes do not matter there).
-Derived, over `ratio_windows` where they have a window:
+Derived:
 
     arr (plan)                          12 * mrr, an integer
     arpa (plan)                         mrr / customers.active, minor units
     mrr.difference (plan)               mrr less the right side of its identity above, always 0, an integer
-    customer_churn_rate.<w>             churned / S,   S = customers.active - new - reactivated + churned
+    customer_churn_rate.<w>             (churned - churned_inside) / S
+                                        with S = customers.active - new - reactivated + churned
+    customer_retention_rate.<w>         1 - customer_churn_rate
+    customer_growth_ratio.<w>           customers.active / S
     mrr_churn_rate.<w>                  (churned + contraction) / R
     net_mrr_churn_rate.<w>              (churned + contraction - expansion - reactivated) / R
                                         with R = mrr - new - reactivated - expansion + contraction + churned
+    gross_revenue_retention.<w>         1 - mrr_churn_rate
+    net_revenue_retention.<w>           (R + expansion - contraction - churned) / R: reactivation is not in it
 
-S and R are what there was when the window began; rates are absent unless that is above 0.
+S and R are what there was when the window began; rates are absent unless that is above 0. The rate of customers is one
+of those who were there at the start, so it is never above 1. Money keeps all movements: its rates pass 1 where what
+came inside the window went inside it.
 
 A shard keeps at most `users_per_shard` subscriptions. A state of one more is refused and counted.
 """
@@ -136,7 +149,15 @@ from flows.metrics.subscriptions.books import (
     Books,
     Places,
 )
-from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, FRAMEWORKS, KINDS, blocks_of, formulas_of
+from flows.metrics.subscriptions.cells import (
+    CHURNED,
+    CHURNED_INSIDE,
+    CONTRACTION,
+    FRAMEWORKS,
+    KINDS,
+    blocks_of,
+    formulas_of,
+)
 from flows.metrics.subscriptions.charts import CHARTS, HEADLINES, PIPELINE_CHARTS
 from flows.metrics.subscriptions.fact import state_fact
 from flows.metrics.subscriptions.loop import pass_time, use_states
@@ -162,7 +183,7 @@ def _by_sequence(states: NDArray[Any]) -> NDArray[Any]:
 class Subscriptions(Family):
     """States of subscriptions, pending and applied, and the movements that came of them."""
 
-    LAYOUT: ClassVar[int] = 2
+    LAYOUT: ClassVar[int] = 3
     EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
         {"subscriptions": {"plans": ["basic", "pro"]}},
         {"subscriptions": {"currency": "EUR", "amount_unit": "minor", "events": {"Subscription Changed": "active"}}},
@@ -255,9 +276,11 @@ class Subscriptions(Family):
         lost = subscriptions[slots]
         movements = np.where(customers["mrr"][lost["customer"]] == 0, CHURNED, CONTRACTION)
         churned = movements == CHURNED
+        inside = np.minimum(lost["effective"], customers["came"][lost["customer"]])[churned]
         for base in (np.zeros(len(slots), np.int64), KINDS * (1 + lost["lost_plan"].astype(np.int64))):
             self.windows.book(new, lost["effective"], base + movements, lost["lost"])
             self.windows.book(new, lost["effective"][churned], base[churned] + COUNTER_OF[CHURNED])
+            self.windows.book(new, inside, base[churned] + CHURNED_INSIDE)
 
     def definition(self) -> Definition:
         return Definition(

@@ -31,14 +31,17 @@ def alerts_of(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
 
 def _churn(limits: ChurnAlert, window_ms: int) -> CountRose:
     window = label_of(window_ms)
-    left = Series("window_customers", {"movement": "churned", "window": window})
+    left, inside = (
+        Series("window_customers", {"movement": movement, "window": window})
+        for movement in ("churned", "churned_inside")
+    )
     asked = Series("window_cancellations_requested", {"window": window})
     return CountRose(
         name="churn",
         alert="ChurnSpike",
-        about=f"Customers who stopped paying within {window} (left), and cancellations asked for (asked).",
+        about=f"Of the customers of {window} ago, those who stopped paying (left); cancellations asked for (asked).",
         counts=[
-            Amount("now", "Left.", left, labels={"kind": "left"}),
+            Amount("now", "Left.", left, inside, labels={"kind": "left"}),
             Amount("now", "Asked to.", asked, labels={"kind": "asked"}),
         ],
         window_ms=window_ms,

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import Number, compiled, inlined
-from flows.metrics.subscriptions.cells import CHURNED, CONTRACTION, EXPANSION, KINDS, NEW, REACTIVATED
+from flows.metrics.subscriptions.cells import (
+    CHURNED,
+    CHURNED_INSIDE,
+    CONTRACTION,
+    EXPANSION,
+    KINDS,
+    NEW,
+    REACTIVATED,
+)
 from flows.metrics.subscriptions.terms import STATUSES
 from flows.state.agenda import Plan
 from flows.state.table import Entries, row_of
@@ -22,9 +30,9 @@ ACTIVE_STATUS, PAST_DUE = STATUSES.index("active"), STATUSES.index("past_due")
 ENDED: Final = STATUSES.index("cancelled")
 """This status and those after it have ended."""
 
-CUSTOMER: Final = np.dtype([("mrr", "i8"), ("paid", "u1"), ("moved_last", "i4")])
-"""One customer: minor units a month, whether that has ever been above 0, and 1 + the row of the subscription that
-changed it last (0: it cannot be taken back)."""
+CUSTOMER: Final = np.dtype([("mrr", "i8"), ("paid", "u1"), ("moved_last", "i4"), ("came", "i8")])
+"""One customer: minor units a month, whether that has ever been above 0, 1 + the row of the subscription that changed
+it last (0: it cannot be taken back), and when it was last new or reactivated (ms)."""
 
 ON_PLAN: Final = np.dtype([("paying", "i4")])
 """One customer on one plan: its subscriptions with MRR > 0."""
@@ -117,7 +125,7 @@ def take_back(books: Books, slot: Number, effective: Number) -> None:
         return
     plan = np.int64(subscription["lost_plan"])
     movement = CHURNED if customer["mrr"] == 0 else CONTRACTION
-    _book_movement(books, effective, movement, plan, -amount, -1)
+    _book_movement(books, effective, movement, plan, -amount, -1, customer["came"])
     books.present[CUSTOMERS] += np.int64(customer["mrr"] == 0)
     books.present[MRR] += amount
     customer["mrr"] += amount
@@ -129,14 +137,18 @@ def take_back(books: Books, slot: Number, effective: Number) -> None:
 
 
 @inlined
-def _book_movement(books: Books, at: Number, movement: Number, plan: Number, amount: Number, customers: Number) -> None:
-    """Book it in total and for its plan."""
+def _book_movement(
+    books: Books, at: Number, movement: Number, plan: Number, amount: Number, customers: Number, came: Number
+) -> None:
+    """Book it in total and for its plan; a churn also as one of the window in which its customer `came`."""
     counted = COUNTER_OF[movement]
     for group in range(2):
         base = KINDS * (1 + plan) * group
         _book(books, at, base + movement, amount)
         if counted >= 0:
             _book(books, at, base + counted, customers)
+        if movement == CHURNED:
+            _book(books, min(at, came), base + CHURNED_INSIDE, customers)
 
 
 @compiled
@@ -185,7 +197,9 @@ def apply(
         else:
             movement = CONTRACTION
         owner = old_plan if mrr == 0 else np.int64(plan)
-        _book_movement(books, effective, movement, owner, abs(after - before), 1)
+        if before == 0:
+            customer["came"] = effective
+        _book_movement(books, effective, movement, owner, abs(after - before), 1, customer["came"])
         customer["moved_last"] = slot + 1
     if after > 0:
         customer["paid"] = 1

@@ -13,18 +13,24 @@ from flows.metrics.formulas import (
     arpa,
     arr,
     customer_churn_rate,
+    customer_growth_ratio,
+    customer_retention_rate,
+    gross_revenue_retention,
     mrr_churn_rate,
     mrr_difference,
     net_mrr_churn_rate,
+    net_revenue_retention,
 )
 from flows.metrics.frameworks import Headings
 from flows.metrics.rows import At, Block, Count, Formula
 
 NEW, EXPANSION, CONTRACTION, CHURNED, REACTIVATED = range(5)
 MOVEMENTS: Final = ("new", "expansion", "contraction", "churned", "reactivated")
-COUNTED: Final = ("new", "churned", "reactivated")
+COUNTED: Final = ("new", "churned", "reactivated", "churned_inside")
 KINDS: Final = len(MOVEMENTS) + len(COUNTED)
 """Counters of movements by plan: the amounts, then the customers."""
+CHURNED_INSIDE: Final = KINDS - 1
+"""The last of these counters."""
 
 PANEL: Final = "Subscriptions"
 MINOR_UNITS: Final = "minor units"
@@ -72,6 +78,13 @@ METRICS: Final = {
         Metric("customers.new", "Customers who paid for the first time.", "customers", PANEL, "window_customers"),
         Metric("customers.churned", "Customers who stopped paying.", "customers", PANEL, "window_customers"),
         Metric("customers.reactivated", "Customers who came back.", "customers", PANEL, "window_customers"),
+        Metric(
+            "customers.churned_inside",
+            "Customers who came and stopped paying within the window, counted when they came.",
+            "customers",
+            PANEL,
+            "window_customers",
+        ),
         Metric("mrr.moved_in", "MRR moved into the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"),
         Metric(
             "mrr.moved_out", "MRR moved out of the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"
@@ -102,14 +115,28 @@ METRICS: Final = {
         ),
         Metric(
             "customer_churn_rate",
-            "Customers who stopped paying over customers at the window's start.",
+            "Of the customers at the window's start, the share that stopped paying.",
             "ratio",
             PANEL,
             "customer_churn_ratio",
         ),
         Metric(
+            "customer_retention_rate",
+            "Of the customers at the window's start, the share that paid throughout.",
+            "ratio",
+            PANEL,
+            "customer_retention_ratio",
+        ),
+        Metric(
+            "customer_growth_ratio",
+            "Customers now over customers at the window's start.",
+            "ratio",
+            PANEL,
+            "customer_growth_ratio",
+        ),
+        Metric(
             "mrr_churn_rate",
-            "MRR churned and contracted over MRR at the window's start.",
+            "MRR churned and contracted over MRR at the window's start; above 1 where more was lost than was there.",
             "ratio",
             PANEL,
             "mrr_churn_ratio",
@@ -121,18 +148,33 @@ METRICS: Final = {
             PANEL,
             "net_mrr_churn_ratio",
         ),
+        Metric(
+            "gross_revenue_retention",
+            "1 minus MRR churned and contracted over MRR at the window's start; can be below 0.",
+            "ratio",
+            PANEL,
+            "gross_revenue_retention_ratio",
+        ),
+        Metric(
+            "net_revenue_retention",
+            "MRR at the window's start, plus expansion, minus contraction and churn, over MRR at the window's start.",
+            "ratio",
+            PANEL,
+            "net_revenue_retention_ratio",
+        ),
     )
 }
 
 _MONEY: Final = Headings("revenue", None, why="HEART has no heading for money.")
 _OF_PIPELINE: Final = Headings(None, None, why="It says whether the books can be believed, nothing of the product.")
 FRAMEWORKS: Final[Mapping[str, Headings]] = {
-    **dict.fromkeys(("mrr", "arr", "arpa", "net_mrr", "subscriptions"), _MONEY),
+    **dict.fromkeys(("mrr", "arr", "arpa", "net_", "gross_revenue_retention", "subscriptions"), _MONEY),
     **dict.fromkeys(("subscriptions.stale", "subscriptions.refused", "mrr.difference"), _OF_PIPELINE),
     "customers": Headings("revenue", "retention"),
     "customers.new": Headings("revenue", "adoption"),
+    "customer_growth_ratio": Headings("revenue", "adoption"),
     **dict.fromkeys(
-        ("customers.churned", "customers.reactivated", "customer_churn_rate", "subscriptions.cancel_requested"),
+        ("customers.churned", "customers.reactivated", "customer_", "subscriptions.cancel_requested"),
         Headings("retention", "retention"),
     ),
 }
@@ -187,10 +229,9 @@ def formulas_of(config: Config, section: Section) -> list[Formula]:
     booked = [At(amount, SINCE_START) for amount in amounts]
     moved = [At(f"mrr.moved_{way}", SINCE_START) for way in ("in", "out")]
     difference = metrics["mrr.difference"]
-    windows = config.ratio_windows
 
     def of_everybody(name: str, of: list[str], compute: Callable[..., float | None]) -> Formula:
-        return Formula(metrics[name], of, compute, windows=windows, total_only=True)
+        return Formula(metrics[name], of, compute, windows=config.windows, total_only=True)
 
     return [
         Formula(metrics["arr"], ("mrr",), arr, labels=money),
@@ -198,6 +239,10 @@ def formulas_of(config: Config, section: Section) -> list[Formula]:
         Formula(difference, ("mrr", *booked), mrr_difference, total_only=True),
         Formula(difference, ("mrr", *booked, *moved), mrr_difference),
         of_everybody("customer_churn_rate", ["customers.active", *customers], customer_churn_rate),
+        of_everybody("customer_retention_rate", ["customers.active", *customers], customer_retention_rate),
+        of_everybody("customer_growth_ratio", ["customers.active", *customers], customer_growth_ratio),
         of_everybody("mrr_churn_rate", ["mrr", *amounts], mrr_churn_rate),
         of_everybody("net_mrr_churn_rate", ["mrr", *amounts], net_mrr_churn_rate),
+        of_everybody("gross_revenue_retention", ["mrr", *amounts], gross_revenue_retention),
+        of_everybody("net_revenue_retention", ["mrr", *amounts], net_revenue_retention),
     ]

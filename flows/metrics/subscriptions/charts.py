@@ -43,22 +43,41 @@ CHARTS = ChartRow(
         ),
         Course(
             "Customers who came and went",
-            "In the chosen window: first payment, no payment any more, and payment again. Cancellations requested are "
-            "the early sign.",
+            "In the chosen window: first payment, no payment any more, and payment again; of those lost, the ones who "
+            "had come inside it. Cancellations requested are the early sign.",
             [
                 Line(("customers.new", "customers.churned", "customers.reactivated"), "{{movement}}", by=("movement",)),
+                Line("customers.churned_inside", "came and went"),
                 Line("subscriptions.cancel_requested", "cancellations requested"),
             ],
             width=8,
         ),
         Course(
             "Churn rates",
-            "Of customers and of revenue, in the window; net of expansion and reactivation, which can be below zero.",
+            "Of the customers and the revenue at the window's start, what was lost; net of expansion and reactivation, "
+            "which can be below zero.",
             [
                 Line("customer_churn_rate", "customers"),
                 Line("mrr_churn_rate", "MRR"),
                 Line("net_mrr_churn_rate", "MRR, net"),
             ],
+            width=8,
+        ),
+        Course(
+            "Retention",
+            "Of the customers and the revenue at the window's start, what stayed. Net adds expansion: above 100 %, "
+            "those who stayed pay more than was lost.",
+            [
+                Line("customer_retention_rate", "customers"),
+                Line("gross_revenue_retention", "MRR, gross"),
+                Line("net_revenue_retention", "MRR, net"),
+            ],
+            width=8,
+        ),
+        Course(
+            "Customer growth",
+            "Customers now over customers at the window's start.",
+            [Line("customer_growth_ratio")],
             width=8,
         ),
     ],

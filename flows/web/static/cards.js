@@ -76,7 +76,7 @@ function compared(row, told, movements) {
 }
 
 export function tile(row, place) {
-  const movements = page.layout.sections.flatMap((section) => section.cards).find((card) => card.kind === "movements" && card.stock?.cells[""] === row.cells[""]);
+  const movements = page.layout.sections.flatMap((section) => section.cards).find((card) => card.kind === "movements" && card.whole?.cells[""] === row.cells[""]);
   const bold = make("b"), plain = make("span"), change = make("p", { class: "change" }, bold, " ", plain);
   const line = spark(), caption = make("figcaption"), span = make("small");
   const seen = [];
@@ -116,7 +116,7 @@ function facts(rows) {
 }
 
 function table(card, title) {
-  const windows = page.layout.windows, several = card.groups.length > 1;
+  const windows = Object.keys(page.layout.windows), several = card.groups.length > 1;
   const heads = windows.map((window) => make("th", { scope: "col", text: window }));
   const bodies = card.groups.filter(([, rows]) => rows.length).flatMap(([name, rows]) => [
     ...(several && !(rows.length === 1 && rows[0].title === name) ? [make("tr", { class: "group" }, make("th", { scope: "colgroup", colspan: windows.length + 1, text: name }))] : []),
@@ -129,8 +129,8 @@ function table(card, title) {
     }
   });
   const wide = grid && make("div", { class: "wide" }, grid); // large numbers scroll in here, and not the page
-  if (card.rest) return make("details", {}, make("summary", { text: `${card.title}: ${card.facts.length + card.groups.reduce((sum, [, rows]) => sum + rows.length, 0)}` }), facts(card.facts), wide);
-  return make("section", { class: "card" }, facts(card.facts), wide);
+  if (card.rest) return make("details", {}, make("summary", { text: `${card.title}: ${card.rows.length + card.groups.reduce((sum, [, rows]) => sum + rows.length, 0)}` }), facts(card.rows), wide);
+  return make("section", { class: "card" }, facts(card.rows), wide);
 }
 
 function steps(card) {
@@ -152,7 +152,7 @@ function steps(card) {
       before = reached ?? 0;
     }
   });
-  const rate = card.rate ? make("span", { class: "note" }, "converts ", value("b", card.rate), " ", asks(card.rate)) : null;
+  const rate = card.whole ? make("span", { class: "note" }, "converts ", value("b", card.whole), " ", asks(card.whole)) : null;
   return make("section", { class: "card" }, make("div", { class: "head" }, heading("Attempts entered", true), rate), make("ol", { class: "steps" }, ...items));
 }
 
@@ -189,7 +189,7 @@ function histogram(card) {
     shown.push({ row, own, amount });
   };
   card.rows.forEach((row) => add(row.title, row));
-  add("longer", card.all);
+  add("longer", card.whole);
   page.views.push(() => {
     const up = shown.map(({ row }) => valueOf(row)), counts = up.map((value, i) => (i ? value - up[i - 1] : value));
     const largest = Math.max(...counts.filter(Number.isFinite), 1);
@@ -202,6 +202,25 @@ function histogram(card) {
   return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
 }
 
+/** How often things happen: their counts in the window, by its length. */
+function rates(card) {
+  const list = make("ul", { class: "bars" });
+  const shown = card.rows.map((row) => {
+    const own = bar(), amount = make("span", { class: "amount" });
+    list.append(make("li", {}, make("span", { class: "label" }, named(row)), own.element, amount));
+    return { row, own, amount };
+  });
+  page.views.push(() => {
+    const values = shown.map(({ row }) => valueOf(row)), largest = Math.max(...values.filter(Number.isFinite), 1);
+    shown.forEach(({ row, own, amount }, i) => {
+      amount.dataset.rateOf = cellOf(row);
+      put(amount, values[i] === undefined ? text.NOTHING : text.rate(values[i] / page.layout.windows[page.window]));
+      own.set(0, (values[i] ?? 0) / largest);
+    });
+  });
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
+}
+
 const isWindowed = (rows) => rows.some((row) => !row.cells[""]);
 
 function ranking(card) {
@@ -209,11 +228,12 @@ function ranking(card) {
 }
 
 function split(card) {
-  const names = Object.keys(card.by), body = make("div");
-  const lists = Object.fromEntries(names.map((name) => [name, bars(card.by[name])]));
-  const head = make("div", { class: "head" }, heading(names.length === 1 && !card.title.includes(` by ${names[0]}`) ? `${card.title} by ${names[0].replaceAll("_", " ")}` : card.title, isWindowed(card.by[names[0]])));
-  const choose = (name) => body.replaceChildren(lists[name]);
-  if (names.length > 1) head.append(choice(`${card.title} by`, names.map((name) => [name, `by ${name.replaceAll("_", " ")}`]), names[0], choose));
+  const lists = new Map(card.groups.map(([name, rows]) => [name, bars(rows)])), names = [...lists.keys()], body = make("div");
+  const words = (name) => name.replaceAll("_", " ");
+  const title = names.length === 1 && !card.title.includes(` by ${names[0]}`) ? `${card.title} by ${words(names[0])}` : card.title;
+  const head = make("div", { class: "head" }, heading(title, isWindowed(card.groups[0][1])));
+  const choose = (name) => body.replaceChildren(lists.get(name));
+  if (names.length > 1) head.append(choice(`${card.title} by`, names.map((name) => [name, `by ${words(name)}`]), names[0], choose));
   choose(names[0]);
   return make("section", { class: "card" }, head, body);
 }
@@ -226,33 +246,33 @@ function movements(card) {
     list.append(item);
   };
   const before = make("span", { class: "amount" }), ago = make("span");
-  if (card.stock) lane(make("span", { class: "label" }, ago), "", before);
+  if (card.whole) lane(make("span", { class: "label" }, ago), "", before);
   for (const row of card.rows) {
     lane(make("span", { class: "label" }, named(row)), row.sign < 0 ? "down" : "up", value("span", row, { class: "amount", "data-sign": row.sign < 0 ? "−" : "+" }));
   }
-  if (card.stock) lane(make("span", { class: "label" }, make("span", { class: "row-name" }, "now", asks(card.stock))), "", value("span", card.stock, { class: "amount" }));
+  if (card.whole) lane(make("span", { class: "label" }, make("span", { class: "row-name" }, "now", asks(card.whole))), "", value("span", card.whole, { class: "amount" }));
   page.views.push(() => {
     const moved = card.rows.map((row) => row.sign * (valueOf(row) ?? 0));
-    const end = card.stock ? valueOf(card.stock) ?? 0 : 0, start = end - (card.stock ? moved.reduce((sum, one) => sum + one, 0) : 0);
+    const end = card.whole ? valueOf(card.whole) ?? 0 : 0, start = end - (card.whole ? moved.reduce((sum, one) => sum + one, 0) : 0);
     put(ago, `${page.window} ago`);
-    put(before, card.stock && valueOf(card.stock) !== undefined ? text.shown(card.stock.format, start) : text.NOTHING);
+    put(before, card.whole && valueOf(card.whole) !== undefined ? text.shown(card.whole.format, start) : text.NOTHING);
     const spans = [];
     let at = start;
-    if (card.stock) spans.push([0, start]);
+    if (card.whole) spans.push([0, start]);
     for (const one of moved) {
       spans.push([Math.min(at, at + one), Math.max(at, at + one)]);
-      at = card.stock ? at + one : 0;
+      at = card.whole ? at + one : 0;
     }
-    if (card.stock) spans.push([0, end]);
+    if (card.whole) spans.push([0, end]);
     // Where little moves beside much that stays, the bars begin close below the least: else no movement can be seen.
-    const high = Math.max(...spans.map(([, to]) => to), 1), low = Math.min(...spans.slice(card.stock ? 1 : 0, card.stock ? -1 : undefined).map(([from]) => from), start, end);
-    const zero = card.stock && high - low < high / 4 ? Math.max(0, low - (high - low)) : 0;
+    const high = Math.max(...spans.map(([, to]) => to), 1), low = Math.min(...spans.slice(card.whole ? 1 : 0, card.whole ? -1 : undefined).map(([from]) => from), start, end);
+    const zero = card.whole && high - low < high / 4 ? Math.max(0, low - (high - low)) : 0;
     spans.forEach(([from, to], i) => lanes[i].set((from - zero) / (high - zero), (to - Math.max(from, zero)) / (high - zero)));
   });
   return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
 }
 
-const KINDS = { table, steps, ranking, histogram, split, movements };
+const KINDS = { table, steps, ranking, rates, histogram, split, movements };
 
 export function section(told) {
   const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;

@@ -42,6 +42,13 @@ export function shown(format, text) {
 export const count = (value) => whole.format(value);
 export const share = (value) => percent.format(value);
 export const inPoints = (value) => points.format(100 * value);
+
+/** So many a second, by the unit in which they can be counted. */
+export function rate(perSecond) {
+  const [times, unit] = perSecond >= 1 || !perSecond ? [1, "s"] : perSecond >= 1 / 60 ? [60, "min"] : [3600, "h"];
+  return `${points.format(times * perSecond)} / ${unit}`;
+}
+
 export const seconds = (value) => duration(1000 * value);
 
 export function clock(ms, options = { hour: "2-digit", minute: "2-digit", second: "2-digit" }) {

@@ -84,8 +84,9 @@ async function build() {
   page.window = layout.window;
   document.title = `${layout.product} · Tidegauge`;
   put($("product"), layout.product.replaceAll("_", " "));
-  if (layout.windows.length > 1) {
-    $("choices").append(radios("Window", layout.windows.map((window) => [window, window]), page.window, (window) => {
+  const windows = Object.keys(layout.windows);
+  if (windows.length > 1) {
+    $("choices").append(radios("Window", windows.map((window) => [window, window]), page.window, (window) => {
       page.window = window;
       changed();
     }));

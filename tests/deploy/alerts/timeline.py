@@ -141,6 +141,7 @@ def _cells(conditions: list[Conditions], seed: int, subscribers: int) -> dict[st
         'window_events{event="order_completed", window="1h"}': _window(orders, HOUR),
         'window_events{event="signed_up", window="1h"}': _window(sign_ups, HOUR),
         'window_customers{movement="churned", window="1h"}': _window(left, HOUR),
+        'window_customers{movement="churned_inside", window="1h"}': np.zeros(len(left)),
         'window_cancellations_requested{window="1h"}': _window(asked, HOUR),
         "customers_active{}": subscribers + np.cumsum(counts("joined") - left),
     }
