@@ -46,7 +46,7 @@ CURVES = {
         f"engagement.days_<k>_of_{days}",
         f"Users who were active on exactly k of the last {days} days.",
         "users",
-        "Engagement",
+        "Active days",
         "engagement_users",
     )
     for days in (WEEK, MONTH)
@@ -56,13 +56,13 @@ MEANS = {
         f"l{days}_mean",
         f"Mean number of active days of the last {days}, of users with any.",
         "days",
-        "Engagement",
+        "Active days",
         "engagement_days_mean",
     )
     for days in (WEEK, MONTH)
 }
 CHARTS = ChartRow(
-    "Engagement",
+    "Active days",
     [
         Bars(
             "Active days of the last 7",

@@ -24,6 +24,21 @@ from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Count, Formula
 from flows.metrics.uses import Uses, users_fell
 
+USES = {
+    "events": Metric(
+        "feature.<name>.events", "Uses of the feature in the window.", "events", "Features", "feature_events"
+    ),
+    "users": Metric(
+        "feature.<name>.users", "Users of the feature in the window.", "users", "Features", "feature_users"
+    ),
+    "first": Metric(
+        "feature.<name>.first",
+        "Adopters: users of the feature in the window who had never used it before.",
+        "users",
+        "Features",
+        "feature_first_users",
+    ),
+}
 EVER = Metric(
     "feature.<name>.users_ever",
     "Known users who have ever used the feature.",
@@ -88,17 +103,7 @@ class Feature(Uses):
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {"feature": Headings("activation", "adoption")}
     broken_down_as: ClassVar[str] = "features"
     KIND: ClassVar[str] = "feature"
-    METRICS: ClassVar[Sequence[Metric]] = (
-        Metric("feature.<name>.events", "Uses of the feature in the window.", "events", "Features", "feature_events"),
-        Metric("feature.<name>.users", "Users of the feature in the window.", "users", "Features", "feature_users"),
-        Metric(
-            "feature.<name>.first",
-            "Adopters: users of the feature in the window who had never used it before.",
-            "users",
-            "Features",
-            "feature_first_users",
-        ),
-    )
+    METRICS: ClassVar[Mapping[str, Metric]] = USES
 
     def __init__(self, config: Config, name: str) -> None:
         super().__init__(config, name, config.features[name])

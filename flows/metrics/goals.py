@@ -19,6 +19,19 @@ from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Formula
 from flows.metrics.uses import Uses, users_fell
 
+USES = {
+    "events": Metric(
+        "goal.<name>.events", "Times that the goal was reached in the window.", "events", "Goals", "goal_events"
+    ),
+    "users": Metric("goal.<name>.users", "Users who reached the goal in the window.", "users", "Goals", "goal_users"),
+    "first": Metric(
+        "goal.<name>.first",
+        "Users who reached the goal in the window for the first time ever.",
+        "users",
+        "Goals",
+        "goal_first_users",
+    ),
+}
 CONVERSION = Metric(
     "conversion_rate.<name>", "Users who reached the goal, over visitors.", "ratio", "Goals", "goal_conversion_ratio"
 )
@@ -75,19 +88,7 @@ class Goal(Uses):
     }
     broken_down_as: ClassVar[str] = "goals"
     KIND: ClassVar[str] = "goal"
-    METRICS: ClassVar[Sequence[Metric]] = (
-        Metric(
-            "goal.<name>.events", "Times that the goal was reached in the window.", "events", "Goals", "goal_events"
-        ),
-        Metric("goal.<name>.users", "Users who reached the goal in the window.", "users", "Goals", "goal_users"),
-        Metric(
-            "goal.<name>.first",
-            "Users who reached the goal in the window for the first time ever.",
-            "users",
-            "Goals",
-            "goal_first_users",
-        ),
-    )
+    METRICS: ClassVar[Mapping[str, Metric]] = USES
 
     def __init__(self, config: Config, name: str) -> None:
         super().__init__(config, name, config.goals[name])

@@ -7,7 +7,7 @@ this showed. Few users use most things, so a user has a row here from the first 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -41,8 +41,8 @@ class Uses(Family):
     ordered: ClassVar[bool] = True
     KIND: ClassVar[str]
     """What the thing is: begins the names of its cells, and is the label that has its name."""
-    METRICS: ClassVar[Sequence[Metric]]
-    """Of uses, users and first users."""
+    METRICS: ClassVar[Mapping[str, Metric]]
+    """Of uses, users and first users, in this order, by how the names of their cells end."""
 
     def __init__(self, config: Config, name: str, events: Sequence[Selector]) -> None:
         self._config = config
@@ -85,7 +85,7 @@ class Uses(Family):
 
     def trail(self, cell: Cell) -> Trail | None:
         """Windows that are new are filled at once with users; how often, and who for the first time, begins then."""
-        if cell.metric is self.METRICS[USERS] and isinstance(cell.window, int):
+        if cell.metric is self.METRICS["users"] and isinstance(cell.window, int):
             return trailing(cell.window, None)
         return super().trail(cell)
 
@@ -93,10 +93,7 @@ class Uses(Family):
         return self.windows.totals.ravel()
 
     def blocks(self) -> list[Block]:
-        ends = ("events", "users", "first")
-        rows = [
-            Count(metric, f"{self.stem}.{end}", self.labels) for metric, end in zip(self.METRICS, ends, strict=True)
-        ]
+        rows = [Count(metric, f"{self.stem}.{end}", self.labels) for end, metric in self.METRICS.items()]
         return [Block(rows, self._config.windows, self._groups.labels)]
 
     def definition(self) -> Definition:
