@@ -115,13 +115,14 @@ def pipeline(source: Source, zero: Iterable[str] = ()) -> Group:
         _share(
             source,
             "LateShare",
-            "tidegauge_events_late_total",
+            "tidegauge_events_late_out_of_order_total",
             "tidegauge_events_accepted_total",
             limits.late,
-            comment="Late events count in no session and no funnel.",
+            comment="These count in no session and no funnel. What a phone sends late, but in order, does.",
             summary="{{ $value | humanizePercentage }} of the events of {{ $labels.product }} come too late",
             description=(
-                "They are older than `lateness` allows when they are read, so sessions and funnels go without them."
+                "When they are read they are older than `lateness` allows, and than others of the same users, so "
+                "sessions and funnels go without them."
             ),
         ),
         _share(

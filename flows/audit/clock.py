@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 
 Read = Event | Exclusion | Rejection
+BEFORE_ALL = -(2**62)  # a time at which nothing has passed, ms
 
 
 @dataclass
@@ -23,12 +25,21 @@ class Turn:
 
 
 @dataclass
+class LateEvent:
+    """An event that came late, but in order for its user."""
+
+    event: Event
+    watermark_ms: int  # W when it was read, or the bound that it missed where W was not known
+
+
+@dataclass
 class Judgement:
     """What became of all records, in the order in which they were read."""
 
     as_of_ms: int | None  # T at the end
     accepted: list[Event]  # on time and late
     on_time: list[Event]
+    late_in_order: list[LateEvent]
     accounting: dict[int, dict[str, int]]  # partition -> field of ACCOUNTS -> records
     turns: dict[str, list[Turn]]  # by kind of what is told; all kinds that any event tells of
 
@@ -37,6 +48,7 @@ def judge(records: Sequence[Record], readings: Sequence[Read], config: Config, a
     """What a replay of the records makes of them: time moves with the events, and at the end to `as_of_ms`."""
     clocks = stream_clock_after_each(records, readings)
     ends = [time for time in (clocks[-1] if clocks else None, as_of_ms) if time is not None]
+    clocks = [BEFORE_ALL if clock is None else clock for clock in clocks]
     return judge_by(clocks, records, readings, config, max(ends) if ends else None)
 
 
@@ -48,13 +60,15 @@ def judge_by(
     as_of_ms: int | None,
 ) -> Judgement:
     """METRICS.md 3.8: "`consumed = accepted + rejected(reason) + duplicate + excluded`, and
-    `accepted = on_time + late`, per partition".
+    `accepted = on_time + late`, per partition"; 1: "`late = late_in_order + late_out_of_order`".
 
     `clocks` is T after each record; at the end T is `as_of_ms`, whatever the records say.
     """
     copies = which_are_copies(readings, clocks, config.dedup_horizon)
     limits = lateness_limits(readings, clocks, config.lateness)
     late = which_are_late(readings, limits)
+    used = UsedTimes()
+    late_in_order: list[LateEvent] = []
     accounting = {record.partition: dict.fromkeys(ACCOUNTS, 0) for record in records}
     accepted: list[Event] = []
     on_time: list[Event] = []
@@ -72,18 +86,50 @@ def judge_by(
             accepted.append(reading)
             account["accepted"] += 1
             account["clamped"] += reading.clamped
-            if late[position]:
-                account["late"] += 1
-            else:
+            bound = limits[position]
+            if not late[position] or bound is None:
                 account["on_time"] += 1
                 on_time.append(reading)
+                used.add(reading)
+            elif used.has_between(reading, bound):
+                account["late"] += 1
+                account["late_out_of_order"] += 1
+            else:
+                account["late"] += 1
+                account["late_in_order"] += 1
+                before = clocks[position - 1]
+                late_in_order.append(LateEvent(reading, bound if before is None else before - config.lateness))
+                used.add(reading)
     return Judgement(
         as_of_ms,
         accepted,
         on_time,
+        late_in_order,
         accounting,
         all_turns(readings, clocks, limits, config.dedup_horizon),
     )
+
+
+class UsedTimes:
+    """When the events were that the ordered metrics use, as far as they have been read."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[int]] = {}  # by user, sorted
+
+    def add(self, event: Event, watermark_ms: int | None = None) -> None:
+        """`event` is used. Of the user's times before `watermark_ms`, which all are passed, the latest is enough."""
+        times = self._times.setdefault(event.user, [])
+        insort(times, event.ts)
+        if watermark_ms is not None:
+            del times[: max(0, bisect_left(times, watermark_ms) - 1)]
+
+    def has_between(self, event: Event, bound_ms: int) -> bool:
+        """METRICS.md 1: "*Late but in order*: when its user has no event between its time and the bound that it
+        missed". One at the same time is not between them.
+        """
+        times = self._times.get(event.user, [])
+        following = bisect_right(times, event.ts)
+        return following < len(times) and times[following] < bound_ms
 
 
 def stream_clock_after_each(records: Sequence[Record], readings: Sequence[Read]) -> list[int | None]:

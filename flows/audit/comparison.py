@@ -85,8 +85,14 @@ def compare(published: Published, truth: Truth, config: Config) -> list[Compared
     expected = [dict(numbers_of(result, published, config)) for result in truth.results]
     names = sorted(fields.keys() | set().union(*expected))
     changed = published.changed
+    open_cells = {minute_cell(start, name) for result in truth.results for start, name in result.touched}
     return [
-        Compared(name, fields.get(name), tuple(one.get(name) for one in expected), is_decided(name, changed, truth))
+        Compared(
+            name,
+            fields.get(name),
+            tuple(one.get(name) for one in expected),
+            name not in open_cells and is_decided(name, changed, truth),
+        )
         for name in names
     ]
 

@@ -27,7 +27,7 @@ from flows.audit.recompute import Result, numbers
 from flows.audit.records import Event, Record
 from flows.config.model import Config
 
-DEPENDENT = ("accepted", "on_time", "late", "duplicate")
+DEPENDENT = ("accepted", "on_time", "late", "late_in_order", "late_out_of_order", "duplicate")
 """The accounts in which it shows when records were read; all others depend on the records alone."""
 
 
@@ -111,4 +111,4 @@ def made_late(account: Mapping[str, int], told: Mapping[str, int]) -> int:
     closes = told["accepted"] == told["on_time"] + told["late"]
     if not closes or told["accepted"] + told["duplicate"] != account["accepted"] + account["duplicate"]:
         return 0
-    return max(abs(told["late"] - account["late"]), abs(told["duplicate"] - account["duplicate"]))
+    return max(abs(told[name] - account[name]) for name in ("late", "late_out_of_order", "duplicate"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flows.audit.activity import counts_as_active
-from flows.audit.funnels import Attempt
-from flows.audit.lifecycle import Lifecycle
+from flows.audit.cells import by_user
+from flows.audit.clock import LateEvent
+from flows.audit.funnels import Attempt, all_attempts
+from flows.audit.lifecycle import Lifecycle, lifecycle_of
 from flows.audit.records import Event
-from flows.audit.sessions import Session
+from flows.audit.sessions import Session, all_sessions
 from flows.config.model import Config
 
 MINUTE_MS = 60_000
@@ -22,14 +24,71 @@ def minute_history(
     lifecycle: Lifecycle,
     config: Config,
     watermark_ms: int,
+    late: Sequence[LateEvent] = (),
+    touched: set[tuple[int, str]] | None = None,
 ) -> dict[int, dict[str, int]]:
     """METRICS.md 3.7: "For each closed minute, its final numbers: `events, active_users, new_users,
     sessions_started, sessions_closed, sessions_bounced`, per funnel `entered` and `converted`." D13: "A
     minute m (UTC) is closed when W >= its end."
 
     Start of the minute (epoch ms) -> field -> number; minutes in which all numbers are 0 are left out, and so
-    are those that start before `W - minute_history`.
+    are those that start before `W - minute_history`. `late` are those of the events that came late; numbers that
+    depend on when those were read are put into `touched`.
     """
+    fields = fields_of(ordered, sessions, attempts, lifecycle, config)
+    of_users = by_user(ordered) if late else {}
+    for user, latecomers in late_by_user(late).items():
+        without = of_users.get(user, [])
+        for latecomer in reversed(latecomers):
+            # "closed minutes stay as they are": those that were closed when it was read do not know of it.
+            with_it = without
+            without = [event for event in with_it if not is_same(event, latecomer.event)]
+            closed_until = minute_of(latecomer.watermark_ms)
+            known, unknown = all_fields(with_it, config, watermark_ms), all_fields(without, config, watermark_ms)
+            for name in fields:
+                for minute in known[name].keys() | unknown[name].keys():
+                    change = unknown[name][minute] - known[name][minute]
+                    if change and touched is not None:
+                        touched.add((minute, name))
+                    if minute < closed_until:
+                        fields[name][minute] += change
+    return {
+        minute: {name: counts[minute] for name, counts in fields.items()}
+        for minute in sorted(set().union(*fields.values()))
+        if minute + MINUTE_MS <= watermark_ms
+        and minute >= watermark_ms - config.minute_history
+        and any(counts[minute] for counts in fields.values())
+    }
+
+
+def late_by_user(late: Sequence[LateEvent]) -> dict[str, list[LateEvent]]:
+    """Each user's, in the order read."""
+    found: dict[str, list[LateEvent]] = {}
+    for latecomer in late:
+        found.setdefault(latecomer.event.user, []).append(latecomer)
+    return found
+
+
+def is_same(event: Event, other: Event) -> bool:
+    """Whether both are of one record: the values of their breakdowns may differ."""
+    return (event.partition, event.offset) == (other.partition, other.offset)
+
+
+def all_fields(ordered: list[Event], config: Config, watermark_ms: int) -> dict[str, Counter[int]]:
+    """`fields_of` of these events alone."""
+    attempts = {name: all_attempts(ordered, funnel) for name, funnel in config.funnels.items()}
+    lifecycle = lifecycle_of(ordered, config, watermark_ms)
+    return fields_of(ordered, all_sessions(ordered, config), attempts, lifecycle, config)
+
+
+def fields_of(
+    ordered: list[Event],
+    sessions: list[Session],
+    attempts: dict[str, list[Attempt]],
+    lifecycle: Lifecycle,
+    config: Config,
+) -> dict[str, Counter[int]]:
+    """What a minute has, by field: how many in each."""
     active = {(minute_of(e.ts), e.user) for e in ordered if counts_as_active(e, config)}
     fields = {
         "events": minutes_of(event.ts for event in ordered),
@@ -44,11 +103,7 @@ def minute_history(
         fields[f"funnel.{name}.converted"] = minutes_of(
             attempt.converted_at for attempt in every_attempt if attempt.converted_at is not None
         )
-    return {
-        minute: {name: counts[minute] for name, counts in fields.items()}
-        for minute in sorted(set().union(*fields.values()))
-        if minute + MINUTE_MS <= watermark_ms and minute >= watermark_ms - config.minute_history
-    }
+    return fields
 
 
 def minute_of(time_ms: int) -> int:

@@ -13,7 +13,7 @@ from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.minutes import minute_history
 from flows.audit.parse import parse
-from flows.audit.records import Record
+from flows.audit.records import Event, Record
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
@@ -30,6 +30,8 @@ class Result:
     cells: dict[str, int | float]  # counted and derived
     minutes: dict[int, dict[str, int]]  # start of a closed minute (epoch ms) -> field -> number; all-zero ones left out
     accounting: dict[int, dict[str, int]]  # partition -> one of ACCOUNTS -> records
+    touched: set[tuple[int, str]]
+    """Numbers of closed minutes (start, field) that depend on when late events were read that are in order."""
 
 
 def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = None) -> Result:
@@ -50,10 +52,8 @@ def numbers(judgement: Judgement, config: Config) -> Result:
 
     # "Ordered metrics ... hold events until `W` has passed them and then use them in event-time order (ties:
     # Kafka partition, then offset)."
-    ordered = sorted(
-        (event for event in judgement.on_time if event.ts < watermark),
-        key=lambda event: (event.ts, event.partition, event.offset),
-    )
+    # Late ones in order: "in its place in that user's history"; behind what its user did at the same time.
+    ordered = in_place(judgement.on_time, [late.event for late in judgement.late_in_order], watermark)
     ordered = scoped(ordered, config)
     sessions = all_sessions(ordered, config)
     attempts = {name: all_attempts(ordered, funnel) for name, funnel in config.funnels.items()}
@@ -72,10 +72,19 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     for name, feature in config.features.items():
         cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= told_cells(judgement.turns, config, watermark)
+    touched: set[tuple[int, str]] = set()
+    late = judgement.late_in_order
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,
         cells=cells,
-        minutes=minute_history(ordered, sessions, attempts, lifecycle, config, watermark),
+        minutes=minute_history(ordered, sessions, attempts, lifecycle, config, watermark, late, touched),
         accounting=judgement.accounting,
+        touched=touched,
     )
+
+
+def in_place(on_time: list[Event], late: list[Event], watermark_ms: int) -> list[Event]:
+    """The events that `W` has passed in the order in which ordered metrics use them; `late` as they were read."""
+    used = sorted((event for event in on_time if event.ts < watermark_ms), key=lambda e: (e.ts, e.partition, e.offset))
+    return sorted([*used, *(event for event in late if event.ts < watermark_ms)], key=lambda event: event.ts)

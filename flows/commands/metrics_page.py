@@ -95,7 +95,8 @@ ACCOUNTING = """
 ## Accounting
 
 What became of the records since the beginning, in total and per partition (`accounting.consumed{partition=3}`):
-consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late.
+consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late,
+late = late_in_order + late_out_of_order.
 
 """
 HEALTH = """

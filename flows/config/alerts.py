@@ -183,7 +183,7 @@ class PipelineAlerts(Section):
     behind: Short = 10 * MINUTE_MS
     """ConsumerLag: the numbers are this far behind and not catching up."""
     late: Share = 0.05
-    """LateShare: the share of accepted events that are late."""
+    """LateShare: the share of accepted events that are late and out of order."""
     rejected: Share = 0.05
     """RejectedShare: the share of records that are rejected."""
     duplicates: Share = 0.2

@@ -192,10 +192,10 @@ def _transactions() -> Iterator[Sized]:
 
 
 def _records() -> Iterator[Sized]:
-    fates = ("late", "duplicate", "excluded", "clamped")
+    fates = ("late_in_order", "late_out_of_order", "duplicate", "excluded", "clamped")
     yield course(
         "Late or set aside",
-        "Per second: late (kept out of ordered numbers), copies, excluded by the config, clamped in time.",
+        "Per second: late (out of order: not in ordered numbers), copies, excluded by the config, clamped in time.",
         "short",
         *(Query(rate(f"events_{fate}_total"), fate.replace("_", " ")) for fate in fates),
         width=8,
@@ -207,13 +207,13 @@ def _records() -> Iterator[Sized]:
         Query(rate("events_rejected_total", by="reason"), "{{reason}}"),
         width=8,
     )
-    shares = ("late", "duplicate")
+    shares = ("late_out_of_order", "duplicate")
     yield course(
         "Late, copied and rejected share",
-        "Of the records read. Lateness that is more than a trickle asks for a larger `lateness` in the config.",
+        "Of the records read. More than a trickle that is late and out of order asks for a larger `lateness`.",
         "percentunit",
         *(
-            Query(f"{rate(f'events_{fate}_total')} / ({rate('events_consumed_total')} > 0)", fate)
+            Query(f"{rate(f'events_{fate}_total')} / ({rate('events_consumed_total')} > 0)", fate.replace("_", " "))
             for fate in shares
         ),
         Query(

@@ -10,7 +10,7 @@ late one when it is read, if late ones of its kind count at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +35,8 @@ class Taken(NamedTuple):
     clocks: NDArray[np.int64]  # the clock at each, ms
     late: NDArray[np.bool_]
     copies: NDArray[np.bool_]
+    lengths: Sequence[int]  # of the polls
+    readings: Sequence[Reading]  # from before each
 
 
 class Lane:
@@ -63,10 +65,11 @@ class Lane:
         size = np.dtype(self._dtype).itemsize
         lengths = [len(rows) * rows.itemsize // size for rows, _ in self._waiting]
         rows = joined([rows for rows, _ in self._waiting], self._dtype)
-        clocks, late = judge(rows, lengths, [reading for _, reading in self._waiting], self._lateness, floor_ms)
+        readings = [reading for _, reading in self._waiting]
+        clocks, late = judge(rows, lengths, readings, self._lateness, floor_ms)
         self._waiting.clear()
         self._rows = 0
-        return Taken(rows, clocks, late, self.recent.copies(rows, clocks))
+        return Taken(rows, clocks, late, self.recent.copies(rows, clocks), lengths, readings)
 
 
 class Turns(Container):

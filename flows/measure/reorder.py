@@ -3,8 +3,8 @@
     admitted --> fresh --ts <= now--> arrived (arrival metrics use it)
                                          \\--> held --ts < watermark--> passed (ordered metrics use it, in order)
 
-Late events go the first way only. Rows stand in the order in which they were admitted, so that equal times of one
-partition keep their order.
+Late events go the first way only. Those that are in order for their user wait beside (`latecomers.py`) and pass with
+the others. Rows stand in the order in which they were admitted, so that equal times of one partition keep their order.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ class Released(NamedTuple):
 
     arrived: NDArray[Any]  # in the order admitted
     passed: NDArray[Any]  # by event time; ties by partition, then in the order admitted
+
+
+class Late(NamedTuple):
+    """Late events that are in order for their user, in the order admitted."""
+
+    rows: NDArray[Any]  # dtype HELD
+    read_at: NDArray[np.int64]  # the watermark when each was read, ms
 
 
 class Rows:
@@ -69,6 +76,9 @@ class Rows:
             self.fill(self.filled)
 
 
+_NO_LATE: Final = Late(np.zeros(0, HELD), np.zeros(0, np.int64))
+
+
 class ReorderBuffer(Container):
     """What a shard has admitted and not used yet."""
 
@@ -78,10 +88,11 @@ class ReorderBuffer(Container):
         self._dims = dims
         self._fresh = Rows()
         self._held = Rows()
+        self._late = _NO_LATE
 
     def __len__(self) -> int:
         """Rows that wait."""
-        return self._fresh.count + self._held.count
+        return self._fresh.count + self._held.count + len(self._late.rows)
 
     @property
     def held(self) -> int:
@@ -91,11 +102,16 @@ class ReorderBuffer(Container):
     @property
     def slots(self) -> NDArray[Any]:
         """The users of the rows that wait, with repetitions."""
-        return np.concatenate([self._fresh.filled["slot"], self._held.filled["slot"]])
+        return np.concatenate([rows["slot"] for rows in self.waiting])
+
+    @property
+    def waiting(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """All rows there are: of those that are marked late only the last wait for ordered metrics."""
+        return self._held.filled, self._fresh.filled, self._late.rows
 
     def renumber(self, slots: NDArray[Any]) -> None:
         """A user's slot is now `slots[old slot]`."""
-        for rows in (self._fresh.filled, self._held.filled):
+        for rows in self.waiting:
             rows["slot"] = slots[rows["slot"]]
 
     def room(self, more: int) -> NDArray[Any]:
@@ -105,6 +121,15 @@ class ReorderBuffer(Container):
     def admit(self, count: int) -> None:
         """The first `count` rows of `room` count from now on."""
         self._fresh.count += count
+
+    def admit_late(self, rows: NDArray[Any], read_at: NDArray[np.int64]) -> None:
+        """Let copies of rows wait that are late, but in order."""
+        self._late = Late(np.concatenate([self._late.rows, rows]), np.concatenate([self._late.read_at, read_at]))
+
+    def late(self) -> Late:
+        """The late ones, which wait no more."""
+        late, self._late = self._late, _NO_LATE
+        return late
 
     def release(self, now_ms: int, watermark_ms: int) -> Released:
         """The rows whose time has come with the stream clock at `now_ms` and the watermark at `watermark_ms`."""
@@ -120,11 +145,17 @@ class ReorderBuffer(Container):
         return Released(arrived[: counts[2]], in_order(passed[: counts[3]]))
 
     def save(self, users: int) -> Arrays:
-        return {"fresh": self._fresh.filled, "held": self._held.filled}
+        late = self._late
+        return {"fresh": self._fresh.filled, "held": self._held.filled, "late": late.rows, "read_at": late.read_at}
+
+    def upgraded(self, arrays: Arrays) -> Arrays:
+        """Earlier builds kept no late ones."""
+        return {"late": _NO_LATE.rows, "read_at": _NO_LATE.read_at} | arrays
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self._fresh.fill(arrays["fresh"])
         self._held.fill(arrays["held"])
+        self._late = Late(arrays["late"].copy(), arrays["read_at"].copy())
 
     def legend(self) -> Legend:
         return {"codes": self._codes.legend(), "dims": self._dims.legend()}
@@ -132,11 +163,12 @@ class ReorderBuffer(Container):
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
         """Rows stay as they were read: what has got a name since is still one of the others."""
         codes = self._codes.translated(past["codes"])
-        rows = {name: array.copy() for name, array in arrays.items()}
-        for array in rows.values():
-            array["code"] = codes[array["code"]]
-            array["dims"] = self._dims.words(array["dims"], past["dims"])
-        return rows
+        carried = {name: array.copy() for name, array in arrays.items()}
+        for name in ("fresh", "held", "late"):
+            rows = carried[name]
+            rows["code"] = codes[rows["code"]]
+            rows["dims"] = self._dims.words(rows["dims"], past["dims"])
+        return carried
 
 
 def in_order(rows: NDArray[Any]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 What happens to a poll, in order:
 
     receive   it waits, with the clock readings of its time       (cheap: polls are small, work is done in big arrays)
-    admit     copies are dropped, late rows marked, users found    -> reorder buffer
+    admit     copies are dropped, users found, late rows marked and judged    -> reorder buffer
     advance   what T has reached goes to the arrival metrics, what the watermark has passed, sorted by
               (time, partition, offset), to the ordered ones
 
@@ -26,8 +26,9 @@ from flows.checkpoint.layout import State, pieces
 from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.measure.clock import StreamClock
-from flows.measure.lane import FactLane, Lane, counted
+from flows.measure.clock import StreamClock, stream_clocks
+from flows.measure.lane import FactLane, Lane, Taken, counted
+from flows.measure.latecomers import in_turns, which_in_order
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.scopes import Scopes
 from flows.measure.stored import ACCOUNTING, OFFSETS, Stored
@@ -48,7 +49,7 @@ ADVANCE_ROWS: Final = 8_192
 """Rows that wait before a shard advances between ticks: large enough for the compiled loops to pay."""
 EVICTED_AT_ONCE: Final = 0.05
 """Share of the users evicted when the limit is reached, so that it is rare."""
-CONSUMED, ACCEPTED, ON_TIME, LATE, DUPLICATE, EXCLUDED, CLAMPED, REJECTED = range(8)
+CONSUMED, ACCEPTED, ON_TIME, LATE, LATE_IN_ORDER, LATE_OUT_OF_ORDER, DUPLICATE, EXCLUDED, CLAMPED, REJECTED = range(10)
 """Columns of the accounting, as in ACCOUNTS; one per reason follows from REJECTED on."""
 EXCLUDED_AS: Final = REJECTED + len(REASONS)
 """And from here on one per kind of exclusion."""
@@ -150,13 +151,31 @@ class Shard:
         taken = self._events.taken(self.clock.floor_ms)
         if taken is None:
             return
-        rows, _, late, copies = taken
+        rows, late = taken.rows, taken.late
         late[max(0, self._max_held - self.held_rows) :] = True  # no room to wait: they count as late, seen by all
         slots = self.users.slots(rows)  # a copy's user is known already
         self._make_room()
-        admitted = _hold(rows, copies, late, slots, self._accounting, self.buffer.room(len(rows)))
+        room = self.buffer.room(len(rows))
+        admitted = _hold(rows, taken.copies, late, slots, self._accounting, room)
+        if late.any():
+            self._sort_late(taken, room[:admitted])
         self.buffer.admit(admitted)
         self._unused_rows += admitted
+
+    def _sort_late(self, taken: Taken, held: NDArray[Any]) -> None:
+        """Let those of the late rows wait for the ordered metrics that are in order for their user."""
+        kept = ~taken.copies
+        late, bounds = taken.late[kept], np.maximum(taken.clocks[kept] - self._config.lateness, self.clock.floor_ms)
+        clocks = stream_clocks(taken.rows, taken.lengths, taken.readings)[kept]
+        watermarks = np.maximum(clocks - self._config.lateness, self.clock.floor_ms)
+        in_order = which_in_order(held["ts"], held["slot"], late, bounds, self.users.last, self.buffer.waiting)
+        accounts = np.where(in_order, LATE_IN_ORDER, LATE_OUT_OF_ORDER)
+        np.add.at(self._accounting, (held["partition"][late], accounts[late]), 1)
+        held["late"][in_order & (held["ts"] >= watermarks)] = 0  # by its partition's clock alone, which is ahead
+        passed = in_order & (held["ts"] < watermarks)
+        rows = held[passed]
+        rows["late"] = 0
+        self.buffer.admit_late(rows, watermarks[passed])
 
     def _use_facts(self, lane: FactLane) -> None:
         """Use the facts whose turn has come. They are few, so that it is not done with every advance."""
@@ -182,10 +201,12 @@ class Shard:
         self._unused_rows = 0
         for name, family in self._arrival.items():
             family.advance(counted(arrived, self._since.get(name, 0)), self.users.count, now)
-        self.scopes.stamp(passed)
-        self.book.turn(watermark)
-        for name, family in self._ordered.items():
-            family.advance(counted(passed, self._since.get(name, 0)), self.users.count, watermark)
+        for rows, until in in_turns(passed, self.buffer.late(), self.book.stands_ms, watermark):
+            self.users.used(rows)
+            self.scopes.stamp(rows)
+            self.book.turn(until)
+            for name, family in self._ordered.items():
+                family.advance(counted(rows, self._since.get(name, 0)), self.users.count, until)
         if self.users.count > self._max_users:
             self._evict()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +58,8 @@ class Stored:
         for column, account in enumerate(ACCOUNTS):
             if account in past:
                 found[:, column] = stored[:, past.index(account)]
+        if "late_out_of_order" not in past:  # an earlier build left out whatever was late
+            found[:, ACCOUNTS.index("late_out_of_order")] = found[:, ACCOUNTS.index("late")]
         return found
 
     def offsets(self) -> NDArray[np.int64]:
@@ -73,9 +74,9 @@ class Stored:
     def load(self, name: str, container: Container, capacity: int) -> None:
         """Let `container` hold what was saved under that name."""
         prefix = f"{name}/"
-        arrays: dict[str, NDArray[Any]] = {
-            key.removeprefix(prefix): array for key, array in self._state.arrays.items() if key.startswith(prefix)
-        }
+        arrays = container.upgraded(
+            {key.removeprefix(prefix): array for key, array in self._state.arrays.items() if key.startswith(prefix)}
+        )
         if {key: array.dtype for key, array in arrays.items()} != {
             key: array.dtype for key, array in container.save(0).items()
         }:

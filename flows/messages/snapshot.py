@@ -13,13 +13,17 @@ ACCOUNTS = (
     "accepted",
     "on_time",
     "late",
+    "late_in_order",  # for their user: ordered metrics use them, too
+    "late_out_of_order",
     "duplicate",
     "excluded",
     "clamped",  # accepted, but its timestamp lay ahead and was replaced
     *(f"rejected.{reason}" for reason in REASONS),
     *(f"excluded.{kind}" for kind in EXCLUSIONS),
 )
-"""What becomes of records: consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late."""
+"""What becomes of records: consumed = accepted + rejected + duplicate + excluded, accepted = on_time + late,
+late = late_in_order + late_out_of_order.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ HELD: Final = np.dtype(
         ("partition", "i4"),
         ("code", "u2"),  # of its name and the conditions it meets (config/event_codes.py)
         ("kind", "u1"),  # index into columns.KINDS
-        ("late", "u1"),  # 1: not for ordered metrics
+        ("late", "u1"),  # 1: ordered metrics do not wait for it
     ]
 )
 """One accepted event of a known user, waiting for its time."""
@@ -51,7 +51,7 @@ class Family(ABC):
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {}
     """The headings of its metrics in AARRR and HEART, by their names or beginnings of these; the longest one holds."""
     ordered: ClassVar[bool]
-    """True: shown on-time events in event-time order, at the watermark. False: all events, at the stream clock."""
+    """True: shown events in event-time order, at the watermark. False: all events, at the stream clock."""
     broken_down_as: ClassVar[str | None] = None
     """The name by which a breakdown lists it in `of`, for one that breakdowns apply to."""
     takes: Fact | None = None
@@ -70,8 +70,11 @@ class Family(ABC):
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Use `rows` (dtype HELD) and then stand at `now_ms`.
 
-        Ordered families get rows sorted by event time with ts < now_ms, none older than an earlier `now_ms`; arrival
-        families get rows in any order with ts <= now_ms. Slots in rows are < `users`, the number of known users.
+        Ordered families get rows sorted by event time with ts < now_ms, and the rows of a user in order over all calls.
+        A row may be older than an earlier `now_ms`, if its user has none between the two (late, but in order): it is
+        booked in its own panes, and what was concluded since from its absence is taken back from where it was booked.
+
+        Arrival families get rows in any order with ts <= now_ms. Slots are < `users`, the number of known users.
         """
 
     @abstractmethod

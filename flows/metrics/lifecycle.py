@@ -29,7 +29,7 @@ from flows.metrics.formulas import user_churn_rate
 from flows.metrics.frameworks import Headings
 from flows.metrics.minutes import MinuteBook, Page, note
 from flows.metrics.rows import Block, Count, Formula
-from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
+from flows.state.deadlines import PASSED, Deadlines, Times, overdue, schedule
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Ring, Windows, add, move
 
@@ -37,9 +37,7 @@ UNSEEN, ALIVE, CHURNED = range(3)
 NEW, RESURRECTED, LOST = range(3)
 
 ALIVE_USERS = Metric("users.alive", "Known users who have not churned.", "users", "Lifecycle", "users_alive")
-KNOWN_USERS = Metric(
-    "users.known", "Users ever seen on time, minus evicted users.", "users", "Lifecycle", "users_known"
-)
+KNOWN_USERS = Metric("users.known", "Users ever seen, minus evicted users.", "users", "Lifecycle", "users_known")
 EVICTED_USERS = Metric(
     "users.evicted",
     "Known users forgotten because of the limit users_per_shard.",
@@ -99,7 +97,7 @@ CHARTS = ChartRow(
 class Ledger(NamedTuple):
     """What the kernel writes to."""
 
-    churns_at: Times  # last event + churn_after while alive
+    churns_at: Times  # last event + churn_after, when that has passed, too
     stage: NDArray[np.uint8]  # UNSEEN, ALIVE, CHURNED by slot
     since_start: NDArray[np.int64]  # transitions since the beginning
     windows: Ring
@@ -190,6 +188,8 @@ def _advance(rows: NDArray[Any], now: int, churn_after: int, shows_presence: NDA
             continue
         ts = row["ts"]
         slot = row["slot"]
+        if ledger.stage[slot] == CHURNED and ts <= ledger.churns_at.at[slot] - PASSED:
+            _take_back(ledger, slot)
         if ledger.stage[slot] == ALIVE and ts > ledger.churns_at.at[slot]:
             _churn(ledger, slot)
         if ledger.stage[slot] != ALIVE:
@@ -210,4 +210,13 @@ def _churn(ledger: Ledger, slot: int) -> None:
     ledger.stage[slot] = CHURNED
     ledger.since_start[LOST] += 1
     add(ledger.windows, ledger.churns_at.at[slot], LOST, 1)
-    schedule(ledger.churns_at, slot, NEVER)
+    ledger.churns_at.at[slot] += PASSED
+
+
+@inlined
+def _take_back(ledger: Ledger, slot: int) -> None:
+    """A late event shows that the user had not churned."""
+    ledger.stage[slot] = ALIVE
+    ledger.since_start[LOST] -= 1
+    ledger.churns_at.at[slot] -= PASSED
+    add(ledger.windows, ledger.churns_at.at[slot], LOST, -1)

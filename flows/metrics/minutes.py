@@ -1,7 +1,8 @@
 """The final numbers of each closed minute (METRICS.md 3.7, ordered).
 
 `MinuteBook` is the shared page that the ordered families write to, each in columns of its own. A count at time t
-belongs to the minute of t; a minute is closed, and its numbers are final, when the watermark has reached its end.
+belongs to the minute of t; a minute is closed, and its numbers are final, when the watermark has reached its end:
+events that come late, but in order for their user, change none of it.
 `Minutes` itself counts events and distinct active users. Minutes in which nothing happened are not reported.
 """
 
@@ -32,6 +33,7 @@ class Page(NamedTuple):
 
     counts: NDArray[np.int64]  # (minutes kept, fields), at minute % kept
     head: NDArray[np.int64]  # (1,) the newest minute that has a row
+    open: NDArray[np.int64]  # (1,) the oldest that is not closed: the newest of the turn before
 
 
 class MinuteBook(Container):
@@ -41,7 +43,8 @@ class MinuteBook(Container):
         self._kept = max(1, config.minute_history // MINUTE_MS) + 1
         self.fields: list[str] = []  # of a minute, in the order of the columns
         self.parts: list[str] = []  # of the state that they belong to
-        self.page = Page(np.zeros((self._kept, 0), np.int64), np.full(1, NO_TIME // MINUTE_MS, np.int64))
+        first = np.full(1, NO_TIME // MINUTE_MS, np.int64)
+        self.page = Page(np.zeros((self._kept, 0), np.int64), first, first.copy())
         self._reported = NO_TIME // MINUTE_MS  # minutes below were given out; not saved: after a restart all are again
 
     def columns(self, part: str, *fields: str) -> int:
@@ -49,11 +52,20 @@ class MinuteBook(Container):
         first = len(self.fields)
         self.parts += [part] * len(fields)
         self.fields += fields
-        self.page = Page(np.zeros((self._kept, len(self.fields)), np.int64), self.page.head)
+        self.page = self.page._replace(counts=np.zeros((self._kept, len(self.fields)), np.int64))
         return first
 
+    @property
+    def stands_ms(self) -> int:
+        """When the newest minute began."""
+        return int(self.page.head[0]) * MINUTE_MS
+
     def turn(self, now_ms: int) -> None:
-        """Let the minute of `now_ms` be the newest; what is older than the history is forgotten."""
+        """Let the minute of `now_ms` be the newest; what is older than the history is forgotten.
+
+        The minutes before the one that was the newest are closed.
+        """
+        self.page.open[...] = self.page.head
         _turn(self.page, now_ms // MINUTE_MS)
 
     def closed(self, now_ms: int) -> dict[int, NDArray[np.int64]]:
@@ -107,10 +119,10 @@ def _turn(page: Page, head: int) -> None:
 
 @inlined
 def note(page: Page, ts: int, column: int, amount: int) -> None:
-    """Count `amount` in the minute of `ts` (ms, not after the time the book stands at)."""
+    """Count `amount` in the minute of `ts` (ms, not after the time the book stands at), unless it is closed."""
     minute = ts // MINUTE_MS
     kept = len(page.counts)
-    if minute > page.head[0] - kept:
+    if minute >= page.open[0] and minute > page.head[0] - kept:
         page.counts[minute % kept, column] += amount
 
 

@@ -314,8 +314,10 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
     for account, text in (
         ("consumed", "Records read."),
         ("accepted", "Events counted."),
-        ("on_time", "Accepted events not older than the watermark, which the ordered numbers use."),
-        ("late", "Accepted events older than the watermark, which only the arrival numbers use."),
+        ("on_time", "Accepted events not older than the watermark."),
+        ("late", "Accepted events older than the watermark."),
+        ("late_in_order", "Late events in order for their user, which the ordered numbers use."),
+        ("late_out_of_order", "Late events out of order for their user, which only the arrival numbers use."),
         ("duplicate", "Events dropped because their messageId was seen before."),
         ("clamped", "Accepted events whose time was in the future and was replaced."),
     ):
@@ -332,8 +334,8 @@ def _accounting(snapshot: Snapshot | None, base: Snapshot | None) -> Iterator[Fa
     yield excluded
     yield _gauge(
         "accounting_difference",
-        "|consumed - accepted - rejected - duplicate - excluded| + |accepted - on_time - late|, "
-        "summed over partitions: 0, or a fault.",
+        "|consumed - accepted - rejected - duplicate - excluded| + |accepted - on_time - late| "
+        "+ |late - late_in_order - late_out_of_order|, summed over partitions: 0, or a fault.",
         None if snapshot is None else sum(_difference(counts) for counts in snapshot.accounting.values()),
     )
 
@@ -369,7 +371,9 @@ def _difference(accounts: Mapping[str, int]) -> int:
     count = Counter(accounts)
     rejected = sum(count[f"rejected.{reason}"] for reason in REASONS)
     explained = count["accepted"] + rejected + count["duplicate"] + count["excluded"]
-    return abs(count["consumed"] - explained) + abs(count["accepted"] - count["on_time"] - count["late"])
+    late = count["late_in_order"] + count["late_out_of_order"]
+    parts = (count["consumed"] - explained, count["accepted"] - count["on_time"] - count["late"], count["late"] - late)
+    return sum(map(abs, parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ class Container(ABC):
         # Asked only where the legend has changed, and without an own `legend` it never does.
         raise NotImplementedError(f"{type(self).__name__} has no labels")
 
+    def upgraded(self, arrays: Arrays) -> Arrays:
+        """What `save` of an earlier build gave, as it is given now; anything else as it is."""
+        return arrays
+
     def resize(self, capacity: int) -> None:  # noqa: B027 - most containers hold nothing per user
         """Make room for `capacity` users."""
 

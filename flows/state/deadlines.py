@@ -2,6 +2,9 @@
 
 Users are taken in blocks of 64, each with a lower bound of its deadlines: a deadline that moves later leaves the bound
 standing (it is then merely looked at too soon, and put right), so extending one costs a single store.
+
+A deadline that was kept waiting for can be remembered once it has passed: what followed from it may have to be taken
+back, when an event comes late that was before it.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from flows.compiled.loops import inlined
 from flows.state.container import Arrays, Container
 
 NEVER: Final = 2**62
+PASSED: Final = NEVER + 2**60
+"""A deadline that has passed is kept as this plus its time; whatever is below NEVER still lies ahead."""
 BLOCK: Final = 64
 
 
 class Times(NamedTuple):
     """The arrays as kernels take them."""
 
-    at: NDArray[np.int64]  # (capacity,) ms; NEVER: none
+    at: NDArray[np.int64]  # (capacity,) ms; NEVER: none; PASSED + ms: it has passed
     soonest: NDArray[np.int64]  # (capacity / 64,) no deadline of the block is before it
     due: NDArray[np.int64]  # (64,) where `overdue` writes what it finds
 
@@ -65,7 +70,7 @@ def schedule(times: Times, slot: int, at: int) -> None:
 def overdue(times: Times, now: int, block: int) -> int:
     """Write the slots of `block` whose deadline is before `now` (ms) into `times.due`; returns how many.
 
-    Each must be given another deadline, or NEVER. All blocks: `range(len(times.soonest))`.
+    Each must be given another deadline, NEVER, or be kept as passed. All blocks: `range(len(times.soonest))`.
     """
     found = 0
     if times.soonest[block] < now:

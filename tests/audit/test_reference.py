@@ -187,19 +187,21 @@ def test_only_listed_events_make_a_user_active_when_there_is_a_list() -> None:
     assert result.minutes[START]["active_users"] == 1
 
 
-def test_late_events_count_on_arrival_and_nowhere_else() -> None:
+LATE = ("events.24h", "events.a.24h", "active_users.24h", "sessions.started.24h", "users.new.24h", "users.alive")
+
+
+def test_late_events_out_of_order_count_on_arrival_and_nowhere_else() -> None:
+    records = [record(MINUTE, "ben"), record(HOUR, "ana"), record(0, "ben"), record(0, "ben", "A")]
+    result = recompute(records, config(events=["A"]), START + HOUR + 2 * MINUTE)
+    assert list(chosen(result, *LATE).values()) == [4, 1, 2, 2, 2, 2]
+    assert result.cells["sessions.duration_ms.24h"] == 0
+    assert list(result.minutes) == [START + MINUTE, START + 31 * MINUTE, START + HOUR]
+
+
+def test_late_events_in_order_count_everywhere_but_in_closed_minutes() -> None:
     records = [record(HOUR, "ana"), record(0, "ben"), record(0, "ben", "A")]
     result = recompute(records, config(events=["A"]), START + HOUR + 2 * MINUTE)
-    names = (
-        "events.24h",
-        "events.a.24h",
-        "active_users.24h",
-        "sessions.started.24h",
-        "users.new.24h",
-        "users.alive",
-        "users.known",
-    )
-    assert list(chosen(result, *names).values()) == [3, 1, 2, 1, 1, 1, 1]
+    assert list(chosen(result, *LATE).values()) == [3, 1, 2, 2, 2, 2]
     assert list(result.minutes) == [START + HOUR]
 
 
@@ -306,8 +308,9 @@ def test_steps_out_of_order_do_not_count() -> None:
     assert [cells[f"{step}.24h"] for step in ("01_a", "02_b", "03_c", "in_progress")] == [1, 1, 0, 1]
 
 
-def test_a_late_event_reaches_no_step() -> None:
-    assert funnel("ana A 0, ben A 5, ana B 1", 6)["converted.24h"] == 0
+def test_a_late_event_reaches_a_step_where_it_is_in_order() -> None:
+    assert funnel("ana A 0, ben A 5, ana B 1", 6)["converted.24h"] == 1
+    assert funnel("ana A 0, ana C 2, ben A 5, ana B 1", 6)["converted.24h"] == 0
 
 
 def test_kaplan_meier_by_hand() -> None:

@@ -9,14 +9,14 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.users import Users
 from flows.messages.columns import EVENT
+from flows.metrics.family import HELD
 from tests.engine import Engine, polls
 from tests.laws.test_laws import DAY, HOUR, START, encoded
 
 
-def rows(users: list[int], minutes: list[int] | None = None) -> NDArray[np.void]:
+def rows(users: list[int]) -> NDArray[np.void]:
     found = np.zeros(len(users), EVENT)
     found["user"] = users
-    found["ts"] = np.array(minutes or [0] * len(users)) * 60_000
     return found
 
 
@@ -43,7 +43,10 @@ def test_many_users_grow_the_table() -> None:
 
 def test_the_longest_idle_are_named_and_busy_ones_spared() -> None:
     users = Users()
-    users.slots(rows([11, 12, 13, 14], [5, 1, 9, 2]))
+    used = np.zeros(4, HELD)
+    used["slot"] = users.slots(rows([11, 12, 13, 14]))
+    used["ts"] = [5, 1, 9, 2]
+    users.used(used)
     assert sorted(users.longest_idle(2, np.array([], np.int64)).tolist()) == [1, 3]
     assert users.longest_idle(1, np.array([1])).tolist() == [3]
 

@@ -120,7 +120,7 @@ class Funnel(Family):
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Count the attempts in progress of `slots` as dropped: their users are about to be evicted."""
-        for slot in slots[self.drops_at.times.at[slots] != NEVER]:
+        for slot in slots[self.drops_at.times.at[slots] < NEVER]:
             start = int(self.drops_at.times.at[slot]) - self._rules.window
             for d in range(len(self._groups.split.base)):
                 group = group_of(self._groups.split, d, self.users.rows[slot]["dims"])
@@ -130,7 +130,7 @@ class Funnel(Family):
     def rebuild(self, users: int, now_ms: int) -> None:
         """Book the attempts in progress in the windows that are new since the checkpoint."""
         new = self.windows.begin(now_ms)
-        slots = np.flatnonzero(self.drops_at.times.at[:users] != NEVER)
+        slots = np.flatnonzero(self.drops_at.times.at[:users] < NEVER)
         starts, reached = self.drops_at.times.at[slots] - self._rules.window, self.users.rows["reached"][slots]
         for groups in groups_of(self._groups.split, self.users.rows["dims"][slots]):
             self.windows.book(new, starts, groups * self._fields + self._rules.steps + IN_PROGRESS)

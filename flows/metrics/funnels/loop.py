@@ -22,7 +22,7 @@ from flows.metrics.funnels.cells import (
 )
 from flows.metrics.histograms import BOUNDS_S, bucket_of
 from flows.metrics.minutes import Page, note
-from flows.state.deadlines import NEVER, Times, overdue, schedule
+from flows.state.deadlines import NEVER, PASSED, Times, overdue, schedule
 from flows.state.queue import Heap, due, pop, push
 from flows.state.windows import PANES, Ring, add, move, pane_of
 
@@ -48,7 +48,7 @@ class Ledger(NamedTuple):
     """What the kernel writes to."""
 
     users: NDArray[Any]  # dtype ATTEMPT, by slot
-    drops_at: Times  # start + window of the attempt in progress
+    drops_at: Times  # start + window of the latest attempt, unless it has converted; in progress until that has passed
     converted: Heap  # converted attempts whose time is not up
     windows: Ring
     matured: Ring  # stands a funnel window behind
@@ -75,11 +75,15 @@ def use_events(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split
         slot = row["slot"]
         attempt = ledger.users[slot]
         drops_at = ledger.drops_at.at[slot]
-        if drops_at != NEVER and ts > drops_at:
-            _drop(attempt, drops_at, rules, ledger, split)
+        if drops_at >= PASSED and ts <= drops_at - PASSED:
+            drops_at -= PASSED
+            _drop(attempt, drops_at, -1, rules, ledger, split)
+            schedule(ledger.drops_at, slot, drops_at)
+        if drops_at < NEVER and ts > drops_at:
+            _drop(attempt, drops_at, 1, rules, ledger, split)
             drops_at = NEVER
             ledger.drops_at.at[slot] = NEVER
-        if drops_at == NEVER:
+        if drops_at >= NEVER:
             if steps & 1:
                 attempt["reached"] = 1
                 attempt["dims"] = row["dims"]
@@ -103,8 +107,8 @@ def use_events(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split
     for block in range(len(ledger.drops_at.soonest)):
         for i in range(overdue(ledger.drops_at, now, block)):
             slot = ledger.drops_at.due[i]
-            _drop(ledger.users[slot], ledger.drops_at.at[slot], rules, ledger, split)
-            ledger.drops_at.at[slot] = NEVER
+            _drop(ledger.users[slot], ledger.drops_at.at[slot], 1, rules, ledger, split)
+            ledger.drops_at.at[slot] += PASSED
     while due(ledger.converted, now):
         pop(ledger.converted)
         start = ledger.converted.top[0] - rules.window
@@ -180,9 +184,9 @@ def _reach(attempt: Any, start: int, ts: int, rules: Rules, ledger: Ledger, spli
 
 
 @inlined
-def _drop(attempt: Any, drops_at: int, rules: Rules, ledger: Ledger, split: Split) -> None:
-    """Book the end of an attempt that ran out of time."""
+def _drop(attempt: Any, drops_at: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
+    """Book the end of an attempt that ran out of time (amount 1), or take it back (-1)."""
     start = drops_at - rules.window
-    _count(attempt["dims"], start, rules.steps + DROPPED, 1, -1, rules, ledger, split)
+    _count(attempt["dims"], start, rules.steps + DROPPED, amount, -amount, rules, ledger, split)
     for d in range(len(split.base)):
-        add(ledger.matured, start, group_of(split, d, attempt["dims"]) * 2 + ENTERED, 1)
+        add(ledger.matured, start, group_of(split, d, attempt["dims"]) * 2 + ENTERED, amount)

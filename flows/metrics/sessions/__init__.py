@@ -113,14 +113,14 @@ class Sessions(Family):
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Take the open sessions of `slots` out of the present counts: their users are about to be evicted."""
-        for slot in slots[self.closes_at.times.at[slots] != NEVER]:
+        for slot in slots[self.closes_at.times.at[slots] < NEVER]:
             for d in range(len(self._groups.split.base)):
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
 
     def rebuild(self, users: int, now_ms: int) -> None:
         """Book the sessions that are open in the windows that are new since the checkpoint."""
         new = self.windows.begin(now_ms)
-        slots = np.flatnonzero(self.closes_at.times.at[:users] != NEVER)
+        slots = np.flatnonzero(self.closes_at.times.at[:users] < NEVER)
         ended = self.ended.heap.rows[: int(self.ended.heap.size[0])]
         starts = np.concatenate([self.users.rows["start"][slots], ended[:, 1]])
         dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])

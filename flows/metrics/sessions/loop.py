@@ -14,13 +14,13 @@ from flows.metrics.family import Split, group_of
 from flows.metrics.histograms import BOUNDS_S, bucket_of
 from flows.metrics.minutes import Page, note
 from flows.metrics.sessions.cells import BOUNCED, BUCKETS, CLOSED, DURATION_MS, EVENTS, FIELDS, KEY_ACTIONS, STARTED
-from flows.state.deadlines import NEVER, Times, overdue, schedule
+from flows.state.deadlines import NEVER, PASSED, Times, overdue, schedule
 from flows.state.queue import Heap, due, pop, push
 from flows.state.windows import PANES, Ring, add, move, pane_of
 
 SESSION: Final = np.dtype(
     [
-        ("start", "i8"),  # ms; its last event is at `closes_at - timeout`
+        ("start", "i8"),  # ms; its last event was `timeout` before it closes
         ("dims", "u8"),  # breakdown codes of its first event
         ("events", "i4"),
         ("views", "i4"),  # page and screen events
@@ -48,7 +48,7 @@ class Ledger(NamedTuple):
     """What the kernel writes to."""
 
     users: NDArray[Any]  # dtype SESSION, by slot
-    closes_at: Times  # last event + timeout of the open session
+    closes_at: Times  # last event + timeout of the latest session, which is open until that has passed
     ended: Heap  # sessions that max_duration has ended and that have not closed
     windows: Ring
     settling: Ring
@@ -74,13 +74,16 @@ def use_events(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split
         slot = row["slot"]
         closes_at = ledger.closes_at.at[slot]
         user = ledger.users[slot]
-        if closes_at != NEVER and (ts > closes_at or ts - user["start"] > rules.max_duration):
+        if closes_at >= PASSED and ts <= closes_at - PASSED and ts - user["start"] <= rules.max_duration:
+            closes_at -= PASSED
+            _close_session(user, closes_at, -1, rules, ledger, split)
+        if closes_at < NEVER and (ts > closes_at or ts - user["start"] > rules.max_duration):
             if closes_at < now:
-                _close_session(user, closes_at, rules, ledger, split)
+                _close_session(user, closes_at, 1, rules, ledger, split)
             else:
                 _end_early(user, closes_at, ledger)
             closes_at = NEVER
-        if closes_at == NEVER:
+        if closes_at >= NEVER:
             user["start"] = ts
             user["dims"] = row["dims"]
             user["events"] = 0
@@ -107,12 +110,12 @@ def use_events(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split
     for block in range(len(ledger.closes_at.soonest)):
         for i in range(overdue(ledger.closes_at, now, block)):
             slot = ledger.closes_at.due[i]
-            _close_session(ledger.users[slot], ledger.closes_at.at[slot], rules, ledger, split)
-            ledger.closes_at.at[slot] = NEVER
+            _close_session(ledger.users[slot], ledger.closes_at.at[slot], 1, rules, ledger, split)
+            ledger.closes_at.at[slot] += PASSED
     while due(ledger.ended, now):
         pop(ledger.ended)
         ended = ledger.ended.top
-        _close(ended[1], ended[0], ended[2], ended[3], ended[4], ended[5], rules, ledger, split)
+        _close(ended[1], ended[0], ended[2], ended[3], ended[4], ended[5], 1, rules, ledger, split)
 
 
 @steady
@@ -143,20 +146,22 @@ def _close(
     events: int,
     key_actions: int,
     engaged: int,
+    amount: int,
     rules: Rules,
     ledger: Ledger,
     split: Split,
 ) -> None:
-    """Book one session at the time it closes."""
+    """Book one session at the time it closes (amount 1), or take that back (-1)."""
     duration = closes_at - rules.timeout - start
     bucket = bucket_of(BOUNDS_S, duration)
-    ledger.lifetime[bucket] += 1
-    ledger.lifetime[len(BOUNDS_S) + 1] += duration
-    note(ledger.page, closes_at, ledger.minute + 1, 1)
+    if amount > 0:  # a counter of Prometheus does not fall: a session that ends twice counts twice there
+        ledger.lifetime[bucket] += 1
+        ledger.lifetime[len(BOUNDS_S) + 1] += duration
+    note(ledger.page, closes_at, ledger.minute + 1, amount)
     if not engaged:
-        note(ledger.page, closes_at, ledger.minute + 2, 1)
+        note(ledger.page, closes_at, ledger.minute + 2, amount)
     for d in range(len(split.base)):
-        ledger.open[group_of(split, d, dims)] -= 1
+        ledger.open[group_of(split, d, dims)] -= amount
     windows = ledger.windows
     for w in range(len(windows.widths)):
         pane = pane_of(windows, w, closes_at)
@@ -165,18 +170,18 @@ def _close(
         for d in range(len(split.base)):
             first = group_of(split, d, dims) * FIELDS
             for counts in (windows.panes[w, pane], windows.totals[w]):
-                counts[first + CLOSED] += 1
+                counts[first + CLOSED] += amount
                 if not engaged:
-                    counts[first + BOUNCED] += 1
-                counts[first + DURATION_MS] += duration
-                counts[first + EVENTS] += events
-                counts[first + KEY_ACTIONS] += key_actions
+                    counts[first + BOUNCED] += amount
+                counts[first + DURATION_MS] += amount * duration
+                counts[first + EVENTS] += amount * events
+                counts[first + KEY_ACTIONS] += amount * key_actions
                 if bucket < len(BOUNDS_S):
-                    counts[first + BUCKETS + bucket] += 1
+                    counts[first + BUCKETS + bucket] += amount
 
 
 @inlined
-def _close_session(user: Any, closes_at: int, rules: Rules, ledger: Ledger, split: Split) -> None:
+def _close_session(user: Any, closes_at: int, amount: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     _close(
         user["start"],
         closes_at,
@@ -184,6 +189,7 @@ def _close_session(user: Any, closes_at: int, rules: Rules, ledger: Ledger, spli
         user["events"],
         user["key_actions"],
         user["engaged"],
+        amount,
         rules,
         ledger,
         split,
