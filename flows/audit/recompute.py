@@ -11,6 +11,7 @@ from flows.audit.clock import Judgement, judge
 from flows.audit.engagement import engagement_cells
 from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
+from flows.audit.milestones import all_starts, milestone_cells
 from flows.audit.minutes import minute_history
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
@@ -65,6 +66,8 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     cells |= session_cells(sessions, config, watermark, cells)
     for name, funnel in config.funnels.items():
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
+    for name, milestone in config.milestones.items():
+        cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= visitor_cells(ordered, config, watermark)
     for name, goal in config.goals.items():

@@ -46,6 +46,9 @@ def all_selectors(config: Config) -> Iterator[Selector]:
     for things in (config.goals, config.features):
         for selectors in things.values():
             yield from selectors
+    for milestone in config.milestones.values():
+        yield from milestone.from_
+        yield from milestone.to
     for funnel in config.funnels.values():
         for step in funnel.steps:
             yield from step

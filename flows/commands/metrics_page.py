@@ -12,6 +12,7 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.frameworks import FRAMEWORKS, Headings
+from flows.metrics.milestones.cells import BOUNDS_S
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families, tally_families
 
@@ -21,6 +22,7 @@ EVERYTHING = Config.model_validate(
         "goals": {"name": "first"},
         "features": {"name": "second"},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
         "breakdowns": {
             "breakdown": {
                 "field": "context.field",
@@ -48,10 +50,11 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<long_window>` | one of its `long_windows` ({long_windows}) |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
-| `<event>`, `<name>`, `<nn_step>` | an event, a goal, feature or funnel, a step, as slugs: `02_product_added` |
+| `<event>`, `<name>` | an event; a goal, feature, funnel or milestone, as slugs |
+| `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
 | `<k>` | active days: 1 to 7, or to 30 |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
-| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; counts are cumulative |
+| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
 series also has the label `product` and one for its breakdown, an absent number has no series, and times
@@ -63,7 +66,8 @@ def page(config: Config | None = None) -> str:
     """Markdown for all metrics that `config` publishes; without one, for all that there are."""
     config = config or EVERYTHING
     kinds = {name: getattr(config, name) for name in ("windows", "ratio_windows", "long_windows")}
-    parts = [INTRODUCTION.format(**{name: _durations(windows) for name, windows in kinds.items()})]
+    durations = {name: _durations(windows) for name, windows in kinds.items()}
+    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, BOUNDS_S)))]
     described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))

@@ -132,6 +132,7 @@ def _summary(file: str, report: Report) -> Iterator[str]:
     sizes = cost(config)
     parts = [
         _count(len(config.funnels), "funnel"),
+        *([_count(len(config.milestones), "milestone")] if config.milestones else []),
         _count(len(config.breakdowns), "breakdown"),
         _count(len(config.vocabulary()) - 1, "named event"),
         _count(len(config.windows), "window"),

@@ -42,7 +42,7 @@ from flows.config.fields import (
 from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
-from flows.config.selectors import Events, Presence, Selector, Selectors, Step
+from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "Engaged",
     "Exclude",
     "Funnel",
+    "Milestone",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -125,7 +126,29 @@ class Funnel(Section):
         return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
-BrokenDown = Literal["events", "active_users", "visitors", "goals", "features", "sessions", "funnels"]
+FIRST_SEEN: Final = "first_seen"
+"""In place of an event: a user's first one that shows presence."""
+
+
+class Milestone(Section):
+    """What users should reach once, soon after they have started: activation, a first order."""
+
+    from_: Events = Field(alias="from")
+    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
+    to: Events
+    """The event with which the user reaches it."""
+    within: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
+    """The most time from one to the other, inclusive. Whoever takes longer has missed it."""
+
+    @property
+    def from_first_seen(self) -> bool:
+        """Whether users start with their first event, whatever it is."""
+        return stand_for(self.from_, FIRST_SEEN)
+
+
+BrokenDown = Literal[
+    "events", "active_users", "visitors", "goals", "features", "sessions", "funnels", "milestones", "users"
+]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -267,6 +290,7 @@ class Config(Section):
     """What visitors should do, by name: an event or several. Gives conversion rates: users of a goal over visitors."""
     features: dict[Slug, Events] = Field({}, max_length=100)
     """What users can use, by name: an event or several. Gives adoption: users of a feature over visitors."""
+    milestones: dict[Slug, Milestone] = Field({}, max_length=50)
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
@@ -290,7 +314,7 @@ class Config(Section):
 
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("goals", "features", "funnels", "breakdowns")
+    @field_validator("goals", "features", "milestones", "funnels", "breakdowns")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))
@@ -345,6 +369,10 @@ class Config(Section):
         for key, things in (("goals", self.goals), ("features", self.features)):
             for name, events in things.items():
                 yield (key, name), events
+        for name, milestone in self.milestones.items():
+            if not milestone.from_first_seen:
+                yield ("milestones", name, "from"), milestone.from_
+            yield ("milestones", name, "to"), milestone.to
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step

@@ -25,8 +25,8 @@ MAX_NAMES: Final = 1000
 
 RESERVED_LABELS: Final = frozenset(
     {
-        *("product", "window", "event", "funnel", "step", "state", "stage", "kind", "transition", "movement"),
-        *("goal", "feature", "of", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
+        *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
+        *("transition", "movement", "of", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
         *("job", "instance"),
     }
 )

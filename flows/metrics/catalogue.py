@@ -25,6 +25,7 @@ from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
 from flows.metrics.goals import Goal
 from flows.metrics.lifecycle import Lifecycle
+from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
@@ -72,6 +73,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **{f"goal.{name}": Goal(config, name) for name in config.goals},
         **{f"feature.{name}": Feature(config, name) for name in config.features},
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }

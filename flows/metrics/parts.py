@@ -1,8 +1,9 @@
 """The parts of a product's state, and what each depends on.
 
-<family>                        what it remembers; each goal, feature and funnel is one: goal.<name>
+<family>                        what it remembers; each goal, feature, funnel and milestone is one: goal.<name>
 window.<w>                      the panes of one window, in all families
 ratio_window.<w>                the same of matured attempts of funnels
+long_window.<w>                 the same of those who started a milestone and whose time is up
 event.<name>                    a name that is told apart
 breakdown.<b>, breakdown.<b>.<value>, breakdown.<b>.of.<family>
 """
@@ -53,6 +54,8 @@ def _labels(config: Config) -> Iterator[tuple[str, Definition]]:
         yield f"window.{format_duration(width)}", nothing
     for width in config.ratio_windows if config.funnels else ():
         yield f"ratio_window.{format_duration(width)}", nothing
+    for width in config.long_windows if config.milestones else ():
+        yield f"long_window.{format_duration(width)}", nothing
     for name in config.vocabulary():
         if name != OTHER:
             yield f"event.{name}", nothing

@@ -74,13 +74,13 @@ class Numbers:
         found = self._fitting(metric, where)
         for values in dict.fromkeys(tuple(cell.labels.get(label, "") for label in by) for cell in found):
             labels = dict(zip(by, values, strict=True))
-            cells = self._by_window([cell for cell in found if labels.items() <= cell.labels.items()])
             title = legend
             for label, value in labels.items():
                 title = title.replace("{{" + label + "}}", _quantile(value) if label == "q" else _words(value))
-            if cells:
-                title = title.removeprefix("quantile ")
-                yield self._row(metric, title, cells, {**where, **labels}, self.metric(metric).help, sign)
+            title = title.removeprefix("quantile ")
+            for window, cells in self._columns([cell for cell in found if labels.items() <= cell.labels.items()]):
+                full = f"{title}, {window}" if window else title
+                yield self._row(metric, full, cells, {**where, **labels}, self.metric(metric).help, sign)
 
     def split(self, metric: str, where: Mapping[str, str]) -> dict[str, list[Row]]:
         """By breakdown: a row for each of its values."""
@@ -133,9 +133,9 @@ class Numbers:
         for cell in self._fitting(name, where):
             stems.setdefault(_stem(cell), []).append(cell)
         for stem, found in stems.items():
-            if by_window := self._by_window(found):
-                title = _title(re.sub(r"^funnel\.[^.]+\.", "", stem))
-                yield self._row(name, title, by_window, where, self.metric(name).help)
+            title = _title(re.sub(r"^(funnel|milestone)\.[^.]+\.", "", stem))
+            for window, cells in self._columns(found):
+                yield self._row(name, f"{title}, {window}" if window else title, cells, where, self.metric(name).help)
 
     def _row(
         self,
@@ -178,6 +178,16 @@ class Numbers:
     ) -> list[Cell | Derived]:
         found = (cell for cell in self._cells[metric] if cell.group == (group or {}))
         return [cell for cell in found if where.items() <= cell.labels.items()]
+
+    def _columns(self, cells: Sequence[Cell | Derived]) -> Iterator[tuple[str, dict[str, str]]]:
+        """The cells of one row, or where a number has other windows than those that the reader can choose, of a row
+        for each of its own, which it is named after.
+        """
+        found = {cell.labels.get("window", NOW): cell.name for cell in cells}
+        if len(found) > 1 and not found.keys() >= set(self.windows):
+            yield from ((window, {NOW: name}) for window, name in found.items())
+        elif columns := self._by_window(cells):
+            yield "", columns
 
     def _by_window(self, cells: Sequence[Cell | Derived]) -> dict[str, str]:
         """The cells by those windows that the reader can choose; one that is always of the same time as NOW."""

@@ -48,6 +48,7 @@ def test_inputs_are_called_as_the_formula_calls_them() -> None:
         ("alive", "users.alive"),
         ("new", "users.new.24h"),
         ("resurrected", "users.resurrected.24h"),
+        ("inside", "users.churned_inside.24h"),
     ]
     quantile = KNOWN["session_duration_p50.1h"]
     assert quantile.formula.startswith("With q = 0.5: ")

@@ -37,10 +37,11 @@ from flows.metrics.funnels.cells import (
     formulas_of,
 )
 from flows.metrics.funnels.charts import charts_of, headlines_of
-from flows.metrics.funnels.loop import ATTEMPT, Ledger, Rules, read_ages, use_events
+from flows.metrics.funnels.loop import ATTEMPT, Ledger, Rules, use_events
 from flows.metrics.histograms import BOUNDS_S, read_cumulative
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
+from flows.metrics.survival import AGES, read_ages
 from flows.state.deadlines import NEVER, Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import UserRows
@@ -159,7 +160,7 @@ class Funnel(Family):
 
     def read(self) -> NDArray[np.int64]:
         windowed, matured = self.windows.totals.size, self.matured.totals.size
-        values = np.zeros(windowed + matured + 2 * PANES * len(self._groups), np.int64)
+        values = np.zeros(windowed + matured + AGES * len(self._groups), np.int64)
         read_cumulative(self.windows.totals, self._fields, self._rules.steps + BUCKETS, len(BOUNDS_S), values)
         values[windowed : windowed + matured] = self.matured.totals.ravel()
         read_ages(self.under_way.ring, self.by_age.totals, values[windowed + matured :])

@@ -118,16 +118,6 @@ def use_events(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split
             add(ledger.matured, start, group * 2 + COMPLETED, 1)
 
 
-@steady
-def read_ages(under_way: Ring, converted: NDArray[np.int64], ages: NDArray[np.int64]) -> None:
-    """By group, 60 counts of attempts converted by age, then 60 of those in progress (censored), by theirs."""
-    for group in range(under_way.totals.shape[1]):
-        first = 2 * PANES * group
-        for age in range(PANES):
-            ages[first + age] = converted[0, group * PANES + age]
-            ages[first + PANES + age] = under_way.panes[0, (under_way.heads[0] - age) % PANES, group]
-
-
 @inlined
 def _count(
     dims: int, start: int, field: int, amount: int, in_progress: int, rules: Rules, ledger: Ledger, split: Split
