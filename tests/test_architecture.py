@@ -43,17 +43,29 @@ KNOWN_TO_THE_AUDIT = {
 }
 """What the second truth may know of the first: the config's meaning, and how the accounts are called."""
 
-SHARED_BY_FAMILIES = (
-    {
-        f"flows.metrics.{name}"
-        for name in ("family", "minutes", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts")
-    }
-    | {f"flows.metrics.{name}" for name in ("distinct", "uses", "local_days")}
-    | {"flows.metrics"}
-)
+SHARED_BY_FAMILIES = {
+    f"flows.metrics.{name}"
+    for name in (
+        "family",
+        "minutes",
+        "cells",
+        "charts",
+        "rows",
+        "formulas",
+        "frameworks",
+        "histograms",
+        "survival",
+        "alerts",
+        "distinct",
+        "uses",
+        "local_days",
+    )
+} | {"flows.metrics"}
 """What a family may import of its own folder: what a family is, how it declares numbers and alerts, minutes, and what
 several have in common."""
-NO_FAMILIES = SHARED_BY_FAMILIES | {f"flows.metrics.{name}" for name in ("catalogue", "cost", "known_since", "parts")}
+NO_FAMILIES = SHARED_BY_FAMILIES | {
+    f"flows.metrics.{name}" for name in ("catalogue", "checks", "cost", "known_since", "parts", "tree")
+}
 
 
 def sources() -> dict[str, Path]:

@@ -31,6 +31,19 @@ EVERYTHING = Config.model_validate(
             }
         },
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
+        "tree": {
+            "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
+            "node": {
+                "metric": "users.alive",
+                "level": 1,
+                "drives": "focus",
+                "class": "reach",
+                "from": 0,
+                "target": 1,
+                "since": "2026-01-01",
+                "by": "2026-01-01",
+            },
+        },
     }
 )
 """A config under which every metric has a cell with everything that a cell's name can have."""
@@ -54,6 +67,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
 | `<k>` | active days: 1 to 7, or to 30 |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
+| `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
@@ -117,13 +131,14 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
     panels: dict[str, int] = {}
     for metric in listed.metrics():
         place = panels.setdefault(metric.panel, len(panels))
-        own = [cell for cell in cells if cell.metric == metric]
+        own = [cell for cell in cells if cell.metric is not None and cell.metric.name == metric.name]
+        units = {cell.metric.unit for cell in own if cell.metric is not None}
         derived = " *(derived)*" if isinstance(own[0], Derived) else ""
         yield (
             (place, metric.panel),
             f"`{_field(metric, own, config)}`",
             _prose(metric.help) + derived,
-            metric.unit,
+            metric.unit if len(units) == 1 else "that of its cell",
             _series(metric, own, kinds),
             ", ".join(_heading(listed.headings.get(metric.name), framework) for framework in FRAMEWORKS),
         )

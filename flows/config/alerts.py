@@ -195,6 +195,14 @@ class SessionDurationAlert(Section):
     severity: Severity = "ticket"
 
 
+class TargetsAlert(Section):
+    """TargetMissed: a node of the metric tree that asks for an alert is not on track to its target."""
+
+    lasting: Long = HOUR_MS
+    """How long it must have been off its track: a number may dip without being lost."""
+    severity: Severity = "ticket"
+
+
 class PipelineAlerts(Section):
     """When Tidegauge itself or its input needs attention."""
 
@@ -256,4 +264,5 @@ class Alerts(Section):
     churn: ChurnAlert | None = ChurnAlert()
     mrr: MrrAlert | None = MrrAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()
+    targets: TargetsAlert | None = TargetsAlert()
     pipeline: PipelineAlerts = PipelineAlerts()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS, Selection
 from flows.config.mistakes import Finding, Path, closest, shown
 from flows.config.notation import field_text, format_duration, keys_of, says_something, slug
+from flows.config.tree import broken_tree
 
 if TYPE_CHECKING:
     from flows.config.model import Config
@@ -86,6 +87,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     for key, section in config.fact_sections().items():
         yield from _keys_that_are_one((key, "events"), section.events)
     yield from _plans_that_clash(config)
+    yield from broken_tree(config.tree)
     if config.sessions.max_duration < config.sessions.timeout:
         yield Finding(
             ("sessions", "max_duration"),

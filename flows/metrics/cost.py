@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flows.config.limits import Limits
-from flows.config.mistakes import ConfigErrors, Mistake
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
+from flows.metrics import tree
 from flows.metrics.catalogue import catalogue, families, state_bytes_per_user
 from flows.metrics.cells import Cell, Derived
 from flows.metrics.minutes import MinuteBook
@@ -29,12 +29,6 @@ def too_many_cells(config: Config, limits: Limits) -> str | None:
         f"found {cells:,} cells, expected at most {limits.publish_fields:,} (limits.publish_fields);"
         " list fewer breakdown values or windows, or name fewer metrics in a breakdown's `of`"
     )
-
-
-def check_size(config: Config, limits: Limits) -> None:
-    """Raise ConfigErrors for what `too_many_cells` finds."""
-    if problem := too_many_cells(config, limits):
-        raise ConfigErrors([Mistake("config", "", problem)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +55,13 @@ def expected_cells(config: Config) -> int:
 
     Exact, for every cell is there once, and with a breakdown of its family once more for each of its labels.
     """
+    plain = config.model_copy(update={"tree": {}})
     short = {name: one.model_copy(update={"values": ("one",)}) for name, one in config.breakdowns.items()}
-    shortest = total = _cells(config.model_copy(update={"breakdowns": short}))
+    shortest = _cells(plain.model_copy(update={"breakdowns": short}))
+    total = shortest + len(tree.cells_of(config, {node.metric: tree.VALUE for node in config.tree.values()}))
     for name, breakdown in config.breakdowns.items():
         longer = short | {name: breakdown.model_copy(update={"values": ("one", "two")})}
-        added = _cells(config.model_copy(update={"breakdowns": longer})) - shortest
+        added = _cells(plain.model_copy(update={"breakdowns": longer})) - shortest
         total += added * (len(breakdown.values) - 1)
     return total
 
