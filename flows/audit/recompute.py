@@ -15,6 +15,7 @@ from flows.audit.milestones import all_starts, milestone_cells
 from flows.audit.minutes import minute_history
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
+from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
@@ -69,6 +70,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     for name, milestone in config.milestones.items():
         cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
+    cells |= retention_cells(ordered, config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= visitor_cells(ordered, config, watermark)
     for name, goal in config.goals.items():

@@ -22,6 +22,7 @@ EVERYTHING = Config.model_validate(
         "goals": {"name": "first"},
         "features": {"name": "second"},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "retention": {},
         "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
         "breakdowns": {
             "breakdown": {
@@ -66,6 +67,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<event>`, `<name>` | an event; a goal, feature, funnel or milestone, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
 | `<k>` | active days: 1 to 7, or to 30 |
+| `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |

@@ -58,6 +58,7 @@ __all__ = [
     "Exclude",
     "Funnel",
     "Milestone",
+    "Retention",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -147,8 +148,43 @@ class Milestone(Section):
         return stand_for(self.from_, FIRST_SEEN)
 
 
+ANY: Final = "any"
+"""In place of events: all that show presence."""
+
+
+class Retention(Section):
+    """Who comes back, so many days after the start."""
+
+    days: tuple[Annotated[int, Field(ge=1, le=90)], ...] = Field((1, 7, 30), min_length=1, max_length=12)
+    """The days to look at: 1 is the day after that of the start."""
+    mode: Literal["rolling", "calendar"] = "rolling"
+    """`rolling`: days of 24 hours since the start. `calendar`: local dates in the product's `time_zone`."""
+    start: Events = Field((FIRST_SEEN,), validate_default=True)
+    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
+    events: Events = Field((ANY,), validate_default=True)
+    """The events that are a return; `any`: all that show presence."""
+
+    @property
+    def from_first_seen(self) -> bool:
+        """Whether users start with their first event, whatever it is."""
+        return stand_for(self.start, FIRST_SEEN)
+
+    @property
+    def any_returns(self) -> bool:
+        """Whether every event that shows presence is a return."""
+        return stand_for(self.events, ANY)
+
+    @field_validator("days")
+    @classmethod
+    def _ascending(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+        twice = [Finding((place,), f"{day} is listed twice") for place, day in enumerate(days) if day in days[:place]]
+        if twice:
+            raise Finding.error(twice)
+        return tuple(sorted(days))
+
+
 BrokenDown = Literal[
-    "events", "active_users", "visitors", "goals", "features", "sessions", "funnels", "milestones", "users"
+    "events", "active_users", "visitors", "goals", "features", "sessions", "funnels", "milestones", "users", "retention"
 ]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
@@ -292,6 +328,8 @@ class Config(Section):
     features: dict[Slug, Events] = Field({}, max_length=100)
     """What users can use, by name: an event or several. Gives adoption: users of a feature over visitors."""
     milestones: dict[Slug, Milestone] = Field({}, max_length=50)
+    retention: Retention | None = None
+    """Who comes back. Without this part, it is not measured."""
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
@@ -376,6 +414,10 @@ class Config(Section):
             if not milestone.from_first_seen:
                 yield ("milestones", name, "from"), milestone.from_
             yield ("milestones", name, "to"), milestone.to
+        if self.retention is not None and not self.retention.from_first_seen:
+            yield ("retention", "start"), self.retention.start
+        if self.retention is not None and not self.retention.any_returns:
+            yield ("retention", "events"), self.retention.events
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step

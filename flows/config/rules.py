@@ -27,7 +27,7 @@ MAX_NAMES: Final = 1000
 RESERVED_LABELS: Final = frozenset(
     {
         *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
-        *("transition", "movement", "of", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
+        *("transition", "movement", "of", "day", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
         *("job", "instance"),
     }
 )
@@ -35,6 +35,8 @@ RESERVED_LABELS: Final = frozenset(
 
 USED_AS_THEY_ARRIVE: Final = ("events", "active_users")
 """What can be broken down by an event's own value only."""
+
+DAY_MS: Final = 86_400_000
 
 TAKEN_SLUGS: Final = ("other", "unknown")
 
@@ -83,6 +85,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _too_many_names(config)
     yield from _excluded_but_wanted(config)
     yield from _windows_that_are_none(config)
+    yield from _windows_of_no_whole_days(config)
     yield from _breakdowns_that_clash(config)
     for key, section in config.fact_sections().items():
         yield from _keys_that_are_one((key, "events"), section.events)
@@ -278,6 +281,18 @@ def _windows_that_are_none(config: Config) -> Iterator[Finding]:
                 f" ({', '.join(format_duration(window) for window in config.windows)})",
                 because_of=[("windows",)],
             )
+
+
+def _windows_of_no_whole_days(config: Config) -> Iterator[Finding]:
+    if config.retention is None or config.retention.mode == "rolling":
+        return
+    broken = [format_duration(window) for window in config.long_windows if window % DAY_MS]
+    if broken:
+        yield Finding(
+            ("long_windows",),
+            f"found {', '.join(broken)}, expected whole days, for retention by calendar counts dates",
+            because_of=[("retention", "mode")],
+        )
 
 
 def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:

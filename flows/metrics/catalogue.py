@@ -28,6 +28,7 @@ from flows.metrics.goals import Goal
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
@@ -75,6 +76,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **{f"feature.{name}": Feature(config, name) for name in config.features},
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
         **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
+        **({"retention": Retained(config)} if config.retention else {}),
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
