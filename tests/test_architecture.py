@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("run",),
     ("alerting",),
     ("dashboards", "demo", "web"),
+    ("terminal",),
     ("commands",),
     ("app",),
 )

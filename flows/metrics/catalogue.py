@@ -116,13 +116,17 @@ def catalogue(config: Config) -> Catalogue:
     both: list[Cell | Derived] = [*cells, *derived]
     published = {cell.name: cell.metric for cell in both if cell.metric is not None}
     nodes = tree.cells_of(config, published)
+    counted = {cell.name for cell in cells}
     return Catalogue(
         cells,
         [*derived, *nodes],
         [tally for family in members for tally in family.tallies()],
         book.fields,
         [number for family in members for number in family.headlines()],
-        [*(row for family in members for row in family.charts()), *tree.charts_of(config, nodes)],
+        [
+            *(row for family in members for row in family.charts()),
+            *tree.charts_of(config, nodes, counted),
+        ],
         dict(_headings(members)) | {cell.metric.name: tree.HEADINGS for cell in nodes},
     )
 

@@ -133,6 +133,7 @@ class Target:
     level: int  # 0: the focus
     where: Mapping[str, str]  # the labels of its value's series
     metric: str  # the cell that it stands for
+    whole: bool  # whether that is a count, and no number computed from others
     drives: str = ""
     owner: str = ""
     by: str = ""  # the day at whose end the target is to be reached

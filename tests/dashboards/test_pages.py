@@ -209,8 +209,8 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     assert list(rows) == [
         "How old these numbers are", "Now", "Traffic", "Activity", "Active days", "Active days: more", "Sessions",
         "Sessions: more", "Visitors", "Goals", "Goals: more", "Features", "Features: more", "Funnel: checkout",
-        "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more", "Lifecycle",
-        "Lifecycle: more", "Subscriptions", "Subscriptions: more",
+        "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more", "Retention",
+        "Retention: more", "Lifecycle", "Lifecycle: more", "Subscriptions", "Subscriptions: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
     assert kinds["Session durations"] == "heatmap"
@@ -327,7 +327,7 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
     assert closed == {
         "tidegauge-live": [
             "Active days: more", "Sessions: more", "Goals: more", "Features: more", "Funnels: more", "Milestones: more",
-            "Lifecycle: more", "Subscriptions: more",
+            "Retention: more", "Lifecycle: more", "Subscriptions: more",
         ],
         "tidegauge-tree": [],
         "tidegauge-aarrr": [],
@@ -374,7 +374,7 @@ def test_the_tree_of_the_config_is_a_line_for_each_node() -> None:
     units = {panel["title"]: panel["fieldConfig"]["defaults"].get("unit") for one in rows.values() for panel in one}
     assert units["Revenue over time"] == "currencyEUR"
     assert units["Bounces over time"] == "percentunit"
-    assert units["Weekly over time"] == "short"
+    assert units["Weekly over time"] == units["Weekly"] == "locale"
     lines = [panel["gridPos"]["y"] for panel in rows["Level 1: what drives it"]]
     assert len(set(lines)) == 3
 
