@@ -209,7 +209,7 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     assert list(rows) == [
         "How old these numbers are", "Now", "Traffic", "Activity", "Sessions", "Sessions: more",
         "Funnel: checkout", "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more",
-        "Lifecycle", "Lifecycle: more",
+        "Retention", "Lifecycle", "Lifecycle: more",
         "Subscriptions", "Subscriptions: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}

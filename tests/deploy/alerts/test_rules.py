@@ -99,7 +99,8 @@ def test_rules_look_at_series_that_are_served() -> None:
 
 def test_an_alert_that_is_off_is_not_there() -> None:
     config, _ = load_alerts(EXAMPLES["shop"])
-    off = dict.fromkeys(("bounce", "conversion", "active_users", "key_actions", "churn", "mrr", "session_duration"))
+    names = ("bounce", "conversion", "active_users", "key_actions", "churn", "mrr", "session_duration", "retention")
+    off = dict.fromkeys((*names, "milestones", "milestone_time"))
     left = {rule["alert"] for rule in alerts_of(rules_text(config, Alerts.model_validate(off)))}
     assert left == {
         rule["alert"] for rule in alerts_of(COMMITTED["shop"].read_text()) if rule["labels"]["area"] == "pipeline"
