@@ -16,6 +16,7 @@ from flows.audit.parse import parse
 from flows.audit.records import Event, Record
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
 from flows.config.model import Config
 
@@ -67,6 +68,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
+    put_per_thousand(cells, config)
     touched: set[tuple[int, str]] = set()
     late = judgement.late_in_order
     return Result(

@@ -12,7 +12,7 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.frameworks import FRAMEWORKS, Headings
-from flows.metrics.milestones.cells import BOUNDS_S
+from flows.metrics.histograms import LONG_BOUNDS_S
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families, tally_families
 
@@ -29,6 +29,7 @@ EVERYTHING = Config.model_validate(
             }
         },
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
+        "tickets": {},
     }
 )
 """A config under which every metric has a cell with everything that a cell's name can have."""
@@ -51,7 +52,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<event>`, `<name>` | an event; a funnel or a milestone, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
-| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |
+| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
 series also has the label `product` and one for its breakdown, an absent number has no series, and times
@@ -64,7 +65,7 @@ def page(config: Config | None = None) -> str:
     config = config or EVERYTHING
     kinds = {name: getattr(config, name) for name in ("windows", "ratio_windows", "long_windows")}
     durations = {name: _durations(windows) for name, windows in kinds.items()}
-    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, BOUNDS_S)))]
+    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, LONG_BOUNDS_S)))]
     described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))

@@ -43,6 +43,7 @@ from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
+from flows.config.tickets import Tickets
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -146,7 +147,7 @@ class Milestone(Section):
         return stand_for(self.from_, FIRST_SEEN)
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users"]
+BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users", "tickets"]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -289,6 +290,8 @@ class Config(Section):
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
+    tickets: Tickets | None = None
+    """Tickets of the support. Without this part, none is measured."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000

@@ -27,6 +27,7 @@ from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
+from flows.metrics.tickets import Tickets
 from flows.state.container import containers
 
 SAMPLE_USERS = 4096
@@ -68,6 +69,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
+        **({"tickets": Tickets(config, limits)} if config.tickets else {}),
     }
 
 

@@ -11,6 +11,11 @@ def ratio(numerator: float, denominator: float) -> float | None:
     return numerator / denominator if denominator else None
 
 
+def per_thousand(part: float, whole: float) -> float | None:
+    """1000 * part / whole."""
+    return 1000 * part / whole if whole else None
+
+
 def shortfall(part: float, whole: float) -> float | None:
     """1 - part / whole."""
     return 1 - part / whole if whole else None
