@@ -14,10 +14,12 @@ from flows.audit.milestones import all_starts, milestone_cells
 from flows.audit.minutes import minute_history
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
+from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
+from flows.audit.tree import tree_cells
 from flows.config.model import Config
 
 
@@ -66,9 +68,11 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
     for name, milestone in config.milestones.items():
         cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
+    cells |= retention_cells(ordered, config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
     put_per_thousand(cells, config)
+    cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()
     late = judgement.late_in_order
     return Result(

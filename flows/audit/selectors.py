@@ -46,6 +46,9 @@ def all_selectors(config: Config) -> Iterator[Selector]:
     for milestone in config.milestones.values():
         yield from milestone.from_
         yield from milestone.to
+    if config.retention is not None:
+        yield from config.retention.start
+        yield from config.retention.events
     for funnel in config.funnels.values():
         for step in funnel.steps:
             yield from step

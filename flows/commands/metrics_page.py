@@ -20,6 +20,7 @@ EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "retention": {},
         "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
         "breakdowns": {
             "breakdown": {
@@ -30,6 +31,19 @@ EVERYTHING = Config.model_validate(
         },
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
         "tickets": {},
+        "tree": {
+            "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
+            "node": {
+                "metric": "users.alive",
+                "level": 1,
+                "drives": "focus",
+                "class": "reach",
+                "from": 0,
+                "target": 1,
+                "since": "2026-01-01",
+                "by": "2026-01-01",
+            },
+        },
     }
 )
 """A config under which every metric has a cell with everything that a cell's name can have."""
@@ -51,7 +65,9 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
 | `<event>`, `<name>` | an event; a funnel or a milestone, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
+| `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
+| `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
@@ -115,13 +131,14 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
     panels: dict[str, int] = {}
     for metric in listed.metrics():
         place = panels.setdefault(metric.panel, len(panels))
-        own = [cell for cell in cells if cell.metric == metric]
+        own = [cell for cell in cells if cell.metric is not None and cell.metric.name == metric.name]
+        units = {cell.metric.unit for cell in own if cell.metric is not None}
         derived = " *(derived)*" if isinstance(own[0], Derived) else ""
         yield (
             (place, metric.panel),
             f"`{_field(metric, own, config)}`",
             _prose(metric.help) + derived,
-            metric.unit,
+            metric.unit if len(units) == 1 else "that of its cell",
             _series(metric, own, kinds),
             ", ".join(_heading(listed.headings.get(metric.name), framework) for framework in FRAMEWORKS),
         )

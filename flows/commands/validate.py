@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flows.config.file import Loaded, Report, read
-from flows.config.mistakes import Mistake
+from flows.config.mistakes import Finding, Mistake
+from flows.config.model import Config
 
 HELP = "check configuration files, their cost, and how they read a file of events"
 DESCRIPTION = """\
@@ -97,7 +98,7 @@ def _all_right(files: Sequence[str]) -> bool:
     wrong = False
     said: set[Mistake] = set()  # the environment is the same for every file, and is complained of once
     for file in files:
-        report = read(file)
+        report = read(file, of_cells=_unknown_metrics)
         mistakes = [*report.mistakes]
         if report.loaded:
             mistakes += _too_many_cells(file, report.loaded)
@@ -115,6 +116,12 @@ def _all_right(files: Sequence[str]) -> bool:
         else:
             print("\n".join(_summary(file, report)))
     return not wrong
+
+
+def _unknown_metrics(config: Config) -> Iterator[Finding]:
+    from flows.metrics.checks import unknown_metrics  # here: numba takes a second to load
+
+    yield from unknown_metrics(config) if config.tree else ()
 
 
 def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:

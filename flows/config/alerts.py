@@ -116,6 +116,20 @@ class MilestoneTimeAlert(Section):
     severity: Severity = "ticket"
 
 
+class RetentionAlert(Section):
+    """RetentionDrop: fewer new users come back, on the first of the days of `retention`."""
+
+    window: Long = DAY_MS
+    """Window in which the users started: the smallest of `long_windows` that is not below this."""
+    drop: Share = 0.25
+    """Least drop from the same hour last week: 0.25 is a quarter."""
+    below: Share = 0.01
+    """Threshold of the rate when there is no last week to compare with."""
+    users: Count = 500
+    """Fewest users to judge by."""
+    severity: Severity = "ticket"
+
+
 class ActiveUsersAlert(CountFalls):
     """ActiveUsersDrop: fewer users than usual."""
 
@@ -217,6 +231,14 @@ class ResolutionAlert(Section):
     severity: Severity = "ticket"
 
 
+class TargetsAlert(Section):
+    """TargetMissed: a node of the metric tree that asks for an alert is not on track to its target."""
+
+    lasting: Long = HOUR_MS
+    """How long it must have been off its track: a number may dip without being lost."""
+    severity: Severity = "ticket"
+
+
 class PipelineAlerts(Section):
     """When Tidegauge itself or its input needs attention."""
 
@@ -271,6 +293,7 @@ class Alerts(Section):
     conversion: ConversionAlert | None = ConversionAlert()
     milestones: MilestoneAlert | None = MilestoneAlert()
     milestone_time: MilestoneTimeAlert | None = MilestoneTimeAlert()
+    retention: RetentionAlert | None = RetentionAlert()
     active_users: ActiveUsersAlert | None = ActiveUsersAlert()
     key_actions: KeyActionsAlert | None = KeyActionsAlert()
     churn: ChurnAlert | None = ChurnAlert()
@@ -279,4 +302,5 @@ class Alerts(Section):
     tickets: TicketsAlert | None = TicketsAlert()
     escalations: EscalationsAlert | None = EscalationsAlert()
     resolution: ResolutionAlert | None = ResolutionAlert()
+    targets: TargetsAlert | None = TargetsAlert()
     pipeline: PipelineAlerts = PipelineAlerts()

@@ -44,6 +44,7 @@ from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_dura
 from flows.config.rules import broken_rules, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
 from flows.config.tickets import Tickets
+from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Exclude",
     "Funnel",
     "Milestone",
+    "Retention",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -147,7 +149,42 @@ class Milestone(Section):
         return stand_for(self.from_, FIRST_SEEN)
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users", "tickets"]
+ANY: Final = "any"
+"""In place of events: all that show presence."""
+
+
+class Retention(Section):
+    """Who comes back, so many days after the start."""
+
+    days: tuple[Annotated[int, Field(ge=1, le=90)], ...] = Field((1, 7, 30), min_length=1, max_length=12)
+    """The days to look at: 1 is the day after that of the start."""
+    mode: Literal["rolling", "calendar"] = "rolling"
+    """`rolling`: days of 24 hours since the start. `calendar`: local dates in the product's `time_zone`."""
+    start: Events = Field((FIRST_SEEN,), validate_default=True)
+    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
+    events: Events = Field((ANY,), validate_default=True)
+    """The events that are a return; `any`: all that show presence."""
+
+    @property
+    def from_first_seen(self) -> bool:
+        """Whether users start with their first event, whatever it is."""
+        return stand_for(self.start, FIRST_SEEN)
+
+    @property
+    def any_returns(self) -> bool:
+        """Whether every event that shows presence is a return."""
+        return stand_for(self.events, ANY)
+
+    @field_validator("days")
+    @classmethod
+    def _ascending(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+        twice = [Finding((place,), f"{day} is listed twice") for place, day in enumerate(days) if day in days[:place]]
+        if twice:
+            raise Finding.error(twice)
+        return tuple(sorted(days))
+
+
+BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users", "retention", "tickets"]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -286,12 +323,16 @@ class Config(Section):
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without an event for longer than this has churned."""
     milestones: dict[Slug, Milestone] = Field({}, max_length=50)
+    retention: Retention | None = None
+    """Who comes back. Without this part, it is not measured."""
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
     tickets: Tickets | None = None
     """Tickets of the support. Without this part, none is measured."""
+    tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
+    """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -362,6 +403,10 @@ class Config(Section):
             if not milestone.from_first_seen:
                 yield ("milestones", name, "from"), milestone.from_
             yield ("milestones", name, "to"), milestone.to
+        if self.retention is not None and not self.retention.from_first_seen:
+            yield ("retention", "start"), self.retention.start
+        if self.retention is not None and not self.retention.any_returns:
+            yield ("retention", "events"), self.retention.events
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step

@@ -25,7 +25,7 @@ def compared(
     """A number of now and how it compares with the same time last week: a share in points, all else in percent."""
     query = numbers.ask(metric, where=where)
     before = numbers.ask(metric, where=where, offset=A_WEEK)
-    unit = numbers.unit(metric)
+    unit = numbers.unit(metric, where)
     if unit == "percentunit":
         compared_with = Change(points(query, before), POINTS, WORTH_PERCENT, good)
     else:

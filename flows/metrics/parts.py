@@ -25,8 +25,9 @@ from flows.metrics.minutes import MinuteBook
 def definitions(config: Config, members: Mapping[str, Family] | None = None) -> Definitions:
     """All that the state of `config` depends on; `members`: its families, where they are at hand.
 
-    Every field of the config is in it, as it takes effect. Comments, the order of keys, how a duration is written
-    (`1d`, `24h`), the spelling of a name beyond its slug, and the order of lists that are sets make no difference.
+    Every field of the config that any state depends on (all but `tree`) is in it, as it takes effect. Comments, the
+    order of keys, how a duration is written (`1d`, `24h`), the spelling of a name beyond its slug, and the order of
+    lists that are sets make no difference.
     """
     members = members or families(config, MinuteBook(config))
     own = {name: replace(family.definition(), layout=family.LAYOUT) for name, family in members.items()}

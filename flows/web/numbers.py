@@ -10,9 +10,9 @@ from typing import Final
 from flows.config.model import Config, format_duration
 from flows.metrics.catalogue import Catalogue
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.charts import Chart, Course, Line, Number
+from flows.metrics.charts import Course, Line, Number, Target
 from flows.metrics.formulas import ratio, shortfall
-from flows.web.cards import NOW, Interval, Row
+from flows.web.cards import NOW, Card, Interval, Row
 
 ABBREVIATIONS: Final = {"mrr", "arr", "arpa"}
 
@@ -57,7 +57,33 @@ class Numbers:
                 row = self._row(number.metric, number.title, cells, number.where, number.description)
                 yield replace(row, good=number.good or "")
 
-    def line(self, line: Line, chart: Chart, where: Mapping[str, str]) -> Iterator[Row]:
+    def node(self, chart: Target) -> Card:
+        """A node of the metric tree, its value and target in the format of its metric."""
+        shown = self._format(self._published[chart.metric].name)
+        title = chart.node.replace("_", " ")
+        numbers = {
+            "value": (title, shown),
+            "target": (f"target of {title}", shown),
+            "attainment": (f"{title}: share of the target", "share"),
+            "progress": (f"{title}: share of the way", "share"),
+            "on_track": (f"{title}: on track", "track"),
+        }
+        cells = {number: f"tree.{chart.node}.{number}" for number in numbers}
+        rows = [
+            Row(name, format_, {NOW: cells[number]}, chart.description)
+            for number, (name, format_) in numbers.items()
+            if cells[number] in self._published
+        ]
+        place = f"Level {chart.level}" if chart.level else "Focus"
+        facts = [
+            f"{place}: drives {chart.drives.replace('_', ' ')}" if chart.drives else place,
+            chart.metric,
+            f"by {chart.by}" if chart.by else "",
+            chart.owner,
+        ]
+        return Card("node", title, rows, description=" \N{MIDDLE DOT} ".join(filter(None, facts)))
+
+    def line(self, line: Line, chart: Course, where: Mapping[str, str]) -> Iterator[Row]:
         """The rows of a line of `chart`."""
         by = tuple(label for label in line.by if label != "window")
         legend = line.legend

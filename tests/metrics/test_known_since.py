@@ -53,6 +53,16 @@ def test_a_name_and_a_value_are_partial_alone_and_a_new_breakdown_whole() -> Non
     assert {name for name in of_sessions if name.startswith(("active_users", "funnel"))} == set()
 
 
+def test_a_node_of_the_tree_is_partial_with_the_number_that_it_is_of() -> None:
+    node = {"metric": "user_churn_rate.1h", "level": "focus", "class": "retention", "target": 0.1, "better": "lower"}
+    config = CONFIG.model_copy(update={"tree": Config.model_validate({"tree": {"churn": node}}).tree})
+    found = KnownSince(config, catalogue(config)).partial({"lifecycle": NOON}, NOON, NOON)
+    assert [name for name in found if name.startswith("tree.")] == [
+        "tree.churn.value", "tree.churn.target", "tree.churn.attainment",
+    ]  # fmt: skip
+    assert KnownSince(config, catalogue(config)).partial({"sessions": NOON}, NOON, NOON)
+
+
 def test_active_users_are_whole_in_a_new_window_and_today_s_are_not_before_midnight() -> None:
     of_window = partial(MINUTE, window__24h=NOON)
     assert "sessions.started.24h" in of_window

@@ -63,7 +63,11 @@ class Tickets(Family):
             "tickets": {},
             "breakdowns": {"severity": {"field": "properties.severity", "values": ["low", "high"], "of": ["tickets"]}},
         },
-        {"tickets": {"events": {"Case Opened": "created", "Case Closed": "resolved"}}, "windows": ["1h", "7d"], "ratio_windows": []},
+        {
+            "tickets": {"events": {"Case Opened": "created", "Case Closed": "resolved"}},
+            "windows": ["1h", "7d"],
+            "ratio_windows": [],
+        },
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = FRAMEWORKS
     ordered: ClassVar[bool] = True
