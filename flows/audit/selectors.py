@@ -43,6 +43,9 @@ def all_selectors(config: Config) -> Iterator[Selector]:
     """METRICS.md 5: "Wherever a config names events"."""
     yield from config.key_actions
     yield from config.active_users.events or ()
+    for things in (config.goals, config.features):
+        for selectors in things.values():
+            yield from selectors
     for milestone in config.milestones.values():
         yield from milestone.from_
         yield from milestone.to

@@ -19,6 +19,8 @@ from flows.publish.prometheus import PREFIX, health_families, tally_families
 EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
+        "goals": {"name": "first"},
+        "features": {"name": "second"},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
         "retention": {},
         "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
@@ -63,8 +65,9 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<long_window>` | one of its `long_windows` ({long_windows}) |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
-| `<event>`, `<name>` | an event; a funnel or a milestone, as slugs |
+| `<event>`, `<name>` | an event; a goal, feature, funnel or milestone, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
+| `<k>` | active days: 1 to 7, or to 30 |
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<node>` | a node of the metric tree |

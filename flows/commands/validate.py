@@ -132,7 +132,9 @@ def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:
 
 
 def _summary(file: str, report: Report) -> Iterator[str]:
+    from flows.metrics.catalogue import catalogue
     from flows.metrics.cost import cost
+    from flows.metrics.tree import targets_of
 
     assert report.loaded is not None
     config, settings = report.loaded
@@ -154,6 +156,9 @@ def _summary(file: str, report: Report) -> Iterator[str]:
         f"  state              {sizes.user_bytes:,} MB per million users"
         f" ({sizes.user_bytes:,} bytes each), besides recent message ids"
     )
+    if sizes.use_bytes:
+        yield f"                     {sizes.use_bytes} bytes more for each goal or feature that a user has used"
+    yield from (f"  target             {text}" for text in targets_of(config, catalogue(config).derived))
     described = settings.describe()
     yield f"  from               topic {described['topic']}, Kafka {described['kafka']}"
     yield f"  to                 Redis {described['redis']}, metrics {described['metrics']}"

@@ -151,6 +151,24 @@ class KeyActionsAlert(CountFalls):
     severity: Severity = "page"
 
 
+class UsesFall(CountFalls):
+    """Limits of users of something."""
+
+    users: Count = 50
+    """Smallest number of users that must be usual to judge by."""
+    severity: Severity = "page"
+
+
+class GoalsAlert(UsesFall):
+    """GoalDrop: far fewer users reach a goal than usual."""
+
+
+class FeaturesAlert(UsesFall):
+    """FeatureDrop: far fewer users use a feature than usual."""
+
+    severity: Severity = "ticket"
+
+
 class ChurnAlert(CountRises):
     """ChurnSpike: customers leave or request their cancellation."""
 
@@ -296,6 +314,8 @@ class Alerts(Section):
     retention: RetentionAlert | None = RetentionAlert()
     active_users: ActiveUsersAlert | None = ActiveUsersAlert()
     key_actions: KeyActionsAlert | None = KeyActionsAlert()
+    goals: GoalsAlert | None = GoalsAlert()
+    features: FeaturesAlert | None = FeaturesAlert()
     churn: ChurnAlert | None = ChurnAlert()
     mrr: MrrAlert | None = MrrAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()

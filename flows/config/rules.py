@@ -26,21 +26,9 @@ MAX_NAMES: Final = 1000
 
 RESERVED_LABELS: Final = frozenset(
     {
-        *(
-            "product",
-            "window",
-            "event",
-            "funnel",
-            "milestone",
-            "day",
-            "step",
-            "state",
-            "stage",
-            "kind",
-            "transition",
-            "movement",
-        ),
-        *("currency", "reason", "topic", "partition", "le", "quantile", "job", "instance"),
+        *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
+        *("transition", "movement", "of", "day", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
+        *("job", "instance"),
     }
 )
 """Labels that the published families use themselves, or that Prometheus adds."""

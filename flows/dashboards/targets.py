@@ -25,8 +25,11 @@ def target_of(numbers: Numbers, node: Target) -> Iterator[Sized]:
         ]
 
     value = "tree.<node>.value"
+    unit = numbers.unit(value, where)
+    if node.whole and unit == "short":
+        unit = "locale"  # a count has all its digits
     yield compared(
-        numbers, value, title, node.description, good=node.good, where=where, width=5, height=HEIGHT
+        numbers, value, title, node.description, good=node.good, where=where, unit=unit, width=5, height=HEIGHT
     )  # fmt: skip
     for on_track in asked(("on_track", "now")):
         yield state(
@@ -40,4 +43,4 @@ def target_of(numbers: Numbers, node: Target) -> Iterator[Sized]:
         about = "Of the target: the number as a share of it. Of the way to it: from where it began."
         yield bars(f"{title}: reached", about, "percentunit", *shares, largest=1, colors=[BLUE], width=6, height=HEIGHT)
     lines = asked(("value", "value"), ("target", "target"))
-    yield course(f"{title} over time", node.description, numbers.unit(value, where), *lines, width=9, height=HEIGHT)
+    yield course(f"{title} over time", node.description, unit, *lines, width=9, height=HEIGHT)

@@ -18,10 +18,13 @@ from flows.metrics.active_users import ActiveUsers
 from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.charts import ChartRow, Number
+from flows.metrics.engagement import Engagement
 from flows.metrics.events import Events
 from flows.metrics.family import Family
+from flows.metrics.features import Feature
 from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
+from flows.metrics.goals import Goal
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
@@ -30,6 +33,7 @@ from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
 from flows.metrics.tickets import Tickets
+from flows.metrics.visitors import Visitors
 from flows.state.container import containers
 
 SAMPLE_USERS = 4096
@@ -65,8 +69,12 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
     return {
         "events": Events(config),
         "active_users": ActiveUsers(config),
+        "engagement": Engagement(config),
         "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
+        **({"visitors": Visitors(config)} if config.measures_visitors else {}),
+        **{f"goal.{name}": Goal(config, name) for name in config.goals},
+        **{f"feature.{name}": Feature(config, name) for name in config.features},
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
         **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
         **({"retention": Retained(config)} if config.retention else {}),
@@ -110,13 +118,17 @@ def catalogue(config: Config) -> Catalogue:
     both: list[Cell | Derived] = [*cells, *derived]
     published = {cell.name: cell.metric for cell in both if cell.metric is not None}
     nodes = tree.cells_of(config, published)
+    counted = {cell.name for cell in cells}
     return Catalogue(
         cells,
         [*derived, *nodes],
         [tally for family in members for tally in family.tallies()],
         book.fields,
         [number for family in members for number in family.headlines()],
-        [*(row for family in members for row in family.charts()), *tree.charts_of(config, nodes)],
+        [
+            *(row for family in members for row in family.charts()),
+            *tree.charts_of(config, nodes, counted),
+        ],
         dict(_headings(members)) | {cell.metric.name: tree.HEADINGS for cell in nodes},
     )
 

@@ -76,6 +76,18 @@ class ByBreakdown:
 
     metric: str
     title: str
+    where: Mapping[str, str] = field(default_factory=dict)
+    width: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One bar for each value of a label, as of now."""
+
+    title: str
+    description: str
+    metric: str
+    label: str
     width: int = 8
 
 
@@ -121,13 +133,14 @@ class Target:
     level: int  # 0: the focus
     where: Mapping[str, str]  # the labels of its value's series
     metric: str  # the cell that it stands for
+    whole: bool  # whether that is a count, and no number computed from others
     drives: str = ""
     owner: str = ""
     by: str = ""  # the day at whose end the target is to be reached
     good: Literal["up", "down"] = "up"
 
 
-Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Number | Target
+Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Bars | Steps | Losses | Number | Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,11 @@ class Family(ABC):
     Their `slot` is the user's where the fact's key is the user.
     """
 
+    @property
+    def bytes_per_use(self) -> int:
+        """Of stored state, for each user that it knows anything of, where most users are none."""
+        return 0
+
     @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Use `rows` (dtype HELD) and then stand at `now_ms`.
@@ -175,15 +180,6 @@ class Groups:
             ((name, value),) = group.items()
             place = old.get((name, value)) if name in goes_on else 0 if value == UNKNOWN else None
             found.append([] if place is None else [place])
-        return found
-
-    def places(self, past: Legend) -> NDArray[np.int64]:
-        """By group of before: the group that it is now, -1 where there is none."""
-        goes_on = self._going_on(past, past["of"])
-        found = np.full(self.size(past), -1, np.int64)
-        for place, (group, sources) in enumerate(zip(self.labels, self.sources(past), strict=True)):
-            if not group or goes_on & group.keys():
-                found[sources] = place
         return found
 
     def words(self, values: NDArray[np.uint64], past: Legend) -> NDArray[np.uint64]:

@@ -16,6 +16,11 @@ def per_thousand(part: float, whole: float) -> float | None:
     return 1000 * part / whole if whole else None
 
 
+def mean_place(*counts: int) -> float | None:
+    """The mean of 1, 2, 3, ..., each counted as often as `counts` says."""
+    return ratio(sum(place * count for place, count in enumerate(counts, 1)), sum(counts))
+
+
 def shortfall(part: float, whole: float) -> float | None:
     """1 - part / whole."""
     return 1 - part / whole if whole else None

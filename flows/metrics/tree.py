@@ -20,7 +20,7 @@ in them is only that they may be derived from derived numbers, and from T, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -150,14 +150,29 @@ def midnight_ms(day: date, zone: ZoneInfo) -> int:
     return round(1000 * datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
-def charts_of(config: Config, cells: Sequence[Derived]) -> list[ChartRow]:
-    """The nodes, from the focus down; `cells`: the tree's."""
+def targets_of(config: Config, cells: Sequence[Derived]) -> Iterator[str]:
+    """Each target in words, in the unit that Prometheus has: `revenue: mrr to 120,000 EUR`."""
+    for cell in cells:
+        if cell.metric.name == TARGET.name:
+            node = config.tree[cell.labels["node"]]
+            assert node.target is not None
+            until = f" by {node.by}" if node.by else ""
+            amount = node.target / (1 / cell.metric.scale)  # as in Prometheus: 1999 / 100.0 is 19.99
+            yield f"{cell.labels['node']}: {node.metric} to {amount:,.15g} {cell.labels['unit']}{until}"
+
+
+def charts_of(config: Config, cells: Sequence[Derived], counted: Container[str]) -> list[ChartRow]:
+    """The nodes, from the focus down; `cells`: the tree's; `counted`: names of all that are computed from none."""
     labels = {cell.labels["node"]: cell.labels for cell in cells if cell.metric.name == VALUE.name}
-    nodes = [_chart(name, node, labels[name]) for name, node in by_level(config) if name in labels]
+    nodes = [
+        _chart(name, node, labels[name], whole=node.metric in counted)
+        for name, node in by_level(config)
+        if name in labels
+    ]
     return [ChartRow(PANEL, nodes, page="tree")] if nodes else []
 
 
-def _chart(name: str, node: Node, where: Mapping[str, str]) -> Target:
+def _chart(name: str, node: Node, where: Mapping[str, str], *, whole: bool) -> Target:
     drives = f", which drives {node.drives}" if node.drives else ""
     asked = f" Owner: {node.owner}." if node.owner else ""
     until = f" To be reached by {node.by}." if node.by else ""
@@ -167,6 +182,7 @@ def _chart(name: str, node: Node, where: Mapping[str, str]) -> Target:
         node.level,
         where,
         node.metric,
+        whole,
         drives=node.drives or "",
         owner=node.owner or "",
         by=str(node.by or ""),
