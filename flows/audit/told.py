@@ -18,6 +18,7 @@ from flows.audit.orders import (
 from flows.audit.records import Told
 from flows.audit.states import state_of
 from flows.audit.subscriptions import cells_of_subscriptions
+from flows.audit.tickets import ticket_cells, transition_of
 from flows.config.model import Config
 
 
@@ -35,6 +36,7 @@ TWINS: Final[Mapping[str, Twin]] = {
     "order": Twin(order_of, order_cells),
     "order_refund": Twin(order_refund_of, order_refund_cells),
     "order_cancellation": Twin(order_cancellation_of, order_cancellation_cells),
+    "ticket": Twin(transition_of, ticket_cells),
 }
 NOTHING: Final[dict[str, Told]] = {}  # one for all: of millions of events they would be much of the memory
 

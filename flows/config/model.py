@@ -43,6 +43,7 @@ from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_dura
 from flows.config.orders import Orders
 from flows.config.rules import broken_rules, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
+from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
 
@@ -187,6 +188,7 @@ BrokenDown = Literal[
     "users",
     "retention",
     "orders",
+    "tickets",
 ]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
@@ -329,6 +331,8 @@ class Config(Section):
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
     orders: Orders | None = None
     """Orders, revenue, buyers and refunds. Without this part, none of them is measured."""
+    tickets: Tickets | None = None
+    """Tickets of the support. Without this part, none is measured."""
     tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
     """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000

@@ -9,7 +9,7 @@ import difflib
 import re
 import unicodedata
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS, Selection
@@ -33,10 +33,11 @@ RESERVED_LABELS: Final = frozenset(
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
 
-AS_IT_ARRIVES: Final = "counted as events arrive, before it is known which came first"
-BY_OWN_VALUE_ONLY: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("events", "active_users"), AS_IT_ARRIVES),
-    **dict.fromkeys(("orders",), "which an event tells by itself, beside its user's others"),
+BY_OWN_VALUE_ONLY: Final = {
+    "events": "counted as events arrive, before it is known which came first",
+    "active_users": "counted as events arrive, before it is known which came first",
+    "orders": "which an event tells by itself, beside its user's others",
+    "tickets": "which are no user's",
 }
 """What can be broken down by an event's own value only, and why."""
 

@@ -33,6 +33,7 @@ from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
+from flows.metrics.tickets import Tickets
 from flows.metrics.visitors import Visitors
 from flows.state.container import containers
 
@@ -81,6 +82,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
         **(orders_of(config) if config.orders else {}),
+        **({"tickets": Tickets(config, limits)} if config.tickets else {}),
     }
 
 
