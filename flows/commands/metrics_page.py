@@ -18,7 +18,7 @@ from flows.publish.prometheus import PREFIX, health_families, tally_families
 EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
-        "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "funnels": {"name": {"window": "1h", "steps": ["first", "second"], "exclude": ["third"]}},
         "breakdowns": {
             "breakdown": {
                 "field": "context.field",

@@ -161,6 +161,7 @@ def edges(config: Config) -> list[int]:
     found = {0, 1, config.lateness, config.churn_after, config.dedup_horizon}
     found |= {config.sessions.timeout, config.sessions.max_duration, *config.windows}
     found |= {funnel.window for funnel in config.funnels.values()}
+    found |= {funnel.within_step for funnel in config.funnels.values() if funnel.within_step is not None}
     return sorted({max(0, one + beside) for one in found if one <= 2 * DAY for beside in (-1, 0, 1)})
 
 
