@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("run",),
     ("alerting",),
     ("dashboards", "demo", "web"),
+    ("terminal",),
     ("commands",),
     ("app",),
 )
@@ -45,10 +46,15 @@ KNOWN_TO_THE_AUDIT = {
 
 SHARED_BY_FAMILIES = {
     f"flows.metrics.{name}"
-    for name in ("family", "minutes", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts")
+    for name in (
+        *("family", "minutes", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts"),
+        *("local_calendar", "survival"),
+    )
 } | {"flows.metrics"}
 """What a family may import of its own folder: what a family is, how it declares numbers and alerts, and minutes."""
-NO_FAMILIES = SHARED_BY_FAMILIES | {f"flows.metrics.{name}" for name in ("catalogue", "cost", "known_since", "parts")}
+NO_FAMILIES = SHARED_BY_FAMILIES | {
+    f"flows.metrics.{name}" for name in ("catalogue", "checks", "cost", "known_since", "parts", "tree")
+}
 
 
 def sources() -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 Each alert of the product wants all of: a change that matters, one that is no accident, enough volume, fresh data.
 
-A family declares its alerts as data, each in one of five shapes (flows/metrics/alerts.py); flows/alerting/shapes makes
+A family declares its alerts as data, each in one of six shapes (flows/metrics/alerts.py); flows/alerting/shapes makes
 the rules of a shape.
 
 *No accident* is a test against the same hour last week (churn and MRR: against the trailing time), in standard errors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from flows.config.model import Config, format_duration
 
 Cells = dict[str, int | float]
 BOUNDS_SECONDS = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
+QUANTILES = {"p50": Fraction(50, 100), "p90": Fraction(90, 100)}
 Item = TypeVar("Item")
 
 
@@ -71,27 +72,27 @@ def put_one_minus_ratio(cells: Cells, name: str, numerator: int, denominator: in
         cells[name] = float(1 - Fraction(numerator, denominator))
 
 
-def cumulative(durations_ms: Iterable[int]) -> list[int]:
-    """How many of the durations are at most each of BOUNDS_SECONDS."""
+def cumulative(durations_ms: Iterable[int], bounds: Sequence[int] = BOUNDS_SECONDS) -> list[int]:
+    """How many of the durations are at most each of the bounds, seconds."""
     durations = list(durations_ms)
-    return [sum(duration <= bound * 1000 for duration in durations) for bound in BOUNDS_SECONDS]
+    return [sum(duration <= bound * 1000 for duration in durations) for bound in bounds]
 
 
-def put_quantile(cells: Cells, name: str, quantile: Fraction, buckets: list[int], count: int) -> None:
-    """METRICS.md 3.3: "rank q x count, linear inside its bucket, 0 in the first, the largest bound beyond
-    it"; in ms.
+def put_quantile(
+    cells: Cells, name: str, quantile: Fraction, buckets: list[int], count: int, bounds: Sequence[int] = BOUNDS_SECONDS
+) -> None:
+    """METRICS.md 5.2: "linear inside a bucket, the first one from 0 (a first bound of 0 gives 0)"; 3.3: "rank q x
+    count", "the largest bound beyond it"; in ms.
 
-    `buckets` are cumulative counts by BOUNDS_SECONDS, `count` includes what lies beyond the largest bound.
+    `buckets` are cumulative counts by the bounds (seconds), `count` includes what lies beyond the largest one.
     """
     if count == 0:
         return
     rank = quantile * count
-    cells[name] = float(BOUNDS_SECONDS[-1] * 1000)
-    for number, (bound, reached) in enumerate(zip(BOUNDS_SECONDS, buckets, strict=True)):
+    cells[name] = float(bounds[-1] * 1000)
+    lower, before = 0, 0
+    for bound, reached in zip(bounds, buckets, strict=True):
         if reached >= rank:
-            if number == 0:
-                cells[name] = 0.0
-            else:
-                lower, before = BOUNDS_SECONDS[number - 1], buckets[number - 1]
-                cells[name] = float(1000 * (lower + (bound - lower) * (rank - before) / (reached - before)))
+            cells[name] = float(1000 * (lower + (bound - lower) * (rank - before) / (reached - before)))
             return
+        lower, before = bound, reached

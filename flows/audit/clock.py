@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.audit.records import Event, Exclusion, Record, Rejection, Told
 from flows.config.model import Config
@@ -22,6 +22,8 @@ class Turn:
     event: Event
     told: Told
     used: int  # ms: "max(ts, clock - lateness)"
+    late: bool = False
+    in_order: bool = False  # late, but in order for its user
 
 
 @dataclass
@@ -106,7 +108,7 @@ def judge_by(
         on_time,
         late_in_order,
         accounting,
-        all_turns(readings, clocks, limits, config.dedup_horizon),
+        all_turns(readings, clocks, limits, config.dedup_horizon, {id(late.event) for late in late_in_order}),
     )
 
 
@@ -193,20 +195,32 @@ def all_turns(
     clocks: Sequence[int | None],
     limits: Sequence[int | None],
     horizon_ms: int,
+    in_order: Container[int] = (),
 ) -> dict[str, list[Turn]]:
     """Everything told that is no copy, "(same user, messageId and customer)", late ones too; "used = max(ts, clock
-    - lateness)".
+    - lateness)". `in_order` has the identities of the late events that are in order for their user.
     """
     kinds = dict.fromkeys(kind for reading in readings if isinstance(reading, Event) for kind in reading.told)
     copies = {kind: which_are_copies(readings, clocks, horizon_ms, kind) for kind in kinds}
     return {
         kind: [
-            Turn(reading, reading.told[kind], reading.ts if limit is None else max(reading.ts, limit))
+            Turn(
+                reading,
+                reading.told[kind],
+                reading.ts if limit is None else max(reading.ts, limit),
+                limit is not None and reading.ts < limit,
+                id(reading) in in_order,
+            )
             for reading, limit, is_copy in zip(readings, limits, copies[kind], strict=True)
             if isinstance(reading, Event) and kind in reading.told and not is_copy
         ]
         for kind in kinds
     }
+
+
+def in_their_places(turns: Sequence[Turn]) -> list[Turn]:
+    """What is used where late ones are, but only in order for their user: each at its own time."""
+    return [replace(turn, used=turn.event.ts) for turn in turns if turn.in_order or not turn.late]
 
 
 def which_are_copies(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from flows.audit.cells import (
     BOUNDS_SECONDS,
+    QUANTILES,
     Cells,
     by_user,
     cumulative,
@@ -22,10 +21,9 @@ from flows.audit.cells import (
 from flows.audit.clock import ordered_window_holds, pane
 from flows.audit.records import Event
 from flows.audit.selectors import chosen
+from flows.audit.survival import kaplan_meier
 from flows.config.model import Config, Funnel
 
-QUANTILES = {"p50": Fraction(50, 100), "p90": Fraction(90, 100)}
-AGES = range(60)
 SESSION_KINDS = ("track", "page", "screen")
 
 
@@ -194,33 +192,10 @@ def put_matured(
 
 
 def put_live(cells: Cells, name: str, funnel: Funnel, suffix: str, attempts: list[Attempt], watermark_ms: int) -> None:
-    """METRICS.md 3.4: "`funnel.<name>.conversion_live` = 1 - S, Kaplan-Meier over attempts entered in the
-    trailing funnel window, ages in its panes: an attempt converted at age `pane(converted) - pane(start)`, or
-    is censored at age `pane(W) - pane(start)`; per age j = 0..59 (beyond: 59), with n at risk, d converted, c
-    censored: `S *= 1 - d/n`, then `n -= d + c`. Greenwood: `conversion_live_se = S * sqrt(sum d / (n (n -
-    d)))` over ages with d < n."
+    """METRICS.md 3.4: "`funnel.<name>.conversion_live` = 1 - S, Kaplan-Meier over attempts entered in the trailing
+    funnel window", and `conversion_live_se`.
     """
-    now = pane(watermark_ms, funnel.window)
-    converted = dict.fromkeys(AGES, 0)
-    censored = dict.fromkeys(AGES, 0)
-    at_risk = 0
-    for attempt in attempts:
-        entered = pane(attempt.start, funnel.window)
-        if entered > now - 60:
-            at_risk += 1
-            if attempt.converted_at is not None:
-                converted[min(59, pane(attempt.converted_at, funnel.window) - entered)] += 1
-            else:
-                censored[min(59, now - entered)] += 1
-    if at_risk == 0:
-        return
-    survival, greenwood = Fraction(1), Fraction(0)
-    for age in AGES:
-        if at_risk > 0:
-            leaves = converted[age]
-            survival *= 1 - Fraction(leaves, at_risk)
-            if leaves < at_risk:
-                greenwood += Fraction(leaves, at_risk * (at_risk - leaves))
-            at_risk -= leaves + censored[age]
-    cells[f"funnel.{name}.conversion_live{suffix}"] = float(1 - survival)
-    cells[f"funnel.{name}.conversion_live_se{suffix}"] = float(survival) * math.sqrt(greenwood)
+    lives = [(attempt.start, attempt.converted_at) for attempt in attempts]
+    live = kaplan_meier(lives, funnel.window, watermark_ms)
+    if live is not None:
+        cells[f"funnel.{name}.conversion_live{suffix}"], cells[f"funnel.{name}.conversion_live_se{suffix}"] = live

@@ -1,65 +1,92 @@
-"""METRICS.md 3.5: who is new, alive, churned and back, from the gaps between each user's events."""
+"""METRICS.md 3.5 and 5.5: who is new, alive, churned and back, from the gaps between each user's events."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
-from flows.audit.cells import Cells, by_user, put_ratio, ratio_windows, windows
+from flows.audit.cells import Cells, by_user, groups, long_windows, put_ratio, windows
 from flows.audit.clock import ordered_window_holds
 from flows.audit.records import Event
 from flows.config.model import Config
 
 
+@dataclass(frozen=True)
+class Passage:
+    """One user is new, resurrected or churned."""
+
+    at: int  # ms
+    values: Mapping[str, str]  # breakdown -> label: of the event of the transition, of a churn those of the last event
+    came_at: int  # when the user was last new or resurrected, ms
+
+
 @dataclass
 class Lifecycle:
-    """The times of all transitions since the beginning, and how many users are alive now."""
+    """All transitions since the beginning, and how many users are alive now."""
 
-    new: list[int] = field(default_factory=list)
-    resurrected: list[int] = field(default_factory=list)
-    churned: list[int] = field(default_factory=list)
+    new: list[Passage] = field(default_factory=list)
+    resurrected: list[Passage] = field(default_factory=list)
+    churned: list[Passage] = field(default_factory=list)
     alive: int = 0
 
 
 def lifecycle_of(ordered: list[Event], config: Config, watermark_ms: int) -> Lifecycle:
     """METRICS.md 3.5: "a user with no event for longer is churned, at `last event + churn_after`, once `W` is
     beyond that. `users.alive`; in the window: `users.new.<w>` (first event ever known),
-    `users.resurrected.<w>` (an event after having churned), `users.churned.<w>`." Every event on time that
-    shows presence is activity, of any kind.
+    `users.resurrected.<w>` (an event after having churned), `users.churned.<w>`." Every event that shows presence is
+    activity, of any kind.
     """
     lifecycle = Lifecycle()
     for events in by_user(event for event in ordered if event.shows_presence).values():
-        times = [event.ts for event in events]
-        lifecycle.new.append(times[0])
-        for last, following in pairwise(times):
-            if following > last + config.churn_after:
-                lifecycle.churned.append(last + config.churn_after)
-                lifecycle.resurrected.append(following)
-        if watermark_ms > times[-1] + config.churn_after:
-            lifecycle.churned.append(times[-1] + config.churn_after)
-        else:
-            lifecycle.alive += 1
+        came_at = events[0].ts
+        lifecycle.new.append(Passage(came_at, events[0].values, came_at))
+        for last, following in zip(events, [*events[1:], None], strict=True):
+            churns_at = last.ts + config.churn_after
+            if following is None and watermark_ms <= churns_at:
+                lifecycle.alive += 1
+            elif following is None or following.ts > churns_at:
+                lifecycle.churned.append(Passage(churns_at, last.values, came_at))
+                if following is not None:
+                    came_at = following.ts
+                    lifecycle.resurrected.append(Passage(came_at, following.values, came_at))
     return lifecycle
 
 
 def lifecycle_cells(lifecycle: Lifecycle, config: Config, watermark_ms: int) -> Cells:
-    """METRICS.md 3.5: "Derived `user_churn_rate.<w>` = churned / alive at the window's start = churned /
-    (alive - new - resurrected + churned)." "Panes of these windows apply to the time of the transition."
+    """METRICS.md 5: "`churned_inside.<w>` counts those who came and went within the window ...; `user_churn_rate.<w>`
+    = (churned - churned_inside) / there at the start, ... absent unless more than 0 were there at the start"; 5.5:
+    "`user_retention_rate.<w>`, `user_quick_ratio.<l>` = (new + resurrected) / churned". 3.5: "Panes of these windows
+    apply to the time of the transition."
     """
     cells: Cells = {
         "users.alive": lifecycle.alive,
         "users.known": len(lifecycle.new),
         "users.evicted": 0,
     }
+    every = {"new": lifecycle.new, "resurrected": lifecycle.resurrected, "churned": lifecycle.churned}
     for window_name, window in windows(config):
-        new, resurrected, churned = (
-            sum(ordered_window_holds(time, window, watermark_ms) for time in times)
-            for times in (lifecycle.new, lifecycle.resurrected, lifecycle.churned)
-        )
-        cells[f"users.new.{window_name}"] = new
-        cells[f"users.resurrected.{window_name}"] = resurrected
-        cells[f"users.churned.{window_name}"] = churned
-        if window_name in ratio_windows(config):
-            alive_at_start = lifecycle.alive - new - resurrected + churned
-            put_ratio(cells, f"user_churn_rate.{window_name}", churned, alive_at_start)
+        for kind, passages in every.items():
+            held = [passage for passage in passages if ordered_window_holds(passage.at, window, watermark_ms)]
+            for suffix, some in groups(held, lambda passage: passage.values, config, "users"):
+                at = f"{window_name}{suffix}"
+                cells[f"users.{kind}.{at}"] = len(some)
+                if kind == "churned":
+                    inside = [one for one in some if ordered_window_holds(one.came_at, window, watermark_ms)]
+                    cells[f"users.churned_inside.{at}"] = len(inside)
+        put_rates(cells, window_name)
+    for window_name, _ in long_windows(config):
+        for suffix, _ in groups(list[Passage](), lambda passage: passage.values, config, "users"):
+            at = f"{window_name}{suffix}"
+            gained = int(cells[f"users.new.{at}"]) + int(cells[f"users.resurrected.{at}"])
+            put_ratio(cells, f"user_quick_ratio.{at}", gained, int(cells[f"users.churned.{at}"]))
     return cells
+
+
+def put_rates(cells: Cells, at: str) -> None:
+    """Of everybody who was alive at the start of the window."""
+    kinds = ("new", "resurrected", "churned", "churned_inside")
+    new, resurrected, churned, inside = (int(cells[f"users.{kind}.{at}"]) for kind in kinds)
+    alive_at_start = int(cells["users.alive"]) - new - resurrected + churned
+    if alive_at_start > 0:
+        put_ratio(cells, f"user_churn_rate.{at}", churned - inside, alive_at_start)
+        put_ratio(cells, f"user_retention_rate.{at}", alive_at_start - (churned - inside), alive_at_start)

@@ -93,7 +93,7 @@ def fields_of(
     fields = {
         "events": minutes_of(event.ts for event in ordered),
         "active_users": Counter(minute for minute, _ in active),
-        "new_users": minutes_of(lifecycle.new),
+        "new_users": minutes_of(passage.at for passage in lifecycle.new),
         "sessions_started": minutes_of(session.start for session in sessions),
         "sessions_closed": minutes_of(session.closes_at for session in sessions),
         "sessions_bounced": minutes_of(session.closes_at for session in sessions if session.bounces),

@@ -10,12 +10,15 @@ from flows.audit.cells import Cells
 from flows.audit.clock import Judgement, judge
 from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
+from flows.audit.milestones import all_starts, milestone_cells
 from flows.audit.minutes import minute_history
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
+from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.told import told_cells
+from flows.audit.tree import tree_cells
 from flows.config.model import Config
 
 
@@ -62,8 +65,12 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     cells |= session_cells(sessions, config, watermark, cells)
     for name, funnel in config.funnels.items():
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
+    for name, milestone in config.milestones.items():
+        cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
+    cells |= retention_cells(ordered, config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
     cells |= told_cells(judgement.turns, config, watermark)
+    cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()
     late = judgement.late_in_order
     return Result(

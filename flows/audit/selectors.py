@@ -43,6 +43,12 @@ def all_selectors(config: Config) -> Iterator[Selector]:
     """METRICS.md 5: "Wherever a config names events"."""
     yield from config.key_actions
     yield from config.active_users.events or ()
+    for milestone in config.milestones.values():
+        yield from milestone.from_
+        yield from milestone.to
+    if config.retention is not None:
+        yield from config.retention.start
+        yield from config.retention.events
     for funnel in config.funnels.values():
         for step in funnel.steps:
             yield from step

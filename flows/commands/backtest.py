@@ -19,7 +19,7 @@ from flows.commands.arguments import time_ms
 from flows.commands.verdict import told
 from flows.config.file import load, load_alerts
 from flows.config.model import parse_duration
-from flows.metrics.cost import check_size
+from flows.metrics.checks import check_cells
 from flows.process.outcomes import SourceError
 from flows.process.rejections import Rejections
 from flows.source.file import FileSource
@@ -62,7 +62,7 @@ def step(text: str) -> int:
 def main(args: argparse.Namespace) -> int:
     """0: listed, whatever fired; 1: the file or rules cannot be read, or no event be used; 2: wrong usage or config."""
     config, settings = load(args.config, {}, {})
-    check_size(config, settings.limits)
+    check_cells(config, settings.limits)
     with tempfile.TemporaryDirectory(prefix="tidegauge-rules-") as folder:
         try:
             if args.rules is None:

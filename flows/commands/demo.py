@@ -41,11 +41,13 @@ from flows.demo.retention import Retention
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.sent import Sent
 from flows.demo.simulator import DAY_MS, DAYS, Simulator, days_of, rhythm
-from flows.demo.view import Reading, line
-from flows.demo.watch import Reader, Screen
 from flows.publish.redis.published import with_minutes
 from flows.run.backfill import backfill
 from flows.source.history import HistorySource
+from flows.terminal.reading import Reading, line
+from flows.terminal.view import View
+from flows.terminal.watch import Reader, Screen
+from flows.web.layout import layout
 from flows.web.server import LivePage
 
 HELP = "watch a simulated product live: needs neither Kafka nor Redis"
@@ -125,7 +127,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"tidegauge demo: {error}", file=sys.stderr)
         return 2
     with (
-        Screen(plain=args.plain) as screen,
+        Screen(View(layout(loaded.config)), plain=args.plain) as screen,
         _folder(args.keep, screen) as folder,
         _sigterm_is_ctrl_c(),
         demo.switched_by_signal(),

@@ -12,8 +12,7 @@ from typing import Final
 import redis
 
 from flows.client.reader import LiveNumbers
-from flows.config.file import load
-from flows.config.mistakes import ConfigErrors
+from flows.commands import live_numbers
 from flows.publish.redis.client import RedisRefused, connect, sentence
 from flows.publish.redis.layout import Keys
 
@@ -24,12 +23,7 @@ SECONDS: Final = 2.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("cell", metavar="CELL", help="the number's name, such as bounce_rate.1h")
-    parser.add_argument("--config", metavar="FILE", help="the deployment's config (default: all defaults)")
-    parser.add_argument(
-        "--redis",
-        metavar="URL",
-        help="address of Redis (default: REDIS_URL); if it has a password, set REDIS_URL instead",
-    )
+    live_numbers.add_arguments(parser, "says which numbers there are (default: all defaults)")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
@@ -38,10 +32,8 @@ def main(args: argparse.Namespace) -> int:
     from flows.web.definitions import Definitions, UnknownCell  # here: numba takes a second to load
 
     try:
-        loaded = load(args.config, {"redis_url": args.redis})
+        loaded = live_numbers.loaded_for(args, needs_redis=False)
         definition = Definitions(loaded.config).of(args.cell)
-    except ConfigErrors as errors:
-        return _fail(2, str(errors))
     except UnknownCell as unknown:
         return _fail(2, str(unknown))
     fields: Mapping[str, str] = {}

@@ -12,6 +12,7 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.frameworks import FRAMEWORKS, Headings
+from flows.metrics.milestones.cells import BOUNDS_S
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families, tally_families
 
@@ -19,6 +20,8 @@ EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"], "exclude": ["third"]}},
+        "retention": {},
+        "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
         "breakdowns": {
             "breakdown": {
                 "field": "context.field",
@@ -27,6 +30,19 @@ EVERYTHING = Config.model_validate(
             }
         },
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
+        "tree": {
+            "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
+            "node": {
+                "metric": "users.alive",
+                "level": 1,
+                "drives": "focus",
+                "class": "reach",
+                "from": 0,
+                "target": 1,
+                "since": "2026-01-01",
+                "by": "2026-01-01",
+            },
+        },
     }
 )
 """A config under which every metric has a cell with everything that a cell's name can have."""
@@ -46,9 +62,12 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<long_window>` | one of its `long_windows` ({long_windows}) |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
-| `<event>`, `<name>`, `<nn_step>` | an event, a funnel, a step with its number, as slugs: `02_product_added` |
+| `<event>`, `<name>` | an event; a funnel or a milestone, as slugs |
+| `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
+| `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
-| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; counts are cumulative |
+| `<node>` | a node of the metric tree |
+| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
 series also has the label `product` and one for its breakdown, an absent number has no series, and times
@@ -60,7 +79,8 @@ def page(config: Config | None = None) -> str:
     """Markdown for all metrics that `config` publishes; without one, for all that there are."""
     config = config or EVERYTHING
     kinds = {name: getattr(config, name) for name in ("windows", "ratio_windows", "long_windows")}
-    parts = [INTRODUCTION.format(**{name: _durations(windows) for name, windows in kinds.items()})]
+    durations = {name: _durations(windows) for name, windows in kinds.items()}
+    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, BOUNDS_S)))]
     described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))
@@ -110,13 +130,14 @@ def _described(config: Config) -> Iterator[tuple[tuple[int, str], str, str, str,
     panels: dict[str, int] = {}
     for metric in listed.metrics():
         place = panels.setdefault(metric.panel, len(panels))
-        own = [cell for cell in cells if cell.metric == metric]
+        own = [cell for cell in cells if cell.metric is not None and cell.metric.name == metric.name]
+        units = {cell.metric.unit for cell in own if cell.metric is not None}
         derived = " *(derived)*" if isinstance(own[0], Derived) else ""
         yield (
             (place, metric.panel),
             f"`{_field(metric, own, config)}`",
             _prose(metric.help) + derived,
-            metric.unit,
+            metric.unit if len(units) == 1 else "that of its cell",
             _series(metric, own, kinds),
             ", ".join(_heading(listed.headings.get(metric.name), framework) for framework in FRAMEWORKS),
         )

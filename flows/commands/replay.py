@@ -16,7 +16,7 @@ from flows.decode.intake import Intake
 from flows.messages.columns import Columns
 from flows.messages.raw import Rejected
 from flows.messages.snapshot import Snapshot
-from flows.metrics.cost import check_size
+from flows.metrics.checks import check_cells
 from flows.pipeline import Sinks, build
 from flows.process.outcomes import SourceError
 from flows.process.rejections import Rejections
@@ -88,7 +88,7 @@ class Collected:
 def main(args: argparse.Namespace) -> int:
     """0 with the numbers printed, 1 when the file cannot be read, or nothing in it was accepted."""
     config, settings = load(args.config, {}, {})
-    check_size(config, settings.limits)
+    check_cells(config, settings.limits)
     collected = Collected()
     letters: FileLetters | None = None
     try:

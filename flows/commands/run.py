@@ -14,7 +14,7 @@ from flows.cluster.peers import MAX_PROCESSES, Cluster
 from flows.commands.arguments import add_connection_arguments, connection_options, positive, time_ms
 from flows.config.file import load
 from flows.messages.errors import TidegaugeError
-from flows.metrics.cost import check_size
+from flows.metrics.checks import check_cells
 from flows.process.health import installed_version
 from flows.publish.redis.sink import FencedOut
 from flows.run.job import Job, stopped_by_signals
@@ -111,7 +111,7 @@ def main(args: argparse.Namespace) -> int:
         logger.error("%s", mistake)
         return 2
     config, settings = load(args.config, connection_options(args))
-    check_size(config, settings.limits)
+    check_cells(config, settings.limits)
     if not settings.bootstrap_servers:
         logger.error("no Kafka brokers are given: set KAFKA_BOOTSTRAP_SERVERS (try `tidegauge demo` without any)")
         return 2

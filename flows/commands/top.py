@@ -10,12 +10,12 @@ from typing import NoReturn
 
 import redis
 
-from flows.config.file import load
-from flows.config.mistakes import ConfigErrors
-from flows.demo.view import Reading, line
-from flows.demo.watch import TIMEOUT_S, Reader, Screen, products
+from flows.commands import live_numbers
 from flows.publish.redis.client import RedisRefused, connect, sentence
 from flows.publish.redis.layout import Keys
+from flows.terminal.reading import Reading, line
+from flows.terminal.view import View
+from flows.terminal.watch import TIMEOUT_S, Reader, Screen, products
 
 HELP = "show the live numbers of a running deployment in the terminal"
 REFRESH_S = 0.5
@@ -27,15 +27,18 @@ class Unclear(Exception):  # noqa: N818 - what the user has to decide
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument(
-        "--config", help="the deployment's config: names the product, and Redis unless REDIS_URL is set"
+    live_numbers.add_arguments(
+        parser, "says what there is to show, names the product, and Redis unless REDIS_URL is set"
     )
     parser.add_argument("--product", help="product to show (default: that of --config, else the only one in Redis)")
     parser.add_argument(
-        "--redis",
-        metavar="URL",
-        help="address of Redis (default: REDIS_URL); if it has a password, set REDIS_URL instead",
+        "--section",
+        metavar="TITLE",
+        action="append",
+        default=[],
+        help="show only sections whose title begins so, such as funnel; can be repeated (default: as many as fit)",
     )
+    parser.add_argument("--window", metavar="WINDOW", help="window of the numbers that have several, such as 1h")
     parser.add_argument("--once", action="store_true", help="print one line and exit; exit code 1 unless data is live")
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON and exit, as with --once")
     parser.add_argument("--plain", action="store_true", help="print lines of text instead of a page")
@@ -43,13 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """0: shown and live; 1: Redis does not answer, or (--once, --json) data is stale or absent; 2: usage."""
-    try:
-        loaded = load(args.config, {"redis_url": args.redis})
-    except ConfigErrors as errors:
-        return _fail(2, str(errors))
+    loaded = live_numbers.loaded_for(args)
     url = loaded.settings.redis_url
-    if not url:
-        return _fail(2, "which Redis? set REDIS_URL, or name one with --redis or in the file of --config")
     product = args.product or (loaded.config.product if args.config else "")
     try:
         primary = connect(url, Keys(product).live, TIMEOUT_S)  # to say what errors mean, also before there is a reader
@@ -62,7 +60,16 @@ def main(args: argparse.Namespace) -> int:
         return _fail(1, str(refused))
     except redis.RedisError as error:
         return _fail(1, sentence(error, primary, product))
-    with Screen(plain=args.plain) as screen:
+    from flows.web.layout import layout  # here: numba takes a second to load
+
+    page = layout(loaded.config)
+    if args.window is not None and args.window not in page.windows:
+        return _fail(2, f"--window is one of {', '.join(page.windows)}")
+    titles = [section.title for section in page.sections]
+    for wanted in args.section:
+        if not any(title.casefold().startswith(wanted.casefold()) for title in titles):
+            return _fail(2, f"no section begins with {wanted}; there are {', '.join(titles)}")
+    with Screen(View(page, args.section, args.window or ""), plain=args.plain) as screen:
         try:
             _watch(reader, screen)
         except KeyboardInterrupt:

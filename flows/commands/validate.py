@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flows.config.file import Loaded, Report, read
-from flows.config.mistakes import Mistake
+from flows.config.mistakes import Finding, Mistake
+from flows.config.model import Config
 
 HELP = "check configuration files, their cost, and how they read a file of events"
 DESCRIPTION = """\
@@ -97,7 +98,7 @@ def _all_right(files: Sequence[str]) -> bool:
     wrong = False
     said: set[Mistake] = set()  # the environment is the same for every file, and is complained of once
     for file in files:
-        report = read(file)
+        report = read(file, of_cells=_unknown_metrics)
         mistakes = [*report.mistakes]
         if report.loaded:
             mistakes += _too_many_cells(file, report.loaded)
@@ -117,6 +118,12 @@ def _all_right(files: Sequence[str]) -> bool:
     return not wrong
 
 
+def _unknown_metrics(config: Config) -> Iterator[Finding]:
+    from flows.metrics.checks import unknown_metrics  # here: numba takes a second to load
+
+    yield from unknown_metrics(config) if config.tree else ()
+
+
 def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:
     from flows.metrics.cost import too_many_cells  # here: numba takes a second to load
 
@@ -125,13 +132,16 @@ def _too_many_cells(file: str, loaded: Loaded) -> list[Mistake]:
 
 
 def _summary(file: str, report: Report) -> Iterator[str]:
+    from flows.metrics.catalogue import catalogue
     from flows.metrics.cost import cost
+    from flows.metrics.tree import targets_of
 
     assert report.loaded is not None
     config, settings = report.loaded
     sizes = cost(config)
     parts = [
         _count(len(config.funnels), "funnel"),
+        *([_count(len(config.milestones), "milestone")] if config.milestones else []),
         _count(len(config.breakdowns), "breakdown"),
         _count(len(config.vocabulary()) - 1, "named event"),
         _count(len(config.windows), "window"),
@@ -146,6 +156,7 @@ def _summary(file: str, report: Report) -> Iterator[str]:
         f"  state              {sizes.user_bytes:,} MB per million users"
         f" ({sizes.user_bytes:,} bytes each), besides recent message ids"
     )
+    yield from (f"  target             {text}" for text in targets_of(config, catalogue(config).derived))
     described = settings.describe()
     yield f"  from               topic {described['topic']}, Kafka {described['kafka']}"
     yield f"  to                 Redis {described['redis']}, metrics {described['metrics']}"

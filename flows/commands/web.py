@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from flows.config.file import load
-from flows.config.mistakes import ConfigErrors
+from flows.commands import live_numbers
 from flows.publish.redis.client import RedisRefused
 from flows.web.server import DEFAULT_ADDRESS, LivePage
 
@@ -21,12 +20,7 @@ HELP = "show the live numbers of a running deployment in a browser"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", metavar="FILE", help="the deployment's config: says what there is to show")
-    parser.add_argument(
-        "--redis",
-        metavar="URL",
-        help="address of Redis (default: REDIS_URL); if it has a password, set REDIS_URL instead",
-    )
+    live_numbers.add_arguments(parser, "says what there is to show")
     parser.add_argument(
         "--address",
         metavar="HOST:PORT",
@@ -44,15 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """0: ended by Ctrl-C or SIGTERM; 1: cannot listen, or Redis cannot be used so; 2: usage."""
+    loaded = live_numbers.loaded_for(args)
     try:
-        loaded = load(args.config, {"redis_url": args.redis})
-    except ConfigErrors as errors:
-        return _fail(2, str(errors))
-    url = loaded.settings.redis_url
-    if not url:
-        return _fail(2, "which Redis? set REDIS_URL, or name one with --redis or in the file of --config")
-    try:
-        page = LivePage(loaded.config, url, args.address, args.allow_host)
+        page = LivePage(loaded.config, loaded.settings.redis_url, args.address, args.allow_host)
     except ValueError as error:
         return _fail(2, str(error))
     except RedisRefused as refused:

@@ -88,6 +88,48 @@ class ConversionAlert(Section):
         return self.model_copy(update=own.model_dump(exclude_none=True))
 
 
+class MilestoneAlert(Section):
+    """MilestoneDrop: fewer users reach a milestone, by its live (Kaplan-Meier) rate."""
+
+    drop: Share = 0.25
+    """Least drop from the same hour last week: 0.25 is a quarter."""
+    below: Share = 0.01
+    """Threshold of the rate when there is no last week to compare with."""
+    users: Count = 200
+    """Fewest users, started within the milestone's time, to judge by."""
+    severity: Severity = "page"
+
+
+class MilestoneTimeAlert(Section):
+    """MilestoneSlow: users need longer to reach a milestone."""
+
+    window: Long = DAY_MS
+    """Window in which the users started: the smallest of the config's `windows` that is not below this."""
+    rise: Annotated[float, Field(gt=0, le=100)] = 0.5
+    """Least rise over the same hour last week: 0.5 is half as long again."""
+    above: Long = 7 * DAY_MS
+    """Threshold of the mean when there is no last week to compare with."""
+    users: Count = 200
+    """Fewest users who have reached it, to judge by."""
+    variation: Annotated[float, Field(gt=0, le=20)] = 2
+    """Standard deviation of a user's time over its mean."""
+    severity: Severity = "ticket"
+
+
+class RetentionAlert(Section):
+    """RetentionDrop: fewer new users come back, on the first of the days of `retention`."""
+
+    window: Long = DAY_MS
+    """Window in which the users started: the smallest of `long_windows` that is not below this."""
+    drop: Share = 0.25
+    """Least drop from the same hour last week: 0.25 is a quarter."""
+    below: Share = 0.01
+    """Threshold of the rate when there is no last week to compare with."""
+    users: Count = 500
+    """Fewest users to judge by."""
+    severity: Severity = "ticket"
+
+
 class ActiveUsersAlert(CountFalls):
     """ActiveUsersDrop: fewer users than usual."""
 
@@ -149,6 +191,14 @@ class SessionDurationAlert(Section):
     severity: Severity = "ticket"
 
 
+class TargetsAlert(Section):
+    """TargetMissed: a node of the metric tree that asks for an alert is not on track to its target."""
+
+    lasting: Long = HOUR_MS
+    """How long it must have been off its track: a number may dip without being lost."""
+    severity: Severity = "ticket"
+
+
 class PipelineAlerts(Section):
     """When Tidegauge itself or its input needs attention."""
 
@@ -201,9 +251,13 @@ class Alerts(Section):
     """Where people on call find the pages of deploy/runbooks, preferably a URL."""
     bounce: BounceAlert | None = BounceAlert()
     conversion: ConversionAlert | None = ConversionAlert()
+    milestones: MilestoneAlert | None = MilestoneAlert()
+    milestone_time: MilestoneTimeAlert | None = MilestoneTimeAlert()
+    retention: RetentionAlert | None = RetentionAlert()
     active_users: ActiveUsersAlert | None = ActiveUsersAlert()
     key_actions: KeyActionsAlert | None = KeyActionsAlert()
     churn: ChurnAlert | None = ChurnAlert()
     mrr: MrrAlert | None = MrrAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()
+    targets: TargetsAlert | None = TargetsAlert()
     pipeline: PipelineAlerts = PipelineAlerts()

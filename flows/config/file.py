@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -125,8 +125,12 @@ def read(
     path: Path | str | None,
     options: Mapping[str, object] | None = None,
     environment: Mapping[str, str] | None = None,
+    of_cells: Callable[[Config], Iterable[Finding]] = lambda _: (),
 ) -> Report:
-    """As `load`, but mistakes and warnings are values: those of the file in its order, then the others."""
+    """As `load`, but mistakes and warnings are values: those of the file in its order, then the others.
+
+    `of_cells` finds what is wrong with a tree by the cells of the config, where these are as the file means them.
+    """
     source = str(path)
     tree = Tree()
     mistakes: list[Mistake] = []
@@ -136,6 +140,8 @@ def read(
         except _Unreadable as error:
             mistakes.append(Mistake(source, "", str(error), error.suggestion))
     file, found, removed = _judge(tree.value)
+    if file is not None and all(gone[0] == "tree" for gone in removed):
+        found += [finding for finding in of_cells(file) if not _rests_on(finding, removed)]
     warned = [*remarks(file), *secrets_in(file.connections)] if file else []
     layers = [
         from_options(options or {}),

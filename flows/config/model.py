@@ -9,7 +9,7 @@ the file changes nothing: neither the meaning of stored state nor its definition
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ from flows.config.funnel import Funnel
 from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
-from flows.config.selectors import Presence, Selector, Selectors
+from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
+from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
     "Engaged",
     "Exclude",
     "Funnel",
+    "Milestone",
+    "Retention",
     "Sessions",
     "Subscriptions",
     "format_duration",
@@ -110,7 +113,62 @@ class Sessions(Section):
     """Which closed sessions bounced: those that were not engaged, or those with exactly one event."""
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels"]
+FIRST_SEEN: Final = "first_seen"
+"""In place of an event: a user's first one that shows presence."""
+
+
+class Milestone(Section):
+    """What users should reach once, soon after they have started: activation, a first order."""
+
+    from_: Events = Field(alias="from")
+    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
+    to: Events
+    """The event with which the user reaches it."""
+    within: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
+    """The most time from one to the other, inclusive. Whoever takes longer has missed it."""
+
+    @property
+    def from_first_seen(self) -> bool:
+        """Whether users start with their first event, whatever it is."""
+        return stand_for(self.from_, FIRST_SEEN)
+
+
+ANY: Final = "any"
+"""In place of events: all that show presence."""
+
+
+class Retention(Section):
+    """Who comes back, so many days after the start."""
+
+    days: tuple[Annotated[int, Field(ge=1, le=90)], ...] = Field((1, 7, 30), min_length=1, max_length=12)
+    """The days to look at: 1 is the day after that of the start."""
+    mode: Literal["rolling", "calendar"] = "rolling"
+    """`rolling`: days of 24 hours since the start. `calendar`: local dates in the product's `time_zone`."""
+    start: Events = Field((FIRST_SEEN,), validate_default=True)
+    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
+    events: Events = Field((ANY,), validate_default=True)
+    """The events that are a return; `any`: all that show presence."""
+
+    @property
+    def from_first_seen(self) -> bool:
+        """Whether users start with their first event, whatever it is."""
+        return stand_for(self.start, FIRST_SEEN)
+
+    @property
+    def any_returns(self) -> bool:
+        """Whether every event that shows presence is a return."""
+        return stand_for(self.events, ANY)
+
+    @field_validator("days")
+    @classmethod
+    def _ascending(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+        twice = [Finding((place,), f"{day} is listed twice") for place, day in enumerate(days) if day in days[:place]]
+        if twice:
+            raise Finding.error(twice)
+        return tuple(sorted(days))
+
+
+BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users", "retention"]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -125,7 +183,9 @@ class Breakdown(Section):
     """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
     user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
     own."""
-    of: tuple[BrokenDown, ...] = Field(("active_users", "sessions", "funnels"), min_length=1, max_length=4)
+    of: tuple[BrokenDown, ...] = Field(
+        ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
+    )
     """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
     with another scope `sessions` and `funnels` are the default."""
 
@@ -246,10 +306,15 @@ class Config(Section):
     """Events that a session is meant to lead to, such as an order."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without an event for longer than this has churned."""
+    milestones: dict[Slug, Milestone] = Field({}, max_length=50)
+    retention: Retention | None = None
+    """Who comes back. Without this part, it is not measured."""
     funnels: dict[Slug, Funnel] = Field({}, max_length=50)
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
+    tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
+    """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -269,7 +334,7 @@ class Config(Section):
 
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("funnels", "breakdowns")
+    @field_validator("milestones", "funnels", "breakdowns")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))
@@ -316,6 +381,14 @@ class Config(Section):
         """Every list of selectors, with its place; events to be left out come last."""
         yield ("key_actions",), self.key_actions
         yield ("active_users", "events"), self.active_users.events or ()
+        for name, milestone in self.milestones.items():
+            if not milestone.from_first_seen:
+                yield ("milestones", name, "from"), milestone.from_
+            yield ("milestones", name, "to"), milestone.to
+        if self.retention is not None and not self.retention.from_first_seen:
+            yield ("retention", "start"), self.retention.start
+        if self.retention is not None and not self.retention.any_returns:
+            yield ("retention", "events"), self.retention.events
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS, Selection
 from flows.config.mistakes import Finding, Path, closest, shown
 from flows.config.notation import field_text, format_duration, keys_of, says_something, slug
+from flows.config.tree import broken_tree
 
 if TYPE_CHECKING:
     from flows.config.funnel import Funnel
@@ -26,7 +27,20 @@ MAX_NAMES: Final = 1000
 
 RESERVED_LABELS: Final = frozenset(
     {
-        *("product", "window", "event", "funnel", "step", "state", "stage", "kind", "transition", "movement"),
+        *(
+            "product",
+            "window",
+            "event",
+            "funnel",
+            "milestone",
+            "day",
+            "step",
+            "state",
+            "stage",
+            "kind",
+            "transition",
+            "movement",
+        ),
         *("currency", "reason", "topic", "partition", "le", "quantile", "job", "instance"),
     }
 )
@@ -34,6 +48,8 @@ RESERVED_LABELS: Final = frozenset(
 
 USED_AS_THEY_ARRIVE: Final = ("events", "active_users")
 """What can be broken down by an event's own value only."""
+
+DAY_MS: Final = 86_400_000
 
 TAKEN_SLUGS: Final = ("other", "unknown")
 
@@ -83,10 +99,12 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _too_many_names(config)
     yield from _excluded_but_wanted(config)
     yield from _windows_that_are_none(config)
+    yield from _windows_of_no_whole_days(config)
     yield from _breakdowns_that_clash(config)
     for key, section in config.fact_sections().items():
         yield from _keys_that_are_one((key, "events"), section.events)
     yield from _plans_that_clash(config)
+    yield from broken_tree(config.tree)
     if config.sessions.max_duration < config.sessions.timeout:
         yield Finding(
             ("sessions", "max_duration"),
@@ -323,6 +341,18 @@ def _windows_that_are_none(config: Config) -> Iterator[Finding]:
                 f" ({', '.join(format_duration(window) for window in config.windows)})",
                 because_of=[("windows",)],
             )
+
+
+def _windows_of_no_whole_days(config: Config) -> Iterator[Finding]:
+    if config.retention is None or config.retention.mode == "rolling":
+        return
+    broken = [format_duration(window) for window in config.long_windows if window % DAY_MS]
+    if broken:
+        yield Finding(
+            ("long_windows",),
+            f"found {', '.join(broken)}, expected whole days, for retention by calendar counts dates",
+            because_of=[("retention", "mode")],
+        )
 
 
 def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:

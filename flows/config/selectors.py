@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
@@ -38,6 +39,11 @@ class Selector(Section):
         """The slugs of its names, and what an event of such a name must carry besides."""
         conditions = tuple(Condition.of(field, values) for field, values in self.where.items())
         return frozenset(map(slug, self.event)), conditions
+
+
+def stand_for(selectors: Sequence[Selector], word: str) -> bool:
+    """Whether they are nothing but this word, which stands for more than the events of that name."""
+    return len(selectors) == 1 and selectors[0].event == (word,) and not selectors[0].where
 
 
 class StepSelector(Selector):
@@ -77,6 +83,8 @@ Selectors = Annotated[
     _one_or_a_list(_SECTION_SCHEMA),
 ]
 """Names of events, or `{event: name, where: {field: value}}`, alone or in a list."""
+Events = Annotated[Selectors, Field(min_length=1)]
+"""At least one selector."""
 Step = Annotated[
     tuple[Annotated[StepSelector, BeforeValidator(_selector)], ...],
     BeforeValidator(_selectors),

@@ -19,13 +19,17 @@ def compared(
     *,
     good: Good | None = None,
     where: Mapping[str, str] | None = None,
+    unit: str = "",
     width: int = 6,
     height: int = 4,
 ) -> Sized:
-    """A number of now and how it compares with the same time last week: a share in points, all else in percent."""
+    """A number of now and how it compares with the same time last week: a share in points, all else in percent.
+
+    `unit` is that of the metric unless it is given.
+    """
     query = numbers.ask(metric, where=where)
     before = numbers.ask(metric, where=where, offset=A_WEEK)
-    unit = numbers.unit(metric)
+    unit = unit or numbers.unit(metric, where)
     if unit == "percentunit":
         compared_with = Change(points(query, before), POINTS, WORTH_PERCENT, good)
     else:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from flows.dashboards.comparisons import by_breakdown, compared
 from flows.dashboards.panels import BLUE, GREEN, ORANGE, RED, Band, Query, Sized, bars, course, heat
 from flows.dashboards.queries import A_WEEK, OF_PRODUCT, Numbers, rate
+from flows.dashboards.targets import target_of
 from flows.metrics.charts import (
     ByBreakdown,
     Chart,
@@ -19,6 +20,7 @@ from flows.metrics.charts import (
     Number,
     Rate,
     Steps,
+    Target,
 )
 from flows.publish.prometheus import PREFIX
 
@@ -50,6 +52,8 @@ def _panels(numbers: Numbers, chart: Chart, where: Mapping[str, str]) -> Iterato
             yield _losses(numbers, chart, where)
         case Number() if chart.metric in numbers:
             yield number_of(numbers, chart)
+        case Target():
+            yield from target_of(numbers, chart)
 
 
 def number_of(numbers: Numbers, number: Number) -> Sized:

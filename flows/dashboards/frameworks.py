@@ -46,7 +46,7 @@ def _rows(numbers: Numbers, framework: str, heading: str) -> Iterator[Row]:
         yield Row(title, tiles)
     for row in numbers.rows:
         fitting = replace(row, charts=[chart for chart in row.charts if fits(chart)])
-        if not row.of_pipeline and (panels := [*panels_of(numbers, fitting)]):
+        if row.page == "live" and (panels := [*panels_of(numbers, fitting)]):
             yield Row(f"{title}, {row.title[0].lower()}{row.title[1:]}", panels)
 
 

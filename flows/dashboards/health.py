@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import Metric
 
-from flows.dashboards.live import of_pipeline
+from flows.dashboards.live import rows_on
 from flows.dashboards.page import Page, Row, freshness
 from flows.dashboards.panels import (
     COUNT,
@@ -54,7 +54,7 @@ def pipeline(numbers: Numbers) -> Page:
         Row("What becomes of records", [*_records()]),
         Row("Redis and checkpoints", [*_outputs()]),
         Row("The process", [*_process()]),
-        *of_pipeline(numbers),
+        *rows_on(numbers, "pipeline"),
         Row("Open transactions of producers", [*_transactions()], closed=True),
         Row("Parts that were added to the config", [*_parts()], closed=True),
         Row("Several processes", [*_cluster()], closed=True),

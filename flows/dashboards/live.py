@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from flows.dashboards.drawn import number_of, panels_of
 from flows.dashboards.page import Page, Row, freshness
@@ -27,8 +28,9 @@ ABOUT = (
 def live(numbers: Numbers) -> Page:
     """The page; every number of the product that Prometheus has is on it."""
     now = [number_of(numbers, number) for number in numbers.headlines if number.metric in numbers]
-    drawn = [(row, [*panels_of(numbers, row)]) for row in numbers.rows if not row.of_pipeline]
-    of_pipeline(numbers)
+    drawn = [(row, [*panels_of(numbers, row)]) for row in numbers.rows if row.page == "live"]
+    for elsewhere in ("pipeline", "tree"):  # what is drawn there counts as shown
+        rows_on(numbers, elsewhere)
     plain: dict[str, list[Sized]] = {}
     for panel, title in _others(numbers):
         plain.setdefault(title, []).append(panel)
@@ -47,9 +49,9 @@ def live(numbers: Numbers) -> Page:
     )
 
 
-def of_pipeline(numbers: Numbers) -> list[Row]:
-    """The rows of families that say whether numbers can be believed: they are on the page of the pipeline."""
-    rows = [Row(row.title, [*panels_of(numbers, row)], closed=row.closed) for row in numbers.rows if row.of_pipeline]
+def rows_on(numbers: Numbers, page: Literal["pipeline", "tree"]) -> list[Row]:
+    """The rows of families that are drawn on another page."""
+    rows = [Row(row.title, [*panels_of(numbers, row)], closed=row.closed) for row in numbers.rows if row.page == page]
     return [row for row in rows if row.panels]
 
 

@@ -132,9 +132,18 @@ class Numbers:
         """Whether a breakdown of the config tells the metric's values apart."""
         return any(label in self.config.breakdowns for label in self._labels([name]))
 
-    def unit(self, name: str) -> str:
-        """Grafana's name of the unit in which Prometheus has the metric."""
-        metric = self._metrics[name]
+    def has(self, name: str, where: Mapping[str, str]) -> bool:
+        """Whether a series of the metric has these labels."""
+        return any(where.items() <= cell.labels.items() for cell in self._cells.get(name, ()))
+
+    def unit(self, name: str, where: Mapping[str, str] | None = None) -> str:
+        """Grafana's name of the unit in which Prometheus has the metric.
+
+        `where` chooses a series by its labels, for where those of one metric differ in it (the nodes of a tree).
+        """
+        wanted = (where or {}).items()
+        fitting = (cell.metric for cell in self._cells[name] if cell.metric and wanted <= cell.labels.items())
+        metric = next(fitting, self._metrics[name])
         if metric.unit == "ratio":
             return "percentunit"
         if metric.unit == "ms":

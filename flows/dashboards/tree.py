@@ -1,19 +1,22 @@
 """The metric tree: the number that matters most, what drives it (level 1), and what moves each driver (level 2).
 
-The tree is made from what the config measures. Where a product is paid for by subscription, the focus is MRR, which is
-customers times MRR per customer; else it is the conversions of the first funnel, which are attempts times conversion;
-else active users.
+A config that has a `tree` says which numbers these are, and their targets. Without one the tree is made from what is
+measured. Where a product is paid for by subscription, the focus is MRR, which is customers times MRR per customer; else
+it is the conversions of the first funnel, which are attempts times conversion; else active users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from flows.dashboards.comparisons import compared
+from flows.dashboards.drawn import panels_of
 from flows.dashboards.page import COLUMNS, Gap, Page, Row, freshness
 from flows.dashboards.panels import Good, Query, Sized, course
 from flows.dashboards.queries import A_WEEK, Numbers
+from flows.metrics.charts import Target
 
 UID = "tidegauge-tree"
 ABOUT = (
@@ -36,6 +39,25 @@ class Node:
 
 def tree(numbers: Numbers) -> Page:
     """The page."""
+    rows = [*_of_config(numbers)] or [*_of_what_is_measured(numbers)]
+    return Page(
+        UID,
+        "Tidegauge: metric tree",
+        "The focus metric, its drivers below it, and below each driver what moves it: where did a change come from?",
+        [freshness(numbers, ABOUT), *rows],
+    )
+
+
+def _of_config(numbers: Numbers) -> Iterator[Row]:
+    """A row for each level, a line for each node."""
+    for row in numbers.rows:
+        nodes = [chart for chart in row.charts if isinstance(chart, Target)]
+        for level, of_level in groupby(nodes, key=lambda node: node.level):
+            title = f"Level {level}: what drives it" if level else "Focus"
+            yield Row(title, [*panels_of(numbers, replace(row, charts=[*of_level]))])
+
+
+def _of_what_is_measured(numbers: Numbers) -> Iterator[Row]:
     root = focus(numbers)
     drivers = [node for node in root.below if node.metric in numbers]
     width = COLUMNS // len(drivers)
@@ -45,17 +67,9 @@ def tree(numbers: Numbers) -> Page:
         for line in range(max(map(len, levels)))
         for level in levels
     ]
-    return Page(
-        UID,
-        "Tidegauge: metric tree",
-        "The focus metric, its drivers below it, and below each driver what moves it: where did a change come from?",
-        [
-            freshness(numbers, ABOUT),
-            Row(f"Focus: {root.title}", [*_focus(numbers, root)]),
-            Row("Level 1: what drives it", [_stat(numbers, node, width) for node in drivers]),
-            Row("Level 2: what moves the driver above", second),
-        ],
-    )
+    yield Row(f"Focus: {root.title}", [*_focus(numbers, root)])
+    yield Row("Level 1: what drives it", [_stat(numbers, node, width) for node in drivers])
+    yield Row("Level 2: what moves the driver above", second)
 
 
 def focus(numbers: Numbers) -> Node:

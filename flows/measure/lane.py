@@ -5,13 +5,14 @@
 
 Events then get the slots of their users and go to the reorder buffer. Facts wait in their lane until W is beyond
 `used` = max(ts, clock - lateness), and go on in its order, so that one on time takes its turn at its own time, and a
-late one when it is read, if late ones of its kind count at all.
+late one when it is read, if late ones of its kind count. Where they do not, a fact of a user shares the fate of its
+event: one that is late, but in order for its user, takes its turn at its own time, too (`latecomers.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -26,6 +27,8 @@ from flows.messages.columns import joined
 from flows.metrics.family import Family
 from flows.state.container import Arrays, Container
 from flows.state.deadlines import NEVER
+
+NOBODY: Final = np.zeros(0, np.uint64)
 
 
 class Taken(NamedTuple):
@@ -123,28 +126,47 @@ class FactLane:
         """Let facts wait (or their bytes) that were read when the clocks stood at `reading`."""
         self._lane.receive(facts, reading)
 
-    def settle(self, floor_ms: int) -> None:
-        """Drop copies, and say when each fact takes its turn: not before `floor_ms`, where W has been."""
+    @property
+    def waits_for_events(self) -> bool:
+        """Whether the event of a fact has to be judged before it: whether it is in order for its user."""
+        return self.fact.by_user and not self.fact.late_counts
+
+    def settle(self, floor_ms: int, in_order: NDArray[np.uint64] = NOBODY) -> None:
+        """Drop copies, and say when each fact takes its turn: not before `floor_ms`, where W has been.
+
+        `in_order` says which events were late, but in order (`record_of`).
+        """
         taken = self._lane.taken(floor_ms)
         if taken is None:
             return
-        facts = taken.rows
+        facts, kept = taken.rows, ~taken.copies
         _give_turns(facts, taken.clocks, self._lateness, floor_ms)
-        kept = ~taken.copies if self.fact.late_counts else ~(taken.copies | taken.late)
+        if not self.fact.late_counts and taken.late.any():
+            in_place = taken.late & np.isin(record_of(facts), in_order)
+            facts["used"][in_place] = facts["ts"][in_place]
+            kept &= in_place | ~taken.late
         self.turns.add(facts[kept])
 
-    def advance(self, clock: StreamClock, users: Users, since: Mapping[str, int]) -> None:
+    def advance(
+        self, clock: StreamClock, users: Users, since: Mapping[str, int], in_order: NDArray[np.uint64] = NOBODY
+    ) -> None:
         """Hand on the facts whose turn has come, and let the families stand at the watermark.
 
         A family that began at `since` (ms) gets none from before.
         """
-        self.settle(clock.floor_ms)
+        self.settle(clock.floor_ms, in_order)
         self.recent.forget(clock.now_ms)
         facts = self.turns.passed(clock.watermark_ms)
         if self.fact.by_user and len(facts):
             facts["slot"] = users.slots(facts)
         for name, family in self.families.items():
             family.advance(counted(facts, since.get(name, 0)), users.count, clock.watermark_ms)
+
+
+def record_of(rows: NDArray[Any]) -> NDArray[np.uint64]:
+    """Of events or facts: one number for the partition and offset of the record that each was in."""
+    records: NDArray[np.uint64] = rows["offset"].astype(np.uint64) << np.uint64(16)
+    return records | rows["partition"].astype(np.uint64) & np.uint64(0xFFFF)
 
 
 @compiled

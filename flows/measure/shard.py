@@ -27,7 +27,7 @@ from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.clock import StreamClock, stream_clocks
-from flows.measure.lane import FactLane, Lane, Taken, counted
+from flows.measure.lane import NOBODY, FactLane, Lane, Taken, counted, record_of
 from flows.measure.latecomers import in_turns, which_in_order
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.scopes import Scopes
@@ -82,6 +82,7 @@ class Shard:
         self._offsets: NDArray[np.int64] = np.zeros((0, 2), np.int64)  # of the partitions that this shard accounts for
         self.buffer = ReorderBuffer(config.codes(), Groups(config, None))
         self._unused_rows = 0  # admitted since the last advance
+        self._in_order = NOBODY  # late events that are, for the facts beside them, which are looked at later
         self._since: dict[str, int] = {}  # when parts began that have not been there from the beginning, ms
         self._definitions = definitions(config, self._families)
         self._definitions_text = self._definitions.text()
@@ -116,7 +117,7 @@ class Shard:
         for kind, facts in delivery.facts.items():
             lane = self._lanes[kind]
             lane.receive(facts, reading)
-            if len(lane) >= ADVANCE_ROWS:
+            if len(lane) >= ADVANCE_ROWS and not lane.waits_for_events:
                 self._use_facts(lane)
         if len(delivery.rows):
             self._events.receive(delivery.rows, reading)
@@ -132,6 +133,7 @@ class Shard:
         self._advance()
         for lane in self._lanes.values():
             self._use_facts(lane)
+        self._in_order = NOBODY
         now = self.clock.now_ms
         watermark = self.clock.watermark_ms
         return Partial(
@@ -176,11 +178,13 @@ class Shard:
         rows = held[passed]
         rows["late"] = 0
         self.buffer.admit_late(rows, watermarks[passed])
+        if any(lane.waits_for_events for lane in self._lanes.values()):
+            self._in_order = np.concatenate([self._in_order, record_of(taken.rows[kept][in_order])])
 
     def _use_facts(self, lane: FactLane) -> None:
         """Use the facts whose turn has come. They are few, so that it is not done with every advance."""
         if self.clock.now_ms != NO_TIME:
-            lane.advance(self.clock, self.users, self._since)
+            lane.advance(self.clock, self.users, self._since, self._in_order)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -242,7 +246,8 @@ class Shard:
         """The whole state; see `checkpoint.pieces`."""
         self._admit()
         for lane in self._lanes.values():
-            lane.settle(self.clock.floor_ms)
+            lane.settle(self.clock.floor_ms, self._in_order)
+        self._in_order = NOBODY
         arrays = {
             f"{name}/{key}": array
             for name, container in self._parts().items()

@@ -1,4 +1,4 @@
-"""The five shapes of an alert, as data: what is counted, which change matters, and what the person on call reads.
+"""The six shapes of an alert, as data: what is counted, which change matters, and what the person on call reads.
 
 flows/alerting/shapes makes Prometheus rules of them. Every shape wants a change that matters, one that is no accident,
 enough volume, and fresh numbers; a declaration says what those are for its numbers, and nothing of PromQL.
@@ -8,6 +8,7 @@ enough volume, and fresh numbers; a declaration says what those are for its numb
 `ShareChanged`  another share of a whole than in the same hour last week, up or down: bounces, conversions
 `MeanChanged`   more or less of something each than in the same hour last week: the duration of sessions
 `StockFell`     a stock loses more than in the trailing time: MRR
+`OffTrack`      less of the way to a target has been gone than of the time for it: a node of the metric tree
 """
 
 from __future__ import annotations
@@ -180,7 +181,19 @@ class StockFell(Shape):
     least: int  # not judged while fewer average holders than this would hold the loss
 
 
-AnyShape = CountFell | CountRose | ShareChanged | MeanChanged | StockFell
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffTrack(Shape):
+    """A number that was to be somewhere by now is not, and has not been for long.
+
+    A shape of its own, since it compares with a plan: no past says what is usual, so there is no test of chance.
+    """
+
+    on_track: Sequence[Amount]  # each 1 or 0; all with the same name and label names
+    progress: Sequence[Amount]  # for the person on call: how much of each way has been gone
+    lasting_ms: int
+
+
+AnyShape = CountFell | CountRose | ShareChanged | MeanChanged | StockFell | OffTrack
 
 
 def window_of(windows: Sequence[int], wanted_ms: int) -> int:

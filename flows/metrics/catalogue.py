@@ -13,6 +13,7 @@ from flows.config.alerts import Alerts
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.facts.fact import Fact
+from flows.metrics import tree
 from flows.metrics.active_users import ActiveUsers
 from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Derived, Metric, Tally
@@ -22,7 +23,9 @@ from flows.metrics.family import Family
 from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
 from flows.metrics.lifecycle import Lifecycle
+from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
@@ -64,6 +67,8 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
+        **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
+        **({"retention": Retained(config)} if config.retention else {}),
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
     }
@@ -87,7 +92,10 @@ def facts(config: Config) -> list[Fact]:
 def alerts_of(config: Config, thresholds: Alerts) -> list[AnyShape]:
     """All that may alert besides the pipeline itself, in the order of the families."""
     classes = dict.fromkeys(type(family) for family in families(config, MinuteBook(config)).values())
-    return [shape for family in classes for shape in family.alerts(config, thresholds)]
+    return [
+        *(shape for family in classes for shape in family.alerts(config, thresholds)),
+        *tree.alerts_of(config, thresholds),
+    ]
 
 
 def catalogue(config: Config) -> Catalogue:
@@ -96,14 +104,22 @@ def catalogue(config: Config) -> Catalogue:
     members = families(config, book).values()
     cells = [cell for family in members for block in family.blocks() for cell in block.cells()]
     operands = Operands(cells)
+    derived = [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)]
+    both: list[Cell | Derived] = [*cells, *derived]
+    published = {cell.name: cell.metric for cell in both if cell.metric is not None}
+    nodes = tree.cells_of(config, published)
+    counted = {cell.name for cell in cells}
     return Catalogue(
         cells,
-        [cell for family in members for formula in family.formulas() for cell in operands.derive(formula)],
+        [*derived, *nodes],
         [tally for family in members for tally in family.tallies()],
         book.fields,
         [number for family in members for number in family.headlines()],
-        [row for family in members for row in family.charts()],
-        dict(_headings(members)),
+        [
+            *(row for family in members for row in family.charts()),
+            *tree.charts_of(config, nodes, counted),
+        ],
+        dict(_headings(members)) | {cell.metric.name: tree.HEADINGS for cell in nodes},
     )
 
 

@@ -1,15 +1,16 @@
 """The vocabulary of published numbers: what a metric is, and which cells it has under a config.
 
 A *metric* is one definition (`sessions.closed`); a *cell* is one number of it (`sessions.closed.5m{platform=ios}`).
-Counted cells are additive over shards. Derived cells are computed from published ones after the sum, and are absent
-(never 0, NaN or Inf) where their denominator is 0.
+Counted cells are additive over shards. Derived cells are computed from others after the sum, and are absent (never 0,
+NaN or Inf) where their denominator is 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from difflib import get_close_matches
+from typing import Final, TypeAlias
 
 from flows.config.notation import format_duration
 
@@ -17,6 +18,11 @@ Window: TypeAlias = int | str | None
 """The time that a cell covers: a trailing window in ms; `total`, since the beginning; or None, now."""
 
 SINCE_START: Window = "total"
+AS_OF: Final = "_as_of"
+"""Among the inputs of a derived number: the stream clock T in ms, under the name that it is published by."""
+
+NEAR: Final = 5
+"""So many names are offered in place of one that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """One number computed from counted cells: `formula(*values of inputs)`, None where it is undefined."""
+    """One number computed from others: `formula(*values of inputs)`, None where it is undefined.
+
+    Inputs are counted cells, or derived ones that stand before it in the catalogue, or AS_OF. Where a derived one is
+    absent, so is this.
+    """
 
     name: str
     metric: Metric
@@ -73,6 +83,12 @@ def cell_name(stem: str, window: Window = None, group: Mapping[str, str] | None 
     """`sessions.closed`, 300000, {platform: ios} -> `sessions.closed.5m{platform=ios}`."""
     name = stem if window is None else f"{stem}.{window_text(window)}"
     return name + "".join(f"{{{dimension}={value}}}" for dimension, value in (group or {}).items())
+
+
+def nearest(name: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that whoever wrote an unknown `name` may have meant, the likeliest first; a few at most."""
+    longer = [one for one in names if one.startswith((f"{name}.", f"{name}{{"))][:NEAR]
+    return longer or get_close_matches(name, names, NEAR) or [one for one in names if name and name in one][:NEAR]
 
 
 def window_text(window: Window) -> str:

@@ -112,7 +112,23 @@ class Number:
     width: int = 6
 
 
-Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Number
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A node of the metric tree: its number, and how far it is on the way to its target (`flows/metrics/tree.py`)."""
+
+    node: str
+    description: str
+    level: int  # 0: the focus
+    where: Mapping[str, str]  # the labels of its value's series
+    metric: str  # the cell that it stands for
+    whole: bool  # whether that is a count, and no number computed from others
+    drives: str = ""
+    owner: str = ""
+    by: str = ""  # the day at whose end the target is to be reached
+    good: Literal["up", "down"] = "up"
+
+
+Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Number | Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,5 +139,6 @@ class ChartRow:
     charts: Sequence[Chart]
     where: Mapping[str, str] = field(default_factory=dict)
     part_of: str = ""  # where there are several such rows: the one that has what no chart names, behind the last
-    of_pipeline: bool = False  # on the pipeline's page: it says whether numbers can be believed, nothing of the product
+    page: Literal["live", "tree", "pipeline"] = "live"
+    """`pipeline`: it says whether numbers can be believed, nothing of the product."""
     closed: bool = False  # opened by the reader

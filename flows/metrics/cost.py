@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flows.config.limits import Limits
-from flows.config.mistakes import ConfigErrors, Mistake
 from flows.config.model import Breakdown, Config
 from flows.messages.snapshot import ACCOUNTS
+from flows.metrics import tree
 from flows.metrics.catalogue import catalogue, families, state_bytes_per_user
 from flows.metrics.cells import Cell, Derived
 from flows.metrics.minutes import MinuteBook
@@ -29,12 +29,6 @@ def too_many_cells(config: Config, limits: Limits) -> str | None:
         f"found {cells:,} cells, expected at most {limits.publish_fields:,} (limits.publish_fields);"
         " list fewer breakdown values or windows, or name fewer metrics in a breakdown's `of`"
     )
-
-
-def check_size(config: Config, limits: Limits) -> None:
-    """Raise ConfigErrors for what `too_many_cells` finds."""
-    if problem := too_many_cells(config, limits):
-        raise ConfigErrors([Mistake("config", "", problem)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +54,9 @@ def expected_cells(config: Config) -> int:
 
     Exact, for every cell is there once, and with a breakdown of its family once more for each of its labels.
     """
-    plain = config.model_copy(update={"breakdowns": {}})
+    plain = config.model_copy(update={"breakdowns": {}, "tree": {}})
     without = _cells(plain)
-    total = without
+    total = without + len(tree.cells_of(config, {node.metric: tree.VALUE for node in config.tree.values()}))
     for name, breakdown in config.breakdowns.items():
         one_value = Breakdown(field=breakdown.field, values=("one",), of=breakdown.of)
         added = _cells(plain.model_copy(update={"breakdowns": {name: one_value}})) - without

@@ -67,9 +67,21 @@ def conversion_live_se(*ages: int) -> float | None:
     return None if estimate is None else estimate[1]
 
 
-def user_churn_rate(churned: int, alive: int, new: int, resurrected: int) -> float | None:
-    """Churned / users alive at the window's start; those were alive - new - resurrected + churned."""
-    return ratio(churned, alive - new - resurrected + churned)
+def user_churn_rate(churned: int, alive: int, new: int, resurrected: int, inside: int) -> float | None:
+    """(Churned - churned_inside) / users alive at the window's start: alive - new - resurrected + churned."""
+    start = alive - new - resurrected + churned
+    return (churned - inside) / start if start > 0 else None
+
+
+def user_retention_rate(churned: int, alive: int, new: int, resurrected: int, inside: int) -> float | None:
+    """1 - (churned - churned_inside) / users alive at the window's start."""
+    lost = user_churn_rate(churned, alive, new, resurrected, inside)
+    return None if lost is None else 1 - lost
+
+
+def user_quick_ratio(new: int, resurrected: int, churned: int) -> float | None:
+    """(New + resurrected) / churned."""
+    return ratio(new + resurrected, churned)
 
 
 def arr(mrr: int) -> int:

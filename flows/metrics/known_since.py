@@ -57,7 +57,11 @@ class KnownSince:
                 places.update(trails.places)
         counted = [self._cells[place] for place in sorted(places)]
         names = {cell.name for cell in counted}
-        derived = [cell.name for cell in self._derived if not names.isdisjoint(cell.inputs)] if names else []
+        derived = []
+        for cell in self._derived if names else ():
+            if not names.isdisjoint(cell.inputs):
+                names.add(cell.name)
+                derived.append(cell.name)
         return [*(cell.name for cell in counted if cell.metric), *derived]
 
 

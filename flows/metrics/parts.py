@@ -1,8 +1,9 @@
 """The parts of a product's state, and what each depends on.
 
-<family>, funnel.<name>         what it remembers
+<family>, funnel.<name>         what it remembers; milestone.<name> as well
 window.<w>                      the panes of one window, in all families
 ratio_window.<w>                the same of matured attempts of funnels
+long_window.<w>                 the same of those who started a milestone and whose time is up
 event.<name>                    a name that is told apart
 breakdown.<b>, breakdown.<b>.<value>, breakdown.<b>.of.<family>
 """
@@ -24,8 +25,9 @@ from flows.metrics.minutes import MinuteBook
 def definitions(config: Config, members: Mapping[str, Family] | None = None) -> Definitions:
     """All that the state of `config` depends on; `members`: its families, where they are at hand.
 
-    Every field of the config is in it, as it takes effect. Comments, the order of keys, how a duration is written
-    (`1d`, `24h`), the spelling of a name beyond its slug, and the order of lists that are sets make no difference.
+    Every field of the config that any state depends on (all but `tree`) is in it, as it takes effect. Comments, the
+    order of keys, how a duration is written (`1d`, `24h`), the spelling of a name beyond its slug, and the order of
+    lists that are sets make no difference.
     """
     members = members or families(config, MinuteBook(config))
     own = {name: replace(family.definition(), layout=family.LAYOUT) for name, family in members.items()}
@@ -53,6 +55,8 @@ def _labels(config: Config) -> Iterator[tuple[str, Definition]]:
         yield f"window.{format_duration(width)}", nothing
     for width in config.ratio_windows if config.funnels else ():
         yield f"ratio_window.{format_duration(width)}", nothing
+    for width in config.long_windows if config.milestones else ():
+        yield f"long_window.{format_duration(width)}", nothing
     for name in config.vocabulary():
         if name != OTHER:
             yield f"event.{name}", nothing

@@ -75,7 +75,7 @@ class ProductFamily:
     """One kind of number: its helps and, for each series, the cell it shows, its factor and its text."""
 
     name: str
-    unit: str
+    units: dict[str, str] = field(default_factory=dict)  # one, or one for each value of the label `unit`
     helps: list[str] = field(default_factory=list)
     series: list[tuple[str, float, str]] = field(default_factory=list)
 
@@ -84,8 +84,8 @@ def product_families(catalogue: Catalogue, product: str) -> list[ProductFamily]:
     """The gauge families of a catalogue; each series has the label `product` and its cell's own.
 
     A family that several metrics share has all their helps. Raises ValueError, naming both sides, for what
-    cannot be a name or a label, for metrics of different units in one family, and for two cells that would
-    be the same series.
+    cannot be a name or a label, for metrics of different units in one family that no label `unit` tells apart,
+    and for two cells that would be the same series.
     """
     families: dict[str, ProductFamily] = {}
     shown: dict[tuple[str, frozenset[tuple[str, str]]], str] = {}
@@ -103,9 +103,10 @@ def product_families(catalogue: Catalogue, product: str) -> list[ProductFamily]:
         if name in taken:
             raise ValueError(f"metric {metric.name} cannot have {name}: that tells the health of the process")
         unit = metric.unit if metric.scale == 1.0 else f"{metric.unit} x {metric.scale}"
-        family = families.setdefault(name, ProductFamily(name, unit))
-        if family.unit != unit:
-            raise ValueError(f"{name} holds {family.unit}, so metric {metric.name} cannot add {unit}")
+        family = families.setdefault(name, ProductFamily(name))
+        held = family.units.setdefault(cell.labels.get("unit", ""), unit)
+        if held != unit:
+            raise ValueError(f"{name} holds {held}, so metric {metric.name} cannot add {unit}")
         if metric.help not in family.helps:
             if re.search(r'["\\\n]', metric.help):
                 raise ValueError(f"the help of metric {metric.name} needs escaping: {metric.help!r}")

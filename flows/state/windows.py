@@ -26,6 +26,7 @@ class Ring(NamedTuple):
     """The arrays of `n` windows with `k` counters each, as kernels take them."""
 
     widths: NDArray[np.int64]  # (n,) ms
+    lags: NDArray[np.int64]  # (n,) ms that each window stands behind the time it is moved to
     rates: NDArray[np.float64]  # (n,) panes per ms
     heads: NDArray[np.int64]  # (n,) the newest pane that each window covers
     begins: NDArray[np.int64]  # (n,) when that pane begins, ms
@@ -35,14 +36,16 @@ class Ring(NamedTuple):
 
 class Windows(Container):
     """Counters in each of the windows `widths_ms`: as many as `axes` have places together, the last ones next to each
-    other.
+    other. With `lags_ms`, each window stands so far behind.
     """
 
-    def __init__(self, widths_ms: Sequence[int], *axes: Axis | int) -> None:
+    def __init__(self, widths_ms: Sequence[int], *axes: Axis | int, lags_ms: Sequence[int] = ()) -> None:
         self._axes = [axis_of(axis) for axis in axes]
         n, counters = len(widths_ms), prod(map(len, self._axes))
+        lags = np.array(lags_ms or [0] * n, np.int64)
         self.ring = Ring(
             np.array(widths_ms, np.int64),
+            lags,
             PANES / np.array(widths_ms, np.float64),
             np.full(n, NO_TIME, np.int64),
             np.full(n, NO_TIME, np.int64),
@@ -69,7 +72,12 @@ class Windows(Container):
         self.ring.totals[...] = self.ring.panes.sum(axis=1)
 
     def legend(self) -> Legend:
-        return {"widths": self.ring.widths.tolist(), "axes": [axis.legend() for axis in self._axes]}
+        return {"widths": self._kinds(), "axes": [axis.legend() for axis in self._axes]}
+
+    def _kinds(self) -> list[int | list[int]]:
+        """What tells the windows apart: the width, and the lag where there is one."""
+        pairs = zip(self.ring.widths.tolist(), self.ring.lags.tolist(), strict=True)
+        return [[width, lag] if lag else width for width, lag in pairs]
 
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
         """A window that is new stands nowhere, until `begin` or time lets it stand somewhere."""
@@ -79,9 +87,9 @@ class Windows(Container):
         old = carried(old.reshape(len(past["widths"]), PANES, *sizes), 2, self._axes, past["axes"])
         heads, begins = np.full_like(self.ring.heads, NO_TIME), np.full_like(self.ring.begins, NO_TIME)
         panes = np.zeros_like(self.ring.panes)
-        for w, width in enumerate(self.ring.widths.tolist()):
-            if width in past["widths"]:
-                was = past["widths"].index(width)
+        for w, kind in enumerate(self._kinds()):
+            if kind in past["widths"]:
+                was = past["widths"].index(kind)
                 heads[w], begins[w] = arrays["heads"][was], arrays["begins"][was]
                 panes[w] = old[was].reshape(PANES, -1)
         places = np.flatnonzero(panes).astype(np.int32)
@@ -90,7 +98,7 @@ class Windows(Container):
     def begin(self, now_ms: int) -> NDArray[np.int64]:
         """Let the windows that stand nowhere stand at `now_ms`; returns which they are."""
         new = np.flatnonzero(self.ring.heads == NO_TIME)
-        self.ring.heads[new] = now_ms * PANES // self.ring.widths[new]
+        self.ring.heads[new] = (now_ms - self.ring.lags[new]) * PANES // self.ring.widths[new]
         self.ring.begins[new] = -(-self.ring.heads[new] * self.ring.widths[new] // PANES)
         return new
 
@@ -112,10 +120,10 @@ class Windows(Container):
 
 @compiled
 def move(ring: Ring, now: int) -> None:
-    """Let every window stand at `now` (ms); what has left it is forgotten. Never moves back."""
+    """Let every window stand at `now` (ms) less its lag; what has left it is forgotten. Never moves back."""
     for w in range(len(ring.widths)):
         head = ring.heads[w]
-        new = now * PANES // ring.widths[w]
+        new = (now - ring.lags[w]) * PANES // ring.widths[w]
         if new <= head:
             continue
         for pane in range(max(head + 1, new - PANES + 1), new + 1):
@@ -150,7 +158,13 @@ def pane_of(ring: Ring, w: int, ts: int) -> int:
 @inlined
 def add(ring: Ring, ts: int, counter: int, amount: int) -> None:
     """Count `amount` at time `ts` (ms, not after the time the windows stand at) in all windows that hold it."""
-    for w in range(len(ring.widths)):
+    add_in(ring, 0, len(ring.widths), ts, counter, amount)
+
+
+@inlined
+def add_in(ring: Ring, first: int, stop: int, ts: int, counter: int, amount: int) -> None:
+    """As `add`, in the windows from `first` to before `stop` only."""
+    for w in range(first, stop):
         position = pane_of(ring, w, ts)
         if position >= 0:
             ring.panes[w, position, counter] += amount

@@ -12,6 +12,7 @@ from flows.messages.columns import NO_TIME
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import Catalogue, catalogue
+from flows.metrics.cells import AS_OF
 from flows.metrics.known_since import KnownSince
 
 
@@ -31,11 +32,16 @@ class Totals:
         if len(places) < len(self.catalogue.cells):
             raise ValueError("two cells of the catalogue have the same name")
         self._names = [cell.name if cell.metric else None for cell in self.catalogue.cells]
-        self._inputs = [np.array([places[name] for name in cell.inputs]) for cell in self.catalogue.derived]
+        self._inputs: dict[int, NDArray[np.int64]] = {}  # of derived cells: the places of the counted ones they read
+        self._further: list[int] = []  # derived cells that read other derived ones, or the time
         self._used_by: list[list[int]] = [[] for _ in self._names]  # by place: the derived cells that read it
-        for number, inputs in enumerate(self._inputs):
-            for place in inputs.tolist():
-                self._used_by[place].append(number)
+        for number, cell in enumerate(self.catalogue.derived):
+            if places.keys() >= set(cell.inputs):
+                self._inputs[number] = np.array([places[name] for name in cell.inputs])
+                for name in cell.inputs:
+                    self._used_by[places[name]].append(number)
+            else:
+                self._further.append(number)
         self._values: NDArray[np.int64] | None = None  # of the last snapshot
         self._cells: dict[str, int | float] = {}  # what they came to
         self._tallies = [(name, places[name]) for tally in self.catalogue.tallies for name in tally.cells]
@@ -52,7 +58,7 @@ class Totals:
         del self._sums[partial.number]
         values = so_far.values
         started = partial.as_of_ms != NO_TIME
-        changed = self._compute(values) if started else set()
+        changed = self._compute(values) | self._compute_further(partial.as_of_ms) if started else set()
         return Snapshot(
             number=partial.number,
             as_of_ms=partial.as_of_ms if started else None,
@@ -81,13 +87,27 @@ class Totals:
             derived.update(self._used_by[place])
         for number in derived:
             cell = self.catalogue.derived[number]
-            value = cell.formula(*values[self._inputs[number]].tolist())
-            if value is None or not math.isfinite(value):
-                cells.pop(cell.name, None)
-            else:
-                cells[cell.name] = value
+            self._put(cell.name, cell.formula(*values[self._inputs[number]].tolist()))
             told.add(cell.name)
         return told
+
+    def _compute_further(self, as_of_ms: int) -> set[str]:
+        """What is derived from the cells of now, in the order of the catalogue, and from the time; what has changed."""
+        told = set()
+        for number in self._further:
+            cell = self.catalogue.derived[number]
+            inputs = [as_of_ms if name == AS_OF else self._cells.get(name) for name in cell.inputs]
+            value = None if None in inputs else cell.formula(*inputs)
+            if value != self._cells.get(cell.name):
+                told.add(cell.name)
+            self._put(cell.name, value)
+        return told
+
+    def _put(self, name: str, value: float | None) -> None:
+        if value is None or not math.isfinite(value):
+            self._cells.pop(name, None)
+        else:
+            self._cells[name] = value
 
     def _partial(self, at: Partial) -> list[str]:
         return self._known.partial(at.since, at.as_of_ms, at.watermark_ms)

@@ -25,7 +25,7 @@ class Row:
     """One number: its cell for each window, or for NOW."""
 
     title: str
-    format: str  # count, decimal, share, ms or money
+    format: str  # count, decimal, share, ms, money or track (1: on it)
     cells: Mapping[str, str]
     description: str = ""
     interval: Interval | None = None
@@ -35,7 +35,7 @@ class Row:
     good: str = ""  # up or down: the direction in which a change is good
 
 
-Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "histogram", "split"]
+Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "histogram", "split", "node"]
 """How a card shows its rows.
 
     table      numbers of now, and groups of rows with a column for each window
@@ -45,6 +45,7 @@ Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "hi
     rates      counts of the window, by second
     histogram  cumulative counts, of which the page shows what each adds; `whole`: how many there are in all
     split      by each breakdown, a group of rows for each, of which the reader chooses one
+    node       of the metric tree: its value and, as far as they are there, target, attainment, progress, on_track
 """
 
 

@@ -9,24 +9,21 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, Final
 
 from flows.config.model import Config
 from flows.messages.errors import TidegaugeError
 from flows.metrics.catalogue import Catalogue, catalogue, families
-from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.cells import AS_OF, Cell, Derived, Metric, nearest
 from flows.metrics.known_since import parts_of
 from flows.metrics.minutes import MinuteBook
 from flows.publish.prometheus import PREFIX
 from flows.publish.redis.layout import Keys
 
 SINCE: Final = "_since."
-NEAR: Final = 5
-"""So many names are offered in place of one that is unknown."""
 
 
 class UnknownCell(TidegaugeError):  # noqa: N818 - what the user has to correct
@@ -107,6 +104,8 @@ class Definitions(Mapping[str, Definition]):
         self._listed = listed or catalogue(config)
         self._live = Keys(config.product).live
         self._origin = {cell.name: origin for cell, origin in _origins(config)}
+        for derived in self._listed.derived:  # each stands behind those that it is derived from
+            self._origin[derived.name] = _together(self._origin[name] for name in derived.inputs if name != AS_OF)
         self._published = {cell.name: cell for cell in self._listed.cells if cell.metric is not None}
         self._derived = {cell.name: cell for cell in self._listed.derived}
         self._breakdowns: dict[str | None, dict[str, None]] = {}  # of each family of Prometheus
@@ -124,17 +123,17 @@ class Definitions(Mapping[str, Definition]):
                 cell, found.metric, origin.ordered, origin.parts, self._command(cell), self._series(found)
             )
         derived = self._derived[cell]
-        origins = [self._origin[name] for name in derived.inputs]
+        origin = self._origin[cell]
         named = [
             Input(name, of)
             for name, of in zip(_parameters(derived.formula, len(derived.inputs)), derived.inputs, strict=True)
         ]
-        shown = tuple(one for one in named if one.cell in self._published)
+        shown = tuple(one for one in named if one.cell in self or one.cell == AS_OF)
         return Definition(
             cell,
             derived.metric,
-            any(origin.ordered for origin in origins),
-            tuple(dict.fromkeys(part for origin in origins for part in origin.parts)),
+            origin.ordered,
+            origin.parts,
             self._command(cell),
             self._series(derived),
             in_words(derived.formula),
@@ -158,8 +157,7 @@ class Definitions(Mapping[str, Definition]):
         if cell in self:
             return self[cell]
         plain = [name for name in self if "{" not in name or "{" in cell]
-        near = [name for name in plain if name.startswith((f"{cell}.", f"{cell}{{"))][:NEAR]
-        near = near or get_close_matches(cell, plain, NEAR) or [name for name in plain if cell and cell in name][:NEAR]
+        near = nearest(cell, plain)
         hint = f"; there are {', '.join(near)}" if near else ""
         raise UnknownCell(
             f"{self.config.product} publishes no {cell}{hint} (`tidegauge schema cells` lists every number of a config;"
@@ -182,10 +180,17 @@ class Definitions(Mapping[str, Definition]):
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where a counted cell comes from."""
+    """Where a cell comes from."""
 
     ordered: bool
     parts: tuple[str, ...]
+
+
+def _together(origins: Iterable[_Origin]) -> _Origin:
+    """Of a cell that is derived from some."""
+    found = list(origins)
+    parts = dict.fromkeys(part for origin in found for part in origin.parts)
+    return _Origin(any(origin.ordered for origin in found), tuple(parts))
 
 
 def _origins(config: Config) -> Iterator[tuple[Cell, _Origin]]:

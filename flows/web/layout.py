@@ -15,7 +15,7 @@ from typing import Final
 from flows.config.model import MINOR_DIGITS, Config, format_duration
 from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Number, Rate, Steps
+from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Number, Rate, Steps, Target
 from flows.web.cards import COLUMNS, NOW, Card, Layout, Row, Section
 from flows.web.minutes import titles
 from flows.web.numbers import Numbers
@@ -61,7 +61,7 @@ def _sections(numbers: Numbers, listed: Catalogue) -> Iterator[Section]:
     drawn = [(row, list(_cards(numbers, row))) for row in listed.charts]
     used = {_key(one) for _, cards in drawn for card in cards for one in card.shown}
     for row, cards in drawn:
-        if row.of_pipeline:
+        if row.page == "pipeline":
             cards = [*_rest([one for card in cards for one in card.shown])]
         rest = [one for one in numbers.of_panel(row.part_of or row.title, row.where) if _key(one) not in used]
         if cards or rest:
@@ -116,6 +116,8 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 others.append(_rates(numbers, chart, row.where))
             case Heat():
                 others += _histogram(numbers, chart)
+            case Target():
+                others.append(numbers.node(chart))
             case ByBreakdown() if chart.metric in numbers:
                 others += _by_breakdown(numbers, chart, row.where)
             case _:

@@ -10,9 +10,9 @@ from typing import Final
 from flows.config.model import Config, format_duration
 from flows.metrics.catalogue import Catalogue
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.charts import Chart, Course, Line, Number
+from flows.metrics.charts import Course, Line, Number, Target
 from flows.metrics.formulas import ratio, shortfall
-from flows.web.cards import NOW, Interval, Row
+from flows.web.cards import NOW, Card, Interval, Row
 
 ABBREVIATIONS: Final = {"mrr", "arr", "arpa"}
 
@@ -57,7 +57,33 @@ class Numbers:
                 row = self._row(number.metric, number.title, cells, number.where, number.description)
                 yield replace(row, good=number.good or "")
 
-    def line(self, line: Line, chart: Chart, where: Mapping[str, str]) -> Iterator[Row]:
+    def node(self, chart: Target) -> Card:
+        """A node of the metric tree, its value and target in the format of its metric."""
+        shown = self._format(self._published[chart.metric].name)
+        title = chart.node.replace("_", " ")
+        numbers = {
+            "value": (title, shown),
+            "target": (f"target of {title}", shown),
+            "attainment": (f"{title}: share of the target", "share"),
+            "progress": (f"{title}: share of the way", "share"),
+            "on_track": (f"{title}: on track", "track"),
+        }
+        cells = {number: f"tree.{chart.node}.{number}" for number in numbers}
+        rows = [
+            Row(name, format_, {NOW: cells[number]}, chart.description)
+            for number, (name, format_) in numbers.items()
+            if cells[number] in self._published
+        ]
+        place = f"Level {chart.level}" if chart.level else "Focus"
+        facts = [
+            f"{place}: drives {chart.drives.replace('_', ' ')}" if chart.drives else place,
+            chart.metric,
+            f"by {chart.by}" if chart.by else "",
+            chart.owner,
+        ]
+        return Card("node", title, rows, description=" \N{MIDDLE DOT} ".join(filter(None, facts)))
+
+    def line(self, line: Line, chart: Course, where: Mapping[str, str]) -> Iterator[Row]:
         """The rows of a line of `chart`."""
         by = tuple(label for label in line.by if label != "window")
         legend = line.legend
@@ -74,13 +100,13 @@ class Numbers:
         found = self._fitting(metric, where)
         for values in dict.fromkeys(tuple(cell.labels.get(label, "") for label in by) for cell in found):
             labels = dict(zip(by, values, strict=True))
-            cells = self._by_window([cell for cell in found if labels.items() <= cell.labels.items()])
             title = legend
             for label, value in labels.items():
                 title = title.replace("{{" + label + "}}", _quantile(value) if label == "q" else _words(value))
-            if cells:
-                title = title.removeprefix("quantile ")
-                yield self._row(metric, title, cells, {**where, **labels}, self.metric(metric).help, sign)
+            title = title.removeprefix("quantile ")
+            for window, cells in self._columns([cell for cell in found if labels.items() <= cell.labels.items()]):
+                full = f"{title}, {window}" if window else title
+                yield self._row(metric, full, cells, {**where, **labels}, self.metric(metric).help, sign)
 
     def split(self, metric: str, where: Mapping[str, str]) -> dict[str, list[Row]]:
         """By breakdown: a row for each of its values."""
@@ -133,9 +159,9 @@ class Numbers:
         for cell in self._fitting(name, where):
             stems.setdefault(_stem(cell), []).append(cell)
         for stem, found in stems.items():
-            if by_window := self._by_window(found):
-                title = _title(re.sub(r"^funnel\.[^.]+\.", "", stem))
-                yield self._row(name, title, by_window, where, self.metric(name).help)
+            title = _title(re.sub(r"^(funnel|milestone)\.[^.]+\.", "", stem))
+            for window, cells in self._columns(found):
+                yield self._row(name, f"{title}, {window}" if window else title, cells, where, self.metric(name).help)
 
     def _row(
         self,
@@ -178,6 +204,16 @@ class Numbers:
     ) -> list[Cell | Derived]:
         found = (cell for cell in self._cells[metric] if cell.group == (group or {}))
         return [cell for cell in found if where.items() <= cell.labels.items()]
+
+    def _columns(self, cells: Sequence[Cell | Derived]) -> Iterator[tuple[str, dict[str, str]]]:
+        """The cells of one row, or where a number has other windows than those that the reader can choose, of a row
+        for each of its own, which it is named after.
+        """
+        found = {cell.labels.get("window", NOW): cell.name for cell in cells}
+        if len(found) > 1 and not found.keys() >= set(self.windows):
+            yield from ((window, {NOW: name}) for window, name in found.items())
+        elif columns := self._by_window(cells):
+            yield "", columns
 
     def _by_window(self, cells: Sequence[Cell | Derived]) -> dict[str, str]:
         """The cells by those windows that the reader can choose; one that is always of the same time as NOW."""

@@ -418,6 +418,7 @@ def test_every_cell_of_a_small_config_is_there() -> None:
         ratio_windows=["5m"],
         key_actions=["B"],
         funnels={"f": TWO_STEPS},
+        milestones={"m": {"from": "A", "to": "B", "within": "5m"}},
         breakdowns={"d": {"field": "context.d", "values": ["x"], "of": ["active_users", "events"]}},
     )
     # A session of ana's that closed at 2, an attempt that converted and one that is under way.
@@ -441,14 +442,20 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     states = ("01_a", "02_b", "converted", "in_progress", "dropped", "convert_ms")
     counted |= {f"funnel.f.{name}.{x}" for name in (*states, *(f"convert_le_{b}" for b in bounds)) for x in w}
     counted |= {"funnel.f.matured.5m", "funnel.f.matured_converted.5m"}
+    stages, seconds = ("started", "reached", "pending", "missed", "reach_ms"), (60, 300, 900, 3600, 21600, 86400)
+    times = [f"reach_le_{b}" for b in (*seconds, 259200, 604800, 1209600, 2592000)]
+    counted |= {f"milestone.m.{name}.{x}" for name in (*stages, *times) for x in w}
+    counted |= {f"milestone.m.{name}.{x}" for name in ("matured", "matured_reached") for x in ("24h", "30d")}
     counted |= {"users.alive", "users.known", "users.evicted"}
-    counted |= {f"users.{name}.{x}" for name in ("new", "resurrected", "churned") for x in w}
+    counted |= {f"users.{name}.{x}" for name in ("new", "resurrected", "churned", "churned_inside") for x in w}
     assert {name for name, value in cells.items() if isinstance(value, int)} == counted
     assert set(derived(recompute(records, options, START + 61 * MINUTE))) == {
         *("stickiness", "stickiness{d=unknown}", "sessions_per_user.5m"),
         *(f"funnel.f.{name}" for name in ("drop_off_02.5m", "convert_mean.5m", "convert_p50.5m", "convert_p90.5m")),
         *("funnel.f.conversion_matured.5m", "funnel.f.conversion_live", "funnel.f.conversion_live_se"),
-        "user_churn_rate.5m",
+        *("user_churn_rate.5m", "user_retention_rate.5m"),
+        *(f"milestone_time_{name}.m.{x}" for name in ("mean", "p50", "p90") for x in w),
+        *("milestone_rate.m.24h", "milestone_rate.m.30d", "milestone_rate_live.m", "milestone_rate_live_se.m"),
     }
     # 5 minutes before the watermark ben entered and converted within 90 s; ana entered again.
     assert cells["funnel.f.drop_off_02.5m"] == 0.5

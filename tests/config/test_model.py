@@ -434,6 +434,12 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             "long_windows",
             "24h must also be listed in windows (5m, 1h)",
         ),
+        (
+            {"windows": ["1h", "24h"], "ratio_windows": [], "long_windows": ["1h"], "retention": {"mode": "calendar"}},
+            "long_windows",
+            "found 1h, expected whole days, for retention by calendar counts dates",
+        ),
+        ({"retention": {"days": [1, 7, 1]}}, "retention.days.2", "1 is listed twice"),
         ({"shards": 0}, "shards", "found 0, expected at least 1"),
         ({"version": 2}, "version", "found 2, expected 1"),
         ({"sessions": []}, "sessions", "found an empty list, expected a section (key: value)"),

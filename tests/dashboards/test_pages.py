@@ -22,6 +22,7 @@ from flows.config.model import Config
 from flows.dashboards.queries import Numbers
 from flows.metrics.catalogue import Catalogue, catalogue, families
 from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.frameworks import FRAMEWORKS
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families
@@ -30,6 +31,7 @@ from tests.test_docs import block_named, load_from
 
 SHOP_FILE = ROOT / "deploy" / "examples" / "shop.yaml"
 SHOP = load(SHOP_FILE, environment={}).config
+PLAIN = SHOP.model_copy(update={"tree": {}})
 STORED = ROOT / "deploy" / "grafana" / "dashboards"
 
 Json = dict[str, Any]
@@ -136,7 +138,8 @@ def test_check_without_a_folder_is_a_wrong_use(capsys: pytest.CaptureFixture[str
 
 
 def test_every_number_of_the_catalogue_is_on_a_page() -> None:
-    asked = [one for page in ("tidegauge-live", "tidegauge-pipeline") for one in selected(made(SHOP)[page])]
+    pages = ("tidegauge-live", "tidegauge-tree", "tidegauge-pipeline")
+    asked = [one for page in pages for one in selected(made(SHOP)[page])]
     shown: dict[str, bool] = {}
     for cell in cells_of(SHOP):
         if cell.metric is not None and cell.metric.prometheus is not None and not shown.get(cell.metric.name):
@@ -205,7 +208,8 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     rows = rows_of(made(SHOP)["tidegauge-live"])
     assert list(rows) == [
         "How old these numbers are", "Now", "Traffic", "Activity", "Sessions", "Sessions: more",
-        "Funnel: checkout", "Funnel: purchase", "Funnels: more", "Lifecycle", "Lifecycle: more",
+        "Funnel: checkout", "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more",
+        "Retention", "Retention: more", "Lifecycle", "Lifecycle: more",
         "Subscriptions", "Subscriptions: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
@@ -214,33 +218,29 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     assert {panel["type"] for panel in rows["Now"]} == {"stat"}
 
 
-@pytest.mark.parametrize(
-    ("page", "rows"),
-    [
-        (
-            "tidegauge-aarrr",
-            [
-                "Acquisition", "Acquisition, lifecycle", "Activation", "Activation, sessions", "Retention",
-                "Retention, activity", "Retention, lifecycle", "Retention, subscriptions", "Revenue",
-                "Revenue, subscriptions",
-            ],
-        ),
-        (
-            "tidegauge-heart",
-            [
-                "Engagement", "Engagement, traffic", "Engagement, activity", "Engagement, sessions", "Adoption",
-                "Adoption, lifecycle", "Adoption, subscriptions", "Retention", "Retention, lifecycle",
-                "Retention, subscriptions", "Task success", "Task success, funnel: checkout",
-                "Task success, funnel: purchase",
-            ],
-        ),
-    ],
-)  # fmt: skip
-def test_a_framework_has_the_charts_of_the_live_page_by_its_headings(page: str, rows: list[str]) -> None:
-    found, live = rows_of(made(SHOP)[page]), rows_of(made(SHOP)["tidegauge-live"])
-    assert list(found)[1:] == rows
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_framework_has_the_charts_of_the_live_page_by_its_headings(framework: str) -> None:
+    pages = made(SHOP)
+    found, live = rows_of(pages[f"tidegauge-{framework.lower()}"]), rows_of(pages["tidegauge-live"])
     drawn = {panel["title"] for panels in live.values() for panel in panels}
     assert {panel["title"] for panels in found.values() for panel in panels} <= drawn
+    headings = list(dict.fromkeys(title.partition(",")[0].lower() for title in list(found)[1:]))
+    assert headings == [heading for heading in FRAMEWORKS[framework] if heading in headings]
+    (about,) = (panel for panel in pages[f"tidegauge-{framework.lower()}"]["panels"] if panel["type"] == "text")
+    for missing in set(FRAMEWORKS[framework]) - set(headings):
+        assert missing in about["options"]["content"]
+
+
+def test_a_chart_stands_under_the_heading_of_its_metric() -> None:
+    aarrr, heart = rows_of(made(SHOP)["tidegauge-aarrr"]), rows_of(made(SHOP)["tidegauge-heart"])
+    for rows, row, title in (
+        (aarrr, "Acquisition, lifecycle", "New users, $window"),
+        (aarrr, "Retention, activity", "Active users, $window"),
+        (aarrr, "Revenue", "MRR"),
+        (heart, "Engagement, sessions", "Bounce, $window"),
+        (heart, "Task success, funnel: checkout", "Steps, $window"),
+    ):
+        assert title in {panel["title"] for panel in rows[row]}
 
 
 def test_numbers_of_now_are_compared_with_last_week_and_shares_in_points() -> None:
@@ -325,7 +325,10 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
         for uid, dashboard in made(SHOP).items()
     }
     assert closed == {
-        "tidegauge-live": ["Sessions: more", "Funnels: more", "Lifecycle: more", "Subscriptions: more"],
+        "tidegauge-live": [
+            "Sessions: more", "Funnels: more", "Milestones: more", "Retention: more", "Lifecycle: more",
+            "Subscriptions: more",
+        ],
         "tidegauge-tree": [],
         "tidegauge-aarrr": [],
         "tidegauge-heart": [],
@@ -356,8 +359,28 @@ def test_the_bars_of_a_funnel_stand_in_the_order_of_its_steps() -> None:
     assert {target["instant"] for target in steps["targets"]} == {True}
 
 
-def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
+def test_the_tree_of_the_config_is_a_line_for_each_node() -> None:
     rows = rows_of(made(SHOP)["tidegauge-tree"])
+    assert list(rows)[1:] == ["Focus", "Level 1: what drives it", "Level 2: what drives it"]
+    assert [[panel["title"] for panel in panels] for panels in list(rows.values())[1:]] == [
+        ["Revenue", "Revenue: on track", "Revenue: reached", "Revenue over time"],
+        [
+            *("Weekly", "Weekly: reached", "Weekly over time"),
+            *("Bounces", "Bounces: on track", "Bounces: reached", "Bounces over time"),
+            *("Checkout", "Checkout over time"),
+        ],
+        ["New", "New over time"],
+    ]
+    units = {panel["title"]: panel["fieldConfig"]["defaults"].get("unit") for one in rows.values() for panel in one}
+    assert units["Revenue over time"] == "currencyEUR"
+    assert units["Bounces over time"] == "percentunit"
+    assert units["Weekly over time"] == units["Weekly"] == "locale"
+    lines = [panel["gridPos"]["y"] for panel in rows["Level 1: what drives it"]]
+    assert len(set(lines)) == 3
+
+
+def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
+    rows = rows_of(made(PLAIN)["tidegauge-tree"])
     first, second = rows["Level 1: what drives it"], rows["Level 2: what moves the driver above"]
     below = {
         driver["title"]: [
@@ -381,8 +404,8 @@ def test_below_each_driver_of_the_tree_stands_what_moves_it() -> None:
 @pytest.mark.parametrize(
     ("config", "focus"),
     [
-        (SHOP, "Focus: MRR"),
-        (SHOP.model_copy(update={"subscriptions": None}), "Focus: Conversions: checkout"),
+        (PLAIN, "Focus: MRR"),
+        (PLAIN.model_copy(update={"subscriptions": None}), "Focus: Conversions: checkout"),
         (Config(), "Focus: Active users"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 def increments() -> None:
     """The sink adds what has changed since its last publish, instead of writing what is so."""
     from flows.publish.redis import sink as redis_sink
-    from flows.publish.redis.layout import Value
+    from flows.publish.redis.layout import Value, format_value
 
     def send(self: Any, snapshot: Any, fields: Mapping[str, Value], minutes: Any, touched: Any) -> list[str]:
         before = self._written or {}
@@ -21,7 +21,7 @@ def increments() -> None:
             if not name.startswith("_") and isinstance(value, int):
                 run("HINCRBY", self.keys.live, name, value - int(before.get(name, 0)))
         changed = {name: value for name, value in fields.items() if name.startswith("_") or isinstance(value, float)}
-        run("HSET", self.keys.live, *(text for pair in changed.items() for text in pair))
+        run("HSET", self.keys.live, *(text for name, value in changed.items() for text in (name, format_value(value))))
         return ["ok", "told"]
 
     redis_sink.RedisPublisher._send = send  # type: ignore[method-assign] # the mistake

@@ -17,7 +17,7 @@ from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells, groups
 from flows.audit.clock import Read, judge
 from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
-from flows.audit.lifecycle import Lifecycle, lifecycle_cells, lifecycle_of
+from flows.audit.lifecycle import Lifecycle, Passage, lifecycle_cells, lifecycle_of
 from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
 from flows.audit.parse import parse
 from flows.audit.records import Event
@@ -139,11 +139,13 @@ class Expected:
         self._attempts: dict[str, list[Attempt]] = {}
         for name in new.funnels:
             cells |= self._funnel(name, ordered, passed, watermark)
-        self._lifecycle = lifecycle_of(self._of_part(self.keeps("lifecycle"), ordered), new, watermark)
+        self._lifecycle = lifecycle_of(
+            self._for("users", self._of_part(self.keeps("lifecycle"), ordered), passed), new, watermark
+        )
         cells |= lifecycle_cells(self._lifecycle, new, watermark)
         if self.keeps("lifecycle"):
             new_ones, resurrected, churned = (
-                [time for time in times if time >= self.watermark_ms] for times in self._transitions()
+                [passage for passage in passages if passage.at >= self.watermark_ms] for passages in self._transitions()
             )
             lately = Lifecycle(new_ones, resurrected, churned, self._lifecycle.alive)
             for config in self._new_windows():
@@ -158,7 +160,7 @@ class Expected:
         names = {part: f"funnel.{part}" if part in self.new.funnels else part for part in parts}
         return {names[part]: 0 if self.keeps(part) else self.moment.since_ms for part in parts}
 
-    def _transitions(self) -> tuple[list[int], ...]:
+    def _transitions(self) -> tuple[list[Passage], ...]:
         return self._lifecycle.new, self._lifecycle.resurrected, self._lifecycle.churned
 
     def _new_windows(self) -> list[Config]:

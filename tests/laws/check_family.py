@@ -86,9 +86,10 @@ def disorder_within_the_lateness_and_copies_change_nothing(config: Config, strea
 
 def what_comes_late_but_in_order_counts_as_if_on_time(config: Config, stream: list[Event], random: Random) -> None:
     """The latest events of users come arbitrarily late, when time has gone on: all numbers are the same, but those of
-    minutes, which were closed. (A fact has an order of its own, that of what it is about.)
+    minutes, which were closed. (A fact that is not about its user has an order of its own.)
     """
-    stream = [event for event in stream if event.get("event") not in {n for fact in facts(config) for n in fact.events}]
+    of_others = {name for fact in facts(config) if not fact.by_user for name in fact.events}
+    stream = [event for event in stream if event.get("event") not in of_others]
     end = max((event["timestamp"] for event in stream), default=START)
     passed = end + config.lateness + random.choice([*edges(config), DAY, 31 * DAY])
     stream = [*stream, {"messageId": "end", "type": "identify", "userId": "z", "timestamp": passed}]
@@ -162,7 +163,9 @@ def edges(config: Config) -> list[int]:
     found |= {config.sessions.timeout, config.sessions.max_duration, *config.windows}
     found |= {funnel.window for funnel in config.funnels.values()}
     found |= {funnel.within_step for funnel in config.funnels.values() if funnel.within_step is not None}
-    return sorted({max(0, one + beside) for one in found if one <= 2 * DAY for beside in (-1, 0, 1)})
+    found |= {(day + 1) * DAY for day in (config.retention.days if config.retention else ())}
+    found |= {milestone.within for milestone in config.milestones.values()}
+    return sorted({max(0, one + beside) for one in found if one <= 4 * DAY for beside in (-1, 0, 1)})
 
 
 def looked_for(config: Config) -> dict[tuple[str, ...], list[str]]:

@@ -29,9 +29,13 @@ def test_nothing_is_partial_where_all_was_there_from_the_beginning() -> None:
 
 
 def test_a_cell_is_partial_as_long_as_its_window_reaches_back_to_before_its_family_began() -> None:
-    started = {f"users.{what}.{window}" for what in ("new", "resurrected", "churned") for window in ("1m", "1h", "24h")}
+    kinds = ("users.new", "users.resurrected", "users.churned", "users.churned_inside")
+    rates = ("user_churn_rate", "user_retention_rate")
+    started = {f"{what}.{window}" for what in (*kinds, *rates) for window in ("1m", "1h", "24h")} | {
+        "user_quick_ratio.24h"
+    }
     found = partial(30 * MINUTE, lifecycle=NOON)
-    assert found == {name for name in started if not name.endswith(".1m")} | {"user_churn_rate.1h"}
+    assert found == {name for name in started if not name.endswith(".1m")}
     assert partial(HOUR - MINUTE - SECOND, lifecycle=NOON) == found  # the oldest pane is that of 11:59
     assert partial(HOUR - MINUTE, lifecycle=NOON) == {name for name in started if name.endswith(".24h")}
     assert partial(25 * HOUR, lifecycle=NOON) == set()
@@ -47,6 +51,16 @@ def test_a_name_and_a_value_are_partial_alone_and_a_new_breakdown_whole() -> Non
     of_sessions = partial(MINUTE, breakdown__platform__of__sessions=NOON)
     assert "sessions.closed.1h{platform=web}" in of_sessions
     assert {name for name in of_sessions if name.startswith(("active_users", "funnel"))} == set()
+
+
+def test_a_node_of_the_tree_is_partial_with_the_number_that_it_is_of() -> None:
+    node = {"metric": "user_churn_rate.1h", "level": "focus", "class": "retention", "target": 0.1, "better": "lower"}
+    config = CONFIG.model_copy(update={"tree": Config.model_validate({"tree": {"churn": node}}).tree})
+    found = KnownSince(config, catalogue(config)).partial({"lifecycle": NOON}, NOON, NOON)
+    assert [name for name in found if name.startswith("tree.")] == [
+        "tree.churn.value", "tree.churn.target", "tree.churn.attainment",
+    ]  # fmt: skip
+    assert KnownSince(config, catalogue(config)).partial({"sessions": NOON}, NOON, NOON)
 
 
 def test_active_users_are_whole_in_a_new_window_and_today_s_are_not_before_midnight() -> None:

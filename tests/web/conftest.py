@@ -18,7 +18,7 @@ from flows.config.file import load
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.cells import Cell, Derived
+from flows.metrics.cells import AS_OF, Cell, Derived
 from flows.web.server import LivePage
 from tests import services
 from tests.lacking import lacking, need
@@ -71,9 +71,12 @@ def cells_of(listed: Catalogue = LISTED, seed: int = 1) -> dict[str, int | float
     """A value for every published cell: the counted ones all different, the derived ones computed from them."""
     chosen = random.Random(seed)
     counted = {cell.name: 1_000 * number + chosen.randrange(1_000) for number, cell in enumerate(listed.cells, 1)}
-    derived = {cell.name: cell.formula(*(counted[name] for name in cell.inputs)) for cell in listed.derived}
-    published = {cell.name: counted[cell.name] for cell in listed.cells if cell.metric is not None}
-    return published | {name: value for name, value in derived.items() if value is not None}
+    values: dict[str, float | None] = {**counted, AS_OF: T}
+    for cell in listed.derived:  # each stands behind those that it is derived from
+        inputs = [values[name] for name in cell.inputs]
+        values[cell.name] = None if None in inputs else cell.formula(*inputs)
+    hidden = {cell.name for cell in listed.cells if cell.metric is None} | {AS_OF}
+    return {name: value for name, value in values.items() if value is not None and name not in hidden}
 
 
 def publish(run: Run, seed: int = 1, **changes: Any) -> dict[str, int | float]:

@@ -91,6 +91,22 @@ def test_no_card_is_empty() -> None:
     assert all(any(True for _ in card.shown) for one in PAGE.sections for card in one.cards)
 
 
+def test_the_metric_tree_is_a_card_for_each_node_and_only_where_the_config_has_one() -> None:
+    nodes = {card.title: card for card in section("Metric tree").cards}
+    assert list(nodes) == ["revenue", "weekly", "bounces", "checkout", "new"]
+    assert {card.kind for card in nodes.values()} == {"node"}
+    assert nodes["weekly"].description == "Level 1: drives revenue · active_users.7d · product"
+    assert nodes["revenue"].description == "Focus · mrr · by 2027-12-31"
+    assert [row.format for row in nodes["bounces"].rows] == ["share", "share", "share", "share", "track"]
+    assert [row.cells[NOW] for row in nodes["bounces"].rows] == [
+        f"tree.bounces.{number}" for number in ("value", "target", "attainment", "progress", "on_track")
+    ]
+    assert [row.cells[NOW] for row in nodes["checkout"].rows] == ["tree.checkout.value"]
+    assert [row.format for row in nodes["weekly"].rows] == ["count", "count", "share"]
+    without = layout(CONFIG.model_copy(update={"tree": {}}))
+    assert "Metric tree" not in {one.title for one in without.sections}
+
+
 def test_sections_fill_rows_of_three_columns() -> None:
     rows, room = 1, 3
     for one in PAGE.sections:

@@ -55,6 +55,8 @@ def in_words(form: str, text: str | None) -> str:
     value = Decimal(float(text))
     if form == "share":
         return f"{rounded(100 * value, 1)}%"
+    if form == "track":
+        return "on track" if value else "behind"
     if form == "money":
         major = value / 100
         sign = "-" if major < 0 else ""
@@ -138,6 +140,28 @@ def test_every_metric_of_the_catalogue_is_on_the_page() -> None:
         cell.metric.name for cell in cells if cell.metric and cell.name in on_page
     }
     assert missing == set()
+
+
+def test_a_node_of_the_tree_says_how_far_it_is_and_whether_that_is_far_enough(
+    run: Run, served: LivePage, window: Window, client: redis.Redis
+) -> None:
+    publish(run)
+    page = window.open(served)
+    revenue, weekly, bounces, *_ = page.locator(".node").all()
+    assert "Level 1: drives revenue · active_users.7d · product" in weekly.inner_text()
+    assert "Level 1: drives revenue · bounce_rate.24h · by 2027-12-31 · landing pages" in bounces.inner_text()
+    fields = fields_of(client, live_key(client))
+    for node, name in ((revenue, "revenue"), (bounces, "bounces")):
+        on_track = fields[f"tree.{name}.on_track"] == "1"
+        assert ("on track" if on_track else "behind") in node.inner_text()
+        assert node.locator(".good").count() == on_track
+    share = in_words("share", fields["tree.weekly.attainment"])
+    assert f"target 60,000 · attained {share}" in " ".join(weekly.inner_text().split())
+    weekly.get_by_role("button", name="What is weekly?").click()
+    page.wait_for_selector("#why:popover-open")
+    assert "What the node weekly of the metric tree is now." in page.locator("#why").inner_text()
+    assert "active_users.7d" in page.locator("#why").inner_text()
+    assert window.wrong == []
 
 
 def test_the_page_moves_by_itself_within_a_second_of_a_publish(run: Run, served: LivePage, window: Window) -> None:

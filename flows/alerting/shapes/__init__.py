@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from flows.alerting.promql import Group
-from flows.alerting.shapes import count_fell, count_rose, mean_changed, share_changed, stock_fell
+from flows.alerting.shapes import count_fell, count_rose, mean_changed, off_track, share_changed, stock_fell
 from flows.alerting.source import Source
-from flows.metrics.alerts import AnyShape, CountFell, CountRose, MeanChanged, ShareChanged, StockFell
+from flows.metrics.alerts import AnyShape, CountFell, CountRose, MeanChanged, OffTrack, ShareChanged, StockFell
 
 
 def rules_of(shape: AnyShape, source: Source) -> Group:
@@ -23,6 +23,8 @@ def rules_of(shape: AnyShape, source: Source) -> Group:
             rules = mean_changed.rules(shape, source)
         case StockFell():
             rules = stock_fell.rules(shape, source)
+        case OffTrack():
+            rules = off_track.rules(shape, source)
         case _:
             assert_never(shape)
     return Group(f"tidegauge {source.product} {shape.alert}", shape.about, rules)

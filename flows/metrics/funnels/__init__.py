@@ -36,7 +36,7 @@ from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, groups_of, presence, selected, trailing
 from flows.metrics.frameworks import Headings
 from flows.metrics.funnels.alerts import alerts_of
-from flows.metrics.funnels.books import Books, read_ages
+from flows.metrics.funnels.books import Books
 from flows.metrics.funnels.cells import (
     BUCKETS,
     DROPPED,
@@ -54,6 +54,7 @@ from flows.metrics.funnels.options import OPTIONAL_ATTEMPT, OptionalAttempts, Op
 from flows.metrics.histograms import BOUNDS_S, read_cumulative
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
+from flows.metrics.survival import AGES, read_ages
 from flows.state.deadlines import NEVER, Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import UserRows
@@ -233,7 +234,7 @@ class Funnel(Family):
 
     def read(self) -> NDArray[np.int64]:
         windowed, matured = self.windows.totals.size, self.matured.totals.size
-        values = np.zeros(windowed + matured + 2 * PANES * len(self._groups), np.int64)
+        values = np.zeros(windowed + matured + AGES * len(self._groups), np.int64)
         read_cumulative(self.windows.totals, self._counters, self._steps + BUCKETS, len(BOUNDS_S), values)
         values[windowed : windowed + matured] = self.matured.totals.ravel()
         read_ages(self.under_way.ring, self.by_age.totals, values[windowed + matured :])

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from flows.compiled.loops import inlined, steady
+from flows.compiled.loops import inlined
 from flows.metrics.family import Split, group_of
 from flows.metrics.funnels.cells import BUCKETS, COMPLETED, CONVERT_MS, CONVERTED, ENTERED, IN_PROGRESS
 from flows.metrics.histograms import BOUNDS_S, bucket_of
@@ -89,16 +86,6 @@ def mature(dims: int, start: int, converted: int, amount: int, books: Books, spl
         add(books.matured, start, group * 2 + ENTERED, amount)
         if converted:
             add(books.matured, start, group * 2 + COMPLETED, amount)
-
-
-@steady
-def read_ages(under_way: Ring, converted: NDArray[np.int64], ages: NDArray[np.int64]) -> None:
-    """By group, 60 counts of attempts converted by age, then 60 of those that have not (censored), by theirs."""
-    for group in range(under_way.totals.shape[1]):
-        first = 2 * PANES * group
-        for age in range(PANES):
-            ages[first + age] = converted[0, group * PANES + age]
-            ages[first + PANES + age] = under_way.panes[0, (under_way.heads[0] - age) % PANES, group]
 
 
 @inlined

@@ -9,10 +9,10 @@ from typing import Final
 
 from flows.config.model import Config, Funnel
 from flows.metrics.cells import Metric
-from flows.metrics.formulas import conversion_live, conversion_live_se, ratio, shortfall
+from flows.metrics.formulas import ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations
 from flows.metrics.rows import Block, Count, Formula
-from flows.state.windows import PANES
+from flows.metrics.survival import age_rows, estimate
 
 CONVERTED, IN_PROGRESS, DROPPED, CONVERT_MS, BUCKETS = range(5)
 OUTCOMES: Final = BUCKETS + len(BOUNDS_S)
@@ -145,14 +145,14 @@ def blocks_of(config: Config, name: str, groups: Sequence[Mapping[str, str]]) ->
     return [
         Block(_labelled(windowed, funnel), config.windows, groups),
         Block(_labelled(matured, funnel), config.ratio_windows, groups),
-        Block([Count(None, age) for age in _ages(stem)], groups=groups),
+        Block(age_rows(stem), groups=groups),
     ]
 
 
 def formulas_of(config: Config, name: str) -> list[Formula]:
     """Numbers derived from sums over shards."""
     stem, windows = f"funnel.{name}", config.ratio_windows
-    ages, steps = _ages(stem), config.funnels[name].step_names()
+    steps = config.funnels[name].step_names()
     found = [
         *(
             Formula(
@@ -174,8 +174,12 @@ def formulas_of(config: Config, name: str) -> list[Formula]:
             {"kind": "matured"},
             windows,
         ),
-        Formula(CONVERSION_LIVE, ages, conversion_live, f"{stem}.conversion_live", {"kind": "live"}),
-        Formula(CONVERSION_LIVE_SE, ages, conversion_live_se, f"{stem}.conversion_live_se"),
+        *estimate(
+            stem,
+            (CONVERSION_LIVE, f"{stem}.conversion_live"),
+            (CONVERSION_LIVE_SE, f"{stem}.conversion_live_se"),
+            {"kind": "live"},
+        ),
     ]
     return [replace(formula, labels={"funnel": name, **formula.labels}) for formula in found]
 
@@ -195,7 +199,3 @@ def _durations(stem: str) -> Durations:
         quantile=CONVERT_QUANTILE,
         quantile_stem=f"{stem}.convert_{{}}",
     )
-
-
-def _ages(stem: str) -> list[str]:
-    return [f"{stem}.{fate}_at_{age}" for fate in ("converted", "censored") for age in range(PANES)]

@@ -104,5 +104,5 @@ PIPELINE_CHARTS = ChartRow(
             width=8,
         ),
     ],
-    of_pipeline=True,
+    page="pipeline",
 )

@@ -272,7 +272,22 @@ function movements(card) {
   return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
 }
 
-const KINDS = { table, steps, ranking, rates, histogram, split, movements };
+/** A node of the metric tree: its number, the target, and how far it is. */
+function node(card) {
+  const find = (number) => card.rows.find((row) => row.cells[""].endsWith(`.${number}`)), own = bar();
+  const [now, target, attainment, progress, on] = ["value", "target", "attainment", "progress", "on_track"].map(find);
+  const track = on ? make("span", { class: "row-name" }, value("b", on), asks(on)) : null;
+  const goal = target ? [make("p", {}, "target ", value("b", target), " · attained ", value("b", attainment), " ", asks(attainment)), own.element] : [];
+  const way = progress ? make("p", { class: "note" }, value("span", progress), " of the way ", asks(progress)) : null;
+  page.views.push(() => {
+    if (target) own.set(0, Math.max(0, Math.min(1, valueOf(attainment) ?? 0)));
+    track?.classList.toggle("good", valueOf(on) === 1);
+    track?.classList.toggle("bad", valueOf(on) === 0);
+  });
+  return make("section", { class: "card node", "aria-label": card.title }, make("div", { class: "head" }, named(now), track), value("p", now, { class: "value" }), ...goal, way, make("p", { class: "note", text: card.description }));
+}
+
+const KINDS = { table, steps, ranking, rates, histogram, split, movements, node };
 
 export function section(told) {
   const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;

@@ -32,7 +32,7 @@ function amount(minor) {
   return Math.abs(major) >= 1000 ? money.coarse.format(major) : money.fine.format(major);
 }
 
-const FORMATS = { count: whole.format, decimal: two.format, share: percent.format, ms: duration, money: amount };
+const FORMATS = { count: whole.format, decimal: two.format, share: percent.format, ms: duration, money: amount, track: (on) => (on ? "on track" : "behind") };
 
 export function shown(format, text) {
   const value = number(text);

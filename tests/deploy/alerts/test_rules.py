@@ -120,6 +120,16 @@ def test_a_key_action_that_is_chosen_by_what_it_carries_is_watched_by_its_name()
     }
 
 
+def test_only_nodes_that_ask_for_it_are_watched_for_their_target() -> None:
+    config, alerts = load_alerts(EXAMPLES["saas"])
+    text = rules_text(config, alerts)
+    assert set(re.findall(r'tidegauge_tree_on_track{[^}]*node="(\w+)"', text)) == {"churn"}
+    (rule,) = (rule for rule in alerts_of(text) if rule["alert"] == "TargetMissed")
+    assert (rule["for"], rule["labels"]["severity"]) == ("1h", "ticket")
+    assert "TargetMissed" not in rules_text(config, alerts.model_copy(update={"targets": None}))
+    assert "TargetMissed" not in rules_text(config.model_copy(update={"tree": {}}), alerts)
+
+
 def test_one_funnel_can_have_thresholds_of_its_own() -> None:
     config, _ = load_alerts(EXAMPLES["shop"])
     alerts = Alerts.model_validate({"conversion": {"drop": 0.3, "funnels": {"checkout": {"drop": 0.1}}}})

@@ -31,6 +31,7 @@ from flows.metrics.alerts import (
     Fall,
     Growth,
     MeanChanged,
+    OffTrack,
     Rise,
     Series,
     ShareChanged,
@@ -379,6 +380,40 @@ def prepaid(refund: np.ndarray, paid: np.ndarray) -> dict[str, np.ndarray]:
         series("prepaid_moved", 'movement="dispute"'): level(10),
         series("prepaid_moved", 'movement="paid"'): paid,
     }
+
+
+# ---------------------------------------------------------------------------------------------- off track
+
+PLAN = OffTrack(
+    name="plan",
+    alert="PlanMissed",
+    about="Whether plans are kept.",
+    on_track=[Amount("kept", "Kept.", Series("kept", {"node": node}), labels={"what": node}) for node in ("a", "b")],
+    progress=[Amount("gone", "Gone.", Series("gone", {"node": node}), labels={"what": node}) for node in ("a", "b")],
+    lasting_ms=HOUR_MS,
+    summary="{{ $labels.what }} is behind",
+    description="{{ $labels.what }} is behind.",
+)
+
+
+def test_a_plan_that_is_not_kept(tmp_path: Path) -> None:
+    """After an hour, and not for a dip; a number that is absent says nothing."""
+    rules = written(PLAN, tmp_path)
+    assert recorded(rules) == [*["tidegauge:plan:kept"] * 2, *["tidegauge:plan:gone"] * 2]
+    kept = level(
+        1.0,
+        ("1d 02:00", "1d 02:50", 0),  # a dip
+        ("1d 06:00", "1d 09:00", 0),
+        ("1d 12:00", "1d 15:00", np.nan),
+        ("2d 06:00", "2d 07:30", 0),
+    )
+    shown = {series("kept", 'node="a"'): kept, series("kept", 'node="b"'): level(1)}
+    shown |= {series("gone", f'node="{node}"'): level(0.25) for node in ("a", "b")}
+    expected = [
+        Firing("PlanMissed", "1d 07:00", "1d 09:10", "what=a"),
+        Firing("PlanMissed", "2d 07:00", "2d 07:40", "what=a"),
+    ]
+    judge(rules, Toy(shown), expected, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ all of them

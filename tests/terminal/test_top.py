@@ -17,7 +17,10 @@ from redis.typing import EncodableT
 from rich.console import Console
 
 from flows.app import main
-from flows.demo.watch import Reader, Screen, products
+from flows.config.model import Config
+from flows.terminal.view import View
+from flows.terminal.watch import Reader, Screen, products
+from flows.web.layout import layout
 from tests.services import DEADLINE_SECONDS, RedisServer
 
 FIELDS: dict[EncodableT, str] = {
@@ -131,13 +134,13 @@ def test_a_redis_that_is_down_ends_with_1_and_one_sentence(
 def test_what_redis_holds_cannot_write_to_the_terminal(
     redis_server: RedisServer, client: redis.Redis, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(client)
+    publish(client, fields=FIELDS | {"active_users.1h": "1234"})
     client.hset("tidegauge:v1:{shop}:live", "active_users.5m{platform=\x1b[2Jgone}", "1")
     client.hset("tidegauge:v1:{shop}:live", "active_users.5m{platform=\u202egnisrever}", "1")
     client.hset("tidegauge:v1:{shop}:live", "odd", "\x1b]0;title\x07")
     client.hset("tidegauge:v1:{\x1b[2J}:live", "_published_at", "1")
     assert top("--once", redis_server=redis_server) == 0
-    with Screen() as screen:  # the page, as on a terminal
+    with Screen(View(layout(Config()))) as screen:  # the page, as on a terminal
         screen.console = Console(force_terminal=True, width=150)
         screen.plain = False
         screen.show(Reader(redis_server.url, "shop").read())

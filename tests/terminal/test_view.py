@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import pytest
 
-from rich.console import Console
-
-from flows.demo.view import Reading, line, page
+from flows.terminal.figures import bar, shown, spark
+from flows.terminal.reading import Reading, line
+from flows.terminal.view import MOST_ROWS, View
+from flows.web.cards import NOW
+from flows.web.layout import layout
+from tests.web.conftest import CONFIG, LISTED, cells_of
 
 NOW_MS = 1_790_000_000_000
 FIELDS = {
@@ -46,34 +49,81 @@ FIELDS = {
 }
 
 
-def drawn(reading: Reading, width: int = 120) -> str:
-    output = io.StringIO()
-    Console(file=output, width=width).print(page(reading))
-    return output.getvalue()
+LAYOUT = layout(CONFIG, LISTED)
+SHOP = Reading("shop", FIELDS | {name: repr(value) for name, value in cells_of().items()}, NOW_MS)
+
+
+def drawn(reading: Reading, *sections: str, width: int = 120, height: int = 40) -> str:
+    """The page on a terminal of that size."""
+    return View(LAYOUT, sections).page(reading, width, height).plain
 
 
 def reading(**changed: str) -> Reading:
     return Reading("shop", FIELDS | changed, NOW_MS)
 
 
-def test_the_page_shows_every_part_of_the_product() -> None:
-    shown = drawn(reading())
-    for expected in ("1,234", "6,543", "812", "38.1%", "61.5 s", "29.0% ± 1.0%", "75.0%", "9,100", "301"):
-        assert expected in shown
-    assert "as of 2026-09-21 14:13:19 UTC (now)" in shown
-    assert "all accounted for" in shown
+def test_the_page_has_the_tiles_and_sections_of_the_catalogue_with_their_numbers() -> None:
+    text = drawn(SHOP, height=400)
+    for row in LAYOUT.tiles:
+        assert shown(row.format, float(SHOP.fields[row.cells.get(NOW) or row.cells["1h"]])) in text, row.title
+    for section in LAYOUT.sections:
+        for card in section.cards:
+            if not card.rest and card.kind != "node":
+                assert section.title in text
+                for row in card.rows[:MOST_ROWS]:
+                    assert row.title[:14] in text, row.title
 
 
-def test_the_page_fits_a_terminal_of_eighty_columns() -> None:
-    assert max(len(row) for row in drawn(reading(), width=80).splitlines()) <= 80
+def test_a_node_of_the_tree_says_its_target_and_whether_it_is_on_track() -> None:
+    text = drawn(SHOP, "metric tree", height=60)
+    on_track = SHOP.fields["tree.bounces.on_track"] == "1"
+    assert "bounces" in text
+    assert "target 40.0%" in text
+    assert ("on track" if on_track else "behind") in text
+    assert "Level 2: drives weekly · users.new.24h · marketing" in text
+
+
+@pytest.mark.parametrize("width", [30, 44, 60, 80, 100, 200])
+def test_the_page_fits_the_terminal_whatever_its_size(width: int) -> None:
+    for height in (12, 24, 40, 90):
+        rows = drawn(SHOP, width=width, height=height).splitlines()
+        assert max(map(len, rows)) <= width
+        assert len(rows) <= max(height, 3 * len(LAYOUT.tiles))
+
+
+def test_sections_that_do_not_fit_are_named_and_can_be_asked_for() -> None:
+    text = drawn(SHOP, width=100, height=40)
+    assert "more with --section: " in text
+    assert "Metric tree ──" not in text
+    asked = drawn(SHOP, "metric", "funnel: check", width=100, height=60)
+    assert "Metric tree ──" in asked
+    assert "Funnel: checkout ──" in asked
+    assert "Sessions ──" not in asked
+
+
+def test_a_tile_draws_what_it_has_shown() -> None:
+    view = View(LAYOUT)
+    for number, value in enumerate((10, 30, 20)):
+        fields = {**SHOP.fields, "active_users.1h": str(value), "_published_at": str(NOW_MS + number)}
+        text = view.page(Reading("shop", fields, NOW_MS), 100, 40).plain
+    assert "20 ▁█▅" in text
+
+
+def test_lines_and_bars() -> None:
+    assert spark([1, 2, 3], 8) == "▁▅█"
+    assert spark([5, 5], 8) == "▁▁"
+    assert spark([], 8) == ""
+    assert spark([0, 0, 7, 0], 2) == "█▁"
+    assert bar(0.5, 4) == "██░░"
+    assert (bar(-1, 2), bar(7, 2)) == ("░░", "██")
+    assert shown("money", 123_456_789) == "1,234,568"
+    assert shown("money", 99_999) == "999.99"
+    assert shown("money", 5, minor_digits=0) == "5"
+    assert shown("count", None) == "-"
 
 
 def test_windows_stand_in_the_order_of_their_length() -> None:
     assert reading().windows("active_users") == ["5m", "24h", "30d"]
-
-
-def test_unlisted_platforms_stand_last() -> None:
-    assert reading().values("active_users.30d") == ["platform=ios", "platform=web", "platform=unknown"]
 
 
 def test_the_line_tells_the_same_in_short() -> None:

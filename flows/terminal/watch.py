@@ -12,10 +12,11 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from flows.demo.view import Reading, line, page
 from flows.publish.redis.client import connect
 from flows.publish.redis.layout import Keys
 from flows.publish.redis.primary import Primary
+from flows.terminal.reading import Reading, line
+from flows.terminal.view import View
 
 LIVE_KEY = re.compile(r"tidegauge:v1:\{([a-z0-9_]+)\}:live")
 KEYS_PER_SCAN = 1000
@@ -85,7 +86,8 @@ def _every_primary(primary: Primary) -> Iterator[Callable[..., Any]]:
 class Screen:
     """Where readings are shown: a page that changes in place on a terminal, else a line every few seconds."""
 
-    def __init__(self, *, plain: bool = False, line_every_s: float = 2.0) -> None:
+    def __init__(self, view: View, *, plain: bool = False, line_every_s: float = 2.0) -> None:
+        self._view = view
         self.console = Console(highlight=False, soft_wrap=True)
         self.plain = plain or not self.console.is_terminal
         self._every_s = line_every_s
@@ -95,7 +97,7 @@ class Screen:
     def show(self, reading: Reading) -> None:
         """Show the newest reading."""
         if not self.plain:
-            self._draw(page(reading))
+            self._draw(self._view.page(reading, self.console.width, self.console.height))
         elif time.monotonic() - self._last_line_s >= self._every_s:
             self._last_line_s = time.monotonic()
             self.say(line(reading))

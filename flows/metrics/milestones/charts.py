@@ -1,0 +1,61 @@
+"""How a milestone is drawn: who is where, which share reaches it, and how soon."""
+
+from __future__ import annotations
+
+from flows.config.model import Config, format_duration
+from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread
+from flows.metrics.milestones.cells import PANEL, STATES
+
+CHARTS: list[Chart] = [
+    Course(
+        "Share that reaches it",
+        "Kaplan-Meier estimate over the users under way, with two standard errors to either side.",
+        [
+            Line("milestone_rate_live.<name>", "live"),
+            Line("milestone_rate_live.<name>", "live, lower bound", spread=Spread("milestone_rate_live_se.<name>", -2)),
+            Line("milestone_rate_live.<name>", "live, upper bound", spread=Spread("milestone_rate_live_se.<name>", 2)),
+        ],
+        width=8,
+    ),
+    Course(
+        "Share that has reached it",
+        "Of the users whose time is up, by the window in which they started, as of so long ago.",
+        [Line("milestone_rate.<name>", "{{window}}", by=("window",))],
+        width=8,
+    ),
+    Course(
+        "Time to reach it",
+        "From the start, of the users who started in the window and have reached it.",
+        [
+            Line("milestone_time_<quantile>.<name>", "{{q}}", by=("q",)),
+            Line("milestone_time_mean.<name>", "mean"),
+        ],
+        width=8,
+    ),
+    ByBreakdown("milestone_rate_live.<name>", "Live rate"),
+]
+
+
+def headlines_of(name: str) -> list[Number]:
+    """Its live rate."""
+    return [
+        Number(
+            "milestone_rate_live.<name>",
+            f"Reach it: {name}",
+            "Kaplan-Meier estimate over the users under way; hardly moved by surges of sign-ups.",
+            {"milestone": name},
+            good="up",
+        )
+    ]
+
+
+def charts_of(config: Config, name: str) -> list[ChartRow]:
+    """The row of one milestone."""
+    within = format_duration(config.milestones[name].within)
+    outcomes = Course(
+        "Users by outcome",
+        f"Users who started in the window, by what has become of them. A user has {within} to reach it.",
+        [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
+        width=8,
+    )
+    return [ChartRow(f"Milestone: {name}", [outcomes, *CHARTS], {"milestone": name}, PANEL)]
