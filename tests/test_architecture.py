@@ -48,10 +48,11 @@ SHARED_BY_FAMILIES = {
     f"flows.metrics.{name}"
     for name in (
         *("family", "minutes", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts"),
-        *("local_calendar", "survival"),
+        *("distinct", "local_calendar", "local_days", "survival", "uses"),
     )
 } | {"flows.metrics"}
-"""What a family may import of its own folder: what a family is, how it declares numbers and alerts, and minutes."""
+"""What a family may import of its own folder: what a family is, how it declares numbers and alerts, minutes, and what
+several have in common."""
 NO_FAMILIES = SHARED_BY_FAMILIES | {
     f"flows.metrics.{name}" for name in ("catalogue", "checks", "cost", "known_since", "parts", "tree")
 }

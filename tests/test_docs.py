@@ -481,17 +481,17 @@ def load_from(block: Block, folder: Path) -> ModuleType:
 
 
 def test_the_metric_that_the_page_adds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    family: Callable[[Config], object] = load_from(block_named("flows/metrics/views.py"), tmp_path).Views
+    family: Callable[[Config], object] = load_from(block_named("flows/metrics/screens.py"), tmp_path).Screens
 
-    def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
-        return {**families(config, book, limits), "views": family(config)}
+    def with_screens(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
+        return {**families(config, book, limits), "screens": family(config)}
 
-    monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
-    monkeypatch.setattr(flows.measure.shard, "families", with_views)
-    view_cells: Callable[..., Cells] = load_from(block_named("flows/audit/views.py"), tmp_path).view_cells
+    monkeypatch.setattr(flows.metrics.catalogue, "families", with_screens)
+    monkeypatch.setattr(flows.measure.shard, "families", with_screens)
+    screen_cells: Callable[..., Cells] = load_from(block_named("flows/audit/screens.py"), tmp_path).screen_cells
 
-    story = tmp_path / "page_views.yaml"
-    story.write_text(block_named("tests/scenarios/page_views.yaml").text)
+    story = tmp_path / "screens_seen.yaml"
+    story.write_text(block_named("tests/scenarios/screens_seen.yaml").text)
     (told,) = read_story(story)
     split = {"platform": {"field": "context.p", "values": ["ios"], "of": ["events"]}}
     config = Config.model_validate(told.config.model_dump(mode="json") | {"shards": 3, "breakdowns": split})
@@ -502,16 +502,16 @@ def test_the_metric_that_the_page_adds_works(tmp_path: Path, monkeypatch: pytest
         engine.restart()
     snapshot = engine.tick(told.as_of_ms, final=True)
     assert {name: snapshot.cells[name] for name in told.cells} == told.cells
-    expected = reference_of(list(told.records), config, told.as_of_ms, view_cells)
-    assert "views.1h{platform=unknown}" in expected
+    expected = reference_of(list(told.records), config, told.as_of_ms, screen_cells)
+    assert "screens.1h{platform=unknown}" in expected
     assert differences(expected, snapshot.cells) == {}
 
 
-def reference_of(records: list[Record], config: Config, as_of_ms: int, view_cells: Callable[..., Cells]) -> Cells:
+def reference_of(records: list[Record], config: Config, as_of_ms: int, screen_cells: Callable[..., Cells]) -> Cells:
     """All cells by the reference, with those that the page on adding a metric adds to it."""
     expected = dict(recompute(records, config, as_of_ms).cells)
     judgement = judge(records, [parse(record, config) for record in records], config, as_of_ms)
-    return expected | view_cells(judgement.accepted, config, as_of_ms, expected)
+    return expected | screen_cells(judgement.accepted, config, as_of_ms, expected)
 
 
 def test_pages_that_name_the_time_of_a_tick_name_the_default() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells
 from flows.audit.clock import Judgement, judge
+from flows.audit.engagement import engagement_cells
 from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.milestones import all_starts, milestone_cells
@@ -17,8 +18,10 @@ from flows.audit.records import Event, Record
 from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
 from flows.audit.tree import tree_cells
+from flows.audit.uses import all_uses, feature_cells, goal_cells, visitor_cells
 from flows.config.model import Config
 
 
@@ -62,6 +65,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
 
     cells: Cells = event_cells(judgement.accepted, config, as_of)
     cells |= active_user_cells(judgement.accepted, config, as_of)
+    cells |= engagement_cells(judgement.accepted, config, as_of)
     cells |= session_cells(sessions, config, watermark, cells)
     for name, funnel in config.funnels.items():
         cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
@@ -69,7 +73,13 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
     cells |= retention_cells(ordered, config, watermark)
     cells |= lifecycle_cells(lifecycle, config, watermark)
+    cells |= visitor_cells(ordered, config, watermark)
+    for name, goal in config.goals.items():
+        cells |= goal_cells(name, all_uses(ordered, goal), config, watermark, cells)
+    for name, feature in config.features.items():
+        cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= told_cells(judgement.turns, config, watermark)
+    put_per_thousand(cells, config)
     cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()
     late = judgement.late_in_order

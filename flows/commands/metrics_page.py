@@ -12,13 +12,15 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.frameworks import FRAMEWORKS, Headings
-from flows.metrics.milestones.cells import BOUNDS_S
+from flows.metrics.histograms import LONG_BOUNDS_S
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families, tally_families
 
 EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
+        "goals": {"name": "first"},
+        "features": {"name": "second"},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"], "exclude": ["third"]}},
         "retention": {},
         "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
@@ -30,6 +32,7 @@ EVERYTHING = Config.model_validate(
             }
         },
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
+        "tickets": {},
         "tree": {
             "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
             "node": {
@@ -62,12 +65,13 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<long_window>` | one of its `long_windows` ({long_windows}) |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
-| `<event>`, `<name>` | an event; a funnel or a milestone, as slugs |
+| `<event>`, `<name>` | an event; a goal, feature, funnel or milestone, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
+| `<k>` | active days: 1 to 7, or to 30 |
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<node>` | a node of the metric tree |
-| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |
+| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
 series also has the label `product` and one for its breakdown, an absent number has no series, and times
@@ -80,7 +84,7 @@ def page(config: Config | None = None) -> str:
     config = config or EVERYTHING
     kinds = {name: getattr(config, name) for name in ("windows", "ratio_windows", "long_windows")}
     durations = {name: _durations(windows) for name, windows in kinds.items()}
-    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, BOUNDS_S)))]
+    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, LONG_BOUNDS_S)))]
     described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))

@@ -156,6 +156,8 @@ def _summary(file: str, report: Report) -> Iterator[str]:
         f"  state              {sizes.user_bytes:,} MB per million users"
         f" ({sizes.user_bytes:,} bytes each), besides recent message ids"
     )
+    if sizes.use_bytes:
+        yield f"                     {sizes.use_bytes} bytes more for each goal or feature that a user has used"
     yield from (f"  target             {text}" for text in targets_of(config, catalogue(config).derived))
     described = settings.describe()
     yield f"  from               topic {described['topic']}, Kafka {described['kafka']}"

@@ -151,6 +151,24 @@ class KeyActionsAlert(CountFalls):
     severity: Severity = "page"
 
 
+class UsesFall(CountFalls):
+    """Limits of users of something."""
+
+    users: Count = 50
+    """Smallest number of users that must be usual to judge by."""
+    severity: Severity = "page"
+
+
+class GoalsAlert(UsesFall):
+    """GoalDrop: far fewer users reach a goal than usual."""
+
+
+class FeaturesAlert(UsesFall):
+    """FeatureDrop: far fewer users use a feature than usual."""
+
+    severity: Severity = "ticket"
+
+
 class ChurnAlert(CountRises):
     """ChurnSpike: customers leave or request their cancellation."""
 
@@ -188,6 +206,46 @@ class SessionDurationAlert(Section):
     """Smallest number to judge by."""
     variation: Annotated[float, Field(gt=0, le=20)] = 2
     """Standard deviation of a session's duration over its mean; deploy/prometheus/README.md has measurements."""
+    severity: Severity = "ticket"
+
+
+class TicketsAlert(CountRises):
+    """TicketSurge: more tickets than usual."""
+
+    above: Count = 100
+    """Threshold while the trailing time is too short to compare with."""
+    tickets: Count = 10
+    """Smallest number to judge by."""
+    severity: Severity = "ticket"
+
+
+class EscalationsAlert(Section):
+    """EscalationSpike: a larger share of new tickets is escalated."""
+
+    window: Long = DAY_MS
+    """Window in which the tickets were created: the smallest of the config's `windows` that is not below this."""
+    rise: Share = 0.1
+    """Least rise over the same hour last week: 0.1 is ten percentage points."""
+    above: Share = 0.5
+    """Threshold of the share when there is no last week to compare with."""
+    tickets: Count = 50
+    """Smallest number to judge by."""
+    severity: Severity = "ticket"
+
+
+class ResolutionAlert(Section):
+    """ResolutionSlow: tickets take longer to resolve."""
+
+    window: Long = DAY_MS
+    """Window of the resolutions: the smallest of the config's `windows` that is not below this."""
+    rise: Annotated[float, Field(gt=0, le=100)] = 0.5
+    """Least rise over the same hour last week: 0.5 is half as long again."""
+    above: Long = 7 * DAY_MS
+    """Threshold of the mean when there is no last week to compare with."""
+    tickets: Count = 50
+    """Smallest number to judge by."""
+    variation: Annotated[float, Field(gt=0, le=20)] = 2
+    """Standard deviation of a ticket's time over its mean."""
     severity: Severity = "ticket"
 
 
@@ -256,8 +314,13 @@ class Alerts(Section):
     retention: RetentionAlert | None = RetentionAlert()
     active_users: ActiveUsersAlert | None = ActiveUsersAlert()
     key_actions: KeyActionsAlert | None = KeyActionsAlert()
+    goals: GoalsAlert | None = GoalsAlert()
+    features: FeaturesAlert | None = FeaturesAlert()
     churn: ChurnAlert | None = ChurnAlert()
     mrr: MrrAlert | None = MrrAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()
+    tickets: TicketsAlert | None = TicketsAlert()
+    escalations: EscalationsAlert | None = EscalationsAlert()
+    resolution: ResolutionAlert | None = ResolutionAlert()
     targets: TargetsAlert | None = TargetsAlert()
     pipeline: PipelineAlerts = PipelineAlerts()

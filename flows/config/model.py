@@ -44,6 +44,7 @@ from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
+from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
 
@@ -168,7 +169,19 @@ class Retention(Section):
         return tuple(sorted(days))
 
 
-BrokenDown = Literal["events", "active_users", "sessions", "funnels", "milestones", "users", "retention"]
+BrokenDown = Literal[
+    "events",
+    "active_users",
+    "visitors",
+    "goals",
+    "features",
+    "sessions",
+    "funnels",
+    "milestones",
+    "users",
+    "retention",
+    "tickets",
+]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
 
@@ -187,7 +200,7 @@ class Breakdown(Section):
         ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
     )
     """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
-    with another scope `sessions` and `funnels` are the default."""
+    with another scope `sessions` and `funnels` are the default. Views are broken down with `visitors`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -306,6 +319,10 @@ class Config(Section):
     """Events that a session is meant to lead to, such as an order."""
     churn_after: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 30 * 86_400_000
     """A user without an event for longer than this has churned."""
+    goals: dict[Slug, Events] = Field({}, max_length=50)
+    """What visitors should do, by name: an event or several. Gives conversion rates: users of a goal over visitors."""
+    features: dict[Slug, Events] = Field({}, max_length=100)
+    """What users can use, by name: an event or several. Gives adoption: users of a feature over visitors."""
     milestones: dict[Slug, Milestone] = Field({}, max_length=50)
     retention: Retention | None = None
     """Who comes back. Without this part, it is not measured."""
@@ -313,6 +330,8 @@ class Config(Section):
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
+    tickets: Tickets | None = None
+    """Tickets of the support. Without this part, none is measured."""
     tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
     """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
@@ -334,7 +353,7 @@ class Config(Section):
 
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("milestones", "funnels", "breakdowns")
+    @field_validator("goals", "features", "milestones", "funnels", "breakdowns")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))
@@ -356,6 +375,11 @@ class Config(Section):
         """The parts that are there whose events carry facts, by their keys."""
         found = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: section for name, section in found.items() if isinstance(section, FactSection)}
+
+    @property
+    def measures_visitors(self) -> bool:
+        """Whether anything needs visitors."""
+        return bool(self.goals or self.features) or any("visitors" in one.of for one in self.breakdowns.values())
 
     def events_of_nobody(self) -> frozenset[str]:
         """Slugs of the events that show nobody because of what they tell."""
@@ -381,6 +405,9 @@ class Config(Section):
         """Every list of selectors, with its place; events to be left out come last."""
         yield ("key_actions",), self.key_actions
         yield ("active_users", "events"), self.active_users.events or ()
+        for key, things in (("goals", self.goals), ("features", self.features)):
+            for name, events in things.items():
+                yield (key, name), events
         for name, milestone in self.milestones.items():
             if not milestone.from_first_seen:
                 yield ("milestones", name, "from"), milestone.from_

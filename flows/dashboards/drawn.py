@@ -10,6 +10,7 @@ from flows.dashboards.panels import BLUE, GREEN, ORANGE, RED, Band, Query, Sized
 from flows.dashboards.queries import A_WEEK, OF_PRODUCT, Numbers, rate
 from flows.dashboards.targets import target_of
 from flows.metrics.charts import (
+    Bars,
     ByBreakdown,
     Chart,
     ChartRow,
@@ -45,7 +46,10 @@ def _panels(numbers: Numbers, chart: Chart, where: Mapping[str, str]) -> Iterato
             buckets = f"rate({PREFIX}{chart.tally}_bucket{{{OF_PRODUCT}}}[$__rate_interval])"
             yield heat(chart.title, chart.description, f"sum by (le) ({buckets})", width=chart.width)
         case ByBreakdown() if chart.metric in numbers:
-            yield from by_breakdown(numbers, chart.metric, chart.title, where=where, width=chart.width)
+            chosen = {**where, **chart.where}
+            yield from by_breakdown(numbers, chart.metric, chart.title, where=chosen, width=chart.width)
+        case Bars() if chart.metric in numbers:
+            yield _bars(numbers, chart, where)
         case Steps() if chart.metric in numbers:
             yield from _steps(numbers, chart, where)
         case Losses() if chart.metric in numbers:
@@ -113,6 +117,15 @@ def _expression(numbers: Numbers, line: Line, where: Mapping[str, str], offset: 
         sign, times = "-" if line.spread.times < 0 else "+", abs(line.spread.times)
         asked = f"{asked} {sign} {times:g} * {numbers.ask(line.spread.metric, where=where)}"
     return asked
+
+
+def _bars(numbers: Numbers, chart: Bars, where: Mapping[str, str]) -> Sized:
+    values = numbers.values([chart.metric], chart.label, where)
+    queries = [
+        Query(numbers.ask(chart.metric, where={**where, chart.label: value}), _name(chart.label, value))
+        for value in values
+    ]
+    return bars(chart.title, chart.description, numbers.unit(chart.metric), *queries, width=chart.width)
 
 
 def _steps(numbers: Numbers, chart: Steps, where: Mapping[str, str]) -> Iterator[Sized]:

@@ -69,5 +69,5 @@ def _others(numbers: Numbers) -> Iterator[tuple[Sized, str]]:
 
 def _title(name: str) -> str:
     """`mrr.moved_in` as `MRR moved in`; a part that differs by series is left out."""
-    first, *others = re.sub(r"\.?<[^>]*>", "", name).strip(".").replace(".", " ").replace("_", " ").split(" ")
+    first, *others = re.sub(r"[._]?<[^>]*>", "", name).strip(".").replace(".", " ").replace("_", " ").split(" ")
     return " ".join([first.upper() if first in ABBREVIATIONS else first.capitalize(), *others])

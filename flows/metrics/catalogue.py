@@ -18,10 +18,13 @@ from flows.metrics.active_users import ActiveUsers
 from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.charts import ChartRow, Number
+from flows.metrics.engagement import Engagement
 from flows.metrics.events import Events
 from flows.metrics.family import Family
+from flows.metrics.features import Feature
 from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
+from flows.metrics.goals import Goal
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
@@ -29,6 +32,8 @@ from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
+from flows.metrics.tickets import Tickets
+from flows.metrics.visitors import Visitors
 from flows.state.container import containers
 
 SAMPLE_USERS = 4096
@@ -64,13 +69,18 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
     return {
         "events": Events(config),
         "active_users": ActiveUsers(config),
+        "engagement": Engagement(config),
         "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
+        **({"visitors": Visitors(config)} if config.measures_visitors else {}),
+        **{f"goal.{name}": Goal(config, name) for name in config.goals},
+        **{f"feature.{name}": Feature(config, name) for name in config.features},
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
         **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
         **({"retention": Retained(config)} if config.retention else {}),
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
+        **({"tickets": Tickets(config, limits)} if config.tickets else {}),
     }
 
 

@@ -76,6 +76,18 @@ class ByBreakdown:
 
     metric: str
     title: str
+    where: Mapping[str, str] = field(default_factory=dict)
+    width: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One bar for each value of a label, as of now."""
+
+    title: str
+    description: str
+    metric: str
+    label: str
     width: int = 8
 
 
@@ -128,7 +140,7 @@ class Target:
     good: Literal["up", "down"] = "up"
 
 
-Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Steps | Losses | Number | Target
+Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Bars | Steps | Losses | Number | Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flows.config.limits import Limits
-from flows.config.model import Breakdown, Config
+from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics import tree
 from flows.metrics.catalogue import catalogue, families, state_bytes_per_user
@@ -42,6 +42,7 @@ class Cost:
     fields_per_partition: int  # each further partition adds so many
     minutes: int  # hashes of the minute history
     user_bytes: int  # stored state per known user; recent message ids and breakdown values shown come on top
+    use_bytes: int  # at most, for each goal and each feature that a user has ever used
 
     @property
     def cells(self) -> int:
@@ -54,13 +55,14 @@ def expected_cells(config: Config) -> int:
 
     Exact, for every cell is there once, and with a breakdown of its family once more for each of its labels.
     """
-    plain = config.model_copy(update={"breakdowns": {}, "tree": {}})
-    without = _cells(plain)
-    total = without + len(tree.cells_of(config, {node.metric: tree.VALUE for node in config.tree.values()}))
+    plain = config.model_copy(update={"tree": {}})
+    short = {name: one.model_copy(update={"values": ("one",)}) for name, one in config.breakdowns.items()}
+    shortest = _cells(plain.model_copy(update={"breakdowns": short}))
+    total = shortest + len(tree.cells_of(config, {node.metric: tree.VALUE for node in config.tree.values()}))
     for name, breakdown in config.breakdowns.items():
-        one_value = Breakdown(field=breakdown.field, values=("one",), of=breakdown.of)
-        added = _cells(plain.model_copy(update={"breakdowns": {name: one_value}})) - without
-        total += added // len(one_value.labels()) * len(breakdown.labels())
+        longer = short | {name: breakdown.model_copy(update={"values": ("one", "two")})}
+        added = _cells(plain.model_copy(update={"breakdowns": longer})) - shortest
+        total += added * (len(breakdown.values) - 1)
     return total
 
 
@@ -89,4 +91,5 @@ def cost(config: Config) -> Cost:
         fields_per_partition=len(ACCOUNTS) + OFFSETS_PER_PARTITION,
         minutes=config.minute_history // MINUTE_MS,
         user_bytes=state_bytes_per_user(config),
+        use_bytes=max(member.bytes_per_use for member in members.values()),
     )

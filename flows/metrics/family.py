@@ -61,6 +61,11 @@ class Family(ABC):
     Their `slot` is the user's where the fact's key is the user.
     """
 
+    @property
+    def bytes_per_use(self) -> int:
+        """Of stored state, for each user that it knows anything of, where most users are none."""
+        return 0
+
     @abstractmethod
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Use `rows` (dtype HELD) and then stand at `now_ms`.
@@ -177,15 +182,6 @@ class Groups:
             found.append([] if place is None else [place])
         return found
 
-    def places(self, past: Legend) -> NDArray[np.int64]:
-        """By group of before: the group that it is now, -1 where there is none."""
-        goes_on = self._going_on(past, past["of"])
-        found = np.full(self.size(past), -1, np.int64)
-        for place, (group, sources) in enumerate(zip(self.labels, self.sources(past), strict=True)):
-            if not group or goes_on & group.keys():
-                found[sources] = place
-        return found
-
     def words(self, values: NDArray[np.uint64], past: Legend) -> NDArray[np.uint64]:
         """`dims` of before, as they are now. (Codes of breakdowns that are of other families go on where they can.)"""
         of_others = {name for name, _ in self._breakdowns} - set(self._of)
@@ -201,6 +197,12 @@ class Groups:
                 codes[: len(old)] = [labels.index(value) for value in old]
             words |= codes[(values >> np.uint64(8 * was_at)) & np.uint64(255)] << np.uint64(8 * position)
         return words
+
+    @property
+    def unknown(self) -> np.uint64:
+        """The `dims` of what shows no value of any breakdown."""
+        codes = [breakdown.labels().index(UNKNOWN) for _, breakdown in self._breakdowns]
+        return np.uint64(sum(code << 8 * position for position, code in enumerate(codes)))
 
     def going_on(self, past: Legend) -> set[str]:
         """The breakdowns, of whatever family, whose values of before are told apart as they were."""

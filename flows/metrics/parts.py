@@ -1,6 +1,6 @@
 """The parts of a product's state, and what each depends on.
 
-<family>, funnel.<name>         what it remembers; milestone.<name> as well
+<family>                        what it remembers; each goal, feature, funnel and milestone is one: goal.<name>
 window.<w>                      the panes of one window, in all families
 ratio_window.<w>                the same of matured attempts of funnels
 long_window.<w>                 the same of those who started a milestone and whose time is up

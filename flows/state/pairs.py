@@ -1,35 +1,28 @@
 """The latest time at which a user showed a breakdown value: an open-addressing table of (user, group) pairs.
 
-Most users show one value, so a table of pairs costs less than a row of all values per user.
+Most users show one value, so a table of pairs costs less than a row of all values per user. And where few users do
+something at all, a table of those costs less than a row for everybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.messages.columns import NO_TIME
-from flows.state.axes import Legend
+from flows.state.axes import Axis, Legend
 from flows.state.container import Arrays, Container
 
 KEY, TIME = range(2)
+BYTES_OF_PAIR: Final = 16
+"""In a checkpoint."""
 GROUP_BITS: Final = 12
 """Groups fit 8 breakdowns of 255 values."""
 GROUP_MASK: Final = (1 << GROUP_BITS) - 1
-
-
-class Places(Protocol):
-    """What the groups stand for."""
-
-    def legend(self) -> Legend:
-        """All of them, by number."""
-
-    def places(self, past: Legend) -> NDArray[np.int64]:
-        """By number under another legend: the number under these, -1 where there is none."""
 
 
 class Latest(NamedTuple):
@@ -46,9 +39,9 @@ def _empty(capacity: int) -> Latest:
 
 
 class Pairs(Container):
-    """`latest`: (user, group) -> time."""
+    """`latest`: (user, group) -> time; `groups` says what they stand for."""
 
-    def __init__(self, groups: Places | None = None) -> None:
+    def __init__(self, groups: Axis | None = None) -> None:
         self._groups = groups
         self.latest = _empty(64)
 
@@ -86,12 +79,15 @@ class Pairs(Container):
         return None if self._groups is None else self._groups.legend()
 
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        """A pair of before becomes one for each group that has been made of its own."""
         assert self._groups is not None
-        keys = arrays["entries"][:, KEY]
-        groups = self._groups.places(past)[keys & GROUP_MASK]
-        entries = arrays["entries"][groups >= 0].copy()
-        entries[:, KEY] = (keys[groups >= 0] & ~GROUP_MASK) | groups[groups >= 0]
-        return {"entries": entries}
+        groups = arrays["entries"][:, KEY] & GROUP_MASK
+        found = []
+        for group, sources in enumerate(self._groups.sources(past)):
+            entries = arrays["entries"][np.isin(groups, sources)]
+            entries[:, KEY] = (entries[:, KEY] & ~GROUP_MASK) | group
+            found.append(entries)
+        return {"entries": np.concatenate(found)}
 
     def keep(self, slots: NDArray[Any]) -> None:
         entries = self._held()
@@ -125,4 +121,4 @@ def position(latest: Latest, slot: int, group: int) -> int:
 def _insert(latest: Latest, entries: NDArray[np.int64]) -> None:
     for k in range(len(entries)):
         i = position(latest, entries[k, KEY] >> GROUP_BITS, entries[k, KEY] & GROUP_MASK)
-        latest.entries[i, TIME] = entries[k, TIME]
+        latest.entries[i, TIME] = max(latest.entries[i, TIME], entries[k, TIME])

@@ -15,7 +15,7 @@ from typing import Final
 from flows.config.model import MINOR_DIGITS, Config, format_duration
 from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.charts import ByBreakdown, ChartRow, Course, Heat, Number, Rate, Steps, Target
+from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Number, Rate, Steps, Target
 from flows.web.cards import COLUMNS, NOW, Card, Layout, Row, Section
 from flows.web.minutes import titles
 from flows.web.numbers import Numbers
@@ -65,7 +65,7 @@ def _sections(numbers: Numbers, listed: Catalogue) -> Iterator[Section]:
             cards = [*_rest([one for card in cards for one in card.shown])]
         rest = [one for one in numbers.of_panel(row.part_of or row.title, row.where) if _key(one) not in used]
         if cards or rest:
-            yield Section(row.title, [*cards, *_rest(rest)])
+            yield Section(row.title, [*cards, *_rest(rest, folded=bool(cards))])
     panels = {row.part_of or row.title for row, _ in drawn}
     for panel in dict.fromkeys(metric.panel for metric in listed.metrics()):
         if panel not in panels:
@@ -109,6 +109,9 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 else:
                     others += [card]
                 others += _splits(numbers, chart, row.where)
+            case Bars() if chart.metric in numbers:
+                legend = f"{chart.title}: {{{{{chart.label}}}}}"
+                facts += numbers.rows(chart.metric, legend, (chart.label,), row.where)
             case Steps() if chart.metric in numbers and chart.label not in steps:
                 steps.add(chart.label)
                 others.append(_steps(numbers, chart, row))
@@ -119,7 +122,7 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
             case Target():
                 others.append(numbers.node(chart))
             case ByBreakdown() if chart.metric in numbers:
-                others += _by_breakdown(numbers, chart, row.where)
+                others += _by_breakdown(numbers, chart, {**row.where, **chart.where})
             case _:
                 pass
     table = [Card("table", "", facts, groups)] if facts or groups else []

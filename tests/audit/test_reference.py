@@ -417,6 +417,8 @@ def test_every_cell_of_a_small_config_is_there() -> None:
         windows=["5m", "24h", "30d"],
         ratio_windows=["5m"],
         key_actions=["B"],
+        goals={"g": "B"},
+        features={"h": "A"},
         funnels={"f": TWO_STEPS},
         milestones={"m": {"from": "A", "to": "B", "within": "5m"}},
         breakdowns={"d": {"field": "context.d", "values": ["x"], "of": ["active_users", "events"]}},
@@ -442,6 +444,10 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     states = ("01_a", "02_b", "converted", "in_progress", "dropped", "convert_ms")
     counted |= {f"funnel.f.{name}.{x}" for name in (*states, *(f"convert_le_{b}" for b in bounds)) for x in w}
     counted |= {"funnel.f.matured.5m", "funnel.f.matured_converted.5m"}
+    counted |= {f"{name}.{x}" for name in ("visitors", "views") for x in w}
+    counted |= {f"{one}.{x}.{y}" for one in ("goal.g", "feature.h") for x in ("events", "users", "first") for y in w}
+    counted |= {"feature.h.users_ever"}
+    counted |= {f"engagement.days_{k}_of_{days}" for days in (7, 30) for k in range(1, days + 1)}
     stages, seconds = ("started", "reached", "pending", "missed", "reach_ms"), (60, 300, 900, 3600, 21600, 86400)
     times = [f"reach_le_{b}" for b in (*seconds, 259200, 604800, 1209600, 2592000)]
     counted |= {f"milestone.m.{name}.{x}" for name in (*stages, *times) for x in w}
@@ -453,6 +459,9 @@ def test_every_cell_of_a_small_config_is_there() -> None:
         *("stickiness", "stickiness{d=unknown}", "sessions_per_user.5m"),
         *(f"funnel.f.{name}" for name in ("drop_off_02.5m", "convert_mean.5m", "convert_p50.5m", "convert_p90.5m")),
         *("funnel.f.conversion_matured.5m", "funnel.f.conversion_live", "funnel.f.conversion_live_se"),
+        *("l7_mean", "l30_mean", "feature_adoption_ever.h"),
+        *(f"{name}.{x}" for name in ("views_per_visitor", "conversion_rate.g") for x in w),
+        *(f"{name}.{x}" for name in ("conversions_per_visitor.g", "feature_adoption.h") for x in w),
         *("user_churn_rate.5m", "user_retention_rate.5m"),
         *(f"milestone_time_{name}.m.{x}" for name in ("mean", "p50", "p90") for x in w),
         *("milestone_rate.m.24h", "milestone_rate.m.30d", "milestone_rate_live.m", "milestone_rate_live_se.m"),

@@ -537,11 +537,21 @@ def test_what_is_odd_but_possible_is_only_remarked() -> None:
             "platform": PLATFORM | {"of": ["sessions"]},
             "plan": {"field": "traits.plan", "values": ["a"], "of": ["events"]},
         },
+        {"platform": PLATFORM | {"of": ["visitors"]}, "plan": PLATFORM | {"values": ["a"], "of": ["visitors"]}},
     ],
 )
 def test_the_number_of_cells_is_known_without_making_them(breakdowns: dict[str, Any]) -> None:
     config = Config.model_validate({"funnels": {"f": FUNNEL}, "breakdowns": breakdowns})
     assert expected_cells(config) == cost(config).cells
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [{"goals": {"g": "A"}}, {"features": {"f": "A"}}, {"breakdowns": {"b": PLATFORM | {"of": ["visitors"]}}}],
+)
+def test_visitors_are_measured_for_goals_and_features_and_where_they_are_broken_down(asking: dict[str, Any]) -> None:
+    assert Config.model_validate(asking).measures_visitors
+    assert not Config().measures_visitors
 
 
 def test_a_number_of_cells_that_no_memory_holds_is_known_as_well() -> None:

@@ -170,21 +170,21 @@ def test_everything_that_tells_of_the_process_is_on_the_page_of_its_health() -> 
 
 
 def test_the_metric_that_the_page_adds_gets_its_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "tidegauge_views" not in json.dumps(made(SHOP))
-    family: Any = load_from(block_named("flows/metrics/views.py"), tmp_path).Views
+    assert "tidegauge_screens" not in json.dumps(made(SHOP))
+    family: Any = load_from(block_named("flows/metrics/screens.py"), tmp_path).Screens
 
-    def with_views(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
-        return {**families(config, book, limits), "views": family(config)}
+    def with_screens(config: Config, book: MinuteBook, limits: Limits | None = None) -> dict[str, object]:
+        return {**families(config, book, limits), "screens": family(config)}
 
-    monkeypatch.setattr(flows.metrics.catalogue, "families", with_views)
+    monkeypatch.setattr(flows.metrics.catalogue, "families", with_screens)
     traffic = rows_of(made(SHOP)["tidegauge-live"])["Traffic: more"]
     panels = {panel["title"]: panel for panel in traffic}
-    (target,) = panels["Views, $window"]["targets"]
+    (target,) = panels["Screens, $window"]["targets"]
     assert target["expr"] == (
-        'max(tidegauge_views{job=~"$job", instance=~"$instance", product="$product", window="$window"})'
+        'max(tidegauge_screens{job=~"$job", instance=~"$instance", product="$product", window="$window"})'
     )
-    assert panels["Views, $window"]["description"] == "Pages and screens seen in the window."
-    assert "Views per user, $window" in panels
+    assert panels["Screens, $window"]["description"] == "Screens seen in the window."
+    assert "Screens per user, $window" in panels
 
 
 def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
@@ -207,10 +207,10 @@ def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
 def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     rows = rows_of(made(SHOP)["tidegauge-live"])
     assert list(rows) == [
-        "How old these numbers are", "Now", "Traffic", "Activity", "Sessions", "Sessions: more",
-        "Funnel: checkout", "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more",
-        "Retention", "Retention: more", "Lifecycle", "Lifecycle: more",
-        "Subscriptions", "Subscriptions: more",
+        "How old these numbers are", "Now", "Traffic", "Activity", "Active days", "Active days: more", "Sessions",
+        "Sessions: more", "Visitors", "Goals", "Goals: more", "Features", "Features: more", "Funnel: checkout",
+        "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more", "Retention",
+        "Lifecycle", "Lifecycle: more", "Subscriptions", "Subscriptions: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
     assert kinds["Session durations"] == "heatmap"
@@ -326,8 +326,8 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
     }
     assert closed == {
         "tidegauge-live": [
-            "Sessions: more", "Funnels: more", "Milestones: more", "Retention: more", "Lifecycle: more",
-            "Subscriptions: more",
+            "Active days: more", "Sessions: more", "Goals: more", "Features: more", "Funnels: more", "Milestones: more",
+            "Lifecycle: more", "Subscriptions: more",
         ],
         "tidegauge-tree": [],
         "tidegauge-aarrr": [],

@@ -14,15 +14,18 @@ from dataclasses import dataclass, replace
 
 from flows.audit import Record
 from flows.audit.activity import active_user_cells, event_cells
-from flows.audit.cells import Cells, groups
+from flows.audit.cells import Cells, groups, put_ratio
 from flows.audit.clock import Read, judge
+from flows.audit.engagement import engagement_cells
 from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
 from flows.audit.lifecycle import Lifecycle, Passage, lifecycle_cells, lifecycle_of
 from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
 from flows.audit.parse import parse
 from flows.audit.records import Event
 from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.uses import Use, all_uses, goal_cells, visitor_cells
 from flows.config.model import OTHER, UNKNOWN, Config, format_duration
+from flows.metrics.visitors import Visitors
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class Expected:
                 return True
             case "active_users" | "minutes":
                 return same_presence and one.active_users == other.active_users
+            case "engagement":
+                return same_presence and one.active_users == other.active_users and one.time_zone == other.time_zone
+            case "visitors":
+                return one.measures_visitors and Visitors(one).definition() == Visitors(other).definition()
             case "sessions":
                 return (
                     same_presence
@@ -102,6 +109,9 @@ class Expected:
                 )
             case "lifecycle":
                 return same_presence and one.churn_after == other.churn_after
+        if part.startswith("goal."):
+            name = part.removeprefix("goal.")
+            return name in one.goals and one.goals[name] == other.goals[name]
         same_presence = same_presence or other.funnels[part].order != "strict"
         return same_presence and part in one.funnels and one.funnels[part] == other.funnels[part]
 
@@ -127,6 +137,11 @@ class Expected:
             cells |= event_cells(recent, config, as_of_ms)
         active = self._for("active_users", self._of_part(self.keeps("active_users"), judgement.accepted), arrived)
         cells |= active_user_cells(active, new, as_of_ms)
+        cells |= engagement_cells(self._of_part(self.keeps("engagement"), judgement.accepted), new, as_of_ms)
+        if new.measures_visitors:
+            cells |= self._visitors(ordered, passed, watermark)
+        for name in new.goals:
+            cells |= self._goal(name, ordered, passed, watermark, cells)
 
         kept = self.keeps("sessions")
         self._sessions = all_sessions(self._for("sessions", self._of_part(kept, ordered), passed), new)
@@ -156,7 +171,8 @@ class Expected:
 
     def since(self) -> dict[str, int]:
         """When every family began."""
-        parts = ["events", "active_users", "sessions", "lifecycle", "minutes", *self.new.funnels]
+        parts = ["events", "active_users", "engagement", "sessions", "lifecycle", "minutes", *self.new.funnels]
+        parts += [*(["visitors"] if self.new.measures_visitors else []), *(f"goal.{name}" for name in self.new.goals)]
         names = {part: f"funnel.{part}" if part in self.new.funnels else part for part in parts}
         return {names[part]: 0 if self.keeps(part) else self.moment.since_ms for part in parts}
 
@@ -172,6 +188,33 @@ class Expected:
         ratio = tuple(window for window in windows if window in self.new.ratio_windows)
         long = tuple(window for window in windows if window in self.new.long_windows)
         return self.new.model_copy(update={"windows": windows, "ratio_windows": ratio, "long_windows": long})
+
+    def _visitors(self, ordered: Sequence[Event], passed: Sequence[Event], watermark: int) -> Cells:
+        kept = self.keeps("visitors")
+        events = self._for("visitors", self._of_part(kept, ordered), passed)
+        cells = visitor_cells(events, self.new, watermark)
+        lately = [event for event in events if event.ts >= self.watermark_ms or not kept]
+        for config in self._new_windows():
+            for name, views in visitor_cells(lately, config, watermark).items():
+                if name.startswith("views."):
+                    at = name.removeprefix("views.")
+                    cells[name] = views
+                    put_ratio(cells, f"views_per_visitor.{at}", int(views), int(cells[f"visitors.{at}"]))
+        return cells
+
+    def _goal(
+        self, name: str, ordered: Sequence[Event], passed: Sequence[Event], watermark: int, visitors: Cells
+    ) -> Cells:
+        """In a window that is new, users are all there, for their latest uses are known; the rest begins."""
+        kept = self.keeps(f"goal.{name}")
+        uses = all_uses(self._for("goals", self._of_part(kept, ordered), passed), self.new.goals[name])
+        cells: Cells = goal_cells(name, uses, self.new, watermark, visitors)
+        lately: list[Use] = [use for use in uses if use.event.ts >= self.watermark_ms or not kept]
+        for config in self._new_windows():
+            found = goal_cells(name, lately, config, watermark, visitors)
+            of_users = (f"goal.{name}.users.", f"conversion_rate.{name}.")
+            cells |= {cell: value for cell, value in found.items() if not cell.startswith(of_users)}
+        return cells
 
     def _funnel(self, name: str, ordered: Sequence[Event], passed: Sequence[Event], watermark: int) -> Cells:
         new = self.new

@@ -23,9 +23,9 @@ AGAIN = {"window": "1h", "steps": ["Viewed", ["Viewed", "Added"]]}
 PLATFORM = {
     "field": "context.device.type",
     "values": ["web", "ios"],
-    "of": ["events", "active_users", "sessions", "funnels"],
+    "of": ["events", "active_users", "visitors", "goals", "sessions", "funnels"],
 }
-PLAN = {"field": "properties.plan", "values": ["free"], "of": ["sessions", "funnels"]}
+PLAN = {"field": "properties.plan", "values": ["free"], "of": ["goals", "sessions", "funnels"]}
 
 PRO_VIEWS = {"event": ["Viewed", "page_viewed"], "where": {"properties.plan": "pro"}}
 LOOKED = {"event": "Viewed", "where": {"context.device.type": ["web", "tv"]}, "as": "Looked"}
@@ -37,6 +37,7 @@ CHOICES: dict[str, list[Any]] = {
     "key_actions": [["Bought"], ["Bought", "page_viewed"], ["Bought", PRO_VIEWS]],
     "sessions": [{}, {"timeout": "5m", "max_duration": "12m"}, {"bounce": "single_event"}],
     "churn_after": ["20m", "2h"],
+    "goals": [{}, {"buy": "Bought"}, {"buy": "Bought", "known": ["identify", "Left"]}, {"buy": ["Bought", PRO_VIEWS]}],
     "funnels": [
         {},
         {"buy": BUY},

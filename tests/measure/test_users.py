@@ -52,7 +52,7 @@ def test_the_longest_idle_are_named_and_busy_ones_spared() -> None:
 
 
 def test_beyond_the_limit_the_longest_idle_are_forgotten_and_counted() -> None:
-    config = Config(shards=1)
+    config = Config.model_validate({"shards": 1, "features": {"pages": "page_viewed"}})
     engine = Engine(config, Limits(users_per_shard=100))
     stream = [
         {"type": "page", "messageId": f"{user}", "userId": f"user{user}", "timestamp": START + user * 1_000}
@@ -67,6 +67,7 @@ def test_beyond_the_limit_the_longest_idle_are_forgotten_and_counted() -> None:
     assert cells["users.evicted"] >= 290
     assert cells["users.known"] + cells["users.evicted"] == 400
     assert cells["users.known"] <= 100
+    assert cells["feature.pages.users_ever"] == cells["users.known"]
     assert cells["users.alive"] == 0  # nobody came back in 40 days; the evicted no longer count
     assert cells["sessions.open"] == 0
 

@@ -11,6 +11,7 @@ CONFIG = Config.model_validate(
         "windows": ["1m", "1h", "24h"],
         "ratio_windows": ["1h"],
         "events": ["Left"],
+        "goals": {"buy": "Bought"},
         "funnels": {"buy": {"window": "30m", "steps": ["Viewed", "Bought"]}},
         "breakdowns": {"platform": {"field": "context.device.type", "values": ["web", "ios"]}},
     }
@@ -69,6 +70,20 @@ def test_active_users_are_whole_in_a_new_window_and_today_s_are_not_before_midni
     assert "active_users.24h" not in of_window
     assert "active_users.day" in partial(HOUR, active_users=NOON)
     assert "active_users.day" not in partial(13 * HOUR, active_users=NOON)
+
+
+def test_visitors_and_users_of_a_goal_are_whole_in_a_new_window_and_their_events_begin() -> None:
+    of_window = partial(MINUTE, window__24h=NOON)
+    assert {"goal.buy.events.24h", "goal.buy.first.24h", "views.24h", "conversions_per_visitor.buy.24h"} <= of_window
+    assert of_window.isdisjoint({"goal.buy.users.24h", "visitors.24h", "conversion_rate.buy.24h"})
+
+
+def test_days_are_partial_until_the_first_one_of_them_is_later_than_the_beginning() -> None:
+    assert {"engagement.days_1_of_7", "l7_mean"} <= partial(6 * 24 * HOUR, engagement=NOON)
+    after_a_week = partial(7 * 24 * HOUR, engagement=NOON)
+    assert "engagement.days_1_of_30" in after_a_week
+    assert after_a_week.isdisjoint({"engagement.days_1_of_7", "l7_mean"})
+    assert partial(30 * 24 * HOUR, engagement=NOON) == set()
 
 
 def test_matured_attempts_look_back_further_by_the_funnel_s_window() -> None:

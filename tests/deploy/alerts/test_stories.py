@@ -53,10 +53,12 @@ def test_a_busy_second_week(tmp_path: Path) -> None:
     week.change("7d 11:00", "7d 11:30", becomes(left=20, asked=20))
     # Many go over to a cheaper plan: nobody leaves, but a tenth of the revenue does.
     week.change("7d 14:00", "7d 14:30", becomes(lost=800))
+    # The search box is gone.
+    week.change("7d 15:00", "7d 16:00", times(searches=0.1))
     # Those who stay find little to do. Their sessions close half an hour after.
     week.change("7d 17:00", "7d 18:00", becomes(stay_s=24))
     # An advertisement: four times as many do the same as ever.
-    week.change("7d 20:00", "7d 21:00", times(visits=4, orders=4, sign_ups=4))
+    week.change("7d 20:00", "7d 21:00", times(visits=4, orders=4, sign_ups=4, searches=4))
     # A restart that takes five minutes, and five to catch up.
     week.change("7d 22:30", "7d 22:35", becomes(state="down"))
     week.change("7d 22:35", "7d 22:40", becomes(state="catching up"))
@@ -71,10 +73,12 @@ def test_a_busy_second_week(tmp_path: Path) -> None:
         Firing("ConversionDrop", "7d 02:35", "7d 03:25", "funnel=purchase"),
         Firing("ActiveUsersDrop", "7d 05:05", "7d 05:40", "what=active_users"),
         Firing("KeyActionDrop", "7d 08:35", "7d 09:45", "what=signed_up"),
+        Firing("GoalDrop", "7d 08:35", "7d 09:45", "what=signup"),
         Firing("ChurnSpike", "7d 11:05", "7d 12:30", "kind=left"),
         Firing("ChurnSpike", "7d 11:05", "7d 12:30", "kind=asked"),
         Firing("MRRDrop", "7d 11:15", "7d 12:25"),
         Firing("MRRDrop", "7d 14:10", "7d 15:35"),
+        Firing("FeatureDrop", "7d 15:35", "7d 16:35", "what=search"),
         Firing("SessionDurationCollapse", "7d 18:10", "7d 19:00"),
         Firing("TidegaugeDown", "8d 00:10", "8d 00:55"),
         Firing("NoData", "8d 04:05", "8d 04:15"),
@@ -99,7 +103,9 @@ def test_on_the_first_day_only_what_is_beyond_doubt_fires(tmp_path: Path) -> Non
 
 def test_a_product_with_little_traffic_wakes_nobody(daily: Path, tmp_path: Path) -> None:
     """Three visits in five minutes, with rates that jump about; twice nobody comes at all."""
-    few = Conditions(visits=3, orders=0.3, sign_ups=0.2, left=0.01, joined=0.01, asked=0.01, lost=0.1, won=0.2)
+    few = Conditions(
+        visits=3, orders=0.3, sign_ups=0.2, searches=0.5, left=0.01, joined=0.01, asked=0.01, lost=0.1, won=0.2
+    )
     product = Timeline(2 * DAY + 6 * HOUR, usual=few, subscribers=15)
     product.change("1d 06:00", "1d 08:00", times(engaged=0.2))
     product.change("1d 10:00", "1d 12:00", times(conversion=0, orders=0))

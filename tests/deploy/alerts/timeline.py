@@ -45,6 +45,7 @@ class Conditions:
     conversion: float = 0.30
     orders: float = 40.0
     sign_ups: float = 20.0
+    searches: float = 60.0
     left: float = 0.25  # customers who stop paying
     joined: float = 0.3
     asked: float = 0.3
@@ -92,7 +93,7 @@ class Timeline:
         found = []
         for step in range(self.steps):
             rhythm = 1 + 0.6 * np.cos((step % DAY / HOUR - 20) * 2 * np.pi / 24)
-            now = self.usual.times(visits=rhythm, orders=rhythm, sign_ups=rhythm)
+            now = self.usual.times(visits=rhythm, orders=rhythm, sign_ups=rhythm, searches=rhythm)
             for begin, end, change in self.changes:
                 if begin <= step < end:
                     now = change(now)
@@ -162,6 +163,11 @@ def _cells(conditions: list[Conditions], seed: int, subscribers: int) -> dict[st
     cells['window_sessions{state="bounced", window="1h"}'] = closed - _window(engaged, HOUR, delay=6)
     mean = _window(stayed_s, HOUR, delay=6) / np.maximum(closed, 1)
     cells['session_duration_mean_seconds{window="1h"}'] = mean
+    # Each user signs up once; every tenth order is a user's second one; a user searches three times.
+    uses = {"goal=signup": sign_ups, "goal=purchase": np.floor(orders * 0.9), "feature=search": counts("searches") // 3}
+    for name, users in uses.items():
+        kind, _, value = name.partition("=")
+        cells[f'{kind}_users{{{kind}="{value}", window="1h"}}'] = _window(users, HOUR)
     return {_series(name): values for name, values in cells.items()}
 
 
