@@ -9,6 +9,7 @@ from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells
 from flows.audit.clock import Judgement, judge
 from flows.audit.engagement import engagement_cells
+from flows.audit.feedback import put_feedback_per_user
 from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.milestones import all_starts, milestone_cells
@@ -81,6 +82,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= told_cells(judgement.turns, config, watermark)
     put_order_ratios(cells)
+    put_feedback_per_user(cells)
     put_per_thousand(cells, config)
     cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from flows.audit.cells import Cells
 from flows.audit.clock import Turn
+from flows.audit.feedback import feedback_cells, said_of
 from flows.audit.orders import (
     order_cancellation_cells,
     order_cancellation_of,
@@ -18,6 +19,7 @@ from flows.audit.orders import (
 from flows.audit.records import Told
 from flows.audit.states import state_of
 from flows.audit.subscriptions import cells_of_subscriptions
+from flows.audit.surveys import response_of, survey_cells
 from flows.audit.tickets import ticket_cells, transition_of
 from flows.config.model import Config
 
@@ -36,6 +38,8 @@ TWINS: Final[Mapping[str, Twin]] = {
     "order": Twin(order_of, order_cells),
     "order_refund": Twin(order_refund_of, order_refund_cells),
     "order_cancellation": Twin(order_cancellation_of, order_cancellation_cells),
+    "survey": Twin(response_of, survey_cells),
+    "feedback": Twin(said_of, feedback_cells),
     "ticket": Twin(transition_of, ticket_cells),
 }
 NOTHING: Final[dict[str, Told]] = {}  # one for all: of millions of events they would be much of the memory

@@ -228,7 +228,7 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         yield f"events[{index}]", name
     for key, section in config.fact_sections().items():
         for name in section.events:
-            yield f"{key}.events", name
+            yield ".".join((*key, "events")), name
     for path, selectors in config.selectors():
         for index, selector in enumerate(selectors):
             if selector.where or path[0] != "exclude":  # names left out altogether have a list of their own

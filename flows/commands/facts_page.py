@@ -16,7 +16,9 @@ from flows.metrics.catalogue import facts
 from schemas.json_schema import event_schema, event_schema_text
 
 FOLDER: Final = Path(schemas.__file__).parent
-EVERYTHING: Final = Config.model_validate({key: {} for key in Config.keys_of_facts()})
+EVERYTHING: Final = Config.model_validate(
+    {**{key: {} for key in Config.keys_of_facts()}, "surveys": {"nps": {"kind": "nps"}}}
+)
 """A config with every part that brings facts."""
 HEADING: Final = "| property | rule | otherwise |\n|---|---|---|\n"
 

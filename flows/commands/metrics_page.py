@@ -31,6 +31,8 @@ EVERYTHING = Config.model_validate(
                 "of": get_args(BrokenDown),
             }
         },
+        "surveys": {name: {"kind": name} for name in ("nps", "csat", "ces")},
+        "feedback": {"kinds": ["kind"], "requests": ["feature"]},
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
         "tickets": {},
         "tree": {
@@ -70,6 +72,8 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<k>` | active days: 1 to 7, or to 30 |
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
+| `<s>` | a score on the survey's scale |
+| `<kind>`, `<feature>` | what the config's `feedback` lists, and `other` |
 | `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 

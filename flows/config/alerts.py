@@ -227,6 +227,44 @@ class OrderRefundsAlert(CountRises):
     severity: Severity = "page"
 
 
+class DetractorsAlert(Section):
+    """DetractorsRise: more of the answers to a survey of kind `nps` would not recommend the product."""
+
+    window: Long = DAY_MS
+    """Window to count responses over: the smallest of the config's `long_windows` that is not below this."""
+    rise: Share = 0.1
+    """Least rise of their share over the same hour last week: 0.1 is ten percentage points."""
+    above: Share = 0.5
+    """Threshold of their share when there is no last week to compare with."""
+    severity: Severity = "ticket"
+
+
+class CsatAlert(Section):
+    """CsatDrop: fewer of the answers to a survey of kind `csat` are satisfied."""
+
+    window: Long = DAY_MS
+    """Window to count responses over: the smallest of the config's `long_windows` that is not below this."""
+    drop: Share = 0.15
+    """Least drop of their share from the same hour last week: 0.15 is 15 percent of it."""
+    below: Share = 0.5
+    """Threshold of their share when there is no last week to compare with."""
+    severity: Severity = "ticket"
+
+
+class FeedbackAlert(Section):
+    """NegativeFeedbackRise: more of the feedback is negative."""
+
+    window: Long = HOUR_MS
+    """Window to count feedback over: the smallest of the config's `windows` that is not below this."""
+    rise: Share = 0.15
+    """Least rise of the negative share over the same hour last week: 0.15 is 15 percentage points."""
+    above: Share = 0.6
+    """Threshold of the negative share when there is no last week to compare with."""
+    messages: Count = 30
+    """Fewest with a sentiment to judge by."""
+    severity: Severity = "page"
+
+
 class SessionDurationAlert(Section):
     """SessionDurationCollapse: sessions that did not bounce have become much shorter."""
 
@@ -355,6 +393,9 @@ class Alerts(Section):
     orders: OrdersAlert | None = OrdersAlert()
     order_value: OrderValueAlert | None = OrderValueAlert()
     order_refunds: OrderRefundsAlert | None = OrderRefundsAlert()
+    detractors: DetractorsAlert | None = DetractorsAlert()
+    csat: CsatAlert | None = CsatAlert()
+    feedback: FeedbackAlert | None = FeedbackAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()
     tickets: TicketsAlert | None = TicketsAlert()
     escalations: EscalationsAlert | None = EscalationsAlert()

@@ -46,6 +46,7 @@ from flows.config.rules import broken_rules, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
 from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
+from flows.config.voices import Feedback, Survey
 from flows.messages.columns import MAX_BREAKDOWNS
 
 __all__ = [
@@ -173,7 +174,9 @@ BrokenDown = Literal[
     "users",
     "retention",
     "orders",
+    "surveys",
     "tickets",
+    "feedback",
 ]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
@@ -192,8 +195,9 @@ class Breakdown(Section):
     of: tuple[BrokenDown, ...] = Field(
         ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
     )
-    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and `orders` can be by scope
-    `event` only; with another scope `sessions` and `funnels` are the default. Views are broken down with `visitors`."""
+    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and those of facts (`orders`,
+    `surveys`, `feedback`, `tickets`) can be by scope `event` only; with another scope `sessions` and `funnels` are the
+    default. Views are broken down with `visitors`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -316,6 +320,10 @@ class Config(Section):
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
     orders: Orders | None = None
     """Orders, revenue, buyers and refunds. Without this part, none of them is measured."""
+    surveys: dict[Slug, Survey] = Field({}, max_length=50)
+    """What users are asked, by name: net promoter score, satisfaction, effort."""
+    feedback: Feedback | None = None
+    """What users write, and which features they ask for. Without this part, none of it is measured."""
     tickets: Tickets | None = None
     """Tickets of the support. Without this part, none is measured."""
     tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
@@ -339,7 +347,7 @@ class Config(Section):
 
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("goals", "features", "milestones", "funnels", "breakdowns")
+    @field_validator("goals", "features", "milestones", "funnels", "breakdowns", "surveys")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))
@@ -357,10 +365,11 @@ class Config(Section):
         sections = {name: section_of(field.annotation) for name, field in cls.model_fields.items()}
         return [name for name, section in sections.items() if section and issubclass(section, FactSection)]
 
-    def fact_sections(self) -> dict[str, FactSection]:
-        """The parts that are there whose events carry facts, by their keys."""
-        found = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: section for name, section in found.items() if isinstance(section, FactSection)}
+    def fact_sections(self) -> dict[tuple[str, ...], FactSection]:
+        """The parts that are there whose events carry facts, by their places in the file."""
+        found: dict[tuple[str, ...], Any] = {(name,): getattr(self, name) for name in type(self).model_fields}
+        found |= {("surveys", name): survey for name, survey in self.surveys.items()}
+        return {place: section for place, section in found.items() if isinstance(section, FactSection)}
 
     @property
     def measures_visitors(self) -> bool:

@@ -9,7 +9,7 @@ import difflib
 import re
 import unicodedata
 import zoneinfo
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS, Selection
@@ -29,7 +29,7 @@ RESERVED_LABELS: Final = frozenset(
     {
         *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
         *("transition", "movement", "of", "day", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
-        *("job", "instance"),
+        *("survey", "score", "job", "instance"),
     }
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
@@ -38,6 +38,8 @@ BY_OWN_VALUE_ONLY: Final = {
     "events": "counted as events arrive, before it is known which came first",
     "active_users": "counted as events arrive, before it is known which came first",
     "orders": "which an event tells by itself, beside its user's others",
+    "surveys": "which an event tells by itself, beside its user's others",
+    "feedback": "which an event tells by itself, beside its user's others",
     "tickets": "which are no user's",
 }
 """What can be broken down by an event's own value only, and why."""
@@ -95,8 +97,11 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _windows_of_no_whole_days(config)
     yield from _breakdowns_that_clash(config)
     for key, section in config.fact_sections().items():
-        yield from _keys_that_are_one((key, "events"), section.events)
+        yield from _keys_that_are_one((*key, "events"), section.events)
     yield from _plans_that_clash(config)
+    if config.feedback is not None:
+        yield from _values_that_clash(("feedback", "kinds"), config.feedback.kinds)
+        yield from _values_that_clash(("feedback", "requests"), config.feedback.requests)
     yield from broken_tree(config.tree)
     if config.sessions.max_duration < config.sessions.timeout:
         yield Finding(
@@ -177,7 +182,7 @@ def _places(config: Config) -> Iterator[tuple[Path, str]]:
         yield ("events", index), name
     for key, section in config.fact_sections().items():
         for name in section.events:
-            yield (key, "events", name), name
+            yield (*key, "events", name), name
     for path, selectors in config.selectors():
         for index, selector in enumerate(selectors):
             for place, name in _names_of((*path, index), selector):
@@ -303,7 +308,7 @@ def _excluded_but_wanted(config: Config) -> Iterator[Finding]:
         (f"events.{index}", (frozenset({slug(name)}), ())) for index, name in enumerate(config.events)
     ]
     for key, section in config.fact_sections().items():
-        wanted.append((f"{key}.events", (frozenset(map(slug, section.events)), ())))
+        wanted.append((".".join((*key, "events")), (frozenset(map(slug, section.events)), ())))
     for path, selectors in config.selectors():
         if path[0] not in ("exclude", "presence"):
             wanted += [(".".join(map(str, path)), selector.selection()) for selector in selectors]
@@ -391,6 +396,20 @@ def _keys_that_are_one(place: Path, keys: Iterable[str]) -> Iterator[Finding]:
         if slug(key) in first:
             yield Finding((*place, key), f"{shown(key)} cannot be told from {shown(first[slug(key)])}", at_key=True)
         first.setdefault(slug(key), key)
+
+
+def _values_that_clash(place: Path, values: Sequence[str]) -> Iterator[Finding]:
+    """Of a list whose values name cells."""
+    seen: dict[str, str] = {}
+    for index, value in enumerate(values):
+        code = slug(value)
+        if code in TAKEN_SLUGS:
+            yield Finding((*place, index), f"`{code}` is added by itself and cannot be listed")
+        elif not says_something(value):
+            yield Finding((*place, index), f"found {shown(value)}, expected a value with a letter, digit or symbol")
+        elif code in seen:
+            yield Finding((*place, index), f"{shown(value)} cannot be told from {shown(seen[code])}: both are `{code}`")
+        seen.setdefault(code, value)
 
 
 def _plans_that_clash(config: Config) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from flows.metrics.engagement import Engagement
 from flows.metrics.events import Events
 from flows.metrics.family import Family
 from flows.metrics.features import Feature
+from flows.metrics.feedback import Feedback
 from flows.metrics.frameworks import Headings, headings_of
 from flows.metrics.funnels import Funnel
 from flows.metrics.goals import Goal
@@ -33,6 +34,7 @@ from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
+from flows.metrics.surveys import Surveyed
 from flows.metrics.tickets import Tickets
 from flows.metrics.visitors import Visitors
 from flows.state.container import containers
@@ -82,6 +84,8 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
         **(orders_of(config) if config.orders else {}),
+        **{f"survey.{name}": Surveyed(config, name) for name in config.surveys},
+        **({"feedback": Feedback(config)} if config.feedback else {}),
         **({"tickets": Tickets(config, limits)} if config.tickets else {}),
     }
 

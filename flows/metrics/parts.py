@@ -45,7 +45,7 @@ def _reading(config: Config) -> dict[str, Any]:
         name: said[name] for name in ("time_zone", "lateness", "dedup_horizon", "minute_history")
     }
     reading["exclude"] = said["exclude"] | {"events": canonical.selectors(config.exclude.events)}
-    return reading | {key: section.reading() for key, section in config.fact_sections().items()}
+    return reading | {".".join(key): section.reading() for key, section in config.fact_sections().items()}
 
 
 def _labels(config: Config) -> Iterator[tuple[str, Definition]]:

@@ -1,0 +1,41 @@
+"""How a survey is drawn: its score with the interval that it can be trusted within, and how many answered."""
+
+from __future__ import annotations
+
+from flows.config.voices import Survey
+from flows.metrics.charts import ChartRow, Course, Line, Spread
+
+
+def charts_of(name: str, survey: Survey) -> list[ChartRow]:
+    """One row for each survey."""
+    responses = Course(
+        "Responses", "How many answered in the window.", [Line("survey.<name>.responses")], last_week=True, width=8
+    )
+    by_score = Course(
+        "Responses by score",
+        "How many gave each score.",
+        [Line("survey.<name>.score_<s>", "{{score}}", by=("score",))],
+        width=8,
+    )
+    scores = {
+        "nps": Course(
+            "Net promoter score",
+            "Promoters minus detractors, -100 to 100, and two standard errors to either side.",
+            [
+                Line("nps.<name>"),
+                Line("nps.<name>", "at most", spread=Spread("nps_se.<name>", 2)),
+                Line("nps.<name>", "at least", spread=Spread("nps_se.<name>", -2)),
+            ],
+            width=8,
+        ),
+        "csat": Course(
+            "Satisfied",
+            "Share of responses in the upper quarter of the scale, and its 95 % confidence interval.",
+            [Line("csat.<name>"), Line("csat_low.<name>", "at least"), Line("csat_high.<name>", "at most")],
+            width=8,
+        ),
+        "ces": Course(
+            "Effort", f"Mean score; {survey.better} is better.", [Line("ces.<name>")], last_week=True, width=8
+        ),
+    }
+    return [ChartRow(f"Survey: {name}", [scores[survey.kind], responses, by_score], {"survey": name}, "Surveys")]
