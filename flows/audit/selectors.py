@@ -55,6 +55,7 @@ def all_selectors(config: Config) -> Iterator[Selector]:
     for funnel in config.funnels.values():
         for step in funnel.steps:
             yield from step
+        yield from funnel.exclude
     yield from config.presence.except_
     yield from config.presence.only or ()
     yield from config.exclude.events

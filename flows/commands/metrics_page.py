@@ -21,7 +21,7 @@ EVERYTHING = Config.model_validate(
         **{key: {} for key in Config.keys_of_facts()},
         "goals": {"name": "first"},
         "features": {"name": "second"},
-        "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "funnels": {"name": {"window": "1h", "steps": ["first", "second"], "exclude": ["third"]}},
         "retention": {},
         "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
         "breakdowns": {

@@ -39,10 +39,11 @@ from flows.config.fields import (
     WindowMs,
     section_of,
 )
+from flows.config.funnel import Funnel
 from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_time_zone, check_windows
-from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
+from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
 from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
@@ -111,22 +112,6 @@ class Sessions(Section):
     engaged: Engaged = Engaged()
     bounce: Literal["not_engaged", "single_event"] = "not_engaged"
     """Which closed sessions bounced: those that were not engaged, or those with exactly one event."""
-
-
-class Funnel(Section):
-    """Ordered steps within a window; a step is an event, or a list of alternatives."""
-
-    window: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
-    """The most time from the first step to the last, inclusive."""
-    steps: tuple[Step, ...] = Field(min_length=2, max_length=20)
-    """Events in order, by name or as `{event: name, where: {field: value}, as: name of the step}`; a list in place of
-    an event matches any of them. A step is named after its first alternative."""
-    reentry: Literal["first", "latest"] = "first"
-    """`latest`: repeating the first step restarts the attempt if it has reached no further step."""
-
-    def step_names(self) -> list[str]:
-        """`01_product_viewed`, ...: number and slug of the name that each step's first alternative gives it."""
-        return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
 FIRST_SEEN: Final = "first_seen"
@@ -434,6 +419,7 @@ class Config(Section):
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step
+            yield ("funnels", name, "exclude"), funnel.exclude
         yield ("presence", "except"), self.presence.except_
         yield ("presence", "only"), self.presence.only or ()
         yield ("exclude", "events"), self.exclude.events
