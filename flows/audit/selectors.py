@@ -71,6 +71,8 @@ def from_servers(config: Config) -> Iterator[str]:
     """METRICS.md 1: "subscriptions, spend, tickets, refunds, cancellations; an order does count"."""
     if config.subscriptions is not None:
         yield from config.subscriptions.events
+    if config.orders is not None:
+        yield from (event for event, becomes in config.orders.events.items() if becomes != "completed")
     if config.tickets is not None:
         yield from config.tickets.events
 

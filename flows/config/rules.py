@@ -37,6 +37,7 @@ RESERVED_LABELS: Final = frozenset(
 BY_OWN_VALUE_ONLY: Final = {
     "events": "counted as events arrive, before it is known which came first",
     "active_users": "counted as events arrive, before it is known which came first",
+    "orders": "which an event tells by itself, beside its user's others",
     "tickets": "which are no user's",
 }
 """What can be broken down by an event's own value only, and why."""
