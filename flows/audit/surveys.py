@@ -19,8 +19,7 @@ from flows.audit.fields import Number, RefusedError, cached_slug
 from flows.audit.money import decimal_of
 from flows.audit.properties import id_of, needed, refuse_lone_surrogates, text_of
 from flows.audit.records import Event
-from flows.config.model import Config
-from flows.config.voices import Survey
+from flows.config.model import Config, Survey
 
 DAY_MS = 86_400_000
 Z = 1.959963984540054

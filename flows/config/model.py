@@ -64,6 +64,7 @@ __all__ = [
     "Retention",
     "Sessions",
     "Subscriptions",
+    "Survey",
     "format_duration",
     "keys_of",
     "parse_duration",

@@ -36,12 +36,8 @@ METRICS: Final = {
         Metric("ces_sd.<name>", "Standard deviation of the scores (population).", "points", PANEL, "ces_sd"),
     )
 }
-FRAMEWORKS: Final[Mapping[str, Headings]] = {
-    "survey": Headings("retention", "happiness"),
-    "nps": Headings("referral", "happiness"),
-    "csat": Headings("retention", "happiness"),
-    "ces": Headings("retention", "task success"),
-}
+FRAMEWORKS: Final[Mapping[str, Headings]] = {"": Headings("retention", "happiness")}
+"""All of them, whatever the kind of the survey."""
 
 Scores = Callable[..., float | None]
 """Of the counts of all scores, the lowest first."""
