@@ -24,7 +24,7 @@ from flows.audit.parse import parse
 from flows.audit.records import Event
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.uses import Use, all_uses, goal_cells, visitor_cells
-from flows.config.model import OTHER, UNKNOWN, Config, format_duration
+from flows.config.model import OTHER, UNKNOWN, Config, Sessions, format_duration
 from flows.metrics.visitors import Visitors
 
 
@@ -103,7 +103,7 @@ class Expected:
             case "sessions":
                 return (
                     same_presence
-                    and one.sessions == other.sessions
+                    and _rules(one) == _rules(other)
                     and {action.selection() for action in one.key_actions}
                     == {action.selection() for action in other.key_actions}
                 )
@@ -145,11 +145,20 @@ class Expected:
         kept = self.keeps("sessions")
         self._sessions = all_sessions(self._for("sessions", self._of_part(kept, ordered), passed), new)
         cells |= session_cells(self._sessions, new, watermark, cells)
+        lived = [session for session in self._sessions if session.closes_at >= self.watermark_ms or not kept]
         for config in self._new_windows():
-            lived = [session for session in self._sessions if session.closes_at >= self.watermark_ms or not kept]
             found = session_cells(lived, config, watermark, cells)
             cells |= {name: cell for name, cell in found.items() if _is_windowed(name, config)}
-            cells = _without(cells, found, config, "session", "bounce_rate", "events_per_session", "key_actions_per")
+            cells = _without(cells, found, config, "session", "bounce_rate", "events_per", "views_per_s", "key_action")
+            cells = _without(cells, found, config, "returning_share")
+        for definition in set(new.sessions.definitions) - set(self.old.sessions.definitions):
+            stem = f"sessions.bounced_by.{definition}."
+            for name, bounced in session_cells(lived, new, watermark, cells).items():
+                rate = f"bounce_rate_by.{definition}.{name.removeprefix(stem)}"
+                if name.startswith(stem):
+                    cells[name] = bounced
+                    if rate in cells:
+                        put_ratio(cells, rate, int(bounced), int(cells[f"sessions.closed.{name.removeprefix(stem)}"]))
         self._attempts: dict[str, list[Attempt]] = {}
         for name in new.funnels:
             cells |= self._funnel(name, ordered, passed, watermark)
@@ -261,6 +270,11 @@ class Expected:
             for minute, values in sorted(result.items())
             if any(values.values()) and minute + MINUTE_MS <= self._final_watermark
         }
+
+
+def _rules(config: Config) -> Sessions:
+    """What sessions start afresh with."""
+    return config.sessions.model_copy(update={"definitions": ()})
 
 
 def _is_windowed(cell: str, config: Config) -> bool:

@@ -34,7 +34,13 @@ CHOSEN = {"window": "12m", "steps": [LOOKED, ["Added", PRO_VIEWS]]}
 CHOICES: dict[str, list[Any]] = {
     "events": [[], ["Left"], ["Viewed", "identify"]],
     "key_actions": [["Bought"], ["Bought", "page_viewed"], ["Bought", PRO_VIEWS]],
-    "sessions": [{}, {"timeout": "5m", "max_duration": "12m"}, {"bounce": "single_event"}],
+    "sessions": [
+        {},
+        {"timeout": "5m", "max_duration": "12m"},
+        {"bounce": "single_event"},
+        {"definitions": ["single_view", "no_interaction"]},
+        {"definitions": ["engaged", "no_interaction"]},
+    ],
     "churn_after": ["20m", "2h"],
     "goals": [{}, {"buy": "Bought"}, {"buy": "Bought", "known": ["identify", "Left"]}, {"buy": ["Bought", PRO_VIEWS]}],
     "funnels": [
