@@ -18,6 +18,7 @@ from flows.audit.records import Event, Record
 from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
 from flows.audit.tree import tree_cells
 from flows.audit.uses import all_uses, feature_cells, goal_cells, visitor_cells
@@ -78,6 +79,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     for name, feature in config.features.items():
         cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= told_cells(judgement.turns, config, watermark)
+    put_per_thousand(cells, config)
     cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()
     late = judgement.late_in_order

@@ -78,6 +78,14 @@ def carries(document: dict[str, Any], field: str, values: tuple[str, ...]) -> bo
     return text is not None and cached_slug(text) in slugs(values)
 
 
+def from_servers(config: Config) -> Iterator[str]:
+    """METRICS.md 1: "subscriptions, spend, tickets, refunds, cancellations; an order does count"."""
+    if config.subscriptions is not None:
+        yield from config.subscriptions.events
+    if config.tickets is not None:
+        yield from config.tickets.events
+
+
 def shows_presence(document: dict[str, Any], name: str, config: Config) -> bool:
     """METRICS.md 1: "by default all but those that other parts of the config read as facts from servers
     (subscriptions ...)"; "`only` takes the place of the default, `except` and `server` leave out more".
@@ -86,7 +94,7 @@ def shows_presence(document: dict[str, Any], name: str, config: Config) -> bool:
     if rules.only is not None:
         shows = any(matches(selector, name, document) for selector in rules.only)
     else:
-        shows = config.subscriptions is None or name not in slugs(tuple(config.subscriptions.events))
+        shows = name not in slugs(tuple(from_servers(config)))
     if any(matches(selector, name, document) for selector in rules.except_):
         shows = False
     if not rules.server and any(carries(document, field, ("server",)) for field in CHANNELS):

@@ -10,6 +10,7 @@ from flows.audit.clock import Turn
 from flows.audit.records import Told
 from flows.audit.states import state_of
 from flows.audit.subscriptions import cells_of_subscriptions
+from flows.audit.tickets import ticket_cells, transition_of
 from flows.config.model import Config
 
 
@@ -24,6 +25,7 @@ class Twin(NamedTuple):
 
 TWINS: Final[Mapping[str, Twin]] = {
     "subscription": Twin(state_of, cells_of_subscriptions),
+    "ticket": Twin(transition_of, ticket_cells),
 }
 NOTHING: Final[dict[str, Told]] = {}  # one for all: of millions of events they would be much of the memory
 

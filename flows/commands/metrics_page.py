@@ -12,7 +12,7 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.frameworks import FRAMEWORKS, Headings
-from flows.metrics.milestones.cells import BOUNDS_S
+from flows.metrics.histograms import LONG_BOUNDS_S
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families, tally_families
 
@@ -33,6 +33,7 @@ EVERYTHING = Config.model_validate(
             }
         },
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
+        "tickets": {},
         "tree": {
             "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
             "node": {
@@ -72,7 +73,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<node>` | a node of the metric tree |
-| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones {bounds}; counts are cumulative |
+| `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 
 A *derived* number is computed from published ones, and is absent if its denominator is 0. In Prometheus, every
 series also has the label `product` and one for its breakdown, an absent number has no series, and times
@@ -85,7 +86,7 @@ def page(config: Config | None = None) -> str:
     config = config or EVERYTHING
     kinds = {name: getattr(config, name) for name in ("windows", "ratio_windows", "long_windows")}
     durations = {name: _durations(windows) for name, windows in kinds.items()}
-    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, BOUNDS_S)))]
+    parts = [INTRODUCTION.format(**durations, bounds=" ".join(map(str, LONG_BOUNDS_S)))]
     described = sorted(_described(config), key=lambda row: row[0])  # stable: metrics keep their order
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))

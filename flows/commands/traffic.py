@@ -1,4 +1,4 @@
-"""`tidegauge traffic`: the simulated web shop's events, to a Kafka of yours, for trying out a deployment."""
+"""`tidegauge traffic`: a simulated product's events, to a Kafka of yours, for trying out a deployment."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from flows.commands.demo import default_config
 from flows.config.file import load
 from flows.config.settings import Settings
 from flows.demo.feed import Feed, Nobody, Start
+from flows.demo.profiles import PROFILES
 from flows.demo.scenarios import SCENARIOS
 from flows.demo.simulator import Simulator
 from flows.kafka.client import options
 from flows.run.job import stopped_by_signals
 
-HELP = "send a simulated web shop's events to your own Kafka, to try a deployment"
+HELP = "send a simulated product's events to your own Kafka, to try a deployment"
 DESCRIPTION = """\
-Sends the past of a web shop, a month and some 50,000 events behind it, to the topic if it is empty (and creates it if
+Sends the past of a product, a month and some 50,000 events behind it, to the topic if it is empty (and creates it if
 it is missing), then continues live until Ctrl-C or SIGTERM. KAFKA_BOOTSTRAP_SERVERS and TIDEGAUGE_TOPIC say where, as
 for `tidegauge run`. Never point it at a topic with events of a real product."""
 DAY_MS = 86_400_000
@@ -35,19 +36,23 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (default: the example of a shop)")
+    parser.add_argument(
+        "--profile", choices=list(PROFILES), default="shop", help="which product (default: %(default)s)"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (default: the profile's own)")
     parser.add_argument("--rate", type=float, default=300.0, help="events per second (default: %(default)g)")
     parser.add_argument("--seed", type=int, help="same seed, same visitors (default: a new seed at each start)")
     parser.add_argument(
         "--partitions", type=int, default=8, help="partitions of a topic that it creates (default: %(default)s)"
     )
-    parser.add_argument("--inject", choices=list(SCENARIOS), help="the shop's trouble, as in `tidegauge demo`")
+    parser.add_argument("--inject", choices=list(SCENARIOS), help="the product's trouble, as in `tidegauge demo`")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="create this file once the past has been sent")
 
 
 def main(args: argparse.Namespace) -> int:
     """0: stopped as asked, with everything delivered; 1: Kafka did not take it; 2: usage."""
-    config, settings = load(args.config or default_config())
+    profile = PROFILES[args.profile]
+    config, settings = load(args.config or default_config(profile))
     if not settings.bootstrap_servers:
         logger.error("no Kafka brokers are given: set KAFKA_BOOTSTRAP_SERVERS (try `tidegauge demo` without any)")
         return 2
@@ -58,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
             start = Start(round(time.time() * 1000), time.monotonic())
             simulator = Simulator(
                 config,
+                profile=profile,
                 seed=start.wall_ms if args.seed is None else args.seed,
                 rate=args.rate,
                 partitions=partitions,
@@ -69,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
                 settings.bootstrap_servers, settings.topic, simulator.records(), Nobody(), start, settings.kafka
             )
             try:
-                _send(feed, empty=empty, ready=args.ready_file, stopping=stopping)
+                _send(feed, profile.help, empty=empty, ready=args.ready_file, stopping=stopping)
             finally:
                 feed.close()
     except (KafkaException, RuntimeError, OSError) as failure:
@@ -81,10 +87,10 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _send(feed: Feed, *, empty: bool, ready: Path | None, stopping: threading.Event) -> None:
+def _send(feed: Feed, what: str, *, empty: bool, ready: Path | None, stopping: threading.Event) -> None:
     """The past, if there is none yet, and then what happens, until told to stop."""
     if empty:
-        logger.info("sending the past of a web shop")
+        logger.info("sending the past of %s", what)
         feed.send_history()
     else:
         logger.info("the topic has events already: going on from now")

@@ -209,6 +209,46 @@ class SessionDurationAlert(Section):
     severity: Severity = "ticket"
 
 
+class TicketsAlert(CountRises):
+    """TicketSurge: more tickets than usual."""
+
+    above: Count = 100
+    """Threshold while the trailing time is too short to compare with."""
+    tickets: Count = 10
+    """Smallest number to judge by."""
+    severity: Severity = "ticket"
+
+
+class EscalationsAlert(Section):
+    """EscalationSpike: a larger share of new tickets is escalated."""
+
+    window: Long = DAY_MS
+    """Window in which the tickets were created: the smallest of the config's `windows` that is not below this."""
+    rise: Share = 0.1
+    """Least rise over the same hour last week: 0.1 is ten percentage points."""
+    above: Share = 0.5
+    """Threshold of the share when there is no last week to compare with."""
+    tickets: Count = 50
+    """Smallest number to judge by."""
+    severity: Severity = "ticket"
+
+
+class ResolutionAlert(Section):
+    """ResolutionSlow: tickets take longer to resolve."""
+
+    window: Long = DAY_MS
+    """Window of the resolutions: the smallest of the config's `windows` that is not below this."""
+    rise: Annotated[float, Field(gt=0, le=100)] = 0.5
+    """Least rise over the same hour last week: 0.5 is half as long again."""
+    above: Long = 7 * DAY_MS
+    """Threshold of the mean when there is no last week to compare with."""
+    tickets: Count = 50
+    """Smallest number to judge by."""
+    variation: Annotated[float, Field(gt=0, le=20)] = 2
+    """Standard deviation of a ticket's time over its mean."""
+    severity: Severity = "ticket"
+
+
 class TargetsAlert(Section):
     """TargetMissed: a node of the metric tree that asks for an alert is not on track to its target."""
 
@@ -279,5 +319,8 @@ class Alerts(Section):
     churn: ChurnAlert | None = ChurnAlert()
     mrr: MrrAlert | None = MrrAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()
+    tickets: TicketsAlert | None = TicketsAlert()
+    escalations: EscalationsAlert | None = EscalationsAlert()
+    resolution: ResolutionAlert | None = ResolutionAlert()
     targets: TargetsAlert | None = TargetsAlert()
     pipeline: PipelineAlerts = PipelineAlerts()

@@ -16,6 +16,9 @@ class Limits:
     transaction_wait_ms: int = 900_000  # how long an open transaction may hold the stream clock
     delivery_wait_ms: int = 45_000  # how long after an outage of Kafka events may come that producers have kept
     users_per_shard: int = 4_000_000  # beyond it the longest idle are forgotten, and counted
+    tickets_per_shard: int = (
+        1_000_000  # beyond it the longest resolved are forgotten, then the longest open, and counted
+    )
     held_per_shard: int = 4_000_000  # rows in the reorder buffer
     dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied
     dead_letters_waiting_bytes: int = 64 * 1024**2  # that Kafka has not taken; in memory, and in the state folder

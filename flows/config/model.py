@@ -43,6 +43,7 @@ from flows.config.mistakes import Finding, Path
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
+from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
 
@@ -198,7 +199,17 @@ class Retention(Section):
 
 
 BrokenDown = Literal[
-    "events", "active_users", "visitors", "goals", "features", "sessions", "funnels", "milestones", "users", "retention"
+    "events",
+    "active_users",
+    "visitors",
+    "goals",
+    "features",
+    "sessions",
+    "funnels",
+    "milestones",
+    "users",
+    "retention",
+    "tickets",
 ]
 """What breakdowns can apply to: `Family.broken_down_as`."""
 
@@ -348,6 +359,8 @@ class Config(Section):
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
+    tickets: Tickets | None = None
+    """Tickets of the support. Without this part, none is measured."""
     tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
     """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000

@@ -33,8 +33,12 @@ RESERVED_LABELS: Final = frozenset(
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
 
-USED_AS_THEY_ARRIVE: Final = ("events", "active_users")
-"""What can be broken down by an event's own value only."""
+BY_OWN_VALUE_ONLY: Final = {
+    "events": "counted as events arrive, before it is known which came first",
+    "active_users": "counted as events arrive, before it is known which came first",
+    "tickets": "which are no user's",
+}
+"""What can be broken down by an event's own value only, and why."""
 
 DAY_MS: Final = 86_400_000
 
@@ -325,11 +329,11 @@ def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
         for index, family in enumerate(breakdown.of):
             if family in breakdown.of[:index]:
                 yield Finding((*place, "of", index), f"{family} is listed twice")
-            if breakdown.scope != "event" and family in USED_AS_THEY_ARRIVE:
+            if breakdown.scope != "event" and family in BY_OWN_VALUE_ONLY:
                 yield Finding(
                     (*place, "of", index),
-                    f"scope {breakdown.scope} cannot serve {family}, counted as events arrive, before it is known which"
-                    " came first: take it out, or give it a breakdown of its own without a scope",
+                    f"scope {breakdown.scope} cannot serve {family}, {BY_OWN_VALUE_ONLY[family]}: take it out, or give"
+                    " it a breakdown of its own without a scope",
                     because_of=[(*place, "scope")],
                 )
         keys = keys_of(breakdown.field) or ()

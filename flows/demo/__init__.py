@@ -1,1 +1,1 @@
-"""The simulated product: a web shop whose true numbers are known, so every published one can be checked."""
+"""Simulated products: a web shop and others, whose true numbers are known, so every published one can be checked."""

@@ -1,44 +1,30 @@
 """The simulated product's billing system: who subscribes, and what becomes of each subscription.
 
-As with visits there is no clock in here: whenever something happens, it is asked what, and tells the whole new state of
-one subscription.
+The profile says what can happen to a subscription, and how often a month. So the share of customers that leave in a
+month depends neither on how many there are nor on how many visit. As with visits there is no clock in here: whenever
+something is due, `happens` answers with the whole new state of one subscription.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import log
 from random import Random
 
 from flows.config.model import Subscriptions
-from flows.demo.scenarios import Conditions
+from flows.demo.profile import Subscribers
 
-NEWCOMERS = 0.5  # share of what happens
-SECOND_SUBSCRIPTION = 0.05
-RETOLD = 0.01  # an older state told once more, as if new: it changes nothing
-PRICES = ("9.90", "19.90", "49.00", "99.00", "250.00")
-PRICE_RISE = Decimal("1.25")
+MONTH_MS = 30 * 86_400_000
 DAY_MS = 86_400_000
+SECOND_SUBSCRIPTION = 0.04  # of subscriptions that begin: by somebody who has one
+STAYS_AFTER_ALL = 0.15  # of those who have asked for the end
+RETOLD = 0.02  # of what happens: an older state told once more, as if new; it changes nothing
+DISCOUNTED = 0.1
+PRICE_RISE = Decimal("1.25")
 
-LIFE = {
-    "trialing": {"converts": 6, "lapses": 4},
-    "active": {
-        "upgrades": 16,
-        "downgrades": 8,
-        "adds seats": 20,
-        "drops a seat": 12,
-        "switches to yearly": 4,
-        "payment fails": 6,
-        "wants to leave": 2,
-        "leaves": 1,
-        "pauses": 2,
-    },
-    "past_due": {"pays after all": 8, "is cut off": 2},
-    "paused": {"goes on": 7, "leaves": 3},
-    "cancelled": {"comes back": 3, "stays away": 7},
-    "expired": {"comes back": 1, "stays away": 9},
-}
-"""What can happen to a subscription of each status, and how often."""
+State = tuple[str, dict[str, object]]
+"""A customer, and the properties of the event that says what has become of a subscription."""
 
 
 @dataclass(slots=True)
@@ -54,56 +40,70 @@ class Subscription:
     raised: bool = False  # its price has been raised
     discount: str = "0"
     cancel_at_ms: int | None = None
+    due_ms: int = 0  # when something happens to it next
     told: list[dict[str, object]] = field(default_factory=list)
 
 
 class Billing:
-    """All subscriptions; `happens` tells the next change of one of them."""
+    """All subscriptions."""
 
-    def __init__(self, section: Subscriptions) -> None:
+    def __init__(self, section: Subscriptions, subscribers: Subscribers, rng: Random) -> None:
         self._section = section
-        self._plans = [*section.plans[: len(PRICES)], "legacy"] if section.plans else ["standard", "legacy"]
+        self._prices = subscribers.prices
+        self._plans = [*section.plans[: len(self._prices)], "legacy"] if section.plans else ["standard", "legacy"]
+        self._trials = subscribers.trials
+        self._life = subscribers.life
+        self._rng = rng
         self._subscriptions: list[Subscription] = []
         self._customers = 0
 
-    def happens(self, now_ms: int, conditions: Conditions, rng: Random) -> tuple[str, dict[str, object]] | None:
-        """The customer and the properties of what is told now; None: nothing has happened after all."""
-        if not self._subscriptions or rng.random() < NEWCOMERS:
-            subscription = self._begins(rng)
+    def begins(self, now_ms: int, *, long_ago: bool = False) -> tuple[Subscription, State]:
+        """A subscription that begins now, or one that has been there `long_ago` and is told of now."""
+        if self._subscriptions and self._rng.random() < SECOND_SUBSCRIPTION:
+            customer = self._rng.choice(self._subscriptions).customer
         else:
-            subscription = rng.choice(self._subscriptions)
-            if subscription.told and rng.random() < RETOLD:
-                return subscription.customer, rng.choice(subscription.told)
-            if rng.random() < SECOND_SUBSCRIPTION:
-                subscription = self._begins(rng, subscription.customer)
-            elif subscription.status == "active" and rng.random() < conditions.cancels:
-                subscription.raised = True
-                if rng.random() < 0.7:
-                    subscription.status = "cancelled"
-                else:
-                    subscription.cancel_at_ms = now_ms + 30 * DAY_MS
-            else:
-                return self._lives(subscription, now_ms, rng)
-        return self._tells(subscription, now_ms)
-
-    def _begins(self, rng: Random, customer: str | None = None) -> Subscription:
-        if customer is None:
             self._customers += 1
             customer = f"c-{self._customers:06d}"
-        plan = min(int(rng.expovariate(1.1)), len(self._plans) - 1)
-        status = "trialing" if rng.random() < 0.5 else "active"
+        plan = min(int(self._rng.expovariate(1.1)), len(self._plans) - 1)
+        status = "trialing" if not long_ago and self._rng.random() < self._trials else "active"
         subscription = Subscription(customer, len(self._subscriptions) + 1, plan, status)
-        if rng.random() < 0.1:
+        if self._rng.random() < DISCOUNTED:
             subscription.discount = "2.50"
         self._subscriptions.append(subscription)
-        return subscription
+        self._plan(subscription, now_ms)
+        return subscription, self._tells(subscription, now_ms)
 
-    def _lives(self, subscription: Subscription, now_ms: int, rng: Random) -> tuple[str, dict[str, object]] | None:
-        chances = LIFE[subscription.status]
-        (what,) = rng.choices(list(chances), list(chances.values()))
+    def happens(self, subscription: Subscription, now_ms: int) -> State | None:
+        """What happens to it now, when it is due; None: nothing after all."""
+        state = self._happens(subscription, now_ms)
+        self._plan(subscription, now_ms)
+        return state
+
+    def _happens(self, subscription: Subscription, now_ms: int) -> State | None:
+        if subscription.told and self._rng.random() < RETOLD and subscription.cancel_at_ms is None:
+            return subscription.customer, self._rng.choice(subscription.told)
         if subscription.cancel_at_ms is not None and subscription.status == "active":
-            what = "leaves" if rng.random() < 0.5 else "stays after all"
-        effective_ms = now_ms
+            what = "stays after all" if self._rng.random() < STAYS_AFTER_ALL else "leaves"
+        else:
+            chances = self._life[subscription.status]
+            (what,) = self._rng.choices(list(chances), list(chances.values()))
+        return self._lives(subscription, what, now_ms)
+
+    def cancels(self, now_ms: int) -> tuple[Subscription, State] | None:
+        """Somebody leaves, or asks to, for the price has been raised; None: nobody of those looked at can."""
+        subscription = self._rng.choice(self._subscriptions) if self._subscriptions else None
+        if subscription is None or subscription.status != "active":
+            return None
+        subscription.raised = True
+        if self._rng.random() < 0.7:
+            subscription.status, subscription.cancel_at_ms = "cancelled", None
+        else:
+            subscription.cancel_at_ms = now_ms + MONTH_MS
+        self._plan(subscription, now_ms)
+        return subscription, self._tells(subscription, now_ms)
+
+    def _lives(self, subscription: Subscription, what: str, now_ms: int) -> State | None:
+        rng, effective_ms = self._rng, now_ms
         match what:
             case "converts" | "pays after all" | "goes on":
                 subscription.status = "active"
@@ -124,24 +124,28 @@ class Billing:
             case "payment fails":
                 subscription.status = "past_due"
             case "wants to leave":
-                subscription.cancel_at_ms = now_ms + 30 * DAY_MS
+                subscription.cancel_at_ms = now_ms + round(rng.random() * MONTH_MS)  # the end of what is paid for
             case "stays after all":
                 subscription.cancel_at_ms = None
             case "leaves" | "is cut off":
-                subscription.status = "cancelled"
+                subscription.status, subscription.cancel_at_ms = "cancelled", None
             case "pauses":
                 subscription.status = "paused"
             case "comes back":
                 subscription.status = "active"
-                subscription.cancel_at_ms = None
             case _:
                 return None
         return self._tells(subscription, now_ms, effective_ms)
 
-    def _tells(
-        self, subscription: Subscription, now_ms: int, effective_ms: int | None = None
-    ) -> tuple[str, dict[str, object]]:
-        price = Decimal(PRICES[min(subscription.plan, len(PRICES) - 1)])
+    def _plan(self, subscription: Subscription, now_ms: int) -> None:
+        if subscription.cancel_at_ms is not None and subscription.status == "active":
+            subscription.due_ms = max(now_ms + 1, subscription.cancel_at_ms)
+        else:
+            month = sum(self._life[subscription.status].values())
+            subscription.due_ms = now_ms + 1 + round(-log(1 - self._rng.random()) * MONTH_MS / month)
+
+    def _tells(self, subscription: Subscription, now_ms: int, effective_ms: int | None = None) -> State:
+        price = Decimal(self._prices[min(subscription.plan, len(self._prices) - 1)])
         if subscription.raised:
             price *= PRICE_RISE
         if subscription.yearly:

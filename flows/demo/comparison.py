@@ -27,7 +27,7 @@ def report(compared: Sequence[Compared]) -> Table:
     for heading in ("published", "truth"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    differences = [row for row in compared if not row.equal]
+    differences = [row for row in compared if row.verdict == "differs"]
     headlines = [row for row in compared if row.equal and HEADLINES.fullmatch(row.cell)]
     for row in [*headlines, *differences[:MOST_DIFFERENCES]]:
         published = "absent" if row.published is None else _short(row.published)

@@ -1,8 +1,7 @@
-"""What can befall the simulated product while it is watched: rates that change for a while and then
-recover.
+"""What can befall the simulated product while it is watched: rates that change for a while and then recover.
 
-A scenario is data. The simulator asks it, whenever a visit begins, under which conditions that visit
-happens. A `Switch` holds the same conditions while somebody has turned it on.
+A scenario is data. The simulator asks it, whenever a visit begins, under which conditions that visit happens. A
+`Switch` holds the same conditions while somebody has turned it on.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ class Conditions:
 
     traffic: float = 1.0  # visits, as a multiple of the usual
     leaves_at_once: float = 0.0  # share of visits, of any persona, that end with their first page
-    cancels: float = 0.0  # share of what happens to active subscriptions that is a cancellation
-    billing: float = 1.0  # multiplies how often something happens to a subscription
+    cancels: float = 0.0  # cancellations of subscriptions, per visit
     purchase: float = 1.0  # multiplies the probability of each funnel step after the first
     lost: bool = False  # nothing that happens now reaches Kafka
 
@@ -73,10 +71,10 @@ SCENARIOS = {
         conditions=Conditions(leaves_at_once=0.7),
     ),
     "churn-wave": Scenario(
-        "a price rise: most of what happens to subscriptions is a cancellation, since 5 minutes before the start",
+        "a price rise: one cancellation of a subscription for every fifth visit, since 5 minutes before the start",
         begins_s=-300,
         lasts_s=1200,
-        conditions=Conditions(cancels=0.8, billing=3.0),
+        conditions=Conditions(cancels=0.2),
     ),
     "conversion-drop": Scenario(
         "a broken checkout: each step of a purchase succeeds a third as often, since 15 minutes before the start",

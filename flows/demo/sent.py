@@ -47,7 +47,7 @@ class Sent:
         self._most = most
         self._offsets: dict[int, int] = {}  # of the next record of each partition that is remembered
         self._first_offset = FIRST_OFFSET
-        self._batch: list[audit.Record] = []
+        self._batch: list[tuple[bytes | None, int, int, int]] = []  # what makes an audit.Record
         self._written_s = time.monotonic()
         file = folder / "sent"
         self._file = file.open("wb")
@@ -82,7 +82,7 @@ class Sent:
             return
         offset = self._offsets.get(record.partition, self._first_offset)
         self._offsets[record.partition] = offset + 1
-        self._batch.append(audit.Record(record.value, record.partition, offset, record.arrival_ms))
+        self._batch.append((record.value, record.partition, offset, record.arrival_ms))
         if len(self._batch) >= _TOGETHER or time.monotonic() > self._written_s + _SOON_S:
             self._write()
 
@@ -119,7 +119,7 @@ class Sent:
         return answer
 
     def _write(self) -> None:
-        self._put([(one.value, one.partition, one.offset, one.timestamp_ms) for one in self._batch])
+        self._put(self._batch)
         self._batch, self._written_s = [], time.monotonic()
 
     def _put(self, what: object) -> None:

@@ -32,6 +32,7 @@ from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
 from flows.metrics.subscriptions import Subscriptions
+from flows.metrics.tickets import Tickets
 from flows.metrics.visitors import Visitors
 from flows.state.container import containers
 
@@ -79,6 +80,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **({"retention": Retained(config)} if config.retention else {}),
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
+        **({"tickets": Tickets(config, limits)} if config.tickets else {}),
     }
 
 

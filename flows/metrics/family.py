@@ -198,6 +198,12 @@ class Groups:
             words |= codes[(values >> np.uint64(8 * was_at)) & np.uint64(255)] << np.uint64(8 * position)
         return words
 
+    @property
+    def unknown(self) -> np.uint64:
+        """The `dims` of what shows no value of any breakdown."""
+        codes = [breakdown.labels().index(UNKNOWN) for _, breakdown in self._breakdowns]
+        return np.uint64(sum(code << 8 * position for position, code in enumerate(codes)))
+
     def going_on(self, past: Legend) -> set[str]:
         """The breakdowns, of whatever family, whose values of before are told apart as they were."""
         return self._going_on(past, [name for name, _ in self._breakdowns])

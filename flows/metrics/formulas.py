@@ -11,6 +11,11 @@ def ratio(numerator: float, denominator: float) -> float | None:
     return numerator / denominator if denominator else None
 
 
+def per_thousand(part: float, whole: float) -> float | None:
+    """1000 * part / whole."""
+    return 1000 * part / whole if whole else None
+
+
 def mean_place(*counts: int) -> float | None:
     """The mean of 1, 2, 3, ..., each counted as often as `counts` says."""
     return ratio(sum(place * count for place, count in enumerate(counts, 1)), sum(counts))

@@ -16,6 +16,8 @@ from flows.metrics.rows import Count, Formula
 
 BOUNDS_S: Final = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
 """Upper bounds (seconds, inclusive) of sessions' durations and of times to convert."""
+LONG_BOUNDS_S: Final = (60, 300, 900, 3600, 21600, 86400, 259200, 604800, 1209600, 2592000)
+"""The same of times to a milestone and to a ticket's resolution: a minute to 30 days."""
 
 
 @dataclass(frozen=True, slots=True)

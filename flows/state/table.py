@@ -1,4 +1,4 @@
-"""Rows that are found by a 64-bit hash and never forgotten: an open-addressing table with linear probing."""
+"""Rows that are found by a 64-bit hash: an open-addressing table with linear probing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from flows.compiled.loops import Number, compiled, inlined
+from flows.state.axes import Legend, Words
 from flows.state.container import Arrays, Container
 
 SMALLEST: Final = 16
@@ -26,10 +27,11 @@ class Entries(NamedTuple):
 
 
 class Table(Container):
-    """`entries`: key -> a record of `dtype`."""
+    """`entries`: key -> a record of `dtype`. `dims` says what the codes in its field of that name stand for."""
 
-    def __init__(self, dtype: DTypeLike) -> None:
+    def __init__(self, dtype: DTypeLike, dims: Words | None = None) -> None:
         self._dtype = np.dtype(dtype)
+        self._dims = dims
         self.entries = self._empty(SMALLEST)
 
     def _empty(self, capacity: int) -> Entries:
@@ -42,6 +44,11 @@ class Table(Container):
 
     def __len__(self) -> int:
         return int(self.entries.used[0])
+
+    @property
+    def capacity(self) -> int:
+        """How many there is room for."""
+        return len(self.entries.rows)
 
     @property
     def known(self) -> NDArray[Any]:
@@ -65,14 +72,31 @@ class Table(Container):
         _reindex(entries)
         self.entries = entries
 
+    def retain(self, kept: NDArray[np.bool_]) -> None:
+        """Forget the rows that are not in `kept`, one flag for each of `known`; the others move together."""
+        self._fill_with(self.entries.keys[: len(self)][kept], self.known[kept])
+
     def save(self, users: int) -> Arrays:
         return {"keys": self.entries.keys[: len(self)], "rows": self.known}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
+        self._fill_with(arrays["keys"], arrays["rows"])
+
+    def _fill_with(self, keys: NDArray[Any], rows: NDArray[Any]) -> None:
+        """Hold these rows, with as much room as they need."""
         room = SMALLEST
-        while room < len(arrays["keys"]):
+        while room < len(keys):
             room *= 2
-        self._fill(arrays["keys"], arrays["rows"], room)
+        self._fill(keys, rows, room)
+
+    def legend(self) -> Legend:
+        return None if self._dims is None else self._dims.legend()
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        assert self._dims is not None
+        rows = arrays["rows"].copy()
+        rows["dims"] = self._dims.words(rows["dims"], past)
+        return {"keys": arrays["keys"], "rows": rows}
 
 
 @inlined

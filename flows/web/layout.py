@@ -65,7 +65,7 @@ def _sections(numbers: Numbers, listed: Catalogue) -> Iterator[Section]:
             cards = [*_rest([one for card in cards for one in card.shown])]
         rest = [one for one in numbers.of_panel(row.part_of or row.title, row.where) if _key(one) not in used]
         if cards or rest:
-            yield Section(row.title, [*cards, *_rest(rest)])
+            yield Section(row.title, [*cards, *_rest(rest, folded=bool(cards))])
     panels = {row.part_of or row.title for row, _ in drawn}
     for panel in dict.fromkeys(metric.panel for metric in listed.metrics()):
         if panel not in panels:

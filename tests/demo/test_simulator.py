@@ -13,6 +13,7 @@ import pytest
 from flows import audit
 from flows.audit.parse import parse
 from flows.config.model import Config
+from flows.demo.profiles import PROFILES
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.simulator import DAY_MS, MONTH_MS, Record, Simulator
 
@@ -65,7 +66,7 @@ def test_the_history_is_a_month_of_little_and_days_of_full_traffic(week: list[Re
     assert begins - MONTH_MS <= month[0].arrival_ms < begins - MONTH_MS + DAY_MS
     assert len(month) / len(full) == pytest.approx(0.2, abs=0.03)
     per_day = Counter((record.arrival_ms - begins) // DAY_MS for record in full)
-    assert min(per_day.values()) > 0.75 * max(per_day.values())  # a weekday and a Sunday
+    assert min(per_day.values()) > 0.7 * max(per_day.values())  # a weekday and a Sunday
 
 
 def test_a_shop_of_some_days_has_the_rate_that_was_asked_for(week: list[Record]) -> None:
@@ -74,19 +75,18 @@ def test_a_shop_of_some_days_has_the_rate_that_was_asked_for(week: list[Record])
     assert len(last) / (3 * DAY_MS / 1000) == pytest.approx(asked, rel=0.15)
 
 
-def test_most_come_in_the_evening_and_few_in_the_morning(week: list[Record]) -> None:
+def test_most_come_in_the_evening_and_few_before_dawn(week: list[Record]) -> None:
     by_hour = Counter(record.arrival_ms // 3_600_000 % 24 for record in week)
-    assert by_hour[20] > 2.5 * by_hour[8] > 0
+    assert by_hour[20] > 2.5 * by_hour[4] > 0
 
 
-def test_of_new_visitors_every_fourth_or_so_comes_back_on_the_next_day(week: list[Record]) -> None:
-    seen: dict[object, set[int]] = {}
-    for record in week:
-        if record.event is not None and "anonymousId" in record.event.body:
-            days = seen.setdefault(record.event.body["anonymousId"], set())
-            days.add((record.event.ts_ms - START_MS) // DAY_MS)
-    new = [(min(days), days) for days in seen.values() if -6 <= min(days) <= -2]
-    assert sum(first + 1 in days for first, days in new) / len(new) == pytest.approx(0.23, abs=0.06)
+def test_every_morning_the_spend_of_the_day_before_is_told(week: list[Record]) -> None:
+    told = [record.event for record in week if record.event and not record.resent]
+    spent = [event for event in told if event.body.get("event") == "Marketing Spend Recorded"]
+    days = [event.body["properties"]["period_start"] for event in spent]
+    assert len(set(days)) == len({event.ts_ms // DAY_MS for event in spent}) == MONTH_MS // DAY_MS + 7
+    assert all(event.body["timestamp"] > day for event, day in zip(spent, days, strict=True))
+    assert len({event.body["properties"]["spend_id"] for event in spent}) == len(spent) > 2 * len(set(days))
 
 
 @pytest.mark.parametrize("rate", [50, 300, 1000])
@@ -152,10 +152,12 @@ SUBSCRIPTIONS = Config.model_validate({"subscriptions": {"currency": "EUR", "pla
 
 @cache
 def states_sent(scenario: str | None = None) -> list[dict[str, Any]]:
-    """The properties of all states up to 60 s after the start, without copies."""
+    """The properties of all states up to ten minutes after the start, without copies."""
     chosen = SCENARIOS[scenario] if scenario else None
-    simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS, scenario=chosen, days=600 / 86_400)
-    until = START_MS + 60_000
+    application = PROFILES["saas"]  # most of its subscriptions begin with a trial
+    days = 600 / 86_400
+    simulator = Simulator(SUBSCRIPTIONS, profile=application, start_ms=START_MS, rate=50, scenario=chosen, days=days)
+    until = START_MS + 600_000
     records = itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records())
     bodies: list[dict[str, Any]] = [dict(record.event.body) for record in records if record.event and not record.resent]
     return [dict(body["properties"]) for body in bodies if body.get("event") == "Subscription Changed"]
@@ -168,29 +170,26 @@ def test_subscribers_lead_full_lives() -> None:
     changes = {change for life in lives.values() for change in itertools.pairwise(life)}
     assert {
         *(("trialing", "active"), ("trialing", "expired"), ("active", "past_due"), ("past_due", "active")),
-        *(("past_due", "cancelled"), ("active", "paused"), ("active", "cancelled"), ("cancelled", "active")),
+        *(("active", "paused"), ("active", "cancelled")),
     } <= changes
 
 
-def test_in_a_churn_wave_many_more_cancel() -> None:
-    def cancelled(states: list[dict[str, object]]) -> int:
-        return sum(state["status"] == "cancelled" for state in states)
+def test_in_a_churn_wave_many_cancel_within_minutes() -> None:
+    def cancelled(states: list[dict[str, Any]]) -> int:
+        return sum(state["status"] == "cancelled" for state in states if state["effective_at"] > START_MS)
 
-    assert cancelled(states_sent("churn-wave")) > 2 * cancelled(states_sent())
-
-
-def test_a_surge_of_visits_is_none_of_subscriptions() -> None:
-    assert len(states_sent("traffic-surge")) == pytest.approx(len(states_sent()), rel=0.1)
+    assert cancelled(states_sent("churn-wave")) > 100 > 20 > cancelled(states_sent())
 
 
-def test_subscriptions_change_no_visit(usual: list[Record]) -> None:
-    def visitors(records: list[Record]) -> set[str]:
-        return {record.event.user for record in records if record.event and not record.event.user.startswith("c-")}
+def test_what_subscriptions_do_changes_no_visit(usual: list[Record]) -> None:
+    def visits(records: list[Record]) -> list[Any]:
+        bodies = [record.event.body for record in records if record.event and "context" in record.event.body]
+        return [body.get("anonymousId") for body in bodies]
 
     simulator = Simulator(SUBSCRIPTIONS, start_ms=START_MS)
     until = START_MS + 20_000
     records = itertools.takewhile(lambda record: record.arrival_ms <= until, simulator.records())
-    assert len(visitors(list(records))) == pytest.approx(len(visitors(usual)), rel=0.06)
+    assert len(set(visits(list(records)))) == pytest.approx(len(set(visits(usual))), rel=0.06)
 
 
 def test_an_event_is_either_clearly_in_time_or_clearly_late(usual: list[Record]) -> None:
@@ -249,7 +248,7 @@ def test_the_shop_has_everything_a_real_one_has(usual: list[Record]) -> None:
     funnel = ["Product Viewed", "Product Added", "Checkout Started", "Order Completed"]
     assert [seen[step] for step in funnel] == sorted((seen[step] for step in funnel), reverse=True)
     assert min(seen[name] for name in [*funnel, "Signed Up", "Signed In", "identify", "page", "screen"]) > 50
-    platforms = {json.dumps(body["context"]) for body in bodies}
+    platforms = {json.dumps(body.get("context")) for body in bodies}
     assert {f'{{"device": {{"type": "{name}"}}}}' for name in ("web", "ios", "android", "tv")} <= platforms
     assert sum("userId" not in body for body in bodies) > 1000
     assert sum("timestamp" not in body for body in bodies) > 50
@@ -275,6 +274,14 @@ def test_broken_records_come_in_several_kinds_without_a_key(usual: list[Record])
 def test_a_lateness_too_short_for_unambiguous_disorder_is_refused() -> None:
     with pytest.raises(ValueError, match="lateness"):
         Simulator(Config(lateness="500ms"), start_ms=START_MS)
+
+
+def test_a_server_says_that_it_is_one_and_a_visitor_does_not(week: list[Record]) -> None:
+    told = [record.event.body for record in week if record.event]
+    servers = {body["event"] for body in told if body.get("channel") == "server"}
+    visitors = {body.get("event") for body in told if "channel" not in body}
+    assert {"Order Refunded", "Order Cancelled", "Ticket Created", "Survey Responded"} <= servers
+    assert servers & visitors == set()
 
 
 def test_the_audit_reads_of_each_record_what_the_simulator_meant(usual: list[Record]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.state.windows import PANES, Windows, add, move
+from flows.state.windows import PANES, Windows, add, add_in, move
 
 WIDTHS = (1_000, 60_000, 100_003)  # the last is no multiple of 60
 START = 1_700_000_000_000
@@ -60,3 +60,17 @@ def test_a_saved_window_goes_on_as_if_nothing_had_happened() -> None:
         for each in (windows, other):
             move(each.ring, now)
         assert windows.totals.tolist() == other.totals.tolist()
+
+
+def test_a_window_with_a_lag_stands_behind_and_goes_on_by_its_width_and_lag() -> None:
+    windows = Windows([60_000, 60_000], 1, lags_ms=[0, 120_000])
+    move(windows.ring, START)
+    add_in(windows.ring, 1, 2, START - 130_000, 0, 1)
+    add(windows.ring, START - 130_000, 0, 1)  # too old for the first one
+    assert windows.totals.tolist() == [[0], [2]]
+    other = Windows([60_000, 60_000], 1, lags_ms=[120_000, 240_000])
+    other.load(other.carry(windows.save(0), windows.legend()), 0)
+    assert other.begin(START).tolist() == [1]
+    assert other.totals.tolist() == [[2], [0]]
+    move(other.ring, START + 60_000)
+    assert other.totals.tolist() == [[0], [0]]

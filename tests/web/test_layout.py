@@ -87,8 +87,10 @@ def test_a_counter_s_rate_is_that_of_its_counts_in_the_window() -> None:
     assert {row.title: row.cells["1h"] for row in rates.rows}["signed up"] == "events.signed_up.1h"
 
 
-def test_no_card_is_empty() -> None:
+def test_no_card_is_empty_and_no_section_folded_up_whole() -> None:
     assert all(any(True for _ in card.shown) for one in PAGE.sections for card in one.cards)
+    of_pipeline = {row.title for row in LISTED.charts if row.page == "pipeline"}
+    assert {one.title for one in PAGE.sections if one.cards[0].rest} <= of_pipeline
 
 
 def test_the_metric_tree_is_a_card_for_each_node_and_only_where_the_config_has_one() -> None:

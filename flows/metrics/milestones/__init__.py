@@ -32,10 +32,9 @@ from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, groups_of, presence, selected, trailing
 from flows.metrics.frameworks import Headings
-from flows.metrics.histograms import read_cumulative
+from flows.metrics.histograms import LONG_BOUNDS_S, read_cumulative
 from flows.metrics.milestones.alerts import alerts_of
 from flows.metrics.milestones.cells import (
-    BOUNDS_S,
     BUCKETS,
     FIELDS,
     MATURED,
@@ -169,7 +168,7 @@ class Milestones(Family):
     def read(self) -> NDArray[np.int64]:
         windowed, matured = self.windows.totals.size, self.matured.totals.size
         values = np.zeros(windowed + matured + AGES * len(self._groups), np.int64)
-        read_cumulative(self.windows.totals, FIELDS, BUCKETS, len(BOUNDS_S), values)
+        read_cumulative(self.windows.totals, FIELDS, BUCKETS, len(LONG_BOUNDS_S), values)
         values[windowed : windowed + matured] = self.matured.totals.ravel()
         read_ages(self.under_way.ring, self.by_age.totals, values[windowed + matured :])
         return values

@@ -9,16 +9,13 @@ from typing import Final
 from flows.config.model import Config
 from flows.metrics.cells import Metric
 from flows.metrics.formulas import ratio
-from flows.metrics.histograms import Durations
+from flows.metrics.histograms import LONG_BOUNDS_S, Durations
 from flows.metrics.rows import Block, Count, Formula
 from flows.metrics.survival import age_rows, estimate
 
 PANEL: Final = "Milestones"
-BOUNDS_S: Final = (60, 300, 900, 3600, 21600, 86400, 259200, 604800, 1209600, 2592000)
-"""Upper bounds (seconds, inclusive) of the times from start to milestone: a minute to 30 days."""
-
 STARTED, REACHED, PENDING, MISSED, REACH_MS, BUCKETS = range(6)
-FIELDS: Final = BUCKETS + len(BOUNDS_S)
+FIELDS: Final = BUCKETS + len(LONG_BOUNDS_S)
 """Counters of a group."""
 
 STATES = {
@@ -152,5 +149,5 @@ def _durations(name: str) -> Durations:
         mean_stem=f"milestone_time_mean.{name}",
         quantile=TIME_QUANTILE,
         quantile_stem=f"milestone_time_{{}}.{name}",
-        bounds_s=BOUNDS_S,
+        bounds_s=LONG_BOUNDS_S,
     )

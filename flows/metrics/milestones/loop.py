@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.metrics.family import Split, group_of
-from flows.metrics.histograms import bucket_of
+from flows.metrics.histograms import LONG_BOUNDS_S, bucket_of
 from flows.metrics.milestones.cells import (
-    BOUNDS_S,
     BUCKETS,
     FIELDS,
     MISSED,
@@ -111,12 +110,12 @@ def _reach(user: Any, misses_at: int, ts: int, rules: Rules, ledger: Ledger, spl
     """Book that `user` reaches the milestone at `ts`; one who has missed it by what was known had not."""
     start = misses_at - rules.within
     dims = user["dims"]
-    bucket = bucket_of(BOUNDS_S, ts - start)
+    bucket = bucket_of(LONG_BOUNDS_S, ts - start)
     age = min(PANES - 1, ts * PANES // rules.within - start * PANES // rules.within)
     _book(ledger.windows, split, dims, start, REACHED, 1)
     _book(ledger.windows, split, dims, start, MISSED if user["stage"] == OVERDUE else PENDING, -1)
     _book(ledger.windows, split, dims, start, REACH_MS, ts - start)
-    if bucket < len(BOUNDS_S):
+    if bucket < len(LONG_BOUNDS_S):
         _book(ledger.windows, split, dims, start, BUCKETS + bucket, 1)
     for d in range(len(split.base)):
         group = group_of(split, d, dims)

@@ -28,19 +28,28 @@ def charts_of(config: Config) -> list[ChartRow]:
             "Return on the day",
             f"Of the users who started within {window}, as of when their day was over: the share that returned on it.",
             [Line("retention_rate.d<N>", "day {{day}}", by=("day",))],
-            width=8,
+            width=6,
         ),
         Course(
             "Return on the day or later",
             "Of the same users, the share that has returned on that day or later, by now.",
             [Line("retention_rate_or_later.d<N>", "day {{day}}", by=("day",))],
-            width=8,
+            width=6,
         ),
         Course(
             "Users whose day is over",
             f"How many users started within {window}, as of when that day of theirs was over.",
             [Line("retention.d<N>.cohort", "day {{day}}", by=("day",))],
-            width=8,
+            width=6,
+        ),
+        Course(
+            "Users who returned",
+            "Of these, on the day itself, and on it or later.",
+            [
+                Line("retention.d<N>.returned", "day {{day}}", by=("day",)),
+                Line("retention.d<N>.returned_later", "day {{day}} or later", by=("day",)),
+            ],
+            width=6,
         ),
     ]
     return [ChartRow(PANEL, charts, {"window": window})]

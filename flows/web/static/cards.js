@@ -163,10 +163,12 @@ function heading(title, windowed) {
   return make("h3", {}, title, span);
 }
 
-function bars(rows, { sorted = false, moves = false } = {}) {
-  const list = make("ul", { class: moves ? "bars moves" : "bars" });
+const amountOf = (row) => value("span", row, { class: "amount" });
+
+function bars(rows, { sorted = false, amount = amountOf } = {}) {
+  const list = make("ul", { class: "bars" });
   const shown = rows.map((row) => {
-    const own = bar(), item = make("li", {}, make("span", { class: "label" }, named(row)), own.element, value("span", row, { class: "amount" }));
+    const own = bar(), item = make("li", {}, make("span", { class: "label" }, named(row)), own.element, amount(row));
     return { row, own, item };
   });
   list.append(...shown.map(({ item }) => item));
@@ -204,21 +206,16 @@ function histogram(card) {
 
 /** How often things happen: their counts in the window, by its length. */
 function rates(card) {
-  const list = make("ul", { class: "bars" });
-  const shown = card.rows.map((row) => {
-    const own = bar(), amount = make("span", { class: "amount" });
-    list.append(make("li", {}, make("span", { class: "label" }, named(row)), own.element, amount));
-    return { row, own, amount };
-  });
-  page.views.push(() => {
-    const values = shown.map(({ row }) => valueOf(row)), largest = Math.max(...values.filter(Number.isFinite), 1);
-    shown.forEach(({ row, own, amount }, i) => {
-      amount.dataset.rateOf = cellOf(row);
-      put(amount, values[i] === undefined ? text.NOTHING : text.rate(values[i] / page.layout.windows[page.window]));
-      own.set(0, (values[i] ?? 0) / largest);
+  const amount = (row) => {
+    const element = make("span", { class: "amount" });
+    page.views.push(() => {
+      const seconds = page.layout.windows[page.window], largest = Math.max(...card.rows.map((one) => valueOf(one) ?? 0));
+      element.dataset.rateOf = cellOf(row);
+      put(element, text.rate(valueOf(row), seconds, largest));
     });
-  });
-  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
+    return element;
+  };
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), bars(card.rows, { sorted: true, amount }));
 }
 
 const isWindowed = (rows) => rows.some((row) => !row.cells[""]);

@@ -43,10 +43,11 @@ export const count = (value) => whole.format(value);
 export const share = (value) => percent.format(value);
 export const inPoints = (value) => points.format(100 * value);
 
-/** So many a second, by the unit in which they can be counted. */
-export function rate(perSecond) {
-  const [times, unit] = perSecond >= 1 || !perSecond ? [1, "s"] : perSecond >= 1 / 60 ? [60, "min"] : [3600, "h"];
-  return `${points.format(times * perSecond)} / ${unit}`;
+/** So many in so many seconds, in the unit in which the largest of several is best read. */
+export function rate(value, seconds, largest) {
+  if (value === undefined) return NOTHING;
+  const [times, unit] = largest >= seconds ? [1, "s"] : 60 * largest >= seconds ? [60, "min"] : [3600, "h"];
+  return `${points.format((times * value) / seconds)} / ${unit}`;
 }
 
 export const seconds = (value) => duration(1000 * value);

@@ -45,7 +45,6 @@ REAL = {
     "trailing": "40s",
     "lasting": "5s",
     "keep_firing": "5s",
-    "churn": {"share": 0.5},  # the simulated customers come and go within hours
     "pipeline": {"silence": "20s"},
 }
 
