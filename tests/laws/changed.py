@@ -22,6 +22,7 @@ from flows.audit.lifecycle import Lifecycle, Passage, lifecycle_cells, lifecycle
 from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
 from flows.audit.parse import parse
 from flows.audit.records import Event
+from flows.audit.recompute import in_place
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.uses import Use, all_uses, goal_cells, visitor_cells
 from flows.config.model import OTHER, UNKNOWN, Config, Sessions, format_duration
@@ -119,10 +120,7 @@ class Expected:
         new = self.new
         judgement = judge(self.records, self._readings, new, as_of_ms)
         watermark = as_of_ms - new.lateness
-        ordered = sorted(
-            (event for event in judgement.on_time if event.ts < watermark),
-            key=lambda event: (event.ts, event.partition, event.offset),
-        )
+        ordered = in_place(judgement.on_time, [late.event for late in judgement.late_in_order], watermark)
         before = [event for event in judgement.accepted if id(event) in self._read_before]
         arrived = [event for event in before if event.ts <= self.moment.as_of_ms]
         passed = [event for event in ordered if id(event) in self._read_before and event.ts < self.watermark_ms]
