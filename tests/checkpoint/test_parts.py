@@ -85,7 +85,10 @@ def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> No
         (changed(events=[]), ["event.signed_in is forgotten"]),
         (
             changed(active_users={"events": ["Signed In"]}),
-            [f"{part} starts afresh: {part}.events was off, is [signed_in]" for part in ("active_users", "minutes")],
+            [
+                f"{part} starts afresh: {part}.events was off, is [signed_in]"
+                for part in ("active_users", "engagement", "minutes")
+            ],
         ),
         (
             changed(funnels=checkout(window="2h")),
@@ -170,14 +173,13 @@ def test_a_name_told_apart_that_becomes_a_fact_takes_the_parts_that_saw_presence
     found = compare(definitions(before), definitions(after))
     assert [told(change) for change in found.losses] == [
         f"{part} starts afresh: {part} now has subscription_changed, which was told apart before"
-        for part in ("active_users", "minutes", "sessions", "lifecycle")
+        for part in ("active_users", "engagement", "minutes", "sessions", "lifecycle")
     ]
 
 
 @pytest.mark.parametrize(
     ("config", "line"),
     [
-        (changed(time_zone="Europe/Berlin"), "time_zone was UTC, is Europe/Berlin"),
         (changed(lateness="20s"), "lateness was 10s, is 20s"),
         (changed(minute_history="1d"), "minute_history was 2d, is 24h"),
         (changed(dedup_horizon="1m"), "dedup_horizon was 10m, is 1m"),
@@ -188,6 +190,14 @@ def test_what_only_changes_how_records_are_read_restarts_nothing(config: Config,
     found = compare(definitions(changed()), definitions(config))
     assert found.reading == [line]
     assert {change.fate for change in found.changes} == {"keeps"}
+
+
+def test_in_another_time_zone_days_of_use_begin_anew_and_all_else_goes_on() -> None:
+    found = compare(definitions(changed()), definitions(changed(time_zone="Europe/Berlin")))
+    assert found.reading == ["time_zone was UTC, is Europe/Berlin"]
+    assert [told(change) for change in found.losses] == [
+        "engagement starts afresh: engagement.time_zone was UTC, is Europe/Berlin"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -213,4 +223,5 @@ def test_every_field_of_the_configuration_has_been_considered() -> None:
         *("version", "product", "time_zone", "lateness", "windows", "ratio_windows", "long_windows", "events"),
         *("exclude", "active_users", "sessions", "key_actions", "churn_after", "milestones", "retention"),
         *("funnels", "breakdowns", "dedup_horizon", "minute_history", "shards", "subscriptions", "presence", "tree"),
+        *("goals", "features", "tickets"),
     }
