@@ -1,9 +1,9 @@
-"""METRICS.md 3.4: funnels, by walking each user's sorted events; Kaplan-Meier from the list of attempts."""
+"""METRICS.md 3.4 and 5.3: funnels, by walking each user's sorted events; Kaplan-Meier from the list of attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.audit.cells import (
     BOUNDS_SECONDS,
@@ -24,6 +24,8 @@ from flows.audit.selectors import chosen
 from flows.audit.survival import kaplan_meier
 from flows.config.model import Config, Funnel
 
+SESSION_KINDS = ("track", "page", "screen")
+
 
 @dataclass
 class Attempt:
@@ -32,8 +34,16 @@ class Attempt:
     began: int  # the first event of step 1, ms
     start: int  # the same, unless `reentry: latest` moved it
     values: Mapping[str, str]  # "a funnel attempt, its entry event's"
-    reached: int = 1
+    last_step: int  # when the last step was done, ms
+    done: set[int] = field(default_factory=lambda: {0})  # which steps
     converted_at: int | None = None
+    ended_as: str | None = None  # dropped or excluded, by an event
+    ended_at: int | None = None  # when that was, ms
+
+    @property
+    def reached(self) -> int:
+        """How many steps are done."""
+        return len(self.done)
 
 
 def all_attempts(ordered: list[Event], funnel: Funnel) -> list[Attempt]:
@@ -44,31 +54,76 @@ def all_attempts(ordered: list[Event], funnel: Funnel) -> list[Attempt]:
     `reentry: latest`: an event of step 1 moves the start to itself while only step 1 has been reached."
     "After either end the next step-1 event starts a new attempt."
     """
-    steps = funnel.steps
     attempts: list[Attempt] = []
-    for events in by_user(event for event in ordered if any(chosen(step, event) for step in steps)).values():
+    for events in by_user(ordered).values():
         current: Attempt | None = None
+        first = True
         for event in events:
-            if current is not None and event.ts > current.start + funnel.window:
+            if current is not None and event.ts > deadline(current, funnel):
                 current = None  # dropped
-            if current is None:
-                if chosen(steps[0], event):
-                    current = Attempt(began=event.ts, start=event.ts, values=event.values)
-                    attempts.append(current)
-            elif chosen(steps[current.reached], event):
-                current.reached += 1
-                if current.reached == len(steps):
-                    current.converted_at = event.ts
-                    current = None  # over: this event does not start another one
-            elif funnel.reentry == "latest" and current.reached == 1 and chosen(steps[0], event):
-                current.start = event.ts
-                current.values = event.values
+            if current is not None:
+                current, may_begin = judged(current, event, funnel)
+            else:
+                may_begin = True
+            # METRICS.md 5.3: "`attempts: once` (only a user's first)"
+            if may_begin and chosen(funnel.steps[0], event) and (first or funnel.attempts != "once"):
+                current = Attempt(began=event.ts, start=event.ts, values=event.values, last_step=event.ts)
+                attempts.append(current)
+                first = False
     return attempts
 
 
+def judged(attempt: Attempt, event: Event, funnel: Funnel) -> tuple[Attempt | None, bool]:
+    """The attempt in progress after `event`, None where it is over, and whether the event may begin a new one.
+
+    METRICS.md 5.3: "Order of judgement: deadline, exclusion, advance, re-entry or strictness; the event that
+    excludes may begin a new attempt."
+    """
+    if chosen(funnel.exclude, event):
+        # "such an event between entry and conversion ends the attempt as `excluded`"
+        attempt.ended_as, attempt.ended_at = "excluded", event.ts
+        return None, True
+    step = step_done(attempt, event, funnel)
+    if step is not None:
+        attempt.done.add(step)
+        attempt.last_step = event.ts
+        if attempt.reached < len(funnel.steps):
+            return attempt, False
+        attempt.converted_at = event.ts
+        return None, False  # over: this event does not start another one
+    if funnel.reentry == "latest" and attempt.reached == 1 and chosen(funnel.steps[0], event):
+        attempt.start = attempt.last_step = event.ts
+        attempt.values = event.values
+        return attempt, False
+    if funnel.order == "strict" and event.kind in SESSION_KINDS and event.shows_presence:
+        # "a session event that shows presence and is no next step ends the attempt as dropped, at its time; it
+        # may begin a new one"
+        attempt.ended_as, attempt.ended_at = "dropped", event.ts
+        return None, True
+    return attempt, False
+
+
+def step_done(attempt: Attempt, event: Event, funnel: Funnel) -> int | None:
+    """METRICS.md 5.3: "`any` (steps in any order after step 1; an event fits the lowest step not done)"; else the
+    next step.
+    """
+    missing = [step for step in range(len(funnel.steps)) if step not in attempt.done]
+    if funnel.order != "any":
+        missing = missing[:1]
+    return next((step for step in missing if chosen(funnel.steps[step], event)), None)
+
+
+def deadline(attempt: Attempt, funnel: Funnel) -> int:
+    """METRICS.md 5.3: "`within_step: 10m` (also a limit from the last step done)"."""
+    window_ends = attempt.start + funnel.window
+    return window_ends if funnel.within_step is None else min(window_ends, attempt.last_step + funnel.within_step)
+
+
 def is_dropped(attempt: Attempt, funnel: Funnel, watermark_ms: int) -> bool:
-    """METRICS.md 3.4: "**dropped** (`W` > start + window)", and not converted."""
-    return attempt.converted_at is None and watermark_ms > attempt.start + funnel.window
+    """METRICS.md 3.4: "**dropped** (`W` > start + window)", and not converted; or by strictness."""
+    if attempt.converted_at is not None or attempt.ended_as is not None:
+        return attempt.ended_as == "dropped"
+    return watermark_ms > deadline(attempt, funnel)
 
 
 def funnel_cells(name: str, funnel: Funnel, every_attempt: list[Attempt], config: Config, watermark_ms: int) -> Cells:
@@ -87,9 +142,10 @@ def funnel_cells(name: str, funnel: Funnel, every_attempt: list[Attempt], config
             times = [a.converted_at - a.start for a in entered if a.converted_at is not None]
             cells[f"funnel.{name}.converted.{at}"] = len(times)
             cells[f"funnel.{name}.dropped.{at}"] = len(dropped)
-            cells[f"funnel.{name}.in_progress.{at}"] = sum(
-                a.converted_at is None and not is_dropped(a, funnel, watermark_ms) for a in entered
-            )
+            excluded = [attempt for attempt in entered if attempt.ended_as == "excluded"]
+            if funnel.exclude:
+                cells[f"funnel.{name}.excluded.{at}"] = len(excluded)
+            cells[f"funnel.{name}.in_progress.{at}"] = len(entered) - len(times) - len(dropped) - len(excluded)
             cells[f"funnel.{name}.convert_ms.{at}"] = sum(times)
             buckets = cumulative(times)
             for bound, count in zip(BOUNDS_SECONDS, buckets, strict=True):

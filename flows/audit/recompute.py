@@ -13,6 +13,7 @@ from flows.audit.funnels import all_attempts, funnel_cells
 from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
 from flows.audit.milestones import all_starts, milestone_cells
 from flows.audit.minutes import minute_history
+from flows.audit.orders import put_order_ratios
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
 from flows.audit.retention import retention_cells
@@ -79,6 +80,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     for name, feature in config.features.items():
         cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= told_cells(judgement.turns, config, watermark)
+    put_order_ratios(cells)
     put_per_thousand(cells, config)
     cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()

@@ -67,6 +67,7 @@ def all_selectors(config: Config) -> Iterator[Selector]:
     for funnel in config.funnels.values():
         for step in funnel.steps:
             yield from step
+        yield from funnel.exclude
     yield from config.presence.except_
     yield from config.presence.only or ()
     yield from config.exclude.events
@@ -82,6 +83,8 @@ def from_servers(config: Config) -> Iterator[str]:
     """METRICS.md 1: "subscriptions, spend, tickets, refunds, cancellations; an order does count"."""
     if config.subscriptions is not None:
         yield from config.subscriptions.events
+    if config.orders is not None:
+        yield from (event for event, becomes in config.orders.events.items() if becomes != "completed")
     if config.tickets is not None:
         yield from config.tickets.events
 

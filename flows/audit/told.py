@@ -7,6 +7,14 @@ from typing import Any, Final, NamedTuple
 
 from flows.audit.cells import Cells
 from flows.audit.clock import Turn
+from flows.audit.orders import (
+    order_cancellation_cells,
+    order_cancellation_of,
+    order_cells,
+    order_of,
+    order_refund_cells,
+    order_refund_of,
+)
 from flows.audit.records import Told
 from flows.audit.states import state_of
 from flows.audit.subscriptions import cells_of_subscriptions
@@ -25,6 +33,9 @@ class Twin(NamedTuple):
 
 TWINS: Final[Mapping[str, Twin]] = {
     "subscription": Twin(state_of, cells_of_subscriptions),
+    "order": Twin(order_of, order_cells),
+    "order_refund": Twin(order_refund_of, order_refund_cells),
+    "order_cancellation": Twin(order_cancellation_of, order_cancellation_cells),
     "ticket": Twin(transition_of, ticket_cells),
 }
 NOTHING: Final[dict[str, Told]] = {}  # one for all: of millions of events they would be much of the memory

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.config.file import spelt
-from flows.config.mistakes import closest
+from flows.config.mistakes import Path, closest
 from flows.config.model import Config, slug
 from flows.decode.intake import name_of
 from flows.messages.columns import KINDS, NO_TIME, PAGE, SCREEN, TRACK, Columns
@@ -191,8 +191,7 @@ class Census:
                 else:
                     met = bool(self._events[self._codes.matching([(names, conditions)])].any())
                 if selector.where and of_names and not met:
-                    place = path if path[0] == "funnels" else (*path, index)
-                    unmet.append(Unmet(spelt(place), selector.event, selector.where, of_names))
+                    unmet.append(Unmet(_place(path, index), selector.event, selector.where, of_names))
         return unmet
 
     def breakdowns(self) -> dict[str, Values]:
@@ -234,4 +233,9 @@ def _named(config: Config) -> Iterator[tuple[str, str]]:
         for index, selector in enumerate(selectors):
             if selector.where or path[0] != "exclude":  # names left out altogether have a list of their own
                 for name in selector.event:
-                    yield spelt(path if path[0] == "funnels" else (*path, index)), name
+                    yield _place(path, index), name
+
+
+def _place(path: Path, index: int) -> str:
+    """Of a selector in the list at `path`; the alternatives of a step are all at its own."""
+    return spelt(path if path[2:3] == ("steps",) else (*path, index))

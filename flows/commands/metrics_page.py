@@ -22,7 +22,7 @@ EVERYTHING = Config.model_validate(
         "sessions": {"definitions": get_args(Bounce)},
         "goals": {"name": "first"},
         "features": {"name": "second"},
-        "funnels": {"name": {"window": "1h", "steps": ["first", "second"]}},
+        "funnels": {"name": {"window": "1h", "steps": ["first", "second"], "exclude": ["third"]}},
         "retention": {},
         "milestones": {"name": {"from": "first", "to": "second", "within": "1h"}},
         "breakdowns": {

@@ -193,6 +193,40 @@ class MrrAlert(Section):
     severity: Severity = "page"
 
 
+class OrdersAlert(CountFalls):
+    """OrdersDrop: far fewer orders than usual, and so less revenue."""
+
+    orders: Count = 50
+    """Smallest number that must be usual to judge by."""
+    severity: Severity = "page"
+
+
+class OrderValueAlert(Section):
+    """OrderValueDrop: the average order brings much less."""
+
+    window: Long = HOUR_MS
+    """Window to average over: the smallest of the config's `windows` that is not below this."""
+    drop: Share = 0.3
+    """Least drop from the same hour last week: 0.3 is three tenths."""
+    below: Annotated[float, Field(gt=0, le=1_000_000_000)] = 1.0
+    """Threshold of the average, in units of the currency, when there is no last week to compare with."""
+    orders: Count = 200
+    """Smallest number to judge by."""
+    variation: Annotated[float, Field(gt=0, le=20)] = 1.5
+    """Standard deviation of what an order brings over the average."""
+    severity: Severity = "page"
+
+
+class OrderRefundsAlert(CountRises):
+    """OrderRefundsRise: far more refunds than usual."""
+
+    above: Count = 100
+    """Threshold while the trailing time is too short to compare with."""
+    refunds: Count = 10
+    """Smallest number to judge by."""
+    severity: Severity = "page"
+
+
 class SessionDurationAlert(Section):
     """SessionDurationCollapse: sessions that did not bounce have become much shorter."""
 
@@ -318,6 +352,9 @@ class Alerts(Section):
     features: FeaturesAlert | None = FeaturesAlert()
     churn: ChurnAlert | None = ChurnAlert()
     mrr: MrrAlert | None = MrrAlert()
+    orders: OrdersAlert | None = OrdersAlert()
+    order_value: OrderValueAlert | None = OrderValueAlert()
+    order_refunds: OrderRefundsAlert | None = OrderRefundsAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()
     tickets: TicketsAlert | None = TicketsAlert()
     escalations: EscalationsAlert | None = EscalationsAlert()

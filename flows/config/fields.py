@@ -156,6 +156,10 @@ class FactSection(Section):
     events: dict[EventName, Any] = Field(min_length=1, max_length=50)
     """The events that carry the fact, each with what its name stands for."""
 
+    def events_of_nobody(self) -> list[str]:
+        """Those of its events that show nobody."""
+        return [] if self.shows_presence else list(self.events)
+
     @field_validator("events")
     @classmethod
     def _events_in_order(cls, events: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -25,7 +24,6 @@ from pydantic import (
 
 from flows.config.event_codes import FROM_SERVERS, NOT_INTERACTIVE, Codes, Condition, Selection
 from flows.config.fields import (
-    CURRENCY_PATTERN,
     Between,
     DurationMs,
     EventName,
@@ -39,10 +37,13 @@ from flows.config.fields import (
     WindowMs,
     section_of,
 )
+from flows.config.funnel import Funnel
 from flows.config.mistakes import Finding, Path
+from flows.config.money import MINOR_DIGITS, Currency
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
+from flows.config.orders import Orders
 from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
-from flows.config.selectors import Events, Presence, Selector, Selectors, Step, stand_for
+from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
 from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
 from flows.messages.columns import MAX_BREAKDOWNS
@@ -70,14 +71,6 @@ __all__ = [
 
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
-
-MINOR_DIGITS: Final = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
-    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
-"""Digits of the minor unit where they are not 2 (ISO 4217, list one)."""
 
 MAX_VALUES: Final = 253
 """A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
@@ -125,22 +118,6 @@ class Sessions(Section):
     def asks_for(self, definition: Bounce) -> bool:
         """Whether sessions are judged by it."""
         return definition in (self.bounce, *self.definitions)
-
-
-class Funnel(Section):
-    """Ordered steps within a window; a step is an event, or a list of alternatives."""
-
-    window: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
-    """The most time from the first step to the last, inclusive."""
-    steps: tuple[Step, ...] = Field(min_length=2, max_length=20)
-    """Events in order, by name or as `{event: name, where: {field: value}, as: name of the step}`; a list in place of
-    an event matches any of them. A step is named after its first alternative."""
-    reentry: Literal["first", "latest"] = "first"
-    """`latest`: repeating the first step restarts the attempt if it has reached no further step."""
-
-    def step_names(self) -> list[str]:
-        """`01_product_viewed`, ...: number and slug of the name that each step's first alternative gives it."""
-        return [f"{number:02d}_{slug(step[0].as_ or step[0].event[0])}" for number, step in enumerate(self.steps, 1)]
 
 
 FIRST_SEEN: Final = "first_seen"
@@ -209,6 +186,7 @@ BrokenDown = Literal[
     "milestones",
     "users",
     "retention",
+    "orders",
     "tickets",
 ]
 """What breakdowns can apply to: `Family.broken_down_as`."""
@@ -228,8 +206,8 @@ class Breakdown(Section):
     of: tuple[BrokenDown, ...] = Field(
         ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
     )
-    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) can be by scope `event` only;
-    with another scope `sessions` and `funnels` are the default. Views are broken down with `visitors`."""
+    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and `orders` can be by scope
+    `event` only; with another scope `sessions` and `funnels` are the default. Views are broken down with `visitors`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -260,15 +238,6 @@ class Exclude(Section):
     `context.bot` is an object. `user_agent` also leaves out those whose `context.userAgent` is a known crawler's."""
 
 
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-Currency = Annotated[
-    str,
-    BeforeValidator(_upper),
-    Field(pattern=CURRENCY_PATTERN, examples=["USD", "EUR", "JPY"]),
-]
 Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expired"]
 
 
@@ -359,6 +328,8 @@ class Config(Section):
     breakdowns: dict[Label, Breakdown] = Field({}, max_length=MAX_BREAKDOWNS)
     subscriptions: Subscriptions | None = None
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
+    orders: Orders | None = None
+    """Orders, revenue, buyers and refunds. Without this part, none of them is measured."""
     tickets: Tickets | None = None
     """Tickets of the support. Without this part, none is measured."""
     tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
@@ -412,7 +383,7 @@ class Config(Section):
 
     def events_of_nobody(self) -> frozenset[str]:
         """Slugs of the events that show nobody because of what they tell."""
-        hidden = (section.events for section in self.fact_sections().values() if not section.shows_presence)
+        hidden = (section.events_of_nobody() for section in self.fact_sections().values())
         return frozenset(slug(name) for events in hidden for name in events)
 
     def vocabulary(self) -> list[str]:
@@ -448,6 +419,7 @@ class Config(Section):
         for name, funnel in self.funnels.items():
             for index, step in enumerate(funnel.steps):
                 yield ("funnels", name, "steps", index), step
+            yield ("funnels", name, "exclude"), funnel.exclude
         yield ("presence", "except"), self.presence.except_
         yield ("presence", "only"), self.presence.only or ()
         yield ("exclude", "events"), self.exclude.events

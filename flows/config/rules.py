@@ -18,6 +18,7 @@ from flows.config.notation import field_text, format_duration, keys_of, says_som
 from flows.config.tree import broken_tree
 
 if TYPE_CHECKING:
+    from flows.config.funnel import Funnel
     from flows.config.model import Config
     from flows.config.selectors import Selector
 
@@ -36,6 +37,7 @@ RESERVED_LABELS: Final = frozenset(
 BY_OWN_VALUE_ONLY: Final = {
     "events": "counted as events arrive, before it is known which came first",
     "active_users": "counted as events arrive, before it is known which came first",
+    "orders": "which an event tells by itself, beside its user's others",
     "tickets": "which are no user's",
 }
 """What can be broken down by an event's own value only, and why."""
@@ -96,6 +98,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _names_that_say_nothing(config)
     yield from _names_that_are_one(config)
     yield from _names_of_steps(config)
+    yield from _funnels_that_nobody_gets_through(config)
     yield from _too_many_names(config)
     yield from _excluded_but_wanted(config)
     yield from _windows_that_are_none(config)
@@ -123,6 +126,24 @@ def remarks(config: Config) -> Iterator[Finding]:
                     ("funnels", name, "steps", index),
                     f"step {index + 1} can be the same event as step {index}, which must then come twice",
                 )
+        if funnel.within_step is not None and funnel.within_step >= funnel.window:
+            yield Finding(
+                ("funnels", name, "within_step"),
+                f"{format_duration(funnel.within_step)} is not shorter than the window,"
+                f" {format_duration(funnel.window)}, so that it changes nothing",
+                because_of=[("funnels", name, "window")],
+            )
+        if funnel.order == "any" and len(funnel.steps) == 2:
+            yield Finding(
+                ("funnels", name, "order"),
+                "any changes nothing in a funnel of two steps, since the first always comes first",
+            )
+        if funnel.reentry == "latest" and any(_ends(funnel, first.selection()) for first in funnel.steps[0]):
+            yield Finding(
+                ("funnels", name, "reentry"),
+                "latest does not move the start where repeating the first step is an exclusion: it ends the attempt",
+                because_of=[("funnels", name, "exclude")],
+            )
     yield from _listed_twice(config)
     if config.churn_after <= config.sessions.timeout:
         yield Finding(
@@ -218,6 +239,34 @@ def _names_of_steps(config: Config) -> Iterator[Finding]:
                     yield Finding(
                         place, f"found {shown(alternative.as_)}, expected a name with a letter, digit or symbol"
                     )
+
+
+def _funnels_that_nobody_gets_through(config: Config) -> Iterator[Finding]:
+    """Options that contradict each other or the steps."""
+    for name, funnel in config.funnels.items():
+        place: Path = ("funnels", name)
+        if funnel.order == "strict" and funnel.reentry == "latest":
+            yield Finding(
+                (*place, "reentry"),
+                "found latest with order strict, where repeating the first step ends the attempt and begins a new one:"
+                " leave it out",
+                because_of=[(*place, "order")],
+            )
+        for index, step in enumerate(funnel.steps[1:], 1):
+            if all(_ends(funnel, alternative.selection()) for alternative in step):
+                yield Finding(
+                    (*place, "exclude"),
+                    f"every event of step {index + 1} is one of these, and ends the attempt before it counts as a step",
+                    because_of=[(*place, "steps", index)],
+                )
+
+
+def _ends(funnel: Funnel, selection: Selection) -> bool:
+    """Whether each event of one of the names chosen is an exclusion."""
+    return all(
+        any(_covers(selector.selection(), (frozenset({name}), selection[1])) for selector in funnel.exclude)
+        for name in selection[0] or ()
+    )
 
 
 def _plainly(name: str) -> str:

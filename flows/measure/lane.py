@@ -11,7 +11,7 @@ event: one that is late, but in order for its user, takes its turn at its own ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -148,17 +148,23 @@ class FactLane:
         self.turns.add(facts[kept])
 
     def advance(
-        self, clock: StreamClock, users: Users, since: Mapping[str, int], in_order: NDArray[np.uint64] = NOBODY
+        self,
+        clock: StreamClock,
+        users: Users,
+        since: Mapping[str, int],
+        make_room: Callable[[], None],
+        in_order: NDArray[np.uint64] = NOBODY,
     ) -> None:
         """Hand on the facts whose turn has come, and let the families stand at the watermark.
 
-        A family that began at `since` (ms) gets none from before.
+        A family that began at `since` (ms) gets none from before. `make_room` gives the families room for all users.
         """
         self.settle(clock.floor_ms, in_order)
         self.recent.forget(clock.now_ms)
         facts = self.turns.passed(clock.watermark_ms)
         if self.fact.by_user and len(facts):
             facts["slot"] = users.slots(facts)
+            make_room()  # a user may have been evicted since the event was used
         for name, family in self.families.items():
             family.advance(counted(facts, since.get(name, 0)), users.count, clock.watermark_ms)
 

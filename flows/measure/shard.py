@@ -184,7 +184,7 @@ class Shard:
     def _use_facts(self, lane: FactLane) -> None:
         """Use the facts whose turn has come. They are few, so that it is not done with every advance."""
         if self.clock.now_ms != NO_TIME:
-            lane.advance(self.clock, self.users, self._since, self._in_order)
+            lane.advance(self.clock, self.users, self._since, self._make_room, self._in_order)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:

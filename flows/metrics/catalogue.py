@@ -28,6 +28,7 @@ from flows.metrics.goals import Goal
 from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.orders import orders_of
 from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
@@ -80,6 +81,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **({"retention": Retained(config)} if config.retention else {}),
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
+        **(orders_of(config) if config.orders else {}),
         **({"tickets": Tickets(config, limits)} if config.tickets else {}),
     }
 

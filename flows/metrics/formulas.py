@@ -11,6 +11,11 @@ def ratio(numerator: float, denominator: float) -> float | None:
     return numerator / denominator if denominator else None
 
 
+def difference(more: int, less: int) -> int:
+    """More - less."""
+    return more - less
+
+
 def per_thousand(part: float, whole: float) -> float | None:
     """1000 * part / whole."""
     return 1000 * part / whole if whole else None

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from flows.config.model import MINOR_DIGITS, Config, format_duration
+from flows.config.model import Config, format_duration
+from flows.config.money import MINOR_DIGITS
 from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Number, Rate, Steps, Target

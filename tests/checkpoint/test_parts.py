@@ -58,6 +58,7 @@ def platform(**change: Any) -> dict[str, Any]:
         changed(key_actions={"event": ["Signed Up", "Order Completed"]}),
         changed(funnels=checkout(steps=[NAMED, {"event": ["Product Added", "Wish Added"]}, "Order Completed"])),
         changed(breakdowns=platform(scope="event")),
+        changed(funnels=checkout(order="sequential", within_step=None, exclude=[], attempts="all")),
     ],
 )
 def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> None:
@@ -93,6 +94,14 @@ def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> No
         (
             changed(funnels=checkout(window="2h")),
             ["funnel.checkout starts afresh: funnel.checkout.window was 1h, is 2h"],
+        ),
+        (
+            changed(funnels=checkout(order="any", within_step="10m", exclude=["Help Opened"], attempts="once")),
+            [
+                "funnel.checkout starts afresh: funnel.checkout.attempts is new; funnel.checkout.exclude is new;"
+                " funnel.checkout.order is new; funnel.checkout.within_step is new",
+                "event.help_opened is new and begins now",
+            ],
         ),
         (
             changed(funnels=checkout(steps=["Product Viewed", ["Wish Added", "Product Added"], "Order Completed"])),

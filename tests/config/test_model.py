@@ -195,12 +195,12 @@ def test_selectors_stand_wherever_events_are_named() -> None:
         {
             "key_actions": asked,
             "active_users": {"events": [asked, "B"]},
-            "funnels": {"f": {"window": "1h", "steps": [asked, [asked, "C"]]}},
+            "funnels": {"f": {"window": "1h", "steps": [asked, [asked, "C"]], "exclude": asked}},
         }
     )
     assert config.vocabulary() == ["other", "a", "b", "c"]
     assert len(config.codes()) == 5  # A with x and without
-    assert [len(selectors) for _, selectors in config.selectors()] == [1, 2, 1, 2, 0, 0, 0]
+    assert [len(selectors) for _, selectors in config.selectors()] == [1, 2, 1, 2, 1, 0, 0, 0]
 
 
 def test_what_the_same_event_can_be_twice_is_remarked_and_what_it_cannot_is_not() -> None:
@@ -216,6 +216,29 @@ def test_what_the_same_event_can_be_twice_is_remarked_and_what_it_cannot_is_not(
     ]
     assert remarked(page("/a"), page("/a", **{"properties.x": "1"})) != []
     assert remarked("A", [page("/a"), page("/b"), page("/A")]) == ["'page_viewed' is listed twice (page_viewed)"]
+
+
+def test_options_of_a_funnel_that_change_nothing_are_remarked() -> None:
+    funnels = {
+        "calm": FUNNEL | {"steps": ["A", ["B", "C"]], "exclude": ["B", {"event": "C", "where": {"properties.x": 1}}]},
+        "moved": FUNNEL | {"steps": ["A", "B"], "reentry": "latest", "exclude": ["A"]},
+        "two": FUNNEL | {"steps": ["A", "B"], "order": "any"},
+        "wide": FUNNEL | {"steps": ["A", "B"], "within_step": FUNNEL["window"]},
+    }
+    assert [(one.path, one.message) for one in remarks(Config.model_validate({"funnels": funnels}))] == [
+        (
+            ("funnels", "moved", "reentry"),
+            "latest does not move the start where repeating the first step is an exclusion: it ends the attempt",
+        ),
+        (
+            ("funnels", "two", "order"),
+            "any changes nothing in a funnel of two steps, since the first always comes first",
+        ),
+        (
+            ("funnels", "wide", "within_step"),
+            "1h is not shorter than the window, 1h, so that it changes nothing",
+        ),
+    ]
 
 
 def test_a_breakdown_of_a_scope_is_of_what_is_used_in_order_unless_it_says_more() -> None:
@@ -256,6 +279,18 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             "funnels.f.window",
             "found '91d', expected a duration from 1s to 90d",
         ),
+        (
+            {"funnels": {"f": FUNNEL | {"steps": ["A", "B"], "order": "strict", "reentry": "latest"}}},
+            "funnels.f.reentry",
+            "found latest with order strict, where repeating the first step ends the attempt and begins a new one:"
+            " leave it out",
+        ),
+        (
+            {"funnels": {"f": FUNNEL | {"steps": ["A", ["B", "C"]], "exclude": ["C", "b", "X"]}}},
+            "funnels.f.exclude",
+            "every event of step 2 is one of these, and ends the attempt before it counts as a step",
+        ),
+        ({"funnels": {"f": FUNNEL | {"hold": "properties.id"}}}, "funnels.f.hold", "there is no such key"),
         (
             {"funnels": {"f": FUNNEL | {"steps": ["A"]}}},
             "funnels.f.steps",

@@ -21,8 +21,8 @@ from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped,
 from flows.audit.lifecycle import Lifecycle, Passage, lifecycle_cells, lifecycle_of
 from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
 from flows.audit.parse import parse
-from flows.audit.records import Event
 from flows.audit.recompute import in_place
+from flows.audit.records import Event
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.uses import Use, all_uses, goal_cells, visitor_cells
 from flows.config.model import OTHER, UNKNOWN, Config, Sessions, format_duration
@@ -113,7 +113,8 @@ class Expected:
         if part.startswith("goal."):
             name = part.removeprefix("goal.")
             return name in one.goals and one.goals[name] == other.goals[name]
-        return part in one.funnels and one.funnels[part] == other.funnels[part]
+        same_presence = same_presence or other.funnels[part].order != "strict"
+        return same_presence and part in one.funnels and one.funnels[part] == other.funnels[part]
 
     def cells(self, as_of_ms: int) -> Cells:
         """All cells at this T, when all records have been read."""
@@ -234,7 +235,8 @@ class Expected:
         alive = [
             attempt
             for attempt in attempts
-            if (attempt.converted_at is None or attempt.converted_at >= then) and not is_dropped(attempt, funnel, then)
+            if all(at is None or at >= then for at in (attempt.converted_at, attempt.ended_at))
+            and (attempt.ended_at is not None or not is_dropped(attempt, funnel, then))
         ]
         for config in self._new_windows():
             found = funnel_cells(name, funnel, alive, config, watermark)

@@ -162,6 +162,7 @@ def edges(config: Config) -> list[int]:
     found = {0, 1, config.lateness, config.churn_after, config.dedup_horizon}
     found |= {config.sessions.timeout, config.sessions.max_duration, *config.windows}
     found |= {funnel.window for funnel in config.funnels.values()}
+    found |= {funnel.within_step for funnel in config.funnels.values() if funnel.within_step is not None}
     found |= {(day + 1) * DAY for day in (config.retention.days if config.retention else ())}
     found |= {milestone.within for milestone in config.milestones.values()}
     return sorted({max(0, one + beside) for one in found if one <= 4 * DAY for beside in (-1, 0, 1)})

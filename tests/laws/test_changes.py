@@ -30,6 +30,7 @@ PLAN = {"field": "properties.plan", "values": ["free"], "of": ["goals", "session
 PRO_VIEWS = {"event": ["Viewed", "page_viewed"], "where": {"properties.plan": "pro"}}
 LOOKED = {"event": "Viewed", "where": {"context.device.type": ["web", "tv"]}, "as": "Looked"}
 CHOSEN = {"window": "12m", "steps": [LOOKED, ["Added", PRO_VIEWS]]}
+CALM = {"window": "12m", "within_step": "4m", "exclude": ["Left"], "attempts": "once", "steps": ["Viewed", "Bought"]}
 
 CHOICES: dict[str, list[Any]] = {
     "events": [[], ["Left"], ["Viewed", "identify"]],
@@ -51,6 +52,8 @@ CHOICES: dict[str, list[Any]] = {
         {"buy": BUY | {"reentry": "latest", "window": "7m"}, "again": AGAIN},
         {"again": AGAIN, "chosen": CHOSEN},
         {"chosen": CHOSEN},
+        {"calm": CALM, "strict": BUY | {"order": "strict", "exclude": ["Added"]}},
+        {"calm": CALM, "strict": BUY | {"order": "strict"}},
     ],
     "breakdowns": [
         {},

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from flows.config.model import Config
+from flows.config.model import Config, Funnel
 from flows.metrics.cells import Metric
 from flows.metrics.formulas import ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations
@@ -17,6 +17,8 @@ from flows.metrics.survival import age_rows, estimate
 CONVERTED, IN_PROGRESS, DROPPED, CONVERT_MS, BUCKETS = range(5)
 OUTCOMES: Final = BUCKETS + len(BOUNDS_S)
 """Counters of a group: attempts by step reached come first, as many as the funnel has, then these many."""
+EXCLUDED: Final = OUTCOMES
+"""One more, where the funnel has exclusions."""
 ENTERED, COMPLETED = range(2)  # counters of matured attempts
 
 STEP = Metric(
@@ -43,12 +45,19 @@ STATES = {
     ),
     "dropped": Metric(
         "funnel.<name>.dropped",
-        "Attempts entered in the window that ran out of time.",
+        "Attempts entered in the window that ran out of time, or with `order: strict` left the way.",
         "attempts",
         "Funnels",
         "funnel_attempts_by_state",
     ),
 }
+EXCLUDED_STATE = Metric(
+    "funnel.<name>.excluded",
+    "Attempts entered in the window that an event of the funnel's `exclude` has ended.",
+    "attempts",
+    "Funnels",
+    "funnel_attempts_by_state",
+)
 CONVERT_SUM = Metric("funnel.<name>.convert_ms", "Sum of the times from entry to the last step.", "ms", "Funnels")
 CONVERT_LE = Metric(
     "funnel.<name>.convert_le_<bound>",
@@ -116,6 +125,11 @@ CONVERSION_LIVE_SE = Metric(
 )
 
 
+def counters_of(funnel: Funnel) -> int:
+    """How many counters a group has in a window."""
+    return len(funnel.steps) + OUTCOMES + bool(funnel.exclude)
+
+
 def blocks_of(config: Config, name: str, groups: Sequence[Mapping[str, str]]) -> list[Block]:
     """The vector of a shard, as `Funnel.read()` gives it."""
     stem, funnel = f"funnel.{name}", {"funnel": name}
@@ -125,6 +139,8 @@ def blocks_of(config: Config, name: str, groups: Sequence[Mapping[str, str]]) ->
         Count(CONVERT_SUM, f"{stem}.convert_ms"),
         *_durations(stem).counts(),
     ]
+    if config.funnels[name].exclude:
+        windowed.append(Count(EXCLUDED_STATE, f"{stem}.excluded", {"state": "excluded"}))
     matured = [Count(MATURED, f"{stem}.matured"), Count(MATURED_CONVERTED, f"{stem}.matured_converted")]
     return [
         Block(_labelled(windowed, funnel), config.windows, groups),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.config.model import Config, format_duration
 from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Losses, Number, Spread, Steps
-from flows.metrics.funnels.cells import STATES
+from flows.metrics.funnels.cells import EXCLUDED_STATE, STATES
 
 CONVERSION_CHART = Course(
     "Conversion",
@@ -37,7 +37,10 @@ CHARTS: list[Chart] = [
     Course(
         "Attempts by outcome",
         "Attempts entered in the window, by what has become of them.",
-        [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
+        [
+            Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",)),
+            Line(EXCLUDED_STATE.name, "excluded"),
+        ],
         width=6,
     ),
     CONVERSION_CHART,

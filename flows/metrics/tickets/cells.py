@@ -31,7 +31,7 @@ MOVES: Final = {
         "tickets.escalated", "Tickets escalated for the first time in the window.", "tickets", PANEL, "window_tickets"
     ),
     "resolved": Metric(
-        "tickets.resolved", "Resolutions of open tickets in the window.", "resolutions", PANEL, "window_tickets"
+        "tickets.resolved", "Resolutions of open tickets in the window.", "tickets", PANEL, "window_tickets"
     ),
     "reopened": Metric(
         "tickets.reopened", "Resolved tickets that were reopened in the window.", "tickets", PANEL, "window_tickets"
