@@ -105,7 +105,8 @@ def _queries(numbers: Numbers, line: Line, where: Mapping[str, str]) -> Iterator
         if len(values) <= MOST_LINES:
             for value in values:
                 asked = numbers.ask(*line.metrics, where={**where, label: value}, split=line.split)
-                yield Query(asked, _name(label, value))
+                name, place = _name(label, value), f"{{{{{label}}}}}"
+                yield Query(asked, line.legend.replace(place, name) if place in line.legend else name)
             return
     yield Query(_expression(numbers, line, where), line.legend)
 

@@ -104,7 +104,7 @@ class Goal(Uses):
         return [
             Number(
                 "conversion_rate.<name>",
-                f"Reach the goal: {self._name}",
+                f"Reach the goal: {self._name.replace('_', ' ')}",
                 "Of the visitors of the window, the share who reached it.",
                 self.labels,
                 good="up",

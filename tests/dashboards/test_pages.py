@@ -294,6 +294,7 @@ def test_windows_go_from_the_shortest_to_the_longest_and_quantiles_are_words() -
 
     assert legends("Activity", "Active users by window") == ["1m", "5m", "30m", "1h", "24h", "7d", "30d"]
     assert legends("Sessions", "Session duration, $window") == ["median", "90 %", "95 %", "mean"]
+    assert legends("Retention", "Return on the day") == ["day 1", "day 7", "day 30"]
     assert legends("Funnel: checkout", "Lost between steps, $window") == [
         "product viewed \N{RIGHTWARDS ARROW} product added",
         "product added \N{RIGHTWARDS ARROW} checkout started",

