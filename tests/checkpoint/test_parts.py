@@ -201,12 +201,10 @@ def test_what_only_changes_how_records_are_read_restarts_nothing(config: Config,
     assert {change.fate for change in found.changes} == {"keeps"}
 
 
-def test_in_another_time_zone_days_of_use_begin_anew_and_all_else_goes_on() -> None:
+def test_another_time_zone_restarts_only_what_counts_by_days() -> None:
     found = compare(definitions(changed()), definitions(changed(time_zone="Europe/Berlin")))
     assert found.reading == ["time_zone was UTC, is Europe/Berlin"]
-    assert [told(change) for change in found.losses] == [
-        "engagement starts afresh: engagement.time_zone was UTC, is Europe/Berlin"
-    ]
+    assert [change.part for change in found.changes if change.fate != "keeps"] == ["engagement"]
 
 
 @pytest.mark.parametrize(

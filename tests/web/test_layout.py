@@ -121,9 +121,9 @@ def test_sections_fill_rows_of_three_columns() -> None:
     assert {one.columns for one in PAGE.sections if one.title.startswith("Funnel")} == {3}
 
 
-ORDERS = Metric("orders", "Orders in the window.", "orders", "Orders", "orders")
-OPEN = Metric("orders.open", "Orders that were not delivered yet.", "orders", "Orders", "orders_open")
-REFUNDED = Metric("refund_rate", "Refunded over all orders.", "ratio", "Orders", "refund_ratio")
+PARCELS = Metric("parcels", "Parcels in the window.", "parcels", "Parcels", "parcels")
+OPEN = Metric("parcels.open", "Parcels that were not delivered yet.", "parcels", "Parcels", "parcels_open")
+RETURNED = Metric("parcel_return_rate", "Returned over all parcels.", "ratio", "Parcels", "parcel_return_ratio")
 
 
 class Triangle:
@@ -133,26 +133,26 @@ class Triangle:
 @pytest.mark.parametrize("charted", [True, False])
 def test_a_family_that_comes_later_is_on_the_page_without_a_change_of_it(charted: bool) -> None:
     windows = {"5m": 300_000, "1h": 3_600_000, "24h": 86_400_000}
-    cells = [Cell(f"orders.{text}", ORDERS, {"window": text}, "orders", width) for text, width in windows.items()]
-    open_now = Cell("orders.open", OPEN, {}, "orders.open")
-    refunded = [
-        Derived(f"refund_rate.{text}", REFUNDED, [f"orders.{text}", f"orders.{text}"], ratio, {"window": text})
+    cells = [Cell(f"parcels.{text}", PARCELS, {"window": text}, "parcels", width) for text, width in windows.items()]
+    open_now = Cell("parcels.open", OPEN, {}, "parcels.open")
+    returned = [
+        Derived(f"parcel_return_rate.{text}", RETURNED, [f"parcels.{text}", f"parcels.{text}"], ratio, {"window": text})
         for text in windows
     ]
-    charts: list[Chart] = [Course("Orders", "Orders.", [Line("orders")]), Triangle()]  # type: ignore[list-item]
+    charts: list[Chart] = [Course("Parcels", "Parcels.", [Line("parcels")]), Triangle()]  # type: ignore[list-item]
     later = replace(
         LISTED,
         cells=[*LISTED.cells, *cells, open_now],
-        derived=[*LISTED.derived, *refunded],
-        headlines=[*LISTED.headlines, *([Number("orders", "Orders", "Orders.")] if charted else [])],
-        charts=[*LISTED.charts, *([ChartRow("Orders", charts)] if charted else [])],
+        derived=[*LISTED.derived, *returned],
+        headlines=[*LISTED.headlines, *([Number("parcels", "Parcels", "Parcels.")] if charted else [])],
+        charts=[*LISTED.charts, *([ChartRow("Parcels", charts)] if charted else [])],
     )
     page = layout(CONFIG, later)
-    assert {"orders.1h", "orders.open", "refund_rate.24h"} <= set(page.cells)
-    assert [tile.title for tile in page.tiles][-1:] == (["Orders"] if charted else ["Customers lost"])
-    first = section("Orders", page).cards[0]
+    assert {"parcels.1h", "parcels.open", "parcel_return_rate.24h"} <= set(page.cells)
+    assert [tile.title for tile in page.tiles][-1:] == (["Parcels"] if charted else [PAGE.tiles[-1].title])
+    first = section("Parcels", page).cards[0]
     assert first.kind == "table"
-    assert (first.groups[0][1][0].cells["1h"], first.rest) == ("orders.1h", False)
+    assert (first.groups[0][1][0].cells["1h"], first.rest) == ("parcels.1h", False)
 
 
 def test_of_one_catalogue_there_is_one_layout() -> None:
