@@ -52,7 +52,7 @@ CHOICES: dict[str, list[Any]] = {
         {"buy": BUY | {"reentry": "latest", "window": "7m"}, "again": AGAIN},
         {"again": AGAIN, "chosen": CHOSEN},
         {"chosen": CHOSEN},
-        {"calm": CALM, "strict": BUY | {"order": "strict", "exclude": ["Added"]}},
+        {"calm": CALM, "strict": BUY | {"order": "strict", "exclude": ["Left"]}},
         {"calm": CALM, "strict": BUY | {"order": "strict"}},
     ],
     "breakdowns": [
