@@ -35,7 +35,13 @@ CALM = {"window": "12m", "within_step": "4m", "exclude": ["Left"], "attempts": "
 CHOICES: dict[str, list[Any]] = {
     "events": [[], ["Left"], ["Viewed", "identify"]],
     "key_actions": [["Bought"], ["Bought", "page_viewed"], ["Bought", PRO_VIEWS]],
-    "sessions": [{}, {"timeout": "5m", "max_duration": "12m"}, {"bounce": "single_event"}],
+    "sessions": [
+        {},
+        {"timeout": "5m", "max_duration": "12m"},
+        {"bounce": "single_event"},
+        {"definitions": ["single_view", "no_interaction"]},
+        {"definitions": ["engaged", "no_interaction"]},
+    ],
     "churn_after": ["20m", "2h"],
     "goals": [{}, {"buy": "Bought"}, {"buy": "Bought", "known": ["identify", "Left"]}, {"buy": ["Bought", PRO_VIEWS]}],
     "funnels": [
@@ -46,7 +52,7 @@ CHOICES: dict[str, list[Any]] = {
         {"buy": BUY | {"reentry": "latest", "window": "7m"}, "again": AGAIN},
         {"again": AGAIN, "chosen": CHOSEN},
         {"chosen": CHOSEN},
-        {"calm": CALM, "strict": BUY | {"order": "strict", "exclude": ["Added"]}},
+        {"calm": CALM, "strict": BUY | {"order": "strict", "exclude": ["Left"]}},
         {"calm": CALM, "strict": BUY | {"order": "strict"}},
     ],
     "breakdowns": [
