@@ -13,6 +13,7 @@ from flows.config.model import Config
 from flows.config.selectors import Selector
 
 CHANNELS = ("channel", "context.channel")
+INTERACTIVE = "properties.interactive"
 
 
 def matches(selector: Selector, name: str, document: dict[str, Any]) -> bool:
@@ -35,8 +36,19 @@ def chosen(selectors: Iterable[Selector], event: Event) -> bool:
 
 def carried(document: dict[str, Any], config: Config) -> dict[str, str]:
     """The values of the fields that selectors look at, as they are compared."""
-    texts = {field: text_of(lookup(document, field)) for one in all_selectors(config) for field in one.where}
+    fields = [field for one in all_selectors(config) for field in one.where]
+    texts = {field: text_of(lookup(document, field)) for field in [*fields, *_asked_of_sessions(config)]}
     return {field: cached_slug(text) for field, text in texts.items() if text is not None}
+
+
+def interactive(event: Event) -> bool:
+    """METRICS.md 5.4: "no `track` event but those with `properties.interactive = false`"."""
+    return event.carried.get(INTERACTIVE) != "false"
+
+
+def _asked_of_sessions(config: Config) -> list[str]:
+    asks = "no_interaction" in (config.sessions.bounce, *config.sessions.definitions)
+    return [INTERACTIVE] if asks else []
 
 
 def all_selectors(config: Config) -> Iterator[Selector]:
@@ -110,6 +122,7 @@ def selected_texts(document: dict[str, Any], config: Config) -> Iterator[Any]:
     """The values of the fields that selectors look at."""
     for selector in all_selectors(config):
         yield from (lookup(document, field) for field in selector.where)
+    yield from (lookup(document, field) for field in _asked_of_sessions(config))
     if not config.presence.server:
         yield from (lookup(document, field) for field in CHANNELS)
     if config.exclude.bots == "user_agent":

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import get_args
 
-from flows.config.model import BrokenDown, Config, format_duration
+from flows.config.model import Bounce, BrokenDown, Config, format_duration
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
@@ -19,6 +19,7 @@ from flows.publish.prometheus import PREFIX, health_families, tally_families
 EVERYTHING = Config.model_validate(
     {
         **{key: {} for key in Config.keys_of_facts()},
+        "sessions": {"definitions": get_args(Bounce)},
         "goals": {"name": "first"},
         "features": {"name": "second"},
         "funnels": {"name": {"window": "1h", "steps": ["first", "second"], "exclude": ["third"]}},
@@ -69,6 +70,7 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
 | `<event>`, `<name>` | an event; a goal, feature, funnel or milestone, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
+| `<definition>` | one of the config's `sessions.definitions` of a bounce |
 | `<k>` | active days: 1 to 7, or to 30 |
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |

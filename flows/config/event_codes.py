@@ -52,6 +52,8 @@ Selection: TypeAlias = tuple[frozenset[str] | None, Sequence[Condition]]
 
 FROM_SERVERS: Final = (Condition("channel", frozenset({"server"})), Condition("context.channel", frozenset({"server"})))
 """Each of them says that an event was sent by a server."""
+NOT_INTERACTIVE: Final = Condition("properties.interactive", frozenset({"false"}))
+"""It says that the user did nothing for a `track` event to be sent."""
 
 
 class Codes:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from flows.config.event_codes import FROM_SERVERS, Codes, Condition, Selection
+from flows.config.event_codes import FROM_SERVERS, NOT_INTERACTIVE, Codes, Condition, Selection
 from flows.config.fields import (
     Between,
     DurationMs,
@@ -42,7 +42,7 @@ from flows.config.mistakes import Finding, Path
 from flows.config.money import MINOR_DIGITS, Currency
 from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
 from flows.config.orders import Orders
-from flows.config.rules import broken_rules, check_time_zone, check_windows
+from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
 from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
@@ -96,6 +96,10 @@ class Engaged(Section):
     """The session has at least this many key actions."""
 
 
+Bounce = Literal["engaged", "single_event", "single_view", "no_interaction"]
+"""By what a session is no bounce, or which sessions are: the definitions of other tools are in flows/BOUNCE.md."""
+
+
 class Sessions(Section):
     """When a session ends, and when it counts as bounced."""
 
@@ -104,8 +108,18 @@ class Sessions(Section):
     max_duration: Annotated[DurationMs, AfterValidator(Between("1s", "30d"))] = 24 * 3_600_000
     """The longest a session can be; at least the timeout."""
     engaged: Engaged = Engaged()
-    bounce: Literal["not_engaged", "single_event"] = "not_engaged"
-    """Which closed sessions bounced: those that were not engaged, or those with exactly one event."""
+    bounce: Bounce = "engaged"
+    """Which closed sessions bounced. `engaged`: those that were not; `single_event`: those of one event; `single_view`:
+    those of at most one page or screen; `no_interaction`: those with less than two of these, and no `track` event
+    except such with `properties.interactive: false`."""
+    definitions: tuple[Bounce, ...] = Field((), max_length=len(get_args(Bounce)))
+    """Definitions of a bounce to count besides, for comparisons with other tools."""
+
+    _each_once = field_validator("definitions")(check_definitions)
+
+    def asks_for(self, definition: Bounce) -> bool:
+        """Whether sessions are judged by it."""
+        return definition in (self.bounce, *self.definitions)
 
 
 FIRST_SEEN: Final = "first_seen"
@@ -423,7 +437,11 @@ class Config(Section):
     def _selections(self) -> list[Selection]:
         """What will be asked of events besides their names."""
         asked: list[Selection] = [one.selection() for _, some in self.selectors() for one in some if one.where]
-        return asked if self.presence.server else [*asked, (None, FROM_SERVERS)]
+        if not self.presence.server:
+            asked.append((None, FROM_SERVERS))
+        if self.sessions.asks_for("no_interaction"):
+            asked.append((None, (NOT_INTERACTIVE,)))
+        return asked
 
     def asked_of_names(self) -> dict[str, set[Condition]]:
         """Which conditions are asked of the events of each name."""
@@ -436,6 +454,12 @@ class Config(Section):
     def codes(self) -> Codes:
         """The event codes: a code says an event's name, and which conditions of selectors on that name it meets."""
         return Codes(self.asked_of_names())
+
+    def interacts(self, codes: Codes) -> NDArray[np.bool_]:
+        """By code: whether such an event, if of type `track`, is an interaction, as far as anything asks for that."""
+        if not self.sessions.asks_for("no_interaction"):
+            return np.ones(len(codes), np.bool_)
+        return ~codes.matching([(None, (NOT_INTERACTIVE,))])
 
     def excluded(self, codes: Codes) -> NDArray[np.bool_]:
         """By code: whether such events are left out of everything. (Names without a code of their own are not here.)"""

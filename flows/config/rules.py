@@ -29,7 +29,7 @@ RESERVED_LABELS: Final = frozenset(
     {
         *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
         *("transition", "movement", "of", "day", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
-        *("survey", "score", "job", "instance"),
+        *("definition", "survey", "score", "job", "instance"),
     }
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
@@ -59,6 +59,16 @@ def check_windows(windows: tuple[int, ...]) -> tuple[int, ...]:
     if broken:
         raise Finding.error(broken)
     return tuple(sorted(windows))
+
+
+def check_definitions(listed: tuple[str, ...]) -> tuple[str, ...]:
+    """`listed` in alphabetical order; a definition given twice is refused."""
+    broken = [
+        Finding((index,), f"{name} is listed twice") for index, name in enumerate(listed) if name in listed[:index]
+    ]
+    if broken:
+        raise Finding.error(broken)
+    return tuple(sorted(listed))
 
 
 def check_time_zone(zone: str) -> str:

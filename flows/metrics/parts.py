@@ -5,6 +5,7 @@ window.<w>                      the panes of one window, in all families
 ratio_window.<w>                the same of matured attempts of funnels
 long_window.<w>                 the same of those who started a milestone and whose time is up
 event.<name>                    a name that is told apart
+bounced_by.<definition>         a definition of bounce that is counted apart
 breakdown.<b>, breakdown.<b>.<value>, breakdown.<b>.of.<family>
 """
 
@@ -57,6 +58,8 @@ def _labels(config: Config) -> Iterator[tuple[str, Definition]]:
         yield f"ratio_window.{format_duration(width)}", nothing
     for width in config.long_windows if config.milestones else ():
         yield f"long_window.{format_duration(width)}", nothing
+    for definition in config.sessions.definitions:
+        yield f"bounced_by.{definition}", nothing
     for name in config.vocabulary():
         if name != OTHER:
             yield f"event.{name}", nothing

@@ -437,7 +437,8 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     w = ("5m", "24h", "30d")
     counted = {f"events{name}.{x}{s}" for name in ("", ".a", ".b", ".other") for x in w for s in d}
     counted |= {f"active_users.{x}{s}" for x in (*w, "day") for s in d}
-    sums = ("started", "closed", "bounced", "duration_ms", "events", "key_actions")
+    sums = [*("started", "returning", "gap_ms", "closed", "bounced", "duration_ms", "events"), "with_key_action"]
+    sums += ["views", "key_actions"]
     bounds = (0, 5, 10, 30, 60, 180, 600, 1800, 3600, 14400)
     counted |= {f"sessions.{name}.{x}" for name in (*sums, *(f"duration_le_{b}" for b in bounds)) for x in w}
     counted |= {"sessions.open", "sessions.settling", "sessions.settling_engaged"}
@@ -460,6 +461,8 @@ def test_every_cell_of_a_small_config_is_there() -> None:
         *(f"funnel.f.{name}" for name in ("drop_off_02.5m", "convert_mean.5m", "convert_p50.5m", "convert_p90.5m")),
         *("funnel.f.conversion_matured.5m", "funnel.f.conversion_live", "funnel.f.conversion_live_se"),
         *("l7_mean", "l30_mean", "feature_adoption_ever.h"),
+        *(f"{name}.{x}" for name in ("returning_share", "session_gap_mean") for x in w),
+        *(f"{name}.{x}" for name in ("session_time_per_user", "key_actions_per_user") for x in w),
         *(f"{name}.{x}" for name in ("views_per_visitor", "conversion_rate.g") for x in w),
         *(f"{name}.{x}" for name in ("conversions_per_visitor.g", "feature_adoption.h") for x in w),
         *("user_churn_rate.5m", "user_retention_rate.5m"),

@@ -74,7 +74,7 @@ def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> No
         (
             changed(sessions={"timeout": "20m", "engaged": {"views": None}, "bounce": "single_event"}),
             [
-                "sessions starts afresh: sessions.bounce was not_engaged, is single_event; "
+                "sessions starts afresh: sessions.bounce was engaged, is single_event; "
                 "sessions.engaged.views was 2, is off; sessions.timeout was 30m, is 20m"
             ],
         ),

@@ -21,10 +21,11 @@ from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped,
 from flows.audit.lifecycle import Lifecycle, Passage, lifecycle_cells, lifecycle_of
 from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
 from flows.audit.parse import parse
+from flows.audit.recompute import in_place
 from flows.audit.records import Event
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.uses import Use, all_uses, goal_cells, visitor_cells
-from flows.config.model import OTHER, UNKNOWN, Config, format_duration
+from flows.config.model import OTHER, UNKNOWN, Config, Sessions, format_duration
 from flows.metrics.visitors import Visitors
 
 
@@ -103,7 +104,7 @@ class Expected:
             case "sessions":
                 return (
                     same_presence
-                    and one.sessions == other.sessions
+                    and _rules(one) == _rules(other)
                     and {action.selection() for action in one.key_actions}
                     == {action.selection() for action in other.key_actions}
                 )
@@ -120,10 +121,7 @@ class Expected:
         new = self.new
         judgement = judge(self.records, self._readings, new, as_of_ms)
         watermark = as_of_ms - new.lateness
-        ordered = sorted(
-            (event for event in judgement.on_time if event.ts < watermark),
-            key=lambda event: (event.ts, event.partition, event.offset),
-        )
+        ordered = in_place(judgement.on_time, [late.event for late in judgement.late_in_order], watermark)
         before = [event for event in judgement.accepted if id(event) in self._read_before]
         arrived = [event for event in before if event.ts <= self.moment.as_of_ms]
         passed = [event for event in ordered if id(event) in self._read_before and event.ts < self.watermark_ms]
@@ -146,11 +144,20 @@ class Expected:
         kept = self.keeps("sessions")
         self._sessions = all_sessions(self._for("sessions", self._of_part(kept, ordered), passed), new)
         cells |= session_cells(self._sessions, new, watermark, cells)
+        lived = [session for session in self._sessions if session.closes_at >= self.watermark_ms or not kept]
         for config in self._new_windows():
-            lived = [session for session in self._sessions if session.closes_at >= self.watermark_ms or not kept]
             found = session_cells(lived, config, watermark, cells)
             cells |= {name: cell for name, cell in found.items() if _is_windowed(name, config)}
-            cells = _without(cells, found, config, "session", "bounce_rate", "events_per_session", "key_actions_per")
+            cells = _without(cells, found, config, "session", "bounce_rate", "events_per", "views_per_s", "key_action")
+            cells = _without(cells, found, config, "returning_share")
+        for definition in set(new.sessions.definitions) - set(self.old.sessions.definitions):
+            stem = f"sessions.bounced_by.{definition}."
+            for name, bounced in session_cells(lived, new, watermark, cells).items():
+                rate = f"bounce_rate_by.{definition}.{name.removeprefix(stem)}"
+                if name.startswith(stem):
+                    cells[name] = bounced
+                    if rate in cells:
+                        put_ratio(cells, rate, int(bounced), int(cells[f"sessions.closed.{name.removeprefix(stem)}"]))
         self._attempts: dict[str, list[Attempt]] = {}
         for name in new.funnels:
             cells |= self._funnel(name, ordered, passed, watermark)
@@ -263,6 +270,11 @@ class Expected:
             for minute, values in sorted(result.items())
             if any(values.values()) and minute + MINUTE_MS <= self._final_watermark
         }
+
+
+def _rules(config: Config) -> Sessions:
+    """What sessions start afresh with."""
+    return config.sessions.model_copy(update={"definitions": ()})
 
 
 def _is_windowed(cell: str, config: Config) -> bool:

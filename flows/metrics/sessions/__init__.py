@@ -8,9 +8,21 @@ than `max_duration`. It closes at `last event + timeout`, once the watermark is 
                 started                       closed
 
 It is *engaged* once it has lasted longer than `engaged.longer_than`, has `engaged.views` page or screen events, or
-`engaged.key_actions` key actions; *bounced* is closed without that. An engaged session never becomes un-engaged, so
-among sessions begun 5 to 15 minutes ago the share not yet engaged is an upper bound of their bounce rate that only
-falls: `bounce_rate_provisional`, the number to alert on.
+`engaged.key_actions` key actions; *bounced* is closed without that. Other tools call other sessions bounces, so
+`sessions.bounce` says which definition holds, and `sessions.definitions` counts more of them beside it (METRICS.md
+5.4; flows/BOUNCE.md):
+
+    engaged          not engaged
+    single_event     one event
+    single_view      at most one page or screen event
+    no_interaction   less than two of those, and no `track` event but with `properties.interactive` = false
+
+By each of them a session that is no bounce never becomes one. So among sessions begun 5 to 15 minutes ago the share
+that still is one is an upper bound of their bounce rate that only falls: `bounce_rate_provisional`, the number to alert
+on.
+
+A session *returns* when its user had one before; `sessions.gap_ms` is the time between the last event of that and its
+start. A user who was evicted and comes back does not return.
 """
 
 from __future__ import annotations
@@ -33,8 +45,11 @@ from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
 from flows.metrics.sessions.alerts import alerts_of
 from flows.metrics.sessions.cells import (
+    BOUNCED_BY,
     BUCKETS,
     FIELDS,
+    GAP_MS,
+    RETURNING,
     SETTLING,
     SETTLING_ENGAGED,
     STARTED,
@@ -43,7 +58,8 @@ from flows.metrics.sessions.cells import (
     tallies_of,
 )
 from flows.metrics.sessions.charts import CHARTS, HEADLINES
-from flows.metrics.sessions.loop import SESSION, Ledger, Rules, read_settled, use_events
+from flows.metrics.sessions.loop import NO_GAP, SESSION, STAYS_BY, Ledger, Rules, read_settled, use_events
+from flows.state.axes import Names
 from flows.state.deadlines import NEVER, Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import Counters, UserRows
@@ -55,6 +71,7 @@ SETTLING_WINDOW_MS: Final = 15 * 60_000
 class Sessions(Family):
     """Runs of events without a long gap."""
 
+    LAYOUT = 2
     EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
         {
             "sessions": {"timeout": "5m", "max_duration": "12m", "engaged": {"longer_than": None, "views": 3}},
@@ -63,11 +80,22 @@ class Sessions(Family):
             "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["sessions"]}},
         },
         {"lateness": "0s", "sessions": {"timeout": "30s", "bounce": "single_event"}, "events": ["Viewed"]},
+        {
+            "sessions": {
+                "timeout": "5m",
+                "max_duration": "5m",
+                "bounce": "no_interaction",
+                "definitions": ["single_view", "engaged", "single_event"],
+            },
+            "key_actions": {"event": "Scrolled", "where": {"properties.interactive": [True, False]}},
+            "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["sessions"]}},
+        },
+        {"sessions": {"timeout": "10m", "bounce": "single_view", "definitions": ["no_interaction"]}, "lateness": "1m"},
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
         name: Headings("activation", "engagement")
-        for name in ("session", "bounce_rate", "events_per_session", "key_actions_per_session")
-    }
+        for name in ("session", "bounce_rate", "events_per_session", "views_per_session", "key_action")
+    } | {name: Headings("retention", "engagement") for name in ("sessions.returning", "returning_share", "session_gap")}
     ordered: ClassVar[bool] = True
     broken_down_as: ClassVar[str] = "sessions"
     alerts = staticmethod(alerts_of)
@@ -84,14 +112,19 @@ class Sessions(Family):
             NEVER if engaged.longer_than is None else engaged.longer_than,
             NEVER if engaged.views is None else engaged.views,
             NEVER if engaged.key_actions is None else engaged.key_actions,
-            config.sessions.bounce == "single_event",
+            STAYS_BY[config.sessions.bounce],
+            np.array([STAYS_BY[name] for name in config.sessions.definitions], np.int64),
             selected(config, config.key_actions),
+            config.interacts(config.codes()),
             config.shows_presence(config.codes()),
         )
         self.users = UserRows(SESSION, dims=self._groups)
         self.closes_at = Deadlines()
-        self.ended = Queue(6, dims=(2, self._groups))  # closes at, start, dims, events, key actions, engaged
+        # closes at, start, dims, gap, events, views, key actions, stays
+        self.ended = Queue(8, dims=(2, self._groups))
+        self._cut = np.zeros(1, SESSION)
         self.windows = Windows(config.windows, self._groups, FIELDS)
+        self.bounced_by = Windows(config.windows, self._groups, Names(config.sessions.definitions))
         self.settling = Windows([SETTLING_WINDOW_MS], self._groups, 2)
         self.open = Counters(self._groups)
         self.lifetime = Counters(len(BOUNDS_S) + 2)
@@ -102,7 +135,9 @@ class Sessions(Family):
             self.users.rows,
             self.closes_at.times,
             self.ended.heap,
+            self._cut,
             self.windows.ring,
+            self.bounced_by.ring,
             self.settling.ring,
             self.open.values,
             self.lifetime.values,
@@ -124,16 +159,24 @@ class Sessions(Family):
         ended = self.ended.heap.rows[: int(self.ended.heap.size[0])]
         starts = np.concatenate([self.users.rows["start"][slots], ended[:, 1]])
         dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])
+        gaps = np.concatenate([self.users.rows["gap"][slots], ended[:, 3]])
+        returning = gaps != NO_GAP
         for groups in groups_of(self._groups.split, dims):
             self.windows.book(new, starts, groups * FIELDS + STARTED)
+            first = groups[returning] * FIELDS
+            self.windows.book(new, starts[returning], first + RETURNING)
+            self.windows.book(new, starts[returning], first + GAP_MS, gaps[returning])
 
     def trail(self, cell: Cell) -> Trail | None:
         if cell.metric in (SETTLING, SETTLING_ENGAGED):
             return trailing(SETTLING_WINDOW_MS, None)
+        if cell.metric is BOUNCED_BY and isinstance(cell.window, int):
+            trail = trailing(cell.window)
+            return trail._replace(parts=(*trail.parts, f"bounced_by.{cell.labels['definition']}"))
         return super().trail(cell)
 
     def definition(self) -> Definition:
-        rules = self._config.sessions.model_dump(mode="json")
+        rules = self._config.sessions.model_dump(mode="json", exclude={"definitions"})
         return presence(self._config).beside(rules | {"key_actions": canonical.selected(self._config.key_actions)})
 
     def read(self) -> NDArray[np.int64]:
@@ -144,7 +187,7 @@ class Sessions(Family):
         values[windowed : windowed + groups] = self.open.values
         read_settled(settling.panes[0], int(settling.heads[0]), values[windowed + groups : -lifetime])
         values[-lifetime:] = self.lifetime.values
-        return values
+        return np.concatenate([values, self.bounced_by.totals.ravel()])
 
     def blocks(self) -> list[Block]:
         return blocks_of(self._config, self._groups.labels)

@@ -11,7 +11,8 @@ from flows.metrics.formulas import ratio, shortfall
 from flows.metrics.histograms import BOUNDS_S, Durations
 from flows.metrics.rows import Block, Count, Formula
 
-STARTED, CLOSED, BOUNCED, DURATION_MS, EVENTS, KEY_ACTIONS, BUCKETS = range(7)
+STARTED, RETURNING, GAP_MS, CLOSED, BOUNCED, DURATION_MS, EVENTS, VIEWS, KEY_ACTIONS, WITH_KEY_ACTION = range(10)
+BUCKETS: Final = 10
 FIELDS: Final = BUCKETS + len(BOUNDS_S)
 
 SESSIONS_OPEN = Metric("sessions.open", "Sessions that have not closed.", "sessions", "Sessions", "sessions_open")
@@ -19,12 +20,25 @@ COUNTS = {
     "started": Metric(
         "sessions.started", "Sessions that began in the window.", "sessions", "Sessions", "window_sessions"
     ),
+    "returning": Metric(
+        "sessions.returning",
+        "Sessions that began in the window, of users who had one before.",
+        "sessions",
+        "Sessions",
+        "window_sessions",
+    ),
+    "gap_ms": Metric(
+        "sessions.gap_ms",
+        "Time from the last session of the same user to the start, of those that began in the window.",
+        "ms",
+        "Sessions",
+    ),
     "closed": Metric(
         "sessions.closed", "Sessions that closed in the window.", "sessions", "Sessions", "window_sessions"
     ),
     "bounced": Metric(
         "sessions.bounced",
-        "Sessions that closed in the window without engagement.",
+        "Sessions that closed in the window and bounced, by the definition of the config.",
         "sessions",
         "Sessions",
         "window_sessions",
@@ -33,10 +47,34 @@ COUNTS = {
         "sessions.duration_ms", "Total duration of the sessions that closed in the window.", "ms", "Sessions"
     ),
     "events": Metric("sessions.events", "Events in the sessions that closed in the window.", "events", "Sessions"),
+    "views": Metric(
+        "sessions.views", "Pages and screens viewed in the sessions that closed in the window.", "views", "Sessions"
+    ),
     "key_actions": Metric(
         "sessions.key_actions", "Key actions in the sessions that closed in the window.", "actions", "Sessions"
     ),
+    "with_key_action": Metric(
+        "sessions.with_key_action",
+        "Sessions with a key action that closed in the window.",
+        "sessions",
+        "Sessions",
+        "window_sessions",
+    ),
 }
+BOUNCED_BY = Metric(
+    "sessions.bounced_by.<definition>",
+    "Sessions that closed in the window and bounced by another definition.",
+    "sessions",
+    "Sessions",
+    "sessions_bounced_by",
+)
+BOUNCE_RATE_BY = Metric(
+    "bounce_rate_by.<definition>",
+    "Sessions that bounced by another definition over closed ones.",
+    "ratio",
+    "Sessions",
+    "bounce_by_ratio",
+)
 DURATION_LE = Metric(
     "sessions.duration_le_<bound>",
     "Sessions that closed in the window and lasted at most <bound> seconds.",
@@ -87,6 +125,46 @@ KEY_ACTIONS_PER_SESSION = Metric(
     "Sessions",
     "key_actions_per_session_ratio",
 )
+VIEWS_PER_SESSION = Metric(
+    "views_per_session", "Views per closed session.", "views", "Sessions", "views_per_session_ratio"
+)
+KEY_ACTION_SHARE = Metric(
+    "key_action_share",
+    "Closed sessions with a key action over closed sessions.",
+    "ratio",
+    "Sessions",
+    "sessions_with_key_action_ratio",
+)
+KEY_ACTIONS_PER_USER = Metric(
+    "key_actions_per_user",
+    "Key actions of closed sessions per active user.",
+    "actions",
+    "Sessions",
+    "key_actions_per_user_ratio",
+)
+SESSION_TIME_PER_USER = Metric(
+    "session_time_per_user",
+    "Total duration of closed sessions per active user.",
+    "ms",
+    "Sessions",
+    "session_time_per_user_seconds",
+    0.001,
+)
+RETURNING_SHARE = Metric(
+    "returning_share",
+    "Sessions of users who had one before over sessions started.",
+    "ratio",
+    "Sessions",
+    "sessions_returning_ratio",
+)
+GAP_MEAN = Metric(
+    "session_gap_mean",
+    "Mean time from the last session of the same user to the start of the next.",
+    "ms",
+    "Sessions",
+    "session_gap_mean_seconds",
+    0.001,
+)
 SESSIONS_PER_USER = Metric(
     "sessions_per_user",
     "Sessions started per active user.",
@@ -117,7 +195,12 @@ def blocks_of(config: Config, groups: Sequence[Mapping[str, str]]) -> list[Block
         Block([Count(SESSIONS_OPEN)], groups=groups),
         Block([Count(SETTLING), Count(SETTLING_ENGAGED)], groups=groups),
         Block([Count(None, name) for name in LIFETIME]),
+        Block([_bounced_by(name) for name in config.sessions.definitions], config.windows, groups),
     ]
+
+
+def _bounced_by(definition: str) -> Count:
+    return Count(BOUNCED_BY, f"sessions.bounced_by.{definition}", {"definition": definition})
 
 
 def formulas_of(config: Config) -> list[Formula]:
@@ -130,7 +213,24 @@ def formulas_of(config: Config) -> list[Formula]:
         *DURATIONS.formulas(windows),
         Formula(EVENTS_PER_SESSION, ("sessions.events", "sessions.closed"), ratio, windows=windows),
         Formula(KEY_ACTIONS_PER_SESSION, ("sessions.key_actions", "sessions.closed"), ratio, windows=windows),
+        Formula(VIEWS_PER_SESSION, ("sessions.views", "sessions.closed"), ratio, windows=windows),
+        Formula(KEY_ACTION_SHARE, ("sessions.with_key_action", "sessions.closed"), ratio, windows=windows),
         Formula(SESSIONS_PER_USER, ("sessions.started", "active_users"), ratio, windows=windows),
+        Formula(SESSION_TIME_PER_USER, ("sessions.duration_ms", "active_users"), ratio),
+        Formula(KEY_ACTIONS_PER_USER, ("sessions.key_actions", "active_users"), ratio),
+        Formula(RETURNING_SHARE, ("sessions.returning", "sessions.started"), ratio),
+        Formula(GAP_MEAN, ("sessions.gap_ms", "sessions.returning"), ratio),
+        *(
+            Formula(
+                BOUNCE_RATE_BY,
+                (f"sessions.bounced_by.{name}", "sessions.closed"),
+                ratio,
+                f"bounce_rate_by.{name}",
+                {"definition": name},
+                windows,
+            )
+            for name in config.sessions.definitions
+        ),
         Formula(
             BOUNCE_RATE_PROVISIONAL,
             ("sessions.settling_engaged", "sessions.settling"),

@@ -51,5 +51,31 @@ CHARTS = ChartRow(
             ],
             width=8,
         ),
+        Course(
+            "Bounce, by every definition",
+            "Of the sessions closed in the window, by each of `sessions.definitions`.",
+            [Line("bounce_rate_by.<definition>", "{{definition}}", by=("definition",))],
+            width=8,
+        ),
+        Course(
+            "Sessions with a key action",
+            "Of the sessions closed in the window.",
+            [Line("key_action_share")],
+            last_week=True,
+            width=8,
+        ),
+        Course(
+            "Sessions of users who return",
+            "Of the sessions that began in the window, the share whose user had one before.",
+            [Line("returning_share")],
+            last_week=True,
+            width=8,
+        ),
+        Course(
+            "Time between sessions",
+            "From the last event of the session before to the start of the next, on average.",
+            [Line("session_gap_mean")],
+            width=8,
+        ),
     ],
 )
