@@ -39,7 +39,7 @@ TWINS: Final[Mapping[str, Twin]] = {
     "order_refund": Twin(order_refund_of, order_refund_cells),
     "order_cancellation": Twin(order_cancellation_of, order_cancellation_cells),
     "survey": Twin(response_of, survey_cells),
-    "feedback": Twin(said_of, feedback_cells),
+    "opinion": Twin(said_of, feedback_cells),
     "ticket": Twin(transition_of, ticket_cells),
 }
 NOTHING: Final[dict[str, Told]] = {}  # one for all: of millions of events they would be much of the memory

@@ -99,7 +99,7 @@ CHARTS: Final = ChartRow(
 def feedback_fact(section: Section) -> Fact:
     """The fact as the config's section has it."""
     return Fact(
-        "feedback",
+        "opinion",
         events=section.events,
         fields=(
             Named(column="what", words=("feedback", "request")),
