@@ -43,7 +43,7 @@ def addition(page: Path) -> Addition:
     return Addition(page, files, patch)
 
 
-SCREENS, REFUNDS = addition(ADDING), addition(ROOT / "flows" / "README.md")
+SCREENS, DONATIONS = addition(ADDING), addition(ROOT / "flows" / "README.md")
 
 LOOKED_AT = """
 import json, sys
@@ -84,7 +84,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place = folder / file.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, place)
-    for added in (SCREENS, REFUNDS):
+    for added in (SCREENS, DONATIONS):
         for block in added.files:
             (folder / block.name).write_text(block.text, encoding="utf-8")
         done = subprocess.run(
@@ -104,7 +104,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_pages_count_their_files_and_lines() -> None:
-    for added in (SCREENS, REFUNDS):
+    for added in (SCREENS, DONATIONS):
         text = " ".join(added.page.read_text(encoding="utf-8").partition("\n## Adding a metric")[2].split())
         found = re.search(r"(\d+) new files, and (\d+) lines elsewhere", text)
         assert found is not None, added.page
@@ -115,7 +115,7 @@ def test_the_families_that_the_pages_add_work(copy: Path) -> None:
     """Their stories come out, and they obey all laws against their audit twins."""
     done = run(
         copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/laws/test_families.py", "tests/scenarios",
-        "-k", "Screens or Refunds",
+        "-k", "Screens or Donations",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
@@ -127,18 +127,18 @@ def test_everything_else_follows_from_the_families_that_the_pages_add(copy: Path
     done = run(copy, "-c", LOOKED_AT)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    for cell in ("screens.5m", "screens_per_user.5m", "refunds.5m", "refunded.5m", "refund_mean.5m"):
+    for cell in ("screens.5m", "screens_per_user.5m", "donations.5m", "donated.5m", "donation_mean.5m"):
         assert cell in found["cells"]
-    for cell in ("screens.5m", "refunds.5m", "refunded.5m"):
+    for cell in ("screens.5m", "donations.5m", "donated.5m"):
         assert cell in found["truths"]
-    for family in ("screens", "screens_per_user_ratio", "refunds", "refunded", "refund_mean"):
+    for family in ("screens", "screens_per_user_ratio", "donations", "donated", "donation_mean"):
         assert f"tidegauge_{family}" in found["gauges"]
         assert f"`tidegauge_{family}{{window" in found["page"]
         assert f"tidegauge_{family}{{" in found["live"]
     assert "Money given back" in found["live"]
-    assert "RefundSpike" in found["alerts"]
-    assert 'tidegauge_refunds{product="product", window="1h"}' in found["rules"]
-    assert found["schemas"]["Order Refunded"]["required"] == ["order_id", "amount"]
+    assert "DonationSpike" in found["alerts"]
+    assert 'tidegauge_donations{product="product", window="1h"}' in found["rules"]
+    assert found["schemas"]["Donation Made"]["required"] == ["cause_id", "amount"]
 
 
 def test_a_family_that_the_pages_add_needs_no_other_line(copy: Path) -> None:

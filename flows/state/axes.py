@@ -94,5 +94,5 @@ def carried(values: NDArray[Any], first: int, axes: Sequence[Axis], past: Sequen
     for number, (axis, legend) in enumerate(zip(axes, past, strict=True), first):
         if axis.legend() != legend:
             parts = [values.take(places, axis=number).sum(axis=number) for places in axis.sources(legend)]
-            values = np.stack(parts, axis=number)
+            values = np.stack(parts, axis=number) if parts else values.take([], axis=number)
     return values
