@@ -25,7 +25,21 @@ HEADING: Final = "| property | rule | otherwise |\n|---|---|---|\n"
 
 def carried_schemas() -> dict[str, dict[str, Any]]:
     """The schemas of the properties of events that carry facts, by the event's name."""
-    return {name: fact.schema() for fact in facts(EVERYTHING) for name in fact.events}
+    found: dict[str, dict[str, Any]] = {}
+    for fact in facts(EVERYTHING):
+        for name in fact.events:
+            found[name] = _together(found[name], fact.schema()) if name in found else fact.schema()
+    return found
+
+
+def _together(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the properties of an event that carries two facts."""
+    return {
+        **one,
+        **other,
+        "required": list(dict.fromkeys([*one["required"], *other["required"]])),
+        "properties": {**one["properties"], **other["properties"]},
+    }
 
 
 def whole_schema() -> dict[str, Any]:

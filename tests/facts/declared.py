@@ -6,11 +6,14 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from flows.config.model import Config, Subscriptions
+from flows.config.model import Config, Subscriptions, Survey
+from flows.config.voices import Feedback
 from flows.facts.fact import Fact
 from flows.facts.fields import Flag, Id, Key, Money, Score, Time, Whole
 from flows.facts.words import Choice, Currency, Label, Named
+from flows.metrics.feedback import feedback_fact
 from flows.metrics.subscriptions.fact import state_fact
+from flows.metrics.surveys.fact import response_fact
 
 ORDER: Final = Fact(
     "order",
@@ -41,7 +44,9 @@ TICKET: Final = Fact(
     late_counts=True,
 )
 STATE: Final = state_fact(Subscriptions(plans=("pro",)))
-FACTS: Final = (ORDER, TICKET, STATE)
+RESPONSE: Final = response_fact({"ease": Survey(kind="ces", scale=(1, 3)), "nps": Survey(kind="nps")})
+OPINION: Final = feedback_fact(Feedback(kinds=("praise",), requests=("search",)))
+FACTS: Final = (ORDER, TICKET, STATE, RESPONSE, OPINION)
 CONFIG: Final = Config.model_validate({"events": [name for fact in FACTS for name in fact.events], "shards": 3})
 
 

@@ -188,20 +188,21 @@ def test_what_is_handed_on_is_what_the_slow_reader_says() -> None:
 
 
 def test_a_late_fact_is_left_out_or_takes_its_turn_when_it_is_read_as_its_kind_has_it() -> None:
-    # lateness 10s:  T ----(9:01:40)---- W = 9:01:30;  the refund of 9:00 is late
+    # lateness 10s:  T ----(9:01:40)---- W = 9:01:30;  the refund of 9:01:20 is late, but in order; that of 9:00 is not
     both = {"order_id": "o", "revenue": 1, "ticket_id": "t"}
     logs = run(
         [
             document(START + 100_000, "Order Refunded", "ana", both, None),
+            document(START + 80_000, "Order Refunded", "ana", both, None),
             document(START, "Order Refunded", "ana", both, None),
             document(START + 95_000, "Order Refunded", "ana", both, None),
         ],
         1,
     )
     (orders,), (tickets,) = logs["orders"], logs["tickets"]
-    assert (orders["ts"] - START).tolist() == [95_000, 100_000]
-    assert (tickets["ts"] - START).tolist() == [0, 95_000, 100_000]
-    assert (tickets["used"] - START).tolist() == [100_000 - LATENESS, 95_000, 100_000]
+    assert (orders["ts"] - START).tolist() == (orders["used"] - START).tolist() == [80_000, 95_000, 100_000]
+    assert (tickets["ts"] - START).tolist() == [80_000, 0, 95_000, 100_000]
+    assert (tickets["used"] - START).tolist() == [100_000 - LATENESS, 100_000 - LATENESS, 95_000, 100_000]
 
 
 def test_the_same_message_is_a_copy_for_one_key_only() -> None:

@@ -117,7 +117,7 @@ class Surveyed(Family):
         return formulas_of(self._name, self._survey)
 
     def charts(self) -> list[ChartRow]:
-        return charts_of(self._name, self._survey)
+        return charts_of(self._config, self._name, self._survey)
 
 
 class Ledger(NamedTuple):

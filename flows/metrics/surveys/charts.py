@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from flows.config.voices import Survey
+from flows.config.model import Config, Survey, format_duration
 from flows.metrics.charts import ChartRow, Course, Line, Spread
 
 
-def charts_of(name: str, survey: Survey) -> list[ChartRow]:
-    """One row for each survey."""
+def charts_of(config: Config, name: str, survey: Survey) -> list[ChartRow]:
+    """One row for each survey, of the longest window: answers are few."""
+    if not config.long_windows:
+        return []
+    window = format_duration(config.long_windows[-1])
     responses = Course(
         "Responses", "How many answered in the window.", [Line("survey.<name>.responses")], last_week=True, width=8
     )
@@ -38,4 +41,5 @@ def charts_of(name: str, survey: Survey) -> list[ChartRow]:
             "Effort", f"Mean score; {survey.better} is better.", [Line("ces.<name>")], last_week=True, width=8
         ),
     }
-    return [ChartRow(f"Survey: {name}", [scores[survey.kind], responses, by_score], {"survey": name}, "Surveys")]
+    charts = [scores[survey.kind], responses, by_score]
+    return [ChartRow(f"Survey: {name}, {window}", charts, {"survey": name, "window": window}, "Surveys")]

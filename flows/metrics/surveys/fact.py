@@ -56,7 +56,7 @@ class Responses:
     def schema(self) -> dict[str, Any]:
         return {
             "survey": {"type": "string", "description": "Compared as a slug with the config's surveys."},
-            "score": {"description": "A whole number on the survey's scale."},
+            "score": {"type": ["number", "null"], "description": "A whole number on the survey's scale."},
         }
 
     def constraints(self) -> dict[str, Any]:
