@@ -17,6 +17,7 @@ from flows.audit.minutes import minute_history
 from flows.audit.orders import put_order_ratios
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
+from flows.audit.referrals import referral_cells
 from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
@@ -80,6 +81,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= goal_cells(name, all_uses(ordered, goal), config, watermark, cells)
     for name, feature in config.features.items():
         cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
+    cells |= referral_cells(ordered, config, watermark, cells)
     cells |= told_cells(judgement.turns, config, watermark)
     put_order_ratios(cells)
     put_feedback_per_user(cells)

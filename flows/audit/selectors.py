@@ -58,6 +58,9 @@ def all_selectors(config: Config) -> Iterator[Selector]:
     for things in (config.goals, config.features):
         for selectors in things.values():
             yield from selectors
+    if config.referrals is not None:
+        yield from config.referrals.invites
+        yield from config.referrals.joins
     for milestone in config.milestones.values():
         yield from milestone.from_
         yield from milestone.to

@@ -36,6 +36,7 @@ EVERYTHING = Config.model_validate(
         "feedback": {"kinds": ["kind"], "requests": ["feature"]},
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
         "tickets": {},
+        "referrals": {"invites": "Invite Sent", "joins": "Signed Up"},
         "tree": {
             "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
             "node": {

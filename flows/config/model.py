@@ -246,6 +246,15 @@ class Exclude(Section):
 Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expired"]
 
 
+class Referrals(Section):
+    """Users who bring users: which events are invites, and which are joins that an invite led to."""
+
+    invites: Events
+    """Events that are invites: `Invite Sent`."""
+    joins: Events
+    """Events of users who join by an invite: `{event: Signed Up, where: {properties.referred: true}}`."""
+
+
 class Subscriptions(FactSection):
     """Customers with recurring payments: how much they pay a month, who stops and who comes back."""
 
@@ -343,6 +352,8 @@ class Config(Section):
     """Tickets of the support. Without this part, none is measured."""
     tree: dict[Slug, Node] = Field({}, max_length=MAX_NODES)
     """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
+    referrals: Referrals | None = None
+    """Invites, joins by an invite and the K-factor. Without this part, none of them is measured."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -418,6 +429,9 @@ class Config(Section):
         for key, things in (("goals", self.goals), ("features", self.features)):
             for name, events in things.items():
                 yield (key, name), events
+        if self.referrals is not None:
+            yield ("referrals", "invites"), self.referrals.invites
+            yield ("referrals", "joins"), self.referrals.joins
         for name, milestone in self.milestones.items():
             if not milestone.from_first_seen:
                 yield ("milestones", name, "from"), milestone.from_

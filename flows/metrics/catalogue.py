@@ -30,6 +30,7 @@ from flows.metrics.lifecycle import Lifecycle
 from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
 from flows.metrics.orders import orders_of
+from flows.metrics.referrals import Referrals
 from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
@@ -87,6 +88,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **{f"survey.{name}": Surveyed(config, name) for name in config.surveys},
         **({"feedback": Feedback(config)} if config.feedback else {}),
         **({"tickets": Tickets(config, limits)} if config.tickets else {}),
+        **({"referrals": Referrals(config)} if config.referrals else {}),
     }
 
 
