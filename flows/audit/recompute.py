@@ -100,8 +100,8 @@ def numbers(judgement: Judgement, config: Config) -> Result:
 
 
 def in_place(on_time: list[Event], late: list[LateEvent], watermark_ms: int) -> list[Event]:
-    """The events that ordered metrics have used, in order: what `W` has passed, and `late` ones whose bound it has reached,
-    as they were read.
+    """The events that ordered metrics have used, in order: what `W` has passed, and those of `late`, as they were read,
+    whose bound it has reached.
     """
     used = sorted((event for event in on_time if event.ts < watermark_ms), key=lambda e: (e.ts, e.partition, e.offset))
     return sorted([*used, *(one.event for one in late if one.bound_ms <= watermark_ms)], key=lambda event: event.ts)
