@@ -25,7 +25,7 @@ def minute_history(
     config: Config,
     watermark_ms: int,
     late: Sequence[LateEvent] = (),
-    touched: set[tuple[int, str]] | None = None,
+    touched: dict[tuple[int, str], int] | None = None,
 ) -> dict[int, dict[str, int]]:
     """METRICS.md 3.7: "For each closed minute, its final numbers: `events, active_users, new_users,
     sessions_started, sessions_closed, sessions_bounced`, per funnel `entered` and `converted`." D13: "A
@@ -33,7 +33,7 @@ def minute_history(
 
     Start of the minute (epoch ms) -> field -> number; minutes in which all numbers are 0 are left out, and so
     are those that start before `W - minute_history`. `late` are those of the events that came late; numbers that
-    depend on when those were read are put into `touched`.
+    depend on when those were read are put into `touched`, with how much at most.
     """
     fields = fields_of(ordered, sessions, attempts, lifecycle, config)
     of_users = by_user(ordered) if late else {}
@@ -49,7 +49,7 @@ def minute_history(
                 for minute in known[name].keys() | unknown[name].keys():
                     change = unknown[name][minute] - known[name][minute]
                     if change and touched is not None:
-                        touched.add((minute, name))
+                        touched[minute, name] = touched.get((minute, name), 0) + abs(change)
                     if minute < closed_until:
                         fields[name][minute] += change
     return {

@@ -37,8 +37,8 @@ class Result:
     cells: dict[str, int | float]  # counted and derived
     minutes: dict[int, dict[str, int]]  # start of a closed minute (epoch ms) -> field -> number; all-zero ones left out
     accounting: dict[int, dict[str, int]]  # partition -> one of ACCOUNTS -> records
-    touched: set[tuple[int, str]]
-    """Numbers of closed minutes (start, field) that depend on when late events were read that are in order."""
+    touched: dict[tuple[int, str], int]
+    """Numbers of closed minutes (start, field) that depend on when late events were read, and how much at most."""
 
 
 def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = None) -> Result:
@@ -87,7 +87,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     put_feedback_per_user(cells)
     put_per_thousand(cells, config)
     cells |= tree_cells(cells, config, as_of)
-    touched: set[tuple[int, str]] = set()
+    touched: dict[tuple[int, str], int] = {}
     late = [one for one in judgement.late_in_order if one.bound_ms <= watermark]
     return Result(
         as_of_ms=judgement.as_of_ms,
