@@ -55,7 +55,7 @@ PAGES = sorted(file for file in tracked() if file.suffix == ".md")
 README = ROOT / "README.md"
 ADDING, COMMANDS_PAGE, COMPARISON = (ROOT / "flows" / f"{name}.md" for name in ("ADDING", "COMMANDS", "COMPARISON"))
 NUMBERS = ROOT / "deploy" / "NUMBERS.md"
-SHOP = load(ROOT / "deploy" / "examples" / "shop.yaml", environment={}).config
+SHOP, SAAS = (load(ROOT / "deploy" / "examples" / f"{name}.yaml", environment={}).config for name in ("shop", "saas"))
 
 
 @dataclass(frozen=True)
@@ -343,9 +343,9 @@ def test_fields_read_from_redis_are_published(block: Block) -> None:
     reserved = {"_as_of", "_watermark", "_published_at", "_run", "_consumed"}
     for words in command_lines(block):
         if words[0] == "redis-cli" and words[1] in ("HGET", "HMGET"):
-            assert words[2] == "tidegauge:v1:{shop}:live"
+            configs = {f"tidegauge:v1:{{{config.product}}}:live": config for config in (SHOP, SAAS)}
             accounts = {f"accounting.{account}" for account in ACCOUNTS}
-            assert set(words[3:]) <= published(SHOP) | accounts | reserved
+            assert set(words[3:]) <= published(configs[words[2]]) | accounts | reserved
 
 
 def test_examples_of_numbers_are_published() -> None:

@@ -12,7 +12,6 @@ from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
 
 Read = Event | Exclusion | Rejection
-BEFORE_ALL = -(2**62)  # a time at which nothing has passed, ms
 
 
 @dataclass
@@ -31,7 +30,7 @@ class LateEvent:
     """An event that came late, but in order for its user."""
 
     event: Event
-    watermark_ms: int  # W when it was read, or the bound that it missed where W was not known
+    bound_ms: int  # the bound that it missed: it is used when W is there
 
 
 @dataclass
@@ -50,7 +49,6 @@ def judge(records: Sequence[Record], readings: Sequence[Read], config: Config, a
     """What a replay of the records makes of them: time moves with the events, and at the end to `as_of_ms`."""
     clocks = stream_clock_after_each(records, readings)
     ends = [time for time in (clocks[-1] if clocks else None, as_of_ms) if time is not None]
-    clocks = [BEFORE_ALL if clock is None else clock for clock in clocks]
     return judge_by(clocks, records, readings, config, max(ends) if ends else None)
 
 
@@ -99,8 +97,7 @@ def judge_by(
             else:
                 account["late"] += 1
                 account["late_in_order"] += 1
-                before = clocks[position - 1]
-                late_in_order.append(LateEvent(reading, bound if before is None else before - config.lateness))
+                late_in_order.append(LateEvent(reading, bound))
                 used.add(reading)
     return Judgement(
         as_of_ms,

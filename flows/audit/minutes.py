@@ -40,10 +40,10 @@ def minute_history(
     for user, latecomers in late_by_user(late).items():
         without = of_users.get(user, [])
         for latecomer in reversed(latecomers):
-            # "closed minutes stay as they are": those that were closed when it was read do not know of it.
+            # "closed minutes stay as they are": those that end before its bound do not know of it.
             with_it = without
             without = [event for event in with_it if not is_same(event, latecomer.event)]
-            closed_until = minute_of(latecomer.watermark_ms)
+            closed_until = minute_of(latecomer.bound_ms)
             known, unknown = all_fields(with_it, config, watermark_ms), all_fields(without, config, watermark_ms)
             for name in fields:
                 for minute in known[name].keys() | unknown[name].keys():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells
-from flows.audit.clock import Judgement, judge
+from flows.audit.clock import Judgement, LateEvent, judge
 from flows.audit.engagement import engagement_cells
 from flows.audit.feedback import put_feedback_per_user
 from flows.audit.funnels import all_attempts, funnel_cells
@@ -60,7 +60,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     # "Ordered metrics ... hold events until `W` has passed them and then use them in event-time order (ties:
     # Kafka partition, then offset)."
     # Late ones in order: "in its place in that user's history"; behind what its user did at the same time.
-    ordered = in_place(judgement.on_time, [late.event for late in judgement.late_in_order], watermark)
+    ordered = in_place(judgement.on_time, judgement.late_in_order, watermark)
     ordered = scoped(ordered, config)
     sessions = all_sessions(ordered, config)
     attempts = {name: all_attempts(ordered, funnel) for name, funnel in config.funnels.items()}
@@ -88,7 +88,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     put_per_thousand(cells, config)
     cells |= tree_cells(cells, config, as_of)
     touched: set[tuple[int, str]] = set()
-    late = judgement.late_in_order
+    late = [one for one in judgement.late_in_order if one.bound_ms <= watermark]
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,
@@ -99,7 +99,9 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     )
 
 
-def in_place(on_time: list[Event], late: list[Event], watermark_ms: int) -> list[Event]:
-    """The events that `W` has passed in the order in which ordered metrics use them; `late` as they were read."""
+def in_place(on_time: list[Event], late: list[LateEvent], watermark_ms: int) -> list[Event]:
+    """The events that ordered metrics have used, in order: what `W` has passed, and those of `late`, as they were read,
+    whose bound it has reached.
+    """
     used = sorted((event for event in on_time if event.ts < watermark_ms), key=lambda e: (e.ts, e.partition, e.offset))
-    return sorted([*used, *(event for event in late if event.ts < watermark_ms)], key=lambda event: event.ts)
+    return sorted([*used, *(one.event for one in late if one.bound_ms <= watermark_ms)], key=lambda event: event.ts)

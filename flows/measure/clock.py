@@ -31,7 +31,6 @@ from flows.compiled.loops import compiled
 from flows.messages.columns import NO_TIME, Columns
 from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
-from flows.state.deadlines import NEVER
 
 
 class Reading(NamedTuple):
@@ -39,7 +38,6 @@ class Reading(NamedTuple):
 
     own: int  # the partition's clock before the poll
     now: int  # the stream clock
-    others: int = NEVER  # how far the other partitions that lag let it go; NEVER: none does
 
 
 class StreamClock(Container):
@@ -75,8 +73,7 @@ class StreamClock(Container):
         if poll.monotonic_ms != self._stands_at:  # else it stands there since the poll before
             self.advance(poll.monotonic_ms)
         partition = poll.partition
-        others = min((self._clocks[other] for other in self._lagging if other != partition), default=NEVER)
-        reading = Reading(self._clocks[partition], self.now_ms, others)
+        reading = Reading(self._clocks[partition], self.now_ms)
         self.latest_ms = max(self.latest_ms, poll.latest_ms)
         if poll.clock_ms > self._clocks[partition]:
             self._clocks[partition] = poll.clock_ms
@@ -149,13 +146,6 @@ def judge(
     late = np.empty(len(rows), np.bool_)
     _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, floor_ms, clocks, late)
     return clocks, late
-
-
-def stream_clocks(rows: NDArray[Any], lengths: Sequence[int], readings: Sequence[Reading]) -> NDArray[np.int64]:
-    """T before each row (ms): that of its poll, or as far as the rows before it in the poll have moved it."""
-    own, now, others = np.repeat(np.array(readings, np.int64), lengths, axis=0).T
-    clocks: NDArray[np.int64] = np.maximum(now, np.minimum(np.maximum(own, rows["clock"]), others))
-    return clocks
 
 
 @compiled

@@ -11,7 +11,7 @@ event: one that is late, but in order for its user, takes its turn at its own ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -38,8 +38,6 @@ class Taken(NamedTuple):
     clocks: NDArray[np.int64]  # the clock at each, ms
     late: NDArray[np.bool_]
     copies: NDArray[np.bool_]
-    lengths: Sequence[int]  # of the polls
-    readings: Sequence[Reading]  # from before each
 
 
 class Lane:
@@ -72,7 +70,7 @@ class Lane:
         clocks, late = judge(rows, lengths, readings, self._lateness, floor_ms)
         self._waiting.clear()
         self._rows = 0
-        return Taken(rows, clocks, late, self.recent.copies(rows, clocks), lengths, readings)
+        return Taken(rows, clocks, late, self.recent.copies(rows, clocks))
 
 
 class Turns(Container):

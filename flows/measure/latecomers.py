@@ -7,8 +7,9 @@
 An event misses the bound at which its order was settled. It is in order where its user has no event between its own
 time and that bound. The ordered families then use it in its place (`Family.advance` says what that asks of them).
 
-What a minute has counted when it closes is final. So an event is used no earlier than all that had passed when the
-minute began in which the watermark then stood, and what belongs to a minute before is in no minute.
+Its turn comes when the watermark has reached the bound, wherever that stood when it was read: so neither polls nor the
+order of partitions decide anything. What a minute has counted when it closes is final: an event is used after all that
+had passed when the minute of its bound began, and what belongs to a minute before is in no minute.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def which_in_order(
 
 
 def in_turns(passed: NDArray[Any], late: Late, stands_ms: int, watermark_ms: int) -> Iterator[tuple[NDArray[Any], int]]:
-    """The rows that have passed and the late ones, in order, and the time to stand at after them; turn by turn.
+    """The rows that have passed and the late ones whose turn has come, in order, and the time to stand at after them.
 
     `stands_ms` is where the ordered families stand.
     """
@@ -64,7 +65,7 @@ def in_turns(passed: NDArray[Any], late: Late, stands_ms: int, watermark_ms: int
         return
     rows = late.rows.copy()
     rows["partition"] = LAST_OF_EQUALS
-    begins = np.maximum(late.read_at // MINUTE_MS * MINUTE_MS, stands_ms)
+    begins = np.maximum(late.bounds // MINUTE_MS * MINUTE_MS, stands_ms)
     turns = sorted({stands_ms, *begins.tolist()})
     for begin, end in zip(turns, [*turns[1:], watermark_ms], strict=True):
         first, stop = np.searchsorted(passed["ts"], (begin, end)) if begin > stands_ms else (0, None)

@@ -38,7 +38,7 @@ class Late(NamedTuple):
     """Late events that are in order for their user, in the order admitted."""
 
     rows: NDArray[Any]  # dtype HELD
-    read_at: NDArray[np.int64]  # the watermark when each was read, ms
+    bounds: NDArray[np.int64]  # the bound that each has missed, ms: its turn comes when the watermark is there
 
 
 class Rows:
@@ -122,13 +122,16 @@ class ReorderBuffer(Container):
         """The first `count` rows of `room` count from now on."""
         self._fresh.count += count
 
-    def admit_late(self, rows: NDArray[Any], read_at: NDArray[np.int64]) -> None:
+    def admit_late(self, rows: NDArray[Any], bounds: NDArray[np.int64]) -> None:
         """Let copies of rows wait that are late, but in order."""
-        self._late = Late(np.concatenate([self._late.rows, rows]), np.concatenate([self._late.read_at, read_at]))
+        self._late = Late(np.concatenate([self._late.rows, rows]), np.concatenate([self._late.bounds, bounds]))
 
-    def late(self) -> Late:
-        """The late ones, which wait no more."""
-        late, self._late = self._late, _NO_LATE
+    def late(self, watermark_ms: int) -> Late:
+        """The late ones whose turn has come, which wait no more."""
+        if not len(self._late.rows):
+            return _NO_LATE
+        due = self._late.bounds <= watermark_ms
+        late, self._late = (Late(self._late.rows[some], self._late.bounds[some]) for some in (due, ~due))
         return late
 
     def release(self, now_ms: int, watermark_ms: int) -> Released:
@@ -146,16 +149,16 @@ class ReorderBuffer(Container):
 
     def save(self, users: int) -> Arrays:
         late = self._late
-        return {"fresh": self._fresh.filled, "held": self._held.filled, "late": late.rows, "read_at": late.read_at}
+        return {"fresh": self._fresh.filled, "held": self._held.filled, "late": late.rows, "bounds": late.bounds}
 
     def upgraded(self, arrays: Arrays) -> Arrays:
         """Earlier builds kept no late ones."""
-        return {"late": _NO_LATE.rows, "read_at": _NO_LATE.read_at} | arrays
+        return {"late": _NO_LATE.rows, "bounds": _NO_LATE.bounds} | arrays
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self._fresh.fill(arrays["fresh"])
         self._held.fill(arrays["held"])
-        self._late = Late(arrays["late"].copy(), arrays["read_at"].copy())
+        self._late = Late(arrays["late"].copy(), arrays["bounds"].copy())
 
     def legend(self) -> Legend:
         return {"codes": self._codes.legend(), "dims": self._dims.legend()}

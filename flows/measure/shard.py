@@ -26,7 +26,7 @@ from flows.checkpoint.layout import State, pieces
 from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.measure.clock import StreamClock, stream_clocks
+from flows.measure.clock import StreamClock
 from flows.measure.lane import NOBODY, FactLane, Lane, Taken, counted, record_of
 from flows.measure.latecomers import in_turns, which_in_order
 from flows.measure.reorder import ReorderBuffer
@@ -168,16 +168,12 @@ class Shard:
         """Let those of the late rows wait for the ordered metrics that are in order for their user."""
         kept = ~taken.copies
         late, bounds = taken.late[kept], np.maximum(taken.clocks[kept] - self._config.lateness, self.clock.floor_ms)
-        clocks = stream_clocks(taken.rows, taken.lengths, taken.readings)[kept]
-        watermarks = np.maximum(clocks - self._config.lateness, self.clock.floor_ms)
         in_order = which_in_order(held["ts"], held["slot"], late, bounds, self.users.last, self.buffer.waiting)
         accounts = np.where(in_order, LATE_IN_ORDER, LATE_OUT_OF_ORDER)
         np.add.at(self._accounting, (held["partition"][late], accounts[late]), 1)
-        held["late"][in_order & (held["ts"] >= watermarks)] = 0  # by its partition's clock alone, which is ahead
-        passed = in_order & (held["ts"] < watermarks)
-        rows = held[passed]
+        rows = held[in_order]
         rows["late"] = 0
-        self.buffer.admit_late(rows, watermarks[passed])
+        self.buffer.admit_late(rows, bounds[in_order])
         if any(lane.waits_for_events for lane in self._lanes.values()):
             self._in_order = np.concatenate([self._in_order, record_of(taken.rows[kept][in_order])])
 
@@ -205,7 +201,7 @@ class Shard:
         self._unused_rows = 0
         for name, family in self._arrival.items():
             family.advance(counted(arrived, self._since.get(name, 0)), self.users.count, now)
-        for rows, until in in_turns(passed, self.buffer.late(), self.book.stands_ms, watermark):
+        for rows, until in in_turns(passed, self.buffer.late(watermark), self.book.stands_ms, watermark):
             self.users.used(rows)
             self.scopes.stamp(rows)
             self.book.turn(until)

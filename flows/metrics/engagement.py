@@ -57,7 +57,7 @@ MEANS = {
         f"Mean number of active days of the last {days}, of users with any.",
         "days",
         "Active days",
-        "engagement_days_mean",
+        "engagement_mean",
     )
     for days in (WEEK, MONTH)
 }

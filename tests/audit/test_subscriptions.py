@@ -527,10 +527,10 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     expected |= {f"mrr.{kind}.{x}{y}" for kind in kinds for x in w for y in ("", *p)}
     expected |= {f"mrr.{kind}.{x}{y}" for kind in ("moved_in", "moved_out") for x in w for y in p}
     expected |= {f"mrr.moved.{pair}.{x}" for pair in ("pro.basic", "basic.pro") for x in w}
-    # An hour ago nobody paid; five minutes ago ana did.
+    # Where each window begins, at 10 and at 65, a pays.
     rates = ["customer_churn_rate", "customer_retention_rate", "customer_growth_ratio", "mrr_churn_rate"]
     rates += ["net_mrr_churn_rate", "gross_revenue_retention", "net_revenue_retention"]
-    assert mine == expected | {f"{name}.5m" for name in rates}
+    assert mine == expected | {f"{name}.{window}" for name in rates for window in ("5m", "1h")}
 
 
 def test_without_the_section_nothing_of_subscriptions_is_measured_or_refused() -> None:

@@ -121,7 +121,7 @@ class Expected:
         new = self.new
         judgement = judge(self.records, self._readings, new, as_of_ms)
         watermark = as_of_ms - new.lateness
-        ordered = in_place(judgement.on_time, [late.event for late in judgement.late_in_order], watermark)
+        ordered = in_place(judgement.on_time, judgement.late_in_order, watermark)
         before = [event for event in judgement.accepted if id(event) in self._read_before]
         arrived = [event for event in before if event.ts <= self.moment.as_of_ms]
         passed = [event for event in ordered if id(event) in self._read_before and event.ts < self.watermark_ms]

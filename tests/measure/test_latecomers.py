@@ -84,4 +84,4 @@ def test_state_of_an_earlier_build_goes_on_and_leaves_out_what_it_cannot_judge()
     assert users.upgraded(users.save(1)).keys() == users.save(1).keys()
     buffer.load(buffer.upgraded({"fresh": held([(0, 5)]), "held": held([])}), 1024)
     assert len(buffer) == 1
-    assert not len(buffer.late().rows)
+    assert not len(buffer.late(0).rows)

@@ -310,7 +310,16 @@ def test_counters_count_from_the_start_of_the_process() -> None:
     )
     after = snapshot(
         accounting={
-            0: accounts(consumed=130, accepted=110, on_time=105, late=5, duplicate=12, rejected__not_json=8),
+            0: accounts(
+                consumed=130,
+                accepted=110,
+                on_time=105,
+                late=5,
+                late_in_order=3,
+                late_out_of_order=2,
+                duplicate=12,
+                rejected__not_json=8,
+            ),
             1: accounts(consumed=3, accepted=2, on_time=2, rejected__empty=1),
         },
         tallies={
@@ -328,6 +337,8 @@ def test_counters_count_from_the_start_of_the_process() -> None:
         series("events_consumed_total"): 33,
         series("events_accepted_total"): 22,
         series("events_late_total"): 5,
+        series("events_late_in_order_total"): 3,
+        series("events_late_out_of_order_total"): 2,
         series("events_duplicate_total"): 2,
         series("events_rejected_total", reason="not_json"): 8,
         series("events_rejected_total", reason="empty"): 1,

@@ -53,7 +53,7 @@ class Conditions:
     won: float = 12.0
     stay_s: float = 120.0  # mean duration of engaged sessions
     lag_messages: float = 0.0
-    late: float = 0.003  # shares of records
+    late: float = 0.003  # shares of records; out of order for their user
     rejected: float = 0.002
     duplicates: float = 0.01
     difference: float = 0.0  # of the accounting
@@ -197,7 +197,7 @@ def _health(
     """What the process tells of itself. Its counters begin anew after it was down."""
     random = np.random.default_rng(seed)
     columns: dict[str, list[float | None]] = {}
-    counters = dict.fromkeys(("consumed", "accepted", "late", "duplicate", "rejected"), 0.0)
+    counters = dict.fromkeys(COUNTERS, 0.0)
     dropped = 0.0
     published, saved, before, hung = 0.0, 0.0, 0, 0
     for step, (now, place) in enumerate(zip(conditions, stands, strict=True)):
@@ -211,7 +211,7 @@ def _health(
             news = {
                 "consumed": float(round(read)),
                 "accepted": float(round(read)),
-                "late": float(random.poisson(read * now.late)),
+                "late_out_of_order": float(random.poisson(read * now.late)),
                 "duplicate": float(random.poisson(read * now.duplicates)),
                 "rejected": float(random.poisson(read * now.rejected)),
             }
@@ -240,12 +240,13 @@ def _health(
     return {f"tidegauge_{name}{labels.get(name, f'{{{TARGET}}}')}": values for name, values in columns.items()}
 
 
+COUNTERS = ("consumed", "accepted", "late_out_of_order", "duplicate", "rejected")
 HEALTH = (
     "build_info", "watermark_timestamp_seconds", "caught_up", "consumer_lag_messages", "accounting_difference",
     "open_transaction_seconds",
     "last_publish_timestamp_seconds", "redis_reachable", "checkpoint_timestamp_seconds",
     "dead_letters_oldest_seconds", "dead_letters_dropped_total",
-    *(f"events_{name}_total" for name in ("consumed", "accepted", "late", "duplicate", "rejected")),
+    *(f"events_{name}_total" for name in COUNTERS),
 )  # fmt: skip
 
 
