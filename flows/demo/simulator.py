@@ -39,6 +39,7 @@ from flows.demo.walk import Fork, Step, Walk, crawl
 
 DAY_MS = 86_400_000
 MONTH_MS = 30 * DAY_MS
+HOUR_MS = 3_600_000
 MONTH_SHARE = 0.2  # events of the month, per event of the days behind it
 DAYS = 14.0
 HISTORY_EVENTS = 50_000  # of days that are to be sent through a broker
@@ -126,7 +127,10 @@ class Simulator:
         self._scenario = scenario
         self._level = lru_cache(maxsize=256)(lambda at_ms: profile.rhythm.level(at_ms, self._zone))
         self._visits_per_s = rate / profile.events_per_visit / profile.rhythm.level(start_ms, self._zone)  # mean hour
-        days = days_of(HISTORY_EVENTS, self.mean_rate) if days is None else days
+        if days is None:
+            days = days_of(HISTORY_EVENTS, self.mean_rate)
+            if days * DAY_MS < HOUR_MS:
+                days = days_of(HISTORY_EVENTS, rate)  # so short a time has the traffic of its hour
         self._full_from_ms = start_ms - round(days * DAY_MS)
         self._first_share = MONTH_SHARE * days * DAY_MS / MONTH_MS  # of full traffic, in the month
         self._breakages = breakages(record_bytes)

@@ -188,17 +188,17 @@ def test_the_metric_that_the_page_adds_gets_its_panels(tmp_path: Path, monkeypat
 
 
 def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
-    tickets = Metric("tickets.open", "Tickets that nobody has closed.", "tickets", "Support", "tickets_open")
+    parcels = Metric("parcels.open", "Parcels that nobody has sent.", "parcels", "Warehouse", "parcels_open")
     listed = catalogue(SHOP)
-    cells = [Cell(f"tickets.open.{grade}", tickets, {"grade": grade}) for grade in ("low", "high")]
+    cells = [Cell(f"parcels.open.{grade}", parcels, {"grade": grade}) for grade in ("low", "high")]
     from flows.dashboards.live import live
     from flows.dashboards.page import written
 
     numbers = Numbers(SHOP, Catalogue([*listed.cells, *cells], listed.derived))
-    (panel,) = rows_of(json.loads(written(live(numbers), numbers)))["Support"]
-    assert panel["title"] == "Tickets open"
+    (panel,) = rows_of(json.loads(written(live(numbers), numbers)))["Warehouse"]
+    assert panel["title"] == "Parcels open"
     assert panel["targets"][0]["legendFormat"] == "{{grade}}"
-    assert panel["targets"][0]["expr"].startswith("max by (grade) (tidegauge_tickets_open{")
+    assert panel["targets"][0]["expr"].startswith("max by (grade) (tidegauge_parcels_open{")
 
 
 # ------------------------------------------------------------------------------------------------ what pages are for
@@ -211,6 +211,7 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
         "Sessions: more", "Visitors", "Goals", "Goals: more", "Features", "Features: more", "Funnel: checkout",
         "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more", "Retention",
         "Lifecycle", "Lifecycle: more", "Subscriptions", "Subscriptions: more", "Orders", "Orders: more",
+        "Support", "Support: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
     assert kinds["Session durations"] == "heatmap"
@@ -328,7 +329,7 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
     assert closed == {
         "tidegauge-live": [
             "Active days: more", "Sessions: more", "Goals: more", "Features: more", "Funnels: more", "Milestones: more",
-            "Lifecycle: more", "Subscriptions: more", "Orders: more",
+            "Lifecycle: more", "Subscriptions: more", "Orders: more", "Support: more",
         ],
         "tidegauge-tree": [],
         "tidegauge-aarrr": [],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,11 +14,12 @@ from flows.demo.simulator import DAY_MS, Simulator
 
 SESSION_MS = 30 * 60_000
 ENGAGED_MS = 10_000
+CUSTOMERS = 20_000
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What the last days of a history have been like."""
+    """What a product is like: by the last days of a history, and by a month of many customers."""
 
     events_per_visit: float
     bounce: float  # of sessions
@@ -30,13 +31,12 @@ class Rates:
 
 
 def rates(config: Config, profile: Profile, *, mean_rate: float, days: int, start_ms: int) -> Rates:
-    """Of `days` at full traffic, without robots, sessions by their default definition; churn of the last 30 days."""
+    """Of `days` at full traffic, without robots, sessions by their default definition."""
     rate = mean_rate * profile.rhythm.level(start_ms, ZoneInfo(config.time_zone))
     key_actions = {str(name) for name in config.key_actions}
     simulator = Simulator(config, profile=profile, rate=rate, days=days, start_ms=start_ms)
     records = itertools.takewhile(lambda record: record.arrival_ms <= start_ms, simulator.records())
     people: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    states: list[dict[str, Any]] = []
     events: Counter[str] = Counter()
     full_ms = start_ms - days * DAY_MS
     for record in records:
@@ -44,8 +44,6 @@ def rates(config: Config, profile: Profile, *, mean_rate: float, days: int, star
             continue
         body = record.event.body
         name = str(body.get("event", body["type"]))
-        if name == "Subscription Changed":
-            states.append(dict(body["properties"]))
         if record.event.ts_ms >= full_ms:
             events[name] += 1
         if "channel" not in body and "bot" not in body["context"]:
@@ -70,7 +68,7 @@ def rates(config: Config, profile: Profile, *, mean_rate: float, days: int, star
         bounce=bounced / visits,
         next_day=returned / newcomers,
         day_after=later / newcomers,
-        churn=_churn(states, start_ms),
+        churn=churn(config, profile, days=days, start_ms=start_ms),
         events=events,
         visits=visits,
     )
@@ -85,7 +83,21 @@ def _sessions(seen: list[tuple[int, str]]) -> list[list[tuple[int, str]]]:
     return found
 
 
-def _churn(states: list[dict[str, Any]], until_ms: int) -> float:
+def churn(config: Config, profile: Profile, *, days: int, start_ms: int) -> float:
+    """Of the last 30 days, as if CUSTOMERS had been there before the history and next to nobody visited.
+
+    It depends neither on customers nor on visits; of as few customers as a profile has, chance alone makes a third more
+    or less of it.
+    """
+    many = replace(profile, subscribers=replace(profile.subscribers, there=CUSTOMERS))
+    simulator = Simulator(config, profile=many, rate=1e-6, days=days, start_ms=start_ms)
+    records = itertools.takewhile(lambda record: record.arrival_ms <= start_ms, simulator.records())
+    bodies = [record.event.body for record in records if record.event is not None and not record.resent]
+    states = [dict(body["properties"]) for body in bodies if body.get("event") == "Subscription Changed"]
+    return _stopped(states, start_ms)
+
+
+def _stopped(states: list[dict[str, Any]], until_ms: int) -> float:
     """Of the customers who paid a month ago, the share that has stopped."""
     paying: dict[str, set[str]] = defaultdict(set)
     there: set[str] = set()

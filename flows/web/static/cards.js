@@ -76,7 +76,7 @@ function compared(row, told, movements) {
 }
 
 export function tile(row, place) {
-  const movements = page.layout.sections.flatMap((section) => section.cards).find((card) => card.kind === "movements" && card.whole?.cells[""] === row.cells[""]);
+  const movements = row.cells[""] && page.layout.sections.flatMap((section) => section.cards).find((card) => card.kind === "movements" && card.whole?.cells[""] === row.cells[""]);
   const bold = make("b"), plain = make("span"), change = make("p", { class: "change" }, bold, " ", plain);
   const line = spark(), caption = make("figcaption"), span = make("small");
   const seen = [];
