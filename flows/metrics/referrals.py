@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.compiled.loops import steady
 from flows.config import canonical
-from flows.config.model import Config
+from flows.config.model import Config, format_duration
 from flows.metrics.cells import Metric
 from flows.metrics.charts import ChartRow, Course, Line
 from flows.metrics.family import Family, selected
@@ -34,30 +34,27 @@ PER_USER = Metric(
 )
 CONVERSION = Metric("invite_conversion", "Joins per invite.", "ratio", "Referrals", "invite_conversion_ratio")
 K_FACTOR = Metric("k_factor", "Joins per new user of the window.", "ratio", "Referrals", "k_factor_ratio")
-CHARTS = ChartRow(
-    "Referrals",
-    [
-        Course(
-            "Invites and joins",
-            "In the window.",
-            [Line("referrals.invites", "invites"), Line("referrals.joins", "joins")],
-            width=8,
-        ),
-        Course(
-            "Joins per invite",
-            "Of the invites sent in the window, by the joins in it.",
-            [Line("invite_conversion")],
-            last_week=True,
-            width=8,
-        ),
-        Course(
-            "K-factor",
-            "Joins per new user: above 1, users who invite are enough for growth.",
-            [Line("k_factor"), Line("invites_per_user", "invites per new user")],
-            width=8,
-        ),
-    ],
-)
+CHARTS = [
+    Course(
+        "Invites and joins",
+        "In the window.",
+        [Line("referrals.invites", "invites"), Line("referrals.joins", "joins")],
+        width=8,
+    ),
+    Course(
+        "Joins per invite",
+        "Of the invites sent in the window, by the joins in it.",
+        [Line("invite_conversion")],
+        last_week=True,
+        width=8,
+    ),
+    Course(
+        "K-factor",
+        "Joins per new user: above 1, users who invite are enough for growth.",
+        [Line("k_factor"), Line("invites_per_user", "invites per new user")],
+        width=8,
+    ),
+]
 
 
 class Referrals(Family):
@@ -113,7 +110,10 @@ class Referrals(Family):
         )
 
     def charts(self) -> list[ChartRow]:
-        return [CHARTS]
+        if not self._config.long_windows:
+            return []
+        window = format_duration(self._config.long_windows[-1])
+        return [ChartRow(f"Referrals, {window}", CHARTS, {"window": window}, "Referrals")]
 
 
 @steady

@@ -100,7 +100,7 @@ def test_the_page_gets_its_dashboards_and_what_prometheus_answers_or_refuses(tmp
 
 
 def test_only_what_one_process_alone_cannot_report_may_be_without_data() -> None:
-    assert permitted(DASHBOARDS, {}) == {
+    always = {
         "tidegauge-pipeline: Records behind open transactions",
         "tidegauge-pipeline: Waiting for open transactions",
         "tidegauge-pipeline: Parts that began later",
@@ -108,3 +108,6 @@ def test_only_what_one_process_alone_cannot_report_may_be_without_data() -> None
         "tidegauge-pipeline: Memory by process",
         "tidegauge-pipeline: Since a process was heard",
     } | {f"{uid}: Numbers of an earlier time" for uid in (file.stem for file in DASHBOARDS.glob("*.json"))}
+    assert permitted(DASHBOARDS, {"window": "24h"}) == always
+    rare = {panel.split(": ")[1] for panel in permitted(DASHBOARDS, {}) - always}
+    assert rare == {"Time to reach it, 1h", "Time to resolution, 1h", "Reopen rate, 1h"}

@@ -18,8 +18,11 @@ from grafana_foundation_sdk.models import units
 
 from deploy.grafana.panels import filled, panels_of, questions, variables
 from flows.commands.dashboards import dashboards
+from flows.commands.metrics_page import EVERYTHING
 from flows.config.file import load
 from flows.config.model import Config
+from flows.metrics.catalogue import families
+from flows.metrics.minutes import MinuteBook
 from tests.services import ROOT
 from tests.test_docs import promtool
 
@@ -44,6 +47,13 @@ MADE = [
     pytest.param(json.loads(text), id=f"{name}:{uid}")
     for name, config in CONFIGS.items()
     for uid, text in dashboards(config).items()
+]
+WINDOWS: list[dict[str, list[str]]] = [{}, {"ratio_windows": []}, {"long_windows": []}]
+OFFERED = [
+    pytest.param({**offered, **windows}, id="-".join([family.__name__, str(place), *windows]))
+    for family in dict.fromkeys(type(one) for one in families(EVERYTHING, MinuteBook(EVERYTHING)).values())
+    for place, offered in enumerate(family.EXAMPLES)
+    for windows in WINDOWS
 ]
 SCHEMA = json.loads((Path(__file__).parent / "classic.schema.json").read_text())
 SELECTOR = re.compile(r"\b((?:tidegauge|process)_\w+)(\{[^}]*\})?")
@@ -76,6 +86,11 @@ def in_rows(dashboard: Json) -> list[tuple[str, Json]]:
 def expressions(dashboard: Json) -> list[str]:
     """Every query of every panel."""
     return [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
+
+
+@pytest.mark.parametrize("offered", OFFERED)
+def test_what_a_family_offers_is_drawn_under_any_windows(offered: Json) -> None:
+    assert set(dashboards(Config.model_validate(offered))) == set(dashboards(Config()))
 
 
 @every_dashboard

@@ -91,7 +91,7 @@ EVENT = {"type": "track", "event": "Signed Up", "userId": "ana"}
 JSON = json.dumps(EVENT)
 
 MADE = [
-    ("gzip", gzip.compress(JSON.encode())),
+    ("gzip", gzip.compress(JSON.encode(), mtime=0)),
     ("xz", lzma.compress(JSON.encode())),
     ("bzip2", bz2.compress(JSON.encode())),
     ("zip", zipped()),
