@@ -24,7 +24,7 @@ from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.users import Users
 from flows.messages.columns import joined
-from flows.metrics.family import Family
+from flows.metrics.family import Family, Listed
 from flows.state.container import Arrays, Container
 from flows.state.deadlines import NEVER
 
@@ -74,23 +74,23 @@ class Lane:
 
 
 class Turns(Container):
-    """Facts whose turn has not come, in the order read."""
+    """`facts`: those whose turn has not come, in the order read."""
 
     def __init__(self, dtype: np.dtype[np.void]) -> None:
         self._hold(np.zeros(0, dtype))
 
     def _hold(self, facts: NDArray[Any]) -> None:
-        self._facts = facts
+        self.facts = facts
         self._soonest = int(facts["used"].min()) if len(facts) else NEVER
 
     def add(self, facts: NDArray[Any]) -> None:
         """Let these wait as well."""
         if len(facts):
-            self._hold(joined([self._facts, facts], facts.dtype))
+            self._hold(joined([self.facts, facts], facts.dtype))
 
     def passed(self, watermark_ms: int) -> NDArray[Any]:
         """Those with `used` before the watermark, by it; ties by partition, then offset."""
-        facts = self._facts
+        facts = self.facts
         if self._soonest >= watermark_ms:
             return facts[:0]
         passed = facts["used"] < watermark_ms
@@ -98,8 +98,12 @@ class Turns(Container):
         self._hold(facts[~passed])
         return due[np.lexsort((due["offset"], due["partition"], due["used"]))]
 
+    def waiting(self, now_ms: int) -> NDArray[Any]:
+        """Those whose own time has come, in the order read."""
+        return self.facts[self.facts["ts"] <= now_ms]
+
     def save(self, users: int) -> Arrays:
-        return {"facts": self._facts}
+        return {"facts": self.facts}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self._hold(arrays["facts"].copy())
@@ -108,7 +112,7 @@ class Turns(Container):
 class FactLane:
     """The facts of one kind in a shard, on their way to the families that take them."""
 
-    def __init__(self, fact: Fact, config: Config, families: Mapping[str, Family]) -> None:
+    def __init__(self, fact: Fact | Listed, config: Config, families: Mapping[str, Family]) -> None:
         self.fact = fact
         self._lane = Lane(fact.dtype, config)
         self.recent = self._lane.recent
