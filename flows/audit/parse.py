@@ -119,7 +119,12 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         raise RefusedError("not_an_object", "$: expected object")
     values = {name: lookup(document, breakdown.field) for name, breakdown in config.breakdowns.items()}
     decoded = ("type", "event", "userId", "anonymousId", "messageId", "timestamp")
-    for text in (*(document.get(name) for name in decoded), *values.values(), *selected_texts(document, config), *texts_of(document, config)):
+    for text in (
+        *(document.get(name) for name in decoded),
+        *values.values(),
+        *selected_texts(document, config),
+        *texts_of(document, config),
+    ):
         if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
             raise RefusedError("not_json", "$: lone surrogate")
 

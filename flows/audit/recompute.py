@@ -23,8 +23,8 @@ from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
-from flows.audit.tree import tree_cells
 from flows.audit.top import NO_LIMITS, Lists, top_lists
+from flows.audit.tree import tree_cells
 from flows.audit.uses import all_uses, feature_cells, goal_cells, visitor_cells
 from flows.config.limits import Limits
 from flows.config.model import Config

@@ -55,7 +55,7 @@ def texts_of(document: dict[str, Any], config: Config) -> list[Any]:
 def top_lists(
     turns: Mapping[str, Sequence[Turn]], config: Config, as_of_ms: int, limits: Limits = NO_LIMITS
 ) -> tuple[Lists, Cells]:
-    """"Top lists (arrival) ... over 5m, 1h, 24h", and `top.<list>.other.<w>`."""
+    """ "Top lists (arrival) ... over 5m, 1h, 24h", and `top.<list>.other.<w>`."""
     lists: Lists = {}
     cells: Cells = {}
     for name, section in config.top.items():
@@ -91,7 +91,7 @@ def how_many(held: Iterable[Counted], users: bool) -> Counter[str | None]:
 
 
 def given_out(turns: Iterable[Turn], users: bool, limits: Limits) -> list[Counted]:
-    """"a value has its slot while it counts in 24 h; values that found none count in `other`", in one shard.
+    """ "a value has its slot while it counts in 24 h; values that found none count in `other`", in one shard.
 
     "Counts in 24 h" at the turn of an event: some earlier one of the value lies in the window that stands there.
     """
@@ -120,7 +120,7 @@ def given_out(turns: Iterable[Turn], users: bool, limits: Limits) -> list[Counte
 
 @lru_cache(100_000)
 def shard_of(value: str, shards: int) -> int:
-    """"each value lives in one shard": that of the hash of its text modulo their number; a hash of 0 counts as 1."""
+    """ "each value lives in one shard": that of the hash of its text modulo their number; a hash of 0 counts as 1."""
     return (xxh64(value.encode()) or 1) % shards
 
 

@@ -246,9 +246,7 @@ def _find(
 
 
 @compiled
-def _complete(
-    values: NDArray[Any], keys: NDArray[np.uint64], places: NDArray[np.int64], rows: NDArray[Any]
-) -> None:
+def _complete(values: NDArray[Any], keys: NDArray[np.uint64], places: NDArray[np.int64], rows: NDArray[Any]) -> None:
     """Write what the events at `places` of `rows` say to the values that they show."""
     for i in range(len(values)):
         value, row = values[i], rows[places[i]]

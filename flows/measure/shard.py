@@ -28,8 +28,8 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.clock import StreamClock
 from flows.measure.lane import NOBODY, FactLane, Lane, Taken, counted, record_of
-from flows.measure.list_lane import ListLane
 from flows.measure.latecomers import in_turns, which_in_order
+from flows.measure.list_lane import ListLane
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.scopes import Scopes
 from flows.measure.stored import ACCOUNTING, OFFSETS, Stored
@@ -78,7 +78,9 @@ class Shard:
         self._lanes = {
             fact.name: FactLane(fact, config, takers(fact, self._families)) for fact in facts_of(self._families)
         }
-        self._lists = {name: ListLane(name, one, config) for name, one in self._families.items() if isinstance(one, Top)}
+        self._lists = {
+            name: ListLane(name, one, config) for name, one in self._families.items() if isinstance(one, Top)
+        }
         self._lanes |= {lane.fact.name: lane for lane in self._lists.values()}
         self._capacity = 0
         self._make_room()

@@ -26,6 +26,7 @@ from flows.config.top import WINDOWS_MS
 from flows.messages.columns import NO_TIME
 from flows.messages.partial import Ranked
 from flows.metrics.cells import Metric
+from flows.metrics.charts import ChartRow, Listing
 from flows.metrics.family import Family, Listed
 from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Count
@@ -48,12 +49,17 @@ from flows.state.table import Table
 from flows.state.windows import PANES, move
 
 REST: Final = Metric(
-    "top.<list>.other",
-    "Of the window, what a top list does not show because its value found no slot.",
-    "events or users",
+    "top.<name>.other",
+    "Of the window, events or users that a top list does not count because their value found no slot.",
+    "values",
     "Top lists",
     "top_other",
 )
+
+WORDS: Final = {
+    "events": "The values that most events of the window show.",
+    "users": "The values that most users of the window have shown.",
+}
 
 
 class Top(Family):
@@ -76,9 +82,10 @@ class Top(Family):
 
     def __init__(self, config: Config, name: str, limits: Limits | None = None) -> None:
         limits = limits or Limits()
+        self._config = config
         self._section = config.top[name]
         self._name = name
-        self.lists = Listed(f"values.{name}")
+        self.lists: Listed = Listed(f"values.{name}")
         self._by_user = self._section.count == "users"
         self._limits = np.array([limits.top_values, limits.top_pairs], np.int64)
         self.values = Table(KNOWN)
@@ -123,6 +130,17 @@ class Top(Family):
         path = field_text(keys_of(self._section.field) or ())
         return Definition({"field": path, "count": self._section.count})
 
+    def charts(self) -> list[ChartRow]:
+        """One row for all lists, drawn by the first."""
+        lists = self._config.top
+        if self._name != next(iter(lists)):
+            return []
+        charts = [
+            Listing(name.replace("_", " "), WORDS[one.count], name, REST.name, one.k, one.export)
+            for name, one in lists.items()
+        ]
+        return [ChartRow("Top lists", charts)]
+
     def _largest(self, totals: NDArray[np.int64]) -> tuple[tuple[int, str], ...]:
         counts = totals[1 : len(self.values) + 1]
         rows = np.flatnonzero(counts)
@@ -163,5 +181,3 @@ class Top(Family):
         kept = self.pairs.known["last"] * PANES // DAY_MS > pane - PANES
         if not kept.all():
             self.pairs.retain(kept)
-
-

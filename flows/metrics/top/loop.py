@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.compiled.loops import inlined, steady
+from flows.compiled.loops import Number, inlined, steady
 from flows.messages.columns import NO_TIME
 from flows.state.table import MIX, Entries, forget_newest, known_row, row_of
 from flows.state.windows import PANES, Ring, add
@@ -56,7 +56,7 @@ ROW, PANE, REFUSED = range(3)
 
 
 @inlined
-def _pane(time: int) -> int:
+def _pane(time: Number) -> Number:
     return time * PANES // DAY_MS
 
 
@@ -73,7 +73,7 @@ def _recount(books: Books, pane: int) -> None:
 
 
 @inlined
-def _admitted(known: Entries, key: np.uint64, ts: int, pane: int, in_turn: bool, which: int, books: Books) -> int:
+def _admitted(known: Entries, key: np.uint64, pane: int, in_turn: bool, which: int, books: Books) -> Number:
     """The row of a key that has a place, or finds one; else NONE. `in_turn`: what has left the 24 h has none."""
     row = known_row(known, key)
     if row < 0 or (in_turn and _pane(known.rows[row]["last"]) <= pane - PANES):
@@ -107,7 +107,7 @@ def use(books: Books, rows: NDArray[Any], log: NDArray[Any], by_user: bool, in_t
         if _pane(ts) <= pane - PANES:
             continue  # older than all windows
         counter = OTHER
-        value = _admitted(books.values, row["key"], ts, pane, in_turn, VALUES, books)
+        value = _admitted(books.values, row["key"], pane, in_turn, VALUES, books)
         if value == NONE:
             books.at[REFUSED] += 1
         else:
@@ -116,12 +116,12 @@ def use(books: Books, rows: NDArray[Any], log: NDArray[Any], by_user: bool, in_t
             books.values.rows[value]["last"] = max(step["value_last"], ts)
         if by_user:
             about = np.uint64(OTHER) if value == NONE else row["key"]
-            pair = _admitted(books.pairs, (about ^ row["user"] * MIX) * MIX, ts, pane, in_turn, PAIRS, books)
+            pair = _admitted(books.pairs, (about ^ row["user"] * MIX) * MIX, pane, in_turn, PAIRS, books)
             if pair == NONE:
                 books.at[REFUSED] += 1
                 counter = OTHER
             else:
-                before = books.pairs.rows[pair]["last"]
+                before: Number = books.pairs.rows[pair]["last"]
                 step["pair"], step["pair_last"] = pair, before
                 if ts <= before:
                     continue
@@ -140,8 +140,9 @@ def take_back(books: Books, rows: NDArray[Any], log: NDArray[Any], count: int) -
         step = log[i]
         if step["counter"] != NONE:
             add(books.ring, rows[i]["ts"], step["counter"], -1)
-            if step["pair"] != NONE and step["pair_last"] != NO_TIME:
-                add(books.ring, step["pair_last"], step["counter"], 1)
+            before: Number = step["pair_last"]
+            if step["pair"] != NONE and before != NO_TIME:
+                add(books.ring, before, step["counter"], 1)
         if step["pair"] != NONE:
             _restore(books.pairs, step["pair"], step["pair_last"])
         if step["value"] != NONE:
@@ -149,7 +150,7 @@ def take_back(books: Books, rows: NDArray[Any], log: NDArray[Any], count: int) -
 
 
 @inlined
-def _restore(known: Entries, row: int, last: int) -> None:
+def _restore(known: Entries, row: Number, last: Number) -> None:
     """Let a row say what it said before; it goes where it was new."""
     known.rows[row]["last"] = last
     if last == NO_TIME:

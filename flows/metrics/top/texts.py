@@ -88,7 +88,9 @@ def pieces_of_one(key: int, text: bytes) -> NDArray[Any]:
     """The same of one text in UTF-8."""
     begins: Iterable[int] = range(0, len(text), _PIECE)
     written = b"".join(
-        key.to_bytes(8, "little") + (len(text) - begin).to_bytes(8, "little") + text[begin : begin + _PIECE].ljust(_PIECE, b"\0")
+        key.to_bytes(8, "little")
+        + (len(text) - begin).to_bytes(8, "little")
+        + text[begin : begin + _PIECE].ljust(_PIECE, b"\0")
         for begin in begins
     )
     return np.frombuffer(written, TEXT)
