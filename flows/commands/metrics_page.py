@@ -120,9 +120,9 @@ the numbers under these headings. A number without a heading has a reason:
 LISTS = """
 ## Values of top lists
 
-The values that count most, in sorted sets (`tidegauge:v1:{<product>}:top:<name>:<list_window>`: member = value, score = count): events in
-the window that show the value, or the distinct users who did. Prometheus has them as `tidegauge_top{list,value,window}` where the config says
-`export: true`. [What a value is](../deploy/NUMBERS.md#top-lists), and what finds no room.
+The values that count most are in sorted sets, `tidegauge:v1:{<product>}:top:<name>:<list_window>`: member = value,
+score = the events of the window that show it, or the distinct users who did. Prometheus has them as
+`tidegauge_top{list,value,window}` where the config says `export: true`. [What a value is](../deploy/NUMBERS.md#top-lists), and what finds no room.
 """
 MINUTES = """
 ## Minutes
