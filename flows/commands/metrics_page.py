@@ -122,7 +122,8 @@ LISTS = """
 
 The values that count most are in sorted sets, `tidegauge:v1:{<product>}:top:<name>:<list_window>`: member = value,
 score = the events of the window that show it, or the distinct users who did. Prometheus has them as
-`tidegauge_top{list,value,window}` where the config says `export: true`. [What a value is](../deploy/NUMBERS.md#top-lists), and what finds no room.
+`tidegauge_top{list,value,window}` where the config says `export: true`.
+[What a value is](../deploy/NUMBERS.md#top-lists), and what finds no room.
 """
 MINUTES = """
 ## Minutes
