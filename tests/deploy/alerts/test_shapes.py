@@ -293,10 +293,10 @@ def test_an_amount_that_falls(tmp_path: Path) -> None:
         for name in ("orders", "sum_eur", "orders_last_week", "sum_eur_last_week", "standard_errors")
     ]
     orders = level(
-        1000,
-        ("0d 17:00", "0d 19:00", 0),  # on the first day: too soon to say what is usual in a day
+        1200,
+        ("0d 17:00", "0d 19:00", 100),  # on the first day: few, but not beyond doubt
         ("6d 20:00", "6d 21:00", 0),  # in the first week: nothing, where many were usual
-        ("7d 06:00", "7d 07:00", 700),  # three tenths fewer, which is not enough
+        ("7d 06:00", "7d 07:00", 840),  # three tenths fewer, which is not enough
         ("7d 12:00", "7d 13:00", 0),  # nothing at all
     )
     each = level(
