@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from flows.compiled.loops import compiled
-from flows.config.model import Config
+from flows.config.model import OTHER, Config
 from flows.facts.fact import Fact
+from flows.facts.words import Label
 from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.users import Users
 from flows.messages.columns import joined
-from flows.metrics.family import Family, Listed
+from flows.metrics.family import Family, Groups, Listed
+from flows.state.axes import Legend, Names, Words
 from flows.state.container import Arrays, Container
 from flows.state.deadlines import NEVER
 
@@ -109,6 +111,29 @@ class Turns(Container):
         self._hold(arrays["facts"].copy())
 
 
+class TurnsOfFacts(Turns):
+    """The same of facts with codes: `dims` says what those of breakdowns stand for."""
+
+    def __init__(self, fact: Fact, dims: Words) -> None:
+        super().__init__(fact.dtype)
+        self._dims = dims
+        self._labels = {
+            field.column: Names(field.labels, rest=OTHER) for field in fact.fields if isinstance(field, Label)
+        }
+
+    def legend(self) -> Legend:
+        return {"dims": self._dims.legend(), "labels": {name: one.legend() for name, one in self._labels.items()}}
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        if past is None:  # an earlier build did not say what codes stood for
+            return {"facts": arrays["facts"][:0]}
+        facts = arrays["facts"].copy()
+        facts["dims"] = self._dims.words(facts["dims"], past["dims"])
+        for column, labels in self._labels.items():
+            facts[column] = labels.places(facts[column], past["labels"][column])
+        return {"facts": facts}
+
+
 class FactLane:
     """The facts of one kind in a shard, on their way to the families that take them."""
 
@@ -116,7 +141,7 @@ class FactLane:
         self.fact = fact
         self._lane = Lane(fact.dtype, config)
         self.recent = self._lane.recent
-        self.turns = Turns(fact.dtype)
+        self.turns = TurnsOfFacts(fact, Groups(config, None)) if isinstance(fact, Fact) else Turns(fact.dtype)
         self.families = families
         self._lateness = config.lateness
 

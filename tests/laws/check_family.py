@@ -172,6 +172,7 @@ def edges(config: Config) -> list[int]:
     found |= {(day + 1) * DAY for day in (config.retention.days if config.retention else ())}
     found |= {width + pane for width in WINDOWS_MS if config.top for pane in (0, -(width // 60))}
     found |= {milestone.within for milestone in config.milestones.values()}
+    found |= {config.spend.remember} if config.spend else set()
     return sorted({max(0, one + beside) for one in found if one <= 4 * DAY for beside in (-1, 0, 1)})
 
 
