@@ -10,6 +10,7 @@ from flows.audit.parse import shared
 from flows.audit.records import Event
 from flows.config.model import Config
 
+NINETY_DAYS_MS = 90 * 86_400_000
 SESSION_KINDS = ("track", "page", "screen")
 
 
@@ -36,6 +37,7 @@ def _of_one_user(events: list[Event], config: Config) -> Iterator[Event]:
     rules = config.sessions
     first: Event | None = None
     session: list[Event] = []  # its first and its last event
+    begun: list[Event] = []  # the first events of all sessions so far
     for event in events:
         if event.shows_presence:
             first = first or event
@@ -43,8 +45,28 @@ def _of_one_user(events: list[Event], config: Config) -> Iterator[Event]:
                 over = session and (
                     event.ts - session[1].ts > rules.timeout or event.ts - session[0].ts > rules.max_duration
                 )
+                if over or not session:
+                    begun.append(event)
                 session = [event if over or not session else session[0], event]
         open_session = session and event.ts <= session[1].ts + rules.timeout
         shown = {"event": event, "session": session[0] if open_session else event, "first": first or event}
-        values = ((name, shown[breakdown.scope].values[name]) for name, breakdown in config.breakdowns.items())
-        yield replace(event, values=shared(tuple(values)))
+        values = {name: shown[breakdown.scope].values[name] for name, breakdown in config.breakdowns.items()}
+        if open_session:
+            values |= {name: _last_other(name, begun) for name in _looking_back(config) if values[name] == "direct"}
+        yield replace(event, values=shared(tuple(values.items())))
+
+
+def _looking_back(config: Config) -> list[str]:
+    breakdowns = config.breakdowns.items()
+    return [name for name, one in breakdowns if one.computed and one.scope == "session" and one.direct == "last"]
+
+
+def _last_other(name: str, begun: list[Event]) -> str:
+    """METRICS.md 5.7: "a session whose own channel is `direct` takes the user's last other one of at most 90 d ago; the
+    last other channel is that of a session's own first event, 90 d from that session's start, and taking it does not
+    renew it". The session at hand is the last of those that have begun.
+    """
+    others = [event for event in begun if event.values[name] != "direct"]
+    if others and begun[-1].ts - others[-1].ts <= NINETY_DAYS_MS:
+        return others[-1].values[name]
+    return "direct"

@@ -25,6 +25,7 @@ from flows.config.notation import keys_of
 from flows.decode.events import Decoder, is_event_name
 from flows.decode.facts import Facts as FactReaders
 from flows.decode.hashing import id_hash
+from flows.decode.links import Links
 from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
 from flows.decode.spellings import Spellings
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
@@ -82,23 +83,26 @@ class Intake:
             config.excluded(self._codes),
             config.exclude.bots is not False,
         )
-        breakdowns = config.breakdowns.values()
+        plain = [(place, one) for place, one in enumerate(config.breakdowns.values()) if one.computed is None]
         self._values_of_dims = [
             {value: code for code, value in reversed(list(enumerate(breakdown.labels()[:-2])))}
-            for breakdown in breakdowns
+            for _, breakdown in plain
         ]
-        fields = [keys_of(breakdown.field) or () for breakdown in breakdowns]
+        fields = [breakdown.keys() for _, breakdown in plain]
         self._conditions = self._codes.fields()
         fields += [keys_of(field) or () for field in self._conditions]
         if config.exclude.bots == "user_agent":
             fields.append(_USER_AGENT)
-        self._decoder = Decoder(fields, limits.record_bytes)
-        dims = len(breakdowns)
+        self._links = Links(config.breakdowns)
+        self._decoder = Decoder([*fields, *self._links.paths()], limits.record_bytes)
+        dims, self._looked_up = len(plain), len(fields)
         self._texts = Texts(
             self._decoder.fields[:dims],
-            np.array([len(breakdown.values) for breakdown in breakdowns], np.int64),
-            self._decoder.fields[dims:],
+            np.array([8 * place for place, _ in plain], np.uint64),
+            np.array([len(breakdown.values) for _, breakdown in plain], np.int64),
+            self._decoder.fields[dims : self._looked_up],
         )
+        self._links.read_from(self._decoder.fields[self._looked_up :], self._decoder.batch_records)
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
         self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
@@ -162,7 +166,9 @@ class Intake:
             self._spellings.listen()
             fill(scanned, poll, self._names, self._texts, self._spellings.table, fates, rows)
             if not self._spellings.learn(scanned, self._code_of_text):
-                return
+                break
+        if self._links:
+            self._links.mark(scanned, fates, rows)
 
     def _code_of_text(self, salt: int, text: bytes) -> int | None:
         """What a JSON text is as an event name (salt 0), in a breakdown, in a condition, or as a user agent."""
@@ -199,7 +205,7 @@ class Intake:
             return outcome
         if isinstance(outcome, Problem):
             return rejection(raw, index, outcome, self._limit_bytes)
-        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values)]
+        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values[: self._looked_up])]
         dims, met = codes[: len(self._values_of_dims)], codes[len(self._values_of_dims) :]
         marks = functools.reduce(int.__or__, met, 0)
         name = self._name_code(name_of(outcome.type, outcome.name))
@@ -213,7 +219,8 @@ class Intake:
         user = user_of(outcome.user_id, outcome.anonymous_id)
         assert user is not None  # explain() saw to it
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
-        word = sum(code << 8 * dim for dim, code in enumerate(dims))
+        word = sum(code << shift for shift, code in zip(self._texts.dim_shifts.tolist(), dims, strict=True))
+        word |= self._links.word_of(outcome.values[self._looked_up :])
         kind = KINDS.index(outcome.type)
         return (id_hash(user), message, ts, reading, int(raw.offsets[index]), word, raw.partition, code, kind, fit)
 
