@@ -15,7 +15,7 @@ from flows.config.rules import remarks
 from flows.metrics.cost import cost, expected_cells
 
 FUNNEL = {"window": "1h", "steps": ["Product Viewed", "Order Completed"]}
-PLATFORM = {"field": "context.device.type", "values": ["web", "ios"]}
+PLATFORM: dict[str, Any] = {"field": "context.device.type", "values": ["web", "ios"]}
 
 
 def found(raw: dict[str, Any]) -> list[tuple[str, str, str | None]]:
@@ -266,12 +266,12 @@ COMPUTED_WRONGLY: list[tuple[dict[str, Any], str, str]] = [
     ({"computed": "channel", "field": "properties.x"}, "field", "found beside computed: take out one of the two"),
     ({"computed": "channel", "values": ["email"]}, "values", "the values of channel are given: take this out"),
     *(
-        (PLATFORM | wrong, key, "only a computed breakdown has this: take it out, or say what is computed")
+        (PLATFORM | {key: wrong}, key, "only a computed breakdown has this: take it out, or say what is computed")
         for key, wrong in {
-            "own_hosts": {"own_hosts": "shop.example"},
-            "sources": {"sources": {"search": "suche.example"}},
-            "organic": {"organic": "all"},
-            "direct": {"direct": "own"},
+            "own_hosts": "shop.example",
+            "sources": {"search": "suche.example"},
+            "organic": "all",
+            "direct": "own",
         }.items()
     ),
     (
