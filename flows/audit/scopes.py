@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from flows.audit.cells import by_user
+from flows.audit.clock import Turn
 from flows.audit.parse import shared
 from flows.audit.records import Event
 from flows.config.model import Config
 
+BROKEN_DOWN_AS = {
+    **dict.fromkeys(("order", "order_refund", "order_cancellation"), "orders"),
+    "survey": "surveys",
+    "opinion": "feedback",
+}
+"""The name in a breakdown's `of`, by what is told of a user."""
 NINETY_DAYS_MS = 90 * 86_400_000
 SESSION_KINDS = ("track", "page", "screen")
 
@@ -24,6 +31,25 @@ def scoped(ordered: list[Event], config: Config) -> list[Event]:
         for event in _of_one_user(events, config)
     }
     return [told[event.partition, event.offset] for event in ordered]
+
+
+def stamped(turns: Mapping[str, list[Turn]], ordered: list[Event], config: Config) -> dict[str, list[Turn]]:
+    """What events tell, under the values that `scoped` gave these, of kinds that are broken down so: of a late one that
+    is in order as soon as its event is used.
+    """
+    scoped_of = {family for one in config.breakdowns.values() if one.scope != "event" for family in one.of}
+    used = {(event.partition, event.offset): event for event in ordered}
+    found = {}
+    for kind, some in turns.items():
+        if BROKEN_DOWN_AS.get(kind) not in scoped_of:
+            found[kind] = some
+            continue
+        found[kind] = [
+            replace(turn, event=used.get((turn.event.partition, turn.event.offset), turn.event))
+            for turn in some
+            if (turn.event.partition, turn.event.offset) in used or not (turn.late and turn.in_order)
+        ]
+    return found
 
 
 def _of_one_user(events: list[Event], config: Config) -> Iterator[Event]:

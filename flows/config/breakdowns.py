@@ -49,9 +49,6 @@ RESERVED_LABELS: Final = frozenset(
 BY_OWN_VALUE_ONLY: Final = {
     "events": "counted as events arrive, before it is known which came first",
     "active_users": "counted as events arrive, before it is known which came first",
-    "orders": "which an event tells by itself, beside its user's others",
-    "surveys": "which an event tells by itself, beside its user's others",
-    "feedback": "which an event tells by itself, beside its user's others",
     "tickets": "which are no user's",
 }
 """What can be broken down by an event's own value only, and why."""
@@ -87,9 +84,9 @@ class Breakdown(Section):
     of: tuple[BrokenDown, ...] = Field(
         ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
     )
-    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and those of facts (`orders`,
-    `surveys`, `feedback`, `tickets`) can be by scope `event` only; with another scope `sessions` and `funnels` are the
-    default. Views are broken down with `visitors`."""
+    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and `tickets`, which are no
+    user's, can be by scope `event` only; with another scope `sessions` and `funnels` are the default. Views are broken
+    down with `visitors`."""
 
     @model_validator(mode="before")
     @classmethod
