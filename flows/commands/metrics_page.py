@@ -31,12 +31,13 @@ EVERYTHING = Config.model_validate(
                 "values": ["value"],
                 "of": get_args(BrokenDown),
             },
-            "channel": {"computed": "traffic", "scope": "first", "of": ["users"]},
+            "first_channel": {"computed": "traffic", "scope": "first", "of": ["users"]},
         },
         "surveys": {name: {"kind": name} for name in ("nps", "csat", "ces")},
         "feedback": {"kinds": ["kind"], "requests": ["feature"]},
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
         "tickets": {},
+        "economics": {},
         "referrals": {"invites": "Invite Sent", "joins": "Signed Up"},
         "tree": {
             "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
@@ -77,7 +78,8 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<s>` | a score on the survey's scale |
-| `<kind>`, `<feature>` | what the config's `feedback` lists, and `other` |
+| `<kind>`, `<feature>` | what the config's `feedback` lists, and `other`; of LTV `subscription`, `orders`, `observed` |
+| `<category>` | of spending: `marketing`, `sales`, `other` |
 | `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 
