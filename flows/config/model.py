@@ -47,6 +47,7 @@ from flows.config.rules import broken_rules, check_definitions, check_time_zone,
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
 from flows.config.spend import CHANNEL, Acquisition, Economics, Spend
 from flows.config.tickets import Tickets
+from flows.config.top import MAX_LISTS, TopList
 from flows.config.tree import MAX_NODES, Node
 from flows.config.voices import Feedback, Survey
 from flows.messages.columns import MAX_BREAKDOWNS
@@ -306,6 +307,8 @@ class Config(Section):
     """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     referrals: Referrals | None = None
     """Invites, joins by an invite and the K-factor. Without this part, none of them is measured."""
+    top: dict[Slug, TopList] = Field({}, max_length=MAX_LISTS)
+    """Lists of the values of a field that occur most in 5m, 1h and 24h, by name: pages, products, countries."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -325,7 +328,7 @@ class Config(Section):
 
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("goals", "features", "milestones", "funnels", "breakdowns", "surveys")
+    @field_validator("goals", "features", "milestones", "funnels", "breakdowns", "surveys", "top")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))

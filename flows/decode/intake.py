@@ -30,6 +30,7 @@ from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts,
 from flows.decode.spellings import Spellings
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
 from flows.decode.times import TIME_MESSAGES, date
+from flows.decode.values import Values
 from flows.facts.fact import Fact
 from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_FACTS, NO_TIME, REASONS, Columns, Facts
 from flows.messages.raw import Raw, Rejected
@@ -94,15 +95,21 @@ class Intake:
         if config.exclude.bots == "user_agent":
             fields.append(_USER_AGENT)
         self._links = Links(config.breakdowns)
-        self._decoder = Decoder([*fields, *self._links.paths()], limits.record_bytes)
-        dims, self._looked_up = len(plain), len(fields)
+        links = self._links.paths()
+        tops = [keys_of(one.field) or () for one in config.top.values()]
+        self._decoder = Decoder([*fields, *links, *tops], limits.record_bytes)
+        dims, looked_up = len(plain), len(fields)
         self._texts = Texts(
             self._decoder.fields[:dims],
             np.array([8 * place for place, _ in plain], np.uint64),
             np.array([len(breakdown.values) for _, breakdown in plain], np.int64),
-            self._decoder.fields[dims : self._looked_up],
+            self._decoder.fields[dims:looked_up],
         )
-        self._links.read_from(self._decoder.fields[self._looked_up :], self._decoder.batch_records)
+        self._looked_up = looked_up  # fields whose texts have codes; those of links follow, then those of top lists
+        self._linked = slice(looked_up, looked_up + len(links))
+        self._listed = slice(looked_up + len(links), None)
+        self._links.read_from(self._decoder.fields[self._linked], self._decoder.batch_records)
+        self._values = Values(list(config.top), self._decoder.fields[self._listed])
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
         self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
@@ -114,6 +121,8 @@ class Intake:
         rows = np.empty(consumed, EVENT)
         fates = np.empty(consumed, np.uint8)
         rejected: list[Rejected] = []
+        if self._values:
+            self._values.begin(consumed)
         size = self._decoder.batch_records
         for first in range(0, consumed, size):
             part = slice(first, first + size)
@@ -129,12 +138,14 @@ class Intake:
                 fates[index] = ROW
                 rows[index] = outcome
         carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
-        places = np.cumsum(fates == ROW) - 1 if carried else None  # of each record among the rows
+        places = np.cumsum(fates == ROW) - 1 if carried or self._values else None  # of each record among the rows
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
         kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
         facts: Facts = NO_FACTS
         if places is not None:
             facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
+            if self._values:
+                facts = facts | self._values.completed(fates, places, rows)
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -169,6 +180,8 @@ class Intake:
                 break
         if self._links:
             self._links.mark(scanned, fates, rows)
+        if self._values:
+            self._values.find(scanned, part, fates)
 
     def _code_of_text(self, salt: int, text: bytes) -> int | None:
         """What a JSON text is as an event name (salt 0), in a breakdown, in a condition, or as a user agent."""
@@ -218,9 +231,11 @@ class Intake:
             return Exclusion("bot")
         user = user_of(outcome.user_id, outcome.anonymous_id)
         assert user is not None  # explain() saw to it
+        if self._values:
+            self._values.take(index, outcome.values[self._listed])
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
         word = sum(code << shift for shift, code in zip(self._texts.dim_shifts.tolist(), dims, strict=True))
-        word |= self._links.word_of(outcome.values[self._looked_up :])
+        word |= self._links.word_of(outcome.values[self._linked])
         kind = KINDS.index(outcome.type)
         return (id_hash(user), message, ts, reading, int(raw.offsets[index]), word, raw.partition, code, kind, fit)
 

@@ -30,12 +30,6 @@ STAMP: Final = np.dtype(
 )
 
 
-def needs_stamps(config: Config, fact: Fact, families: Mapping[str, Family]) -> bool:
-    """Whether some family of a kind of facts is broken down by what a session or a user began with."""
-    scoped = {family for one in config.breakdowns.values() if one.scope != "event" for family in one.of}
-    return fact.by_user and any(family.broken_down_as in scoped for family in families.values())
-
-
 class Stamps(Container):
     """What the events that carry facts of one kind were stamped with since facts were used last, in order."""
 
@@ -93,6 +87,13 @@ class Stamps(Container):
         stamps = self._stamps[np.isin(self._stamps["slot"], slots)]
         stamps["slot"] = np.searchsorted(slots, stamps["slot"])  # slots are in order
         self._stamps = stamps
+
+
+def stamps_of(config: Config, fact: Fact, families: Mapping[str, Family]) -> Stamps | None:
+    """Room for those of a kind of facts; None: no family is broken down by what a session or a user began with."""
+    scoped = {family for one in config.breakdowns.values() if one.scope != "event" for family in one.of}
+    asked = fact.by_user and any(family.broken_down_as in scoped for family in families.values())
+    return Stamps(config, fact) if asked else None
 
 
 @compiled
