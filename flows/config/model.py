@@ -214,6 +214,8 @@ class Subscriptions(FactSection):
     """The plans to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
     moves: tuple[tuple[Value, Value], ...] | None = Field(None, max_length=900)
     """Pairs of listed plans, [from, to], whose moves are counted separately; without this key, all pairs."""
+    move_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 60 * 86_400_000
+    """How long after a change of plan the loss of a customer is counted as one after that change."""
     events: dict[EventName, Status | None] = Field({"Subscription Changed": None}, min_length=1, max_length=50)
     """Events that carry the state of a subscription, each with the status to assume if it has no `status`."""
     statuses: dict[Value, Status] = Field({}, max_length=50)
@@ -240,6 +242,7 @@ class Subscriptions(FactSection):
     def reading(self) -> dict[str, Any]:
         return {
             "amount_unit": self.amount_unit,
+            "move_horizon": format_duration(self.move_horizon),
             **super().reading(),
             "statuses": {slug(word): status for word, status in self.statuses.items()},
         }
