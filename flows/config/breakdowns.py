@@ -41,7 +41,7 @@ RESERVED_LABELS: Final = frozenset(
     {
         *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
         *("transition", "movement", "of", "day", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
-        *("definition", "survey", "score", "category", "job", "instance"),
+        *("definition", "survey", "score", "spend_category", "job", "instance"),
     }
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
