@@ -15,7 +15,6 @@ import redis
 
 from flows.client.reader import Address
 from flows.publish.redis import scripts as redis_scripts
-from flows.publish.redis.layout import format_value
 
 FENCE: Final = "if stored and stored > tonumber(token) then"
 """The line of the script that refuses an older run; without it the model does, too, as if nothing had happened."""
@@ -51,10 +50,10 @@ class RedisModel:
         self._expire()
         return dict(self.hashes.get(key, {}))
 
-    def minutes(self) -> dict[str, dict[str, str]]:
-        """All minute hashes."""
+    def closed(self) -> dict[str, dict[str, str]]:
+        """All hashes of minutes and days."""
         self._expire()
-        return {key: dict(fields) for key, fields in self.hashes.items() if ":minute:" in key}
+        return {key: dict(fields) for key, fields in self.hashes.items() if ":minute:" in key or ":day:" in key}
 
     def run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         """Carry out one of the sink's two scripts."""
@@ -159,7 +158,7 @@ class ModelClient:
         if self._fate() == "away":
             raise redis.ConnectionError("away")
         fields = self._server.hashes.setdefault(key, {})
-        fields.update({name: format_value(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)})
+        fields.update(_pairs(list(pairs)))
 
     def close(self) -> None:
         """Nothing is open."""

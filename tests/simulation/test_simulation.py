@@ -60,7 +60,7 @@ def test_code_that_is_wrong_is_noticed(mutation: str, monkeypatch: pytest.Monkey
         try:
             world.assert_right()
         except AssertionError as noticed:
-            print(f"{mutation}: noticed in history {seed}: {str(noticed).splitlines()[0]}")
+            print(f"{mutation}: noticed in history {seed}: {noticed!s:.200}")
             return
     pytest.fail(f"{mutation} has changed nothing in {HISTORIES} histories")
 

@@ -15,10 +15,10 @@ return 1
 
 PUBLISH: Final = """
 -- Writes one publish, all of it or nothing.
--- KEYS: fence, live, minute hashes ...
+-- KEYS: fence, live, hashes of minutes and days ...
 -- ARGV: token, _published_at, the same of the last publish ('': replace the hash), number of fields then,
 --       seconds to live, channel, and in MessagePack: changed fields [field, value, ...],
---       vanished fields [field, ...], minutes [[ms to live (0: delete), [field, value, ...]], ...]
+--       vanished fields [field, ...], minutes and days [[ms to live (0: delete), [field, value, ...]], ...]
 local fence, live, token = KEYS[1], KEYS[2], ARGV[1]
 local stored = tonumber(redis.call('GET', fence))
 if stored and stored > tonumber(token) then
@@ -49,12 +49,12 @@ end
 if stored ~= tonumber(token) then redis.call('SET', fence, token) end
 redis.call('HSET', live, '_run', token)
 redis.call('EXPIRE', live, ARGV[5])
-for i, minute in ipairs(cmsgpack.unpack(ARGV[9])) do
+for i, period in ipairs(cmsgpack.unpack(ARGV[9])) do
   local key = KEYS[i + 2]
   redis.call('UNLINK', key)
-  if minute[1] > 0 then
-    set_fields(key, minute[2])
-    redis.call('PEXPIRE', key, minute[1])
+  if period[1] > 0 then
+    set_fields(key, period[2])
+    redis.call('PEXPIRE', key, period[1])
   end
 end
 if replace then
