@@ -48,7 +48,7 @@ SHARED_BY_FAMILIES = {
     f"flows.metrics.{name}"
     for name in (
         *("family", "minutes", "days", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts"),
-        *("distinct", "local_calendar", "local_days", "survival", "uses"),
+        *("distinct", "economics", "local_calendar", "local_days", "survival", "uses"),
     )
 } | {"flows.metrics"}
 """What a family may import of its own folder: what a family is, how it declares numbers and alerts, minutes and days,

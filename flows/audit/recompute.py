@@ -23,6 +23,7 @@ from flows.audit.referrals import referral_cells
 from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.spend import put_economics
 from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
 from flows.audit.tree import tree_cells
@@ -91,6 +92,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
     put_order_ratios(cells)
     put_feedback_per_user(cells)
     put_per_thousand(cells, config)
+    put_economics(cells, judgement.turns, config, watermark)
     cells |= tree_cells(cells, config, as_of)
     touched: dict[tuple[int | date, str], int] = {}
     late = [one for one in judgement.late_in_order if one.bound_ms <= watermark]

@@ -42,7 +42,11 @@ RECORD_BYTES: Final = 1_000
 MOST_ROWS: Final = 100
 SAY_SECONDS: Final = 5.0
 SOCKET_SECONDS: Final = 10.0
-FORGETTING: Final = {"users.evicted": "limits.users_per_shard", "subscriptions.refused": "limits.users_per_shard"}
+FORGETTING: Final = {
+    "users.evicted": "limits.users_per_shard",
+    "subscriptions.refused": "limits.users_per_shard",
+    "spend.refused": "limits.spend_per_shard",
+}
 """Counts of what a run did not keep, and the limit that made it so: the audit keeps everything."""
 logger = logging.getLogger(__name__)
 

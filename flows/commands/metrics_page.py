@@ -36,6 +36,7 @@ EVERYTHING = Config.model_validate(
         "feedback": {"kinds": ["kind"], "requests": ["feature"]},
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
         "tickets": {},
+        "economics": {},
         "referrals": {"invites": "Invite Sent", "joins": "Signed Up"},
         "tree": {
             "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
@@ -76,7 +77,8 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<s>` | a score on the survey's scale |
-| `<kind>`, `<feature>` | what the config's `feedback` lists, and `other` |
+| `<kind>`, `<feature>` | what the config's `feedback` lists, and `other`; of LTV `subscription`, `orders`, `observed` |
+| `<category>` | of spending: `marketing`, `sales`, `other` |
 | `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 

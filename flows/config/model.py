@@ -44,6 +44,7 @@ from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_dura
 from flows.config.orders import Orders
 from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
+from flows.config.spend import CHANNEL, CHANNELS, Acquisition, Economics, Spend
 from flows.config.tickets import Tickets
 from flows.config.tree import MAX_NODES, Node
 from flows.config.voices import Feedback, Survey
@@ -344,6 +345,11 @@ class Config(Section):
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
     orders: Orders | None = None
     """Orders, revenue, buyers and refunds. Without this part, none of them is measured."""
+    spend: Spend | None = None
+    """Money spent on marketing and sales, and what a new customer costs. Without this part, it is not measured."""
+    acquisition: Acquisition = Acquisition()
+    economics: Economics | None = None
+    """What a customer is worth. Without this part and `spend`, it is not computed."""
     surveys: dict[Slug, Survey] = Field({}, max_length=50)
     """What users are asked, by name: net promoter score, satisfaction, effort."""
     feedback: Feedback | None = None
@@ -401,6 +407,32 @@ class Config(Section):
     def measures_visitors(self) -> bool:
         """Whether anything needs visitors."""
         return bool(self.goals or self.features) or any("visitors" in one.of for one in self.breakdowns.values())
+
+    @property
+    def new_customers(self) -> Literal["subscriptions", "orders"] | None:
+        """Whose new customers spending is compared with; None: nobody's are measured."""
+        if self.acquisition.customers is not None:
+            return self.acquisition.customers
+        if self.subscriptions is not None:
+            return "subscriptions"
+        return None if self.orders is None else "orders"
+
+    @property
+    def spend_currency(self) -> str:
+        """The currency of spending: its own, else that of orders, else of subscriptions."""
+        own = self.spend.currency if self.spend else None
+        earning = self.orders or self.subscriptions
+        return own or (earning.currency if earning else "USD")
+
+    @property
+    def spend_decimals(self) -> int:
+        """Digits after the point of the minor unit of that currency."""
+        return MINOR_DIGITS.get(self.spend_currency, 2)
+
+    def spend_channels(self) -> list[str]:
+        """Slugs of the channels of spending, `other`, `unknown`; the index is the code."""
+        breakdown = self.breakdowns.get(CHANNEL)
+        return [*CHANNELS, OTHER, UNKNOWN] if breakdown is None else breakdown.labels()
 
     def events_of_nobody(self) -> frozenset[str]:
         """Slugs of the events that show nobody because of what they tell."""

@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from flows.compiled.loops import compiled
-from flows.config.model import Config
+from flows.config.model import OTHER, Config
 from flows.facts.fact import Fact
+from flows.facts.words import Label
 from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.users import Users
 from flows.messages.columns import joined
-from flows.metrics.family import Family
+from flows.metrics.family import Family, Groups
+from flows.state.axes import Legend, Names, Words
 from flows.state.container import Arrays, Container
 from flows.state.deadlines import NEVER
 
@@ -74,10 +76,14 @@ class Lane:
 
 
 class Turns(Container):
-    """Facts whose turn has not come, in the order read."""
+    """Facts whose turn has not come, in the order read; `dims` says what their breakdown codes stand for."""
 
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
-        self._hold(np.zeros(0, dtype))
+    def __init__(self, fact: Fact, dims: Words) -> None:
+        self._dims = dims
+        self._labels = {
+            field.column: Names(field.labels, rest=OTHER) for field in fact.fields if isinstance(field, Label)
+        }
+        self._hold(np.zeros(0, fact.dtype))
 
     def _hold(self, facts: NDArray[Any]) -> None:
         self._facts = facts
@@ -104,6 +110,18 @@ class Turns(Container):
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self._hold(arrays["facts"].copy())
 
+    def legend(self) -> Legend:
+        return {"dims": self._dims.legend(), "labels": {name: one.legend() for name, one in self._labels.items()}}
+
+    def carry(self, arrays: Arrays, past: Legend) -> Arrays:
+        if past is None:  # an earlier build did not say what codes stood for
+            return {"facts": arrays["facts"][:0]}
+        facts = arrays["facts"].copy()
+        facts["dims"] = self._dims.words(facts["dims"], past["dims"])
+        for column, labels in self._labels.items():
+            facts[column] = labels.places(facts[column], past["labels"][column])
+        return {"facts": facts}
+
 
 class FactLane:
     """The facts of one kind in a shard, on their way to the families that take them."""
@@ -112,7 +130,7 @@ class FactLane:
         self.fact = fact
         self._lane = Lane(fact.dtype, config)
         self.recent = self._lane.recent
-        self.turns = Turns(fact.dtype)
+        self.turns = Turns(fact, Groups(config, None))
         self.families = families
         self._lateness = config.lateness
 

@@ -35,6 +35,7 @@ from flows.metrics.referrals import Referrals
 from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
+from flows.metrics.spend import Spending
 from flows.metrics.subscriptions import Subscriptions
 from flows.metrics.surveys import Surveyed
 from flows.metrics.tickets import Tickets
@@ -88,6 +89,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits, book)} if config.subscriptions else {}),
         **(orders_of(config, book) if config.orders else {}),
+        **({"spend": Spending(config, limits)} if config.spend else {}),
         **{f"survey.{name}": Surveyed(config, name) for name in config.surveys},
         **({"feedback": Feedback(config)} if config.feedback else {}),
         **({"tickets": Tickets(config, limits)} if config.tickets else {}),

@@ -165,6 +165,7 @@ def edges(config: Config) -> list[int]:
     found |= {funnel.within_step for funnel in config.funnels.values() if funnel.within_step is not None}
     found |= {(day + 1) * DAY for day in (config.retention.days if config.retention else ())}
     found |= {milestone.within for milestone in config.milestones.values()}
+    found |= {config.spend.remember} if config.spend else set()
     return sorted({max(0, one + beside) for one in found if one <= 4 * DAY for beside in (-1, 0, 1)})
 
 
