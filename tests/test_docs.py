@@ -43,7 +43,7 @@ from flows.metrics.catalogue import catalogue, families
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
-from flows.publish.prometheus import health_families, product_families, tally_families
+from flows.publish.prometheus import TOP, health_families, product_families, tally_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program
@@ -365,6 +365,7 @@ def series() -> list[tuple[str, dict[str, str]]]:
         for family in product_families(catalogue(config), SHOP.product):
             for _, _, text in family.series:
                 found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
+    found.append((TOP, {"product": SHOP.product, "list": "pages", "window": "5m", "value": "/"}))
     for healthy in (
         *tally_families(catalogue(SHOP).tallies, None, None),
         *health_families(None, None, Health(redis_configured=True).read(), SHOP.product),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from flows.audit.cut import DEPENDENT, Truth
 from flows.audit.days import DAYS_KEPT
-from flows.audit.published import SINCE, Published
+from flows.audit.published import SINCE, Published, Top
 from flows.audit.recompute import Result
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
@@ -88,6 +88,7 @@ def compare(published: Published, truth: Truth, config: Config) -> list[Compared
     for day, counts in published.days.items():
         if day >= oldest:
             fields |= {day_cell(day, name): text for name, text in counts.items()}
+    fields |= {name: str(count) for name, count in counts_of(published.top)}
     expected = [dict(numbers_of(result, published, config)) for result in truth.results]
     names = sorted(fields.keys() | set().union(*expected))
     changed = published.changed
@@ -134,6 +135,7 @@ def numbers_of(result: Result, published: Published, config: Config) -> Iterator
     """All that a publish has to say when the result is right."""
     if result.as_of_ms is not None:
         yield from result.cells.items()
+        yield from counts_of(result.top)
         yield "_watermark", result.as_of_ms - config.lateness
     totals: Counter[str] = Counter(dict.fromkeys(ACCOUNTS, 0))
     nothing = dict.fromkeys(ACCOUNTS, 0)
@@ -191,6 +193,13 @@ def period_cell(period: int | date, name: str) -> str:
 def day_cell(day: str, name: str) -> str:
     """How a number of a closed day is called here: its key in Redis and its field."""
     return f"day:{day} {name}"
+
+
+def counts_of(top: Top) -> Iterator[tuple[str, int]]:
+    """The counts of top lists, each called by its key in Redis and its value."""
+    for name, windows in top.items():
+        for window, counts in windows.items():
+            yield from ((f"top:{name}:{window} {value}", count) for value, count in counts.items())
 
 
 def minute_cell(start_ms: int, name: str) -> str:

@@ -43,4 +43,4 @@ def replayed(text: str) -> Published:
     days = {
         day: {name: str(number) for name, number in counts.items()} for day, counts in printed.get("days", {}).items()
     }
-    return Published(fields, minutes, days=days)
+    return Published(fields, minutes, days=days, top=printed.get("top", {}))

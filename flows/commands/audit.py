@@ -25,7 +25,7 @@ from flows.kafka.topic_records import records_between
 from flows.messages.errors import TidegaugeError
 from flows.publish.redis.client import connect, sentence
 from flows.publish.redis.layout import Keys
-from flows.publish.redis.published import live_hash, with_history
+from flows.publish.redis.published import with_history, with_lists
 
 HELP = "recompute every number from the events, and compare with what is published"
 DESCRIPTION = """\
@@ -128,7 +128,7 @@ def audit(args: argparse.Namespace, config: Config, settings: Settings) -> list[
             f"needed; --max-records {expected} allows it"
         )
     warn_of_limits(published)
-    history = History(config, settings.limits.record_bytes)
+    history = History(config, settings.limits)
     for record in progress(records, expected):
         history.add(record)
     logger.info("computing every number of them")
@@ -147,10 +147,10 @@ def in_redis(config: Config, settings: Settings) -> Published:
     """The publish of this moment."""
     primary = connect(settings.redis_url, Keys(config.product).live, SOCKET_SECONDS)
     try:
-        fields = live_hash(primary, config.product)
+        fields, top = with_lists(primary, config.product)
         if not fields:
             raise NoVerdict(f"nothing is published for product {config.product} in Redis at {primary.where}")
-        return with_history(primary, fields, config)
+        return with_history(primary, fields, top, config)
     except redis.RedisError as error:
         raise NoVerdict(sentence(error, primary, config.product)) from None
     finally:

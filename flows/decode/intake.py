@@ -29,6 +29,7 @@ from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts,
 from flows.decode.spellings import Spellings
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
 from flows.decode.times import TIME_MESSAGES, date
+from flows.decode.values import Values
 from flows.facts.fact import Fact
 from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_FACTS, NO_TIME, REASONS, Columns, Facts
 from flows.messages.raw import Raw, Rejected
@@ -92,13 +93,17 @@ class Intake:
         fields += [keys_of(field) or () for field in self._conditions]
         if config.exclude.bots == "user_agent":
             fields.append(_USER_AGENT)
+        looked_up = len(fields)
+        fields += [keys_of(one.field) or () for one in config.top.values()]
         self._decoder = Decoder(fields, limits.record_bytes)
         dims = len(breakdowns)
         self._texts = Texts(
             self._decoder.fields[:dims],
             np.array([len(breakdown.values) for breakdown in breakdowns], np.int64),
-            self._decoder.fields[dims:],
+            self._decoder.fields[dims:looked_up],
         )
+        self._looked_up = looked_up  # fields whose texts have codes; those of top lists follow
+        self._values = Values(list(config.top), self._decoder.fields[looked_up:])
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
         self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
@@ -110,6 +115,8 @@ class Intake:
         rows = np.empty(consumed, EVENT)
         fates = np.empty(consumed, np.uint8)
         rejected: list[Rejected] = []
+        if self._values:
+            self._values.begin(consumed)
         size = self._decoder.batch_records
         for first in range(0, consumed, size):
             part = slice(first, first + size)
@@ -125,12 +132,14 @@ class Intake:
                 fates[index] = ROW
                 rows[index] = outcome
         carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
-        places = np.cumsum(fates == ROW) - 1 if carried else None  # of each record among the rows
+        places = np.cumsum(fates == ROW) - 1 if carried or self._values else None  # of each record among the rows
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
         kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
         facts: Facts = NO_FACTS
         if places is not None:
             facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
+            if self._values:
+                facts = facts | self._values.completed(fates, places, rows)
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -162,7 +171,9 @@ class Intake:
             self._spellings.listen()
             fill(scanned, poll, self._names, self._texts, self._spellings.table, fates, rows)
             if not self._spellings.learn(scanned, self._code_of_text):
-                return
+                break
+        if self._values:
+            self._values.find(scanned, part, fates)
 
     def _code_of_text(self, salt: int, text: bytes) -> int | None:
         """What a JSON text is as an event name (salt 0), in a breakdown, in a condition, or as a user agent."""
@@ -199,7 +210,7 @@ class Intake:
             return outcome
         if isinstance(outcome, Problem):
             return rejection(raw, index, outcome, self._limit_bytes)
-        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values)]
+        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values[: self._looked_up])]
         dims, met = codes[: len(self._values_of_dims)], codes[len(self._values_of_dims) :]
         marks = functools.reduce(int.__or__, met, 0)
         name = self._name_code(name_of(outcome.type, outcome.name))
@@ -212,6 +223,8 @@ class Intake:
             return Exclusion("bot")
         user = user_of(outcome.user_id, outcome.anonymous_id)
         assert user is not None  # explain() saw to it
+        if self._values:
+            self._values.take(index, outcome.values[self._looked_up :])
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
         word = sum(code << 8 * dim for dim, code in enumerate(dims))
         kind = KINDS.index(outcome.type)

@@ -25,7 +25,7 @@ from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.users import Users
 from flows.messages.columns import joined
-from flows.metrics.family import Family, Groups
+from flows.metrics.family import Family, Groups, Listed
 from flows.state.axes import Legend, Names, Words
 from flows.state.container import Arrays, Container
 from flows.state.deadlines import NEVER
@@ -76,27 +76,23 @@ class Lane:
 
 
 class Turns(Container):
-    """Facts whose turn has not come, in the order read; `dims` says what their breakdown codes stand for."""
+    """`facts`: those whose turn has not come, in the order read."""
 
-    def __init__(self, fact: Fact, dims: Words) -> None:
-        self._dims = dims
-        self._labels = {
-            field.column: Names(field.labels, rest=OTHER) for field in fact.fields if isinstance(field, Label)
-        }
-        self._hold(np.zeros(0, fact.dtype))
+    def __init__(self, dtype: np.dtype[np.void]) -> None:
+        self._hold(np.zeros(0, dtype))
 
     def _hold(self, facts: NDArray[Any]) -> None:
-        self._facts = facts
+        self.facts = facts
         self._soonest = int(facts["used"].min()) if len(facts) else NEVER
 
     def add(self, facts: NDArray[Any]) -> None:
         """Let these wait as well."""
         if len(facts):
-            self._hold(joined([self._facts, facts], facts.dtype))
+            self._hold(joined([self.facts, facts], facts.dtype))
 
     def passed(self, watermark_ms: int) -> NDArray[Any]:
         """Those with `used` before the watermark, by it; ties by partition, then offset."""
-        facts = self._facts
+        facts = self.facts
         if self._soonest >= watermark_ms:
             return facts[:0]
         passed = facts["used"] < watermark_ms
@@ -104,11 +100,26 @@ class Turns(Container):
         self._hold(facts[~passed])
         return due[np.lexsort((due["offset"], due["partition"], due["used"]))]
 
+    def waiting(self, now_ms: int) -> NDArray[Any]:
+        """Those whose own time has come, in the order read."""
+        return self.facts[self.facts["ts"] <= now_ms]
+
     def save(self, users: int) -> Arrays:
-        return {"facts": self._facts}
+        return {"facts": self.facts}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self._hold(arrays["facts"].copy())
+
+
+class TurnsOfFacts(Turns):
+    """The same of facts with codes: `dims` says what those of breakdowns stand for."""
+
+    def __init__(self, fact: Fact, dims: Words) -> None:
+        super().__init__(fact.dtype)
+        self._dims = dims
+        self._labels = {
+            field.column: Names(field.labels, rest=OTHER) for field in fact.fields if isinstance(field, Label)
+        }
 
     def legend(self) -> Legend:
         return {"dims": self._dims.legend(), "labels": {name: one.legend() for name, one in self._labels.items()}}
@@ -126,11 +137,11 @@ class Turns(Container):
 class FactLane:
     """The facts of one kind in a shard, on their way to the families that take them."""
 
-    def __init__(self, fact: Fact, config: Config, families: Mapping[str, Family]) -> None:
+    def __init__(self, fact: Fact | Listed, config: Config, families: Mapping[str, Family]) -> None:
         self.fact = fact
         self._lane = Lane(fact.dtype, config)
         self.recent = self._lane.recent
-        self.turns = Turns(fact, Groups(config, None))
+        self.turns = TurnsOfFacts(fact, Groups(config, None)) if isinstance(fact, Fact) else Turns(fact.dtype)
         self.families = families
         self._lateness = config.lateness
 

@@ -39,6 +39,7 @@ from flows.metrics.spend import Spending
 from flows.metrics.subscriptions import Subscriptions
 from flows.metrics.surveys import Surveyed
 from flows.metrics.tickets import Tickets
+from flows.metrics.top import Top
 from flows.metrics.visitors import Visitors
 from flows.state.container import containers
 
@@ -94,6 +95,7 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         **({"feedback": Feedback(config)} if config.feedback else {}),
         **({"tickets": Tickets(config, limits)} if config.tickets else {}),
         **({"referrals": Referrals(config)} if config.referrals else {}),
+        **{f"top.{name}": Top(config, name, limits) for name in config.top},
     }
 
 

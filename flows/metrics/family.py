@@ -16,6 +16,7 @@ from flows.config.alerts import Alerts
 from flows.config.model import UNKNOWN, Config, format_duration
 from flows.config.selectors import Selector
 from flows.facts.fact import Fact
+from flows.messages.columns import VALUE
 from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Metric, Tally
 from flows.metrics.charts import ChartRow, Number
@@ -36,6 +37,15 @@ HELD: Final = np.dtype(
     ]
 )
 """One accepted event of a known user, waiting for its time."""
+
+
+class Listed(NamedTuple):
+    """The values of one top list on their way to it: as a fact is, for the lane."""
+
+    name: str
+    dtype: np.dtype[np.void] = VALUE
+    by_user: bool = False
+    late_counts: bool = True
 
 
 class Family(ABC):
@@ -60,6 +70,8 @@ class Family(ABC):
     A family of facts is ordered: it gets rows of the fact's dtype by `used`, all with used < now_ms, at the watermark.
     Their `slot` is the user's where the fact's key is the user.
     """
+    lists: Listed | None = None
+    """The values of a top list, where it is one (`metrics/top`). Then it is no family of events or facts."""
 
     @property
     def bytes_per_use(self) -> int:

@@ -21,6 +21,7 @@ def published(snapshot: Snapshot, minutes: Mapping[int, Mapping[str, int]]) -> P
     return Published(
         {name: format_value(value) for name, value in live_fields(snapshot).items()},
         _texts(minutes),
+        top=snapshot.top,
         days=_texts(snapshot.days),
     )
 

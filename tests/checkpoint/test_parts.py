@@ -231,6 +231,6 @@ def test_every_field_of_the_configuration_has_been_considered() -> None:
         *("version", "product", "time_zone", "lateness", "windows", "ratio_windows", "long_windows", "events"),
         *("exclude", "active_users", "sessions", "key_actions", "churn_after", "milestones", "retention"),
         *("funnels", "breakdowns", "dedup_horizon", "minute_history", "shards", "subscriptions", "presence", "tree"),
-        *("goals", "features", "tickets", "orders", "referrals", "surveys", "feedback"),
+        *("goals", "features", "tickets", "orders", "referrals", "surveys", "feedback", "top"),
         *("spend", "acquisition", "economics"),
     }

@@ -86,6 +86,13 @@ METRICS: Final = {
             PANEL,
             "window_customers",
         ),
+        Metric(
+            "customers.churned_after_move.<from>.<to>",
+            "Customers who stopped paying at most `move_horizon` after going from one plan to another.",
+            "customers",
+            PANEL,
+            "window_customers_churned_after_move",
+        ),
         Metric("mrr.moved_in", "MRR moved into the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"),
         Metric(
             "mrr.moved_out", "MRR moved out of the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"
@@ -219,7 +226,15 @@ def _movements(section: Section, metrics: dict[str, Metric], period: Window) -> 
         Count(metrics["mrr.moved.<from>.<to>"], f"mrr.moved.{one}.{other}", {"from": one, "to": other})
         for one, other in section.pairs()
     ]
-    yield Block([requested, *moved], [period])
+    lost = [
+        Count(
+            metrics["customers.churned_after_move.<from>.<to>"],
+            f"customers.churned_after_move.{one}.{other}",
+            {"from": one, "to": other},
+        )
+        for one, other in section.pairs()
+    ]
+    yield Block([requested, *moved, *lost], [period])
 
 
 def formulas_of(config: Config, section: Section) -> list[Formula]:
