@@ -30,6 +30,7 @@ class RedisModel:
     now_ms: Callable[[], int]
     strings: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    lists: dict[str, dict[str, int]] = field(default_factory=dict)  # sorted sets: score by member
     expires: dict[str, int] = field(default_factory=dict)
     late: list[tuple[str, list[str], list[Any]]] = field(default_factory=list)  # commands on their way
 
@@ -37,6 +38,7 @@ class RedisModel:
         """FLUSHALL, or a restart without a disk."""
         self.strings.clear()
         self.hashes.clear()
+        self.lists.clear()
         self.expires.clear()
 
     def deliver_late(self) -> None:
@@ -68,6 +70,7 @@ class RedisModel:
         for key in [key for key, at in self.expires.items() if at <= self.now_ms()]:
             del self.expires[key]
             self.hashes.pop(key, None)
+            self.lists.pop(key, None)
 
     def _take(self, keys: list[str], arguments: list[Any]) -> int:
         stored, token = arguments
@@ -77,20 +80,27 @@ class RedisModel:
         return 1
 
     def _publish(self, keys: list[str], arguments: list[Any], *, fenced: bool) -> list[str]:
-        fence, live, *minutes = keys
+        fence, live, *others = keys
         token, at, before, count, seconds, _channel, *packed = arguments
-        changed, vanished, histories = (msgspec.msgpack.decode(part) for part in packed)
+        changed, vanished, histories, lists = (msgspec.msgpack.decode(part) for part in packed)
+        periods, tops = others[: len(histories)], others[len(histories) :]
         stored = self.strings.get(fence)
         if fenced and stored is not None and int(stored) > int(token):
             return ["fenced", stored]
         there = self.hashes.get(live, {})
+        as_written = (there.get("_run"), there.get("_published_at"), str(len(there))) == (token, before, count)
+        as_listed = all(len(self.lists.get(key, {})) == members for key, (members, _) in zip(tops, lists, strict=True))
         if before == "":
             if there.get("_run") == token and int(there.get("_published_at", 0)) >= int(at):
                 return ["overtaken", there["_published_at"]]
-        elif (there.get("_run"), there.get("_published_at"), str(len(there))) != (token, before, count):
+        elif not (as_written and as_listed):
             return ["differs"]
         self.strings[fence] = token
-        for key, (ttl_ms, texts) in zip(minutes, histories, strict=True):
+        for key, (_, pairs) in zip(tops, lists, strict=True):
+            if pairs is not None:
+                self.lists[key] = dict(zip(pairs[1::2], pairs[::2], strict=True))
+            self.expires[key] = self.now_ms() + 1000 * int(seconds)
+        for key, (ttl_ms, texts) in zip(periods, histories, strict=True):
             self.hashes.pop(key, None)
             self.expires.pop(key, None)
             if ttl_ms > 0:
