@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.config.event_codes import Condition
 from flows.config.model import Breakdown
-from flows.config.notation import field_text, keys_of, slug
+from flows.config.notation import field_text, slug
 from flows.config.selectors import Selector, StepSelector
 
 
@@ -45,7 +45,16 @@ def step(alternatives: Sequence[StepSelector]) -> list[str]:
 
 def breakdown(section: Breakdown) -> dict[str, Any]:
     """How an event gets its value, whichever values are listed and whatever is broken down."""
-    said = section.model_dump(mode="json", exclude={"values", "of"})
-    if section.scope == "event":
-        del said["scope"]
-    return said | {"field": field_text(keys_of(section.field) or ())}
+    scope = {} if section.scope == "event" else {"scope": section.scope}
+    if section.computed is None:
+        return scope | {"field": field_text(section.keys())}
+    said: dict[str, Any] = {
+        "computed": section.computed,
+        "own_hosts": sorted({host.lower() for host in section.own_hosts}),
+        "sources": {kind: sorted({host.lower() for host in hosts}) for kind, hosts in section.sources.items()},
+    }
+    if section.computed == "traffic":
+        said["organic"] = section.organic
+    if section.scope == "session":
+        said["direct"] = section.direct
+    return scope | said
