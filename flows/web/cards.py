@@ -38,7 +38,9 @@ class Row:
     good: str = ""  # up or down: the direction in which a change is good
 
 
-Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "histogram", "split", "node", "top"]
+Kind: TypeAlias = Literal[
+    "table", "steps", "movements", "ranking", "rates", "histogram", "split", "node", "top", "days", "triangle"
+]
 """How a card shows its rows.
 
     table      numbers of now, and groups of rows with a column for each window
@@ -50,6 +52,8 @@ Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "hi
     split      by each breakdown, a group of rows for each, of which the reader chooses one
     node       of the metric tree: its value and, as far as they are there, target, attainment, progress, on_track
     top        a top list; `whole`: what it does not show
+    days       one field of each closed day, beside that of a week before; of no rows
+    triangle   by the date on which users started, the share who returned on day N; of no rows
 """
 
 
@@ -103,6 +107,8 @@ class Layout:
     minor_digits: int
     tiles: Sequence[Row]
     courses: Mapping[str, str]  # field of the minutes -> title
+    days: Mapping[str, tuple[str, str]]  # field of the days that can be chosen -> title, format
+    returns: Sequence[int]  # N of the triangle
     sections: Sequence[Section] = field(default_factory=list)
 
     @property

@@ -17,10 +17,13 @@ from flows.config.money import MINOR_DIGITS
 from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Listing, Number, Rate, Steps, Target
+from flows.metrics.days import Wait
 from flows.web.cards import COLUMNS, NOW, Card, Layout, Row, Section
 from flows.web.minutes import titles
 from flows.web.numbers import Numbers
 
+MONEY_BY_DAY: Final = ("revenue", "mrr")
+"""Fields of a day in minor units."""
 LONG_LIST: Final = 4
 """A line with more values of its label than this is a list by size."""
 BUCKET: Final = "_le_<bound>"
@@ -31,19 +34,33 @@ def layout(config: Config, listed: Catalogue | None = None) -> Layout:
     listed = listed or catalogue(config)
     numbers = Numbers(config, listed)
     windows = {window: parse_duration(window) / 1000 for window in numbers.windows}
-    money = config.subscriptions
+    currency = next((part.currency for part in (config.subscriptions, config.orders, config.spend) if part), None)
     return Layout(
         config.product,
         config.time_zone,
         windows,
         numbers.windows[len(numbers.windows) // 2],
         list(config.breakdowns),
-        money.currency if money else None,
-        MINOR_DIGITS.get(money.currency, 2) if money else 0,
+        currency,
+        MINOR_DIGITS.get(currency, 2) if currency else 0,
         [row for number in listed.headlines for row in numbers.headline(number)],
-        titles(listed),
-        _packed(list(_sections(numbers, listed))),
+        titles(listed.minute_fields),
+        _days(listed),
+        config.retention.days if config.retention else (),
+        _packed([_of_days(config), *_sections(numbers, listed)]),
     )
+
+
+def _days(listed: Catalogue) -> dict[str, tuple[str, str]]:
+    """What each field of a day that does not wait for later ones is called, and its format."""
+    named = titles([field.name for field in listed.days.fields if field.wait == Wait()])
+    return {field: (title, "money" if field in MONEY_BY_DAY else "count") for field, title in named.items()}
+
+
+def _of_days(config: Config) -> Section:
+    days = Card("days", "Closed days", description="Each beside the same weekday of the week before.")
+    triangle = Card("triangle", "Who came back", description="Of the users who started on a date, by day since then.")
+    return Section("Day by day", [days, triangle] if config.retention else [days])
 
 
 def _packed(sections: Sequence[Section]) -> list[Section]:

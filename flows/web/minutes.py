@@ -6,6 +6,7 @@ the watermark. A minute that is not there, within the history and after its numb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,6 +20,7 @@ from flows.metrics.catalogue import Catalogue
 
 MINUTE_MS: Final = 60_000
 DAY: Final = 1440  # minutes
+ABBREVIATED: Final = ("mrr",)
 PEOPLE: Final = frozenset({"active_users"})
 """Distinct users of one minute: somebody may be among those of the next, so these are never added up."""
 SETTLES: Final = 10
@@ -101,15 +103,15 @@ def _time(minute: int) -> datetime:
     return datetime.fromtimestamp(0, UTC) + timedelta(minutes=minute)
 
 
-def titles(listed: Catalogue) -> dict[str, str]:
-    """What each field of a minute is called."""
-    return {field: _title(field) for field in listed.minute_fields}
+def titles(fields: Sequence[str]) -> dict[str, str]:
+    """What each field of a minute or day is called."""
+    return {field: _title(field) for field in fields}
 
 
 def _title(field: str) -> str:
     """`funnel.checkout.entered` as `Checkout entered`."""
-    words = field.removeprefix("funnel.").replace(".", " ").replace("_", " ")
-    return words[:1].upper() + words[1:]
+    words = re.sub(r"^(funnel|goal)\.", "", field).replace(".", " ").replace("_", " ")
+    return words.upper() if words in ABBREVIATED else words[:1].upper() + words[1:]
 
 
 def counterparts(listed: Catalogue) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """The live page over HTTP: GET only, for this machine unless told otherwise, and nothing on it comes from elsewhere.
 
 `/` and its files are the same for every product; `/layout` says what to show, `/stream` what the numbers are,
-`/minutes/F` the course of a field of the minutes, `/definition/C` what there is to say about a cell. The content
-security policy allows scripts and styles of this server alone and no text as markup, so that nothing Redis holds can
-become a program.
+`/minutes/F` the course of a field of the minutes, `/days` the days that have closed, `/definition/C` what there is to
+say about a cell. The content security policy allows scripts and styles of this server alone and no text as markup, so
+that nothing Redis holds can become a program.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import importlib.resources
 import ipaddress
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
+from datetime import timedelta
 from email.message import Message
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import redis
 
@@ -30,7 +32,9 @@ from flows.web.definitions import Definitions, UnknownCell
 from flows.web.hub import MOST_PAGES, PATIENCE_SECONDS, Hub
 from flows.web.layout import layout
 
+T = TypeVar("T")
 DEFAULT_ADDRESS: Final = "127.0.0.1:9161"
+DAYS_SHOWN: Final = 50
 REQUESTS: Final = 8
 """Answered at the same time, besides the streams."""
 
@@ -69,7 +73,7 @@ class LivePage:
         page = layout(config, listed)
         self._layout = _json(_told(page))
         self._hub = Hub(redis_url, config, listed, page)
-        self._asking = threading.Lock()  # questions about definitions are answered one by one
+        self._asking = threading.Lock()  # questions are answered one by one
         self._numbers: LiveNumbers | None = None
         host, _ = parse_address(address)
         self._host = host
@@ -120,6 +124,8 @@ class LivePage:
         first, _, rest = path[1:].partition("/")
         if first == "minutes" and (course := self._hub.course(unquote(rest))) is not None:
             return Page(_json(course), "application/json", headers=HEADERS)
+        if path == "/days":
+            return self._days()
         if first == "definition":
             return self._definition(unquote(rest))
         if (file := self._files.get(path)) is not None:
@@ -133,15 +139,33 @@ class LivePage:
         except UnknownCell as unknown:
             return _said(HTTPStatus.NOT_FOUND, str(unknown))
         names = [cell, *(one.cell for one in definition.inputs), *definition.since_fields]
+        fields = self._ask(lambda numbers: numbers.read(*names).fields)
+        return Page(_json(definition.told(fields or {})), "application/json", headers=HEADERS)
+
+    def _days(self) -> Page:
+        """The days that have closed lately, the newest first; those without an event are left out."""
+
+        def read(numbers: LiveNumbers) -> list[dict[str, Any]]:
+            watermark = numbers.read("_watermark").watermark
+            if watermark is None:
+                return []
+            today = watermark.astimezone(ZoneInfo(self._config.time_zone)).date()
+            dates = [today - timedelta(age) for age in range(1, DAYS_SHOWN + 1)]
+            found = zip(dates, numbers.days(dates), strict=True)
+            return [{"date": day.isoformat(), "numbers": counts} for day, counts in found if counts]
+
+        return Page(_json({"days": self._ask(read) or []}), "application/json", headers=HEADERS)
+
+    def _ask(self, question: Callable[[LiveNumbers], T]) -> T | None:
+        """What Redis says, one question at a time; None when it does not answer."""
         with self._asking:
             try:
                 if self._numbers is None:
                     self._numbers = LiveNumbers(self._url, self._config.product, patience_seconds=PATIENCE_SECONDS)
-                fields = self._numbers.read(*names).fields
+                return question(self._numbers)
             except redis.RedisError:
                 self._forget()
-                fields = {}
-        return Page(_json(definition.told(fields)), "application/json", headers=HEADERS)
+                return None
 
     def _forget(self) -> None:
         if self._numbers is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from http.client import HTTPConnection
 from typing import Any
@@ -98,15 +99,24 @@ def test_every_number_on_the_page_is_the_one_in_redis_whichever_window_is_chosen
             "chosen => document.querySelector('.tile .name small').textContent.includes(chosen)", arg=chosen
         )
         fields = fields_of(client, live_key(client))
-        wrong = [(cell, text) for cell, text in shown(page) if text != in_words(forms[cell], fields.get(cell))]
-        assert wrong == []
-        found |= dict(shown(page))
+        for breakdown in told.breakdowns:
+            choose_everywhere(page, breakdown)
+            wrong = [(cell, text) for cell, text in shown(page) if text != in_words(forms[cell], fields.get(cell))]
+            assert wrong == []
+            found |= dict(shown(page))
         found |= buckets_of(page, fields)
         assert_rates(page, fields, told.windows[chosen])
     off = {one.interval.cells[window] for one in told.rows if one.interval for window in one.interval.cells}
     of = {cell for one in told.rows if one.of for cell in one.of.values()}
     assert found.keys() >= set(told.cells) - off - of
     assert window.wrong == []
+
+
+def choose_everywhere(page: Page, breakdown: str) -> None:
+    """Let every card that can be split by it be."""
+    for select in page.locator("select").all():
+        if select.locator(f"option[value='{breakdown}']").count():
+            select.select_option(breakdown)
 
 
 def buckets_of(page: Page, fields: dict[str, str]) -> dict[str, str]:
@@ -281,7 +291,9 @@ def test_a_question_mark_tells_how_a_number_is_made_with_values_that_move(
     expect(why).to_contain_text("numerator / denominator")
     expect(why.locator("[data-input='sessions.closed.1h']")).to_have_text(str(cells["sessions.closed.1h"]))
     expect(why).to_contain_text("redis-cli HGET 'tidegauge:v1:{shop}:live' 'bounce_rate.1h'")
-    expect(why).to_contain_text('tidegauge_bounce_ratio{product="shop", stage="final", window="1h", platform=""}')
+    expect(why).to_contain_text(
+        'tidegauge_bounce_ratio{product="shop", stage="final", window="1h", platform="", traffic=""}'
+    )
     cells = publish(run, 2)
     expect(why.locator("[data-input='sessions.closed.1h']")).to_have_text(str(cells["sessions.closed.1h"]))
     page.keyboard.press("Escape")
@@ -403,6 +415,38 @@ TAKES_MARKUP = """() => {
   try { document.createElement("p").innerHTML = "<b>x</b>"; } catch (error) { return error.name; }
   return "taken";
 }"""
+
+
+def test_closed_days_stand_beside_the_week_before_and_say_who_came_back(run: Run, serve: Serve, window: Window) -> None:
+    config = Config.model_validate({"product": "shop", "retention": {"days": [1, 7]}, "orders": {"currency": "EUR"}})
+    newest = datetime.fromtimestamp(T / 1000, UTC).date() - timedelta(1)
+    days = {
+        (newest - timedelta(age)).isoformat(): {
+            "active_users": 1000 - age,
+            "revenue": 123_456,
+            **({"retention.d1.cohort": 40, "retention.d1.returned": 10 - age} if age >= 1 else {}),
+            **({"retention.d7.cohort": 40, "retention.d7.returned": 2} if age >= 7 else {}),
+        }
+        for age in range(9)
+    }
+    run.publish(replace(snapshot(cells_of(catalogue(config))), days=days))
+    page = window.open(serve(config=config))
+    shown = page.locator("ol.days > li")
+    expect(shown).to_have_count(9)
+    name = f"{newest:%a} {newest.day} {newest:%b}"
+    assert shown.first.inner_text().split("\n")[0] == name
+    assert shown.first.locator(".amount").inner_text() == "1,000"
+    assert shown.first.locator(".note").inner_text() == "+0.7%"  # 1,000 beside 993
+    assert shown.nth(2).locator(".note").inner_text() == ""
+    page.get_by_label("Days of", exact=True).select_option("revenue")
+    assert shown.first.locator(".amount").inner_text() == "€1,235"
+    cells = page.locator("table.triangle tbody tr")
+    expect(cells).to_have_count(7)
+    assert cells.first.locator("td").all_inner_texts() == ["40", "22.5%", ""]
+    assert cells.nth(6).locator("td").all_inner_texts() == ["40", "7.5%", "5.0%"]
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert window.wrong == []
 
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"

@@ -1,6 +1,7 @@
 // Tiles and cards, each with a function that shows the numbers of now.
 
 import { bar, spark } from "./charts.js";
+import { days, triangle } from "./days.js";
 import { choice, make, put } from "./dom.js";
 import * as text from "./format.js";
 import { live } from "./live.js";
@@ -322,7 +323,7 @@ function top(card) {
   return make("section", { class: "card" }, make("div", { class: "head" }, make("h3", {}, card.title, span)), list, none, rest, make("p", { class: "note", text: card.description }));
 }
 
-const KINDS = { table, steps, ranking, rates, histogram, split, movements, node, top };
+const KINDS = { table, steps, ranking, rates, histogram, split, movements, node, top, days: (card) => days(card, page.layout), triangle: (card) => triangle(card, page.layout) };
 
 export function section(told) {
   const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;

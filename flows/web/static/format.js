@@ -9,6 +9,9 @@ export const NOTHING = "–";
 let money = { digits: 2, fine: whole, coarse: whole };
 let zone = "UTC";
 
+const dated = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+export const day = (date) => dated.format(new Date(`${date}T00:00Z`));
+
 export function settle(layout) {
   zone = layout.time_zone;
   const currency = layout.currency ?? "EUR", digits = layout.minor_digits;

@@ -2,6 +2,7 @@
 
 import { page, section, tile } from "./cards.js";
 import { course } from "./charts.js";
+import { load } from "./days.js";
 import { choice, make, put, radios } from "./dom.js";
 import * as text from "./format.js";
 import { live, watch } from "./live.js";
@@ -58,7 +59,7 @@ function changed() {
   });
 }
 
-function days(layout) {
+function courses(layout) {
   const fields = Object.entries(layout.courses), body = $("course");
   if (!fields.length) return () => {};
   let shown = layout.courses.active_users ? "active_users" : fields[0][0];
@@ -92,9 +93,12 @@ async function build() {
     }));
   }
   $("tiles").append(...layout.tiles.map(tile));
-  const closed = days(layout);
+  const closed = courses(layout);
   $("sections").append(...layout.sections.map(section));
-  watch(changed, closed);
+  watch(changed, () => {
+    closed();
+    load(live.end).catch(() => {});
+  });
 }
 
 async function start() {
