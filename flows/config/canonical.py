@@ -48,4 +48,9 @@ def breakdown(section: Breakdown) -> dict[str, Any]:
     said = section.model_dump(mode="json", exclude={"values", "of"})
     if section.scope == "event":
         del said["scope"]
-    return said | {"field": field_text(keys_of(section.field) or ())}
+    return said | {"field": field(section.field)}
+
+
+def field(path: str) -> str:
+    """The path to a field, in one of the ways in which it can be written."""
+    return field_text(keys_of(path) or ())

@@ -28,9 +28,20 @@ from flows.decode.hashing import id_hash
 from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
 from flows.decode.spellings import Spellings
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
+from flows.decode.tied_values import TiedFields
 from flows.decode.times import TIME_MESSAGES, date
 from flows.facts.fact import Fact
-from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_FACTS, NO_TIME, REASONS, Columns, Facts
+from flows.messages.columns import (
+    EVENT,
+    KINDS,
+    MAX_BREAKDOWNS,
+    NO_FACTS,
+    NO_TIME,
+    REASONS,
+    TIED_VALUES,
+    Columns,
+    Facts,
+)
 from flows.messages.raw import Raw, Rejected
 from flows.metrics.catalogue import facts as facts_under
 from schemas.event import EXCLUSIONS, Container, Event, Exclusion, Problem
@@ -92,16 +103,19 @@ class Intake:
         fields += [keys_of(field) or () for field in self._conditions]
         if config.exclude.bots == "user_agent":
             fields.append(_USER_AGENT)
+        self._coded = len(fields)  # so many have values with codes
+        fields += [keys_of(field) or () for field in config.held_fields()]
         self._decoder = Decoder(fields, limits.record_bytes)
         dims = len(breakdowns)
         self._texts = Texts(
             self._decoder.fields[:dims],
             np.array([len(breakdown.values) for breakdown in breakdowns], np.int64),
-            self._decoder.fields[dims:],
+            self._decoder.fields[dims : self._coded],
         )
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
         self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
+        self._tied = TiedFields(config, self._decoder.fields[self._coded :])
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -110,6 +124,8 @@ class Intake:
         rows = np.empty(consumed, EVENT)
         fates = np.empty(consumed, np.uint8)
         rejected: list[Rejected] = []
+        if self._tied:
+            self._tied.begin(consumed)
         size = self._decoder.batch_records
         for first in range(0, consumed, size):
             part = slice(first, first + size)
@@ -126,11 +142,14 @@ class Intake:
                 rows[index] = outcome
         carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
         places = np.cumsum(fates == ROW) - 1 if carried else None  # of each record among the rows
+        tied = self._tied.rows(fates, rows) if self._tied else rows[:0]
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
         kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
         facts: Facts = NO_FACTS
         if places is not None:
             facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
+        if len(tied):
+            facts = {**facts, TIED_VALUES: tied}
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -162,7 +181,9 @@ class Intake:
             self._spellings.listen()
             fill(scanned, poll, self._names, self._texts, self._spellings.table, fates, rows)
             if not self._spellings.learn(scanned, self._code_of_text):
-                return
+                break
+        if self._tied:
+            self._tied.read(scanned, part, fates, rows)
 
     def _code_of_text(self, salt: int, text: bytes) -> int | None:
         """What a JSON text is as an event name (salt 0), in a breakdown, in a condition, or as a user agent."""
@@ -199,7 +220,7 @@ class Intake:
             return outcome
         if isinstance(outcome, Problem):
             return rejection(raw, index, outcome, self._limit_bytes)
-        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values)]
+        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values[: self._coded])]
         dims, met = codes[: len(self._values_of_dims)], codes[len(self._values_of_dims) :]
         marks = functools.reduce(int.__or__, met, 0)
         name = self._name_code(name_of(outcome.type, outcome.name))
@@ -210,6 +231,7 @@ class Intake:
             return Exclusion("event")
         if self._names.without_bots and (outcome.bot or marks & BOT_MARK):
             return Exclusion("bot")
+        self._tied.take(index, code, outcome.values[self._coded :])
         user = user_of(outcome.user_id, outcome.anonymous_id)
         assert user is not None  # explain() saw to it
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)

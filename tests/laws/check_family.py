@@ -168,9 +168,13 @@ def edges(config: Config) -> list[int]:
     return sorted({max(0, one + beside) for one in found if one <= 4 * DAY for beside in (-1, 0, 1)})
 
 
-def looked_for(config: Config) -> dict[tuple[str, ...], list[str]]:
-    """The fields that selectors and breakdowns look at, each with the values that they tell apart."""
-    found: dict[tuple[str, ...], list[str]] = {}
+HELD: Sequence[Any] = (3, "3", 3, "3", "Red Shoe", "red--SHOE", "Größe", "GRÖSSE", ["3"])
+"""Values of a field that a funnel holds: some are one, some are none."""
+
+
+def looked_for(config: Config) -> dict[tuple[str, ...], list[Any]]:
+    """The fields that selectors and breakdowns look at, and funnels hold, each with the values that they tell apart."""
+    found: dict[tuple[str, ...], list[Any]] = {}
     for field, values in _fields(config):
         path = keys_of(field)
         assert path is not None
@@ -178,15 +182,18 @@ def looked_for(config: Config) -> dict[tuple[str, ...], list[str]]:
     return found
 
 
-def _fields(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
+def _fields(config: Config) -> Iterator[tuple[str, Sequence[Any]]]:
     for _, selectors in config.selectors():
         for selector in selectors:
             yield from selector.where.items()
     for breakdown in config.breakdowns.values():
         yield breakdown.field, breakdown.values
+    for funnel in config.funnels.values():
+        if funnel.hold is not None:
+            yield funnel.hold, HELD
 
 
-def put(event: Event, path: tuple[str, ...], value: str) -> None:
+def put(event: Event, path: tuple[str, ...], value: Any) -> None:
     """Set the field at `path`."""
     for key in path[:-1]:
         event = event.setdefault(key, {})
