@@ -35,11 +35,17 @@ def nonzero(accounting: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, 
     return {p: account for p, account in counted.items() if account}
 
 
+def in_order(top: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, list[tuple[str, int]]]]:
+    """Top lists with their order."""
+    return {name: {window: list(counts.items()) for window, counts in windows.items()} for name, windows in top.items()}
+
+
 def assert_equal(expected: Result, snapshot: Snapshot, minutes: Mapping[int, Mapping[str, int]]) -> None:
     """Everything that a replay publishes equals the reference."""
     assert snapshot.as_of_ms == expected.as_of_ms
     assert snapshot.watermark_ms == expected.watermark_ms
     if expected.as_of_ms is not None:
         assert differences(expected.cells, snapshot.cells) == {}
+        assert in_order(snapshot.top) == in_order(expected.top)
     assert {m: minutes.get(m) for m in expected.minutes} == expected.minutes
     assert nonzero(snapshot.accounting) == nonzero(expected.accounting)

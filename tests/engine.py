@@ -114,9 +114,10 @@ def replay(
     lengths: Iterable[int] = (),
     tick_after: frozenset[int] = frozenset(),
     restart_after: frozenset[int] = frozenset(),
+    limits: Limits | None = None,
 ) -> tuple[Snapshot, dict[int, Mapping[str, int]]]:
     """The last snapshot, and all closed minutes, after `records`; ticks and restarts after the polls so numbered."""
-    engine = Engine(config)
+    engine = Engine(config, limits or Limits())
     partitions = 1 + max((record.partition for record in records), default=0)
     for number, raw in enumerate(polls(records, lengths, partitions)):
         engine.read(raw)

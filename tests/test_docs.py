@@ -43,7 +43,7 @@ from flows.metrics.catalogue import catalogue, families
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
-from flows.publish.prometheus import health_families, product_families, tally_families
+from flows.publish.prometheus import TOP, health_families, product_families, tally_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program
@@ -365,6 +365,7 @@ def series() -> list[tuple[str, dict[str, str]]]:
         for family in product_families(catalogue(config), SHOP.product):
             for _, _, text in family.series:
                 found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
+    found.append((TOP, {"product": SHOP.product, "list": "pages", "window": "5m", "value": "/"}))
     for healthy in (
         *tally_families(catalogue(SHOP).tallies, None, None),
         *health_families(None, None, Health(redis_configured=True).read(), SHOP.product),
@@ -448,8 +449,12 @@ def test_the_stored_page_is_the_one_of_the_catalogue() -> None:
     assert stored == metrics_page.page(), "flows/METRICS.md is stale: make docs"
 
 
+OTHERS = [f"flows.metrics.{name}" for name in ("minutes", "tree", "economics")]
+"""What defines metrics and is no family, or is shared by families."""
+
+
 def test_every_metric_of_the_code_is_on_the_page() -> None:
-    modules = [import_module(name) for name in (*FAMILIES, "flows.metrics.minutes", "flows.metrics.tree")]
+    modules = [import_module(name) for name in (*FAMILIES, *OTHERS)]
     values = [value for module in modules for value in vars(module).values()]
     values += [item for value in values if isinstance(value, dict) for item in value.values()]
     defined = {value.name for value in values if isinstance(value, Metric)}

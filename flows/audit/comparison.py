@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from flows.audit.cut import DEPENDENT, Truth
-from flows.audit.published import SINCE, Published
+from flows.audit.published import SINCE, Published, Top
 from flows.audit.recompute import Result
 from flows.config.model import Config
 from flows.messages.snapshot import ACCOUNTS
@@ -82,6 +82,7 @@ def compare(published: Published, truth: Truth, config: Config) -> list[Compared
     for start, counts in published.minutes.items():
         if start >= since_ms:
             fields |= {minute_cell(start, name): text for name, text in counts.items()}
+    fields |= {name: str(count) for name, count in counts_of(published.top)}
     expected = [dict(numbers_of(result, published, config)) for result in truth.results]
     names = sorted(fields.keys() | set().union(*expected))
     changed = published.changed
@@ -128,6 +129,7 @@ def numbers_of(result: Result, published: Published, config: Config) -> Iterator
     """All that a publish has to say when the result is right."""
     if result.as_of_ms is not None:
         yield from result.cells.items()
+        yield from counts_of(result.top)
         yield "_watermark", result.as_of_ms - config.lateness
     totals: Counter[str] = Counter(dict.fromkeys(ACCOUNTS, 0))
     nothing = dict.fromkeys(ACCOUNTS, 0)
@@ -149,6 +151,13 @@ def _minutes(result: Result, published: Published, since_ms: int) -> Iterator[tu
         if start >= since_ms:
             for name, number in result.minutes.get(start, quiet).items():
                 yield minute_cell(start, name), number
+
+
+def counts_of(top: Top) -> Iterator[tuple[str, int]]:
+    """The counts of top lists, each called by its key in Redis and its value."""
+    for name, windows in top.items():
+        for window, counts in windows.items():
+            yield from ((f"top:{name}:{window} {value}", count) for value, count in counts.items())
 
 
 def minute_cell(start_ms: int, name: str) -> str:

@@ -21,10 +21,12 @@ from heapq import merge
 from sys import intern
 
 from flows.audit.clock import Judgement, Read, clock_as_it_came, clock_of, judge_by
-from flows.audit.parse import RECORD_BYTES, parse
+from flows.audit.parse import parse
 from flows.audit.published import Published
 from flows.audit.recompute import Result, numbers
 from flows.audit.records import Event, Record
+from flows.audit.top import NO_LIMITS
+from flows.config.limits import Limits
 from flows.config.model import Config
 
 DEPENDENT = ("accepted", "on_time", "late", "late_in_order", "late_out_of_order", "duplicate")
@@ -42,14 +44,14 @@ class Truth:
 class History:
     """The records up to a cut, read once: their bytes are not kept."""
 
-    def __init__(self, config: Config, record_bytes: int = RECORD_BYTES) -> None:
+    def __init__(self, config: Config, limits: Limits = NO_LIMITS) -> None:
         self._config = config
-        self._record_bytes = record_bytes
+        self._limits = limits
         self._read: dict[int, list[tuple[Record, Read]]] = {}
 
     def add(self, record: Record) -> None:
         """Take the next record of its partition."""
-        reading = parse(record, self._config, record_bytes=self._record_bytes)
+        reading = parse(record, self._config, record_bytes=self._limits.record_bytes)
         if isinstance(reading, Event):
             reading.user = intern(reading.user)
         self._read.setdefault(record.partition, []).append((replace(record, value=None), reading))
@@ -64,7 +66,7 @@ class History:
         }
         ordered = list(in_order(up_to.values()))
         records, readings = [record for record, _ in ordered], [reading for _, reading in ordered]
-        return truth_of(records, readings, published, self._config)
+        return truth_of(records, readings, published, self._config, self._limits)
 
 
 def in_order(partitions: Iterable[Sequence[tuple[Record, Read]]]) -> Iterable[tuple[Record, Read]]:
@@ -80,7 +82,9 @@ def in_order(partitions: Iterable[Sequence[tuple[Record, Read]]]) -> Iterable[tu
     return (pair for *_, pair in merge(*map(timed, partitions), key=lambda timed: timed[:3]))
 
 
-def truth_of(records: Sequence[Record], readings: Sequence[Read], published: Published, config: Config) -> Truth:
+def truth_of(
+    records: Sequence[Record], readings: Sequence[Read], published: Published, config: Config, limits: Limits
+) -> Truth:
     """What the records come to when they are caught up with; and as they came, where the accounts want it so."""
 
     def judged(as_they_came: Container[int]) -> Judgement:
@@ -94,9 +98,9 @@ def truth_of(records: Sequence[Record], readings: Sequence[Read], published: Pub
         for partition, account in sorted(caught_up.accounting.items())
         if (late := made_late(account, published.account(partition)))
     }
-    results = [numbers(caught_up, config)]
+    results = [numbers(caught_up, config, limits)]
     if undecided:
-        results.append(numbers(judged(undecided), config))
+        results.append(numbers(judged(undecided), config, limits))
     return Truth(results, undecided)
 
 

@@ -40,4 +40,4 @@ def replayed(text: str) -> Published:
         int(start): {name: str(number) for name, number in counts.items()}
         for start, counts in printed["minutes"].items()
     }
-    return Published(fields, minutes)
+    return Published(fields, minutes, top=printed.get("top", {}))

@@ -78,6 +78,7 @@ from flows.audit.fields import (
 from flows.audit.records import Event, Exclusion, Record, Rejection
 from flows.audit.selectors import carried, is_bot, matches, selected_texts, shows_presence
 from flows.audit.told import NOTHING, all_told
+from flows.audit.top import shown_of, texts_of
 from flows.config.model import Config
 
 RECORD_BYTES = 32 * 1024
@@ -118,7 +119,12 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         raise RefusedError("not_an_object", "$: expected object")
     values = {name: lookup(document, breakdown.field) for name, breakdown in config.breakdowns.items()}
     decoded = ("type", "event", "userId", "anonymousId", "messageId", "timestamp")
-    for text in (*(document.get(name) for name in decoded), *values.values(), *selected_texts(document, config)):
+    for text in (
+        *(document.get(name) for name in decoded),
+        *values.values(),
+        *selected_texts(document, config),
+        *texts_of(document, config),
+    ):
         if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
             raise RefusedError("not_json", "$: lone surrogate")
 
@@ -142,6 +148,8 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
     if is_bot(document, config):
         return Exclusion("bot")
     told = all_told(document.get("properties") or {}, name, user, ts, config) if kind == "track" else NOTHING
+    if config.top:
+        told = told | shown_of(document, config) or NOTHING
     return Event(
         kind=kind,
         name=name,

@@ -11,17 +11,21 @@ from flows.messages.snapshot import ACCOUNTS
 OF_PARTITION = re.compile(r"(?P<name>[a-z_.]+)\{partition=(?P<partition>\d+)\}")
 
 
+Top = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""Top lists: list -> window -> value -> count."""
+
 SINCE = "_since."
 """Begins the fields that say when a part began to count."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """The live hash, and the minutes that were closed by then."""
+    """The live hash, the top lists, and the minutes that were closed by then."""
 
     fields: Mapping[str, str]
     minutes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # start of a minute (epoch ms) -> field
     minutes_from_ms: int = 0  # what was closed before may have gone by the time the minutes were read
+    top: Top = field(default_factory=dict)
 
     @property
     def as_of_ms(self) -> int | None:

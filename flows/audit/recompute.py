@@ -21,10 +21,13 @@ from flows.audit.referrals import referral_cells
 from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped
 from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.spend import put_economics
 from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
+from flows.audit.top import NO_LIMITS, Lists, top_lists
 from flows.audit.tree import tree_cells
 from flows.audit.uses import all_uses, feature_cells, goal_cells, visitor_cells
+from flows.config.limits import Limits
 from flows.config.model import Config
 
 
@@ -37,21 +40,24 @@ class Result:
     cells: dict[str, int | float]  # counted and derived
     minutes: dict[int, dict[str, int]]  # start of a closed minute (epoch ms) -> field -> number; all-zero ones left out
     accounting: dict[int, dict[str, int]]  # partition -> one of ACCOUNTS -> records
+    top: Lists
     touched: dict[tuple[int, str], int]
     """Numbers of closed minutes (start, field) that depend on when late events were read, and how much at most."""
 
 
-def recompute(records: Iterable[Record], config: Config, as_of_ms: int | None = None) -> Result:
+def recompute(
+    records: Iterable[Record], config: Config, as_of_ms: int | None = None, limits: Limits = NO_LIMITS
+) -> Result:
     """Every number of METRICS.md 3.1 to 3.8 after `records`, given in the order of reading, were
     replayed.
 
     Time moves with the events only; after the last one T is advanced to `as_of_ms` if that is later.
     """
     records = list(records)
-    return numbers(judge(records, [parse(record, config) for record in records], config, as_of_ms), config)
+    return numbers(judge(records, [parse(record, config) for record in records], config, as_of_ms), config, limits)
 
 
-def numbers(judgement: Judgement, config: Config) -> Result:
+def numbers(judgement: Judgement, config: Config, limits: Limits = NO_LIMITS) -> Result:
     """The same of records that have been judged."""
     # Without T nothing was accepted, so that every count is 0 at whatever time.
     as_of = judgement.as_of_ms if judgement.as_of_ms is not None else 0
@@ -83,9 +89,12 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= referral_cells(ordered, config, watermark, cells)
     cells |= told_cells(judgement.turns, config, watermark)
+    top, others = top_lists(judgement.turns, config, as_of, limits)
+    cells |= others
     put_order_ratios(cells)
     put_feedback_per_user(cells)
     put_per_thousand(cells, config)
+    put_economics(cells, judgement.turns, config, watermark)
     cells |= tree_cells(cells, config, as_of)
     touched: dict[tuple[int, str], int] = {}
     late = [one for one in judgement.late_in_order if one.bound_ms <= watermark]
@@ -95,6 +104,7 @@ def numbers(judgement: Judgement, config: Config) -> Result:
         cells=cells,
         minutes=minute_history(ordered, sessions, attempts, lifecycle, config, watermark, late, touched),
         accounting=judgement.accounting,
+        top=top,
         touched=touched,
     )
 

@@ -95,6 +95,8 @@ def from_servers(config: Config) -> Iterator[str]:
         yield from (event for event, becomes in config.orders.events.items() if becomes != "completed")
     if config.tickets is not None:
         yield from config.tickets.events
+    if config.spend is not None:
+        yield from config.spend.events
 
 
 def shows_presence(document: dict[str, Any], name: str, config: Config) -> bool:

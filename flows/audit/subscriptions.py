@@ -14,6 +14,7 @@ from flows.config.model import Config, Subscriptions
 CUSTOMER_MOVEMENTS = ("new", "churned", "reactivated")
 MOVEMENTS = ("new", "expansion", "contraction", "churned", "reactivated")
 PAYING = ("active", "past_due")
+DAY_MS = 86_400_000
 OVER = ("cancelled", "expired")
 AFTER_ALL = 2**63
 """The place, among states of one `effective_at`, of the end that a successor brings: behind every `sequence`."""
@@ -44,6 +45,7 @@ class Movement:
     moved: tuple[str, str, int] | None  # from a plan, to a plan, so much
     cancel_requested: bool
     came_at: int = 0  # of a churn: when the customer was last new or reactivated, ms
+    after_move: tuple[str, str] | None = None  # of a churn: from and to a plan, if that was not long before
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Customer:
     moved_last: str | None = None  # the subscription that changed last what the customer pays
     inherited: State | None = None  # from the old subscription, by the state that applies next
     has_paid: bool = False
+    horizon: int = 0  # `move_horizon`, ms
     stale: int = 0
     movements: list[Movement] = field(default_factory=list)
 
@@ -66,6 +69,16 @@ class Customer:
     def came_at(self) -> int:
         """When the customer was last new or reactivated, ms."""
         return next((one.at for one in reversed(self.movements) if one.kind in ("new", "reactivated")), 0)
+
+    def recent_move(self, at: int) -> tuple[str, str] | None:
+        """METRICS.md 5.9: "customers who churn at most `move_horizon` (60 d) after the last change of plan of any paid
+        subscription of theirs, by that change"; the horizon counts from the move's effective time.
+        """
+        moves = [(one.at, place, one.moved) for place, one in enumerate(self.movements) if one.moved is not None]
+        if not moves:
+            return None
+        moved_at, _, (before, after, _) = max(moves, key=lambda one: one[:2])
+        return (before, after) if 0 <= at - moved_at <= self.horizon else None
 
     def take(self, told: Issued, used: int) -> None:
         """Use one state at its time; pending ones of earlier times, and of the same, have applied."""
@@ -155,10 +168,11 @@ class Customer:
             self.lost[state.subscription] = was
         elif state.mrr or (last is not None and last.state.effective_at != state.effective_at):
             self.lost.pop(state.subscription, None)
+        kind = kind_of_movement(before, after, self.has_paid)
         self.movements.append(
             Movement(
                 at=state.effective_at,
-                kind=kind_of_movement(before, after, self.has_paid),
+                kind=kind,
                 amount=abs(after - before),
                 plan=was.plan if was is not None and state.mrr == 0 else state.plan,
                 moved=moved,
@@ -166,6 +180,7 @@ class Customer:
                 and state.status not in OVER
                 and not (last is not None and last.state.cancels),
                 came_at=self.came_at(),
+                after_move=self.recent_move(state.effective_at) if kind == "churned" else None,
             )
         )
         if before != after:
@@ -217,13 +232,13 @@ def kind_of_movement(before: int, after: int, has_paid: bool) -> str | None:
     return "expansion" if after > before else "contraction"
 
 
-def all_customers(turns: Iterable[Turn], watermark_ms: int) -> list[Customer]:
+def all_customers(turns: Iterable[Turn], watermark_ms: int, horizon_ms: int = 60 * DAY_MS) -> list[Customer]:
     """Every customer after the states with W > `used`, one by one, and the pending ones with W > `effective`."""
     customers: dict[str, Customer] = {}
     for turn in sorted(turns, key=turn_of):
         event, state = turn.event, turn.told
         if isinstance(state, State) and turn.used < watermark_ms:
-            customer = customers.setdefault(state.customer, Customer())
+            customer = customers.setdefault(state.customer, Customer(horizon=horizon_ms))
             customer.let_pending_apply(turn.used)
             customer.take(Issued(state, (event.ts, event.partition, event.offset)), turn.used)
     for customer in customers.values():
@@ -235,7 +250,8 @@ def cells_of_subscriptions(turns: Sequence[Turn], config: Config, watermark_ms: 
     """What the config's part comes to, if it is there."""
     if config.subscriptions is None:
         return {}
-    return subscription_cells(all_customers(turns, watermark_ms), config.subscriptions, config, watermark_ms)
+    customers = all_customers(turns, watermark_ms, config.subscriptions.move_horizon)
+    return subscription_cells(customers, config.subscriptions, config, watermark_ms)
 
 
 def subscription_cells(
@@ -304,8 +320,10 @@ def put_movements(
     for plan in plans:
         cells[f"mrr.moved_in.{at}{suffix(plan)}"] = sum(moved[other, plan] for other in plans)
         cells[f"mrr.moved_out.{at}{suffix(plan)}"] = sum(moved[plan, other] for other in plans)
+    lost = Counter(movement.after_move for movement in booked if movement.kind == "churned")
     for source, target in subscriptions.pairs():
         cells[f"mrr.moved.{source}.{target}.{at}"] = moved[source, target]
+        cells[f"customers.churned_after_move.{source}.{target}.{at}"] = lost[source, target]
 
 
 def put_rates(cells: Cells, at: str) -> None:

@@ -17,6 +17,7 @@ from flows.audit.orders import (
     order_refund_of,
 )
 from flows.audit.records import Told
+from flows.audit.spend import spend_cells, spent_of
 from flows.audit.states import state_of
 from flows.audit.subscriptions import cells_of_subscriptions
 from flows.audit.surveys import response_of, survey_cells
@@ -41,6 +42,7 @@ TWINS: Final[Mapping[str, Twin]] = {
     "survey": Twin(response_of, survey_cells),
     "opinion": Twin(said_of, feedback_cells),
     "ticket": Twin(transition_of, ticket_cells),
+    "spend_record": Twin(spent_of, spend_cells),
 }
 NOTHING: Final[dict[str, Told]] = {}  # one for all: of millions of events they would be much of the memory
 

@@ -60,6 +60,8 @@ class Numbers:
     age_seconds: float | None
     """How long ago they were published; None: nothing is published."""
     stale_after_seconds: float = STALE_AFTER_SECONDS
+    top: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
+    """The top lists that were asked for, by list and window: value -> count, the largest first, ties by value."""
 
     @property
     def state(self) -> State:
@@ -255,15 +257,25 @@ class LiveNumbers:
         self._learnt: list[Place] = []  # nodes that hold the product, for when those of the address are gone
         self._key = f"tidegauge:v1:{{{product}}}"
 
-    def read(self, *cells: str) -> Numbers:
-        """All numbers of the newest publish or, with `cells`, just those and the times."""
-        now = self._insist(lambda primary: self._read(primary, cells))
+    def read(self, *cells: str, top: Sequence[tuple[str, str]] = ()) -> Numbers:
+        """All numbers of the newest publish or, with `cells`, just those and the times; and the `top` lists, each named
+        by list and window, of the same publish.
+        """
+        now = self._insist(lambda primary: self._read(primary, cells, top))
         if now.state in ("stale", "absent") and time.monotonic() > self._looked_s + LOOK_AGAIN_SECONDS:
             self._leave()  # it may be a server that is primary no more, and that nobody has told so
-            now = self._insist(lambda primary: self._read(primary, cells))
+            now = self._insist(lambda primary: self._read(primary, cells, top))
         return now
 
-    def _read(self, primary: redis.Redis, cells: Sequence[str]) -> Numbers:
+    def top(self, name: str, window: str) -> dict[str, int]:
+        """A top list, such as `top("pages", "5m")`: value -> count, the largest first, ties by value.
+
+        Empty where nothing was counted in the window, or the product has no such list. Values are what events say:
+        treat them as input of strangers.
+        """
+        return dict(self.read("_as_of", top=[(name, window)]).top[name, window])
+
+    def _read(self, primary: redis.Redis, cells: Sequence[str], top: Sequence[tuple[str, str]]) -> Numbers:
         live = f"{self._key}:live"
         with primary.pipeline(transaction=True) as both:
             if cells:
@@ -271,10 +283,14 @@ class LiveNumbers:
             else:
                 both.hgetall(live)
             both.pttl(live)
-            found, left_ms = cast(tuple[Any, int], tuple(both.execute()))
+            for name, window in top:
+                both.zrange(f"{self._key}:top:{name}:{window}", 0, -1, withscores=True)
+            found, left_ms, *lists = both.execute()
         if cells:
             found = {name: text for name, text in zip([*cells, *ALWAYS], found, strict=True) if text is not None}
-        return Numbers(self.product, found, self._age_seconds(found, left_ms), self._stale_after_seconds)
+        age_seconds = self._age_seconds(found, left_ms)
+        ranked = {which: _ranked(pairs) for which, pairs in zip(top, lists, strict=True)}
+        return Numbers(self.product, found, age_seconds, self._stale_after_seconds, ranked)
 
     def _insist(self, verb: Callable[[redis.Redis], Answer]) -> Answer:
         """Do `verb` with the primary; whenever that fails look for it anew, as long as patience lasts."""
@@ -327,7 +343,12 @@ class LiveNumbers:
         at = found.get("_published_at")
         return None if at is None else max(0.0, time.time() - int(at) / 1000)
 
-    def changes(self, *cells: str, at_least_every_seconds: float = STALE_AFTER_SECONDS) -> Iterator[Numbers]:
+    def changes(
+        self,
+        *cells: str,
+        top: Sequence[tuple[str, str]] = (),
+        at_least_every_seconds: float = STALE_AFTER_SECONDS,
+    ) -> Iterator[Numbers]:
         """The numbers of now, and then again after each publish, without end.
 
         Publishes that come while the last numbers are being used are skipped, never queued: what is given is the
@@ -337,9 +358,9 @@ class LiveNumbers:
         while True:
             channel = self._insist(self._subscribe)
             try:
-                yield self.read(*cells)
+                yield self.read(*cells, top=top)
                 while self._primary is channel.of and channel.wait(at_least_every_seconds):
-                    yield self.read(*cells)
+                    yield self.read(*cells, top=top)
             finally:
                 channel.close()
 
@@ -378,6 +399,11 @@ class LiveNumbers:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _ranked(pairs: Sequence[tuple[str, float]]) -> dict[str, int]:
+    """A top list in its order, from the members of its set and their scores."""
+    return {value: int(count) for value, count in sorted(pairs, key=lambda pair: (-pair[1], pair[0]))}
 
 
 class _Channel:

@@ -25,7 +25,7 @@ from flows.kafka.topic_records import records_between
 from flows.messages.errors import TidegaugeError
 from flows.publish.redis.client import connect, sentence
 from flows.publish.redis.layout import Keys
-from flows.publish.redis.published import live_hash, with_minutes
+from flows.publish.redis.published import with_lists, with_minutes
 
 HELP = "recompute every number from the events, and compare with what is published"
 DESCRIPTION = """\
@@ -42,7 +42,11 @@ RECORD_BYTES: Final = 1_000
 MOST_ROWS: Final = 100
 SAY_SECONDS: Final = 5.0
 SOCKET_SECONDS: Final = 10.0
-FORGETTING: Final = {"users.evicted": "limits.users_per_shard", "subscriptions.refused": "limits.users_per_shard"}
+FORGETTING: Final = {
+    "users.evicted": "limits.users_per_shard",
+    "subscriptions.refused": "limits.users_per_shard",
+    "spend.refused": "limits.spend_per_shard",
+}
 """Counts of what a run did not keep, and the limit that made it so: the audit keeps everything."""
 logger = logging.getLogger(__name__)
 
@@ -124,7 +128,7 @@ def audit(args: argparse.Namespace, config: Config, settings: Settings) -> list[
             f"needed; --max-records {expected} allows it"
         )
     warn_of_limits(published)
-    history = History(config, settings.limits.record_bytes)
+    history = History(config, settings.limits)
     for record in progress(records, expected):
         history.add(record)
     logger.info("computing every number of them")
@@ -143,10 +147,10 @@ def in_redis(config: Config, settings: Settings) -> Published:
     """The publish of this moment."""
     primary = connect(settings.redis_url, Keys(config.product).live, SOCKET_SECONDS)
     try:
-        fields = live_hash(primary, config.product)
+        fields, top = with_lists(primary, config.product)
         if not fields:
             raise NoVerdict(f"nothing is published for product {config.product} in Redis at {primary.where}")
-        return with_minutes(primary, fields, config)
+        return with_minutes(primary, fields, top, config)
     except redis.RedisError as error:
         raise NoVerdict(sentence(error, primary, config.product)) from None
     finally:

@@ -29,7 +29,6 @@ from flows.audit.comparison import compare, verdict
 from flows.checkpoint.folder import FolderError
 from flows.commands.arguments import speed, time_ms
 from flows.config.file import Loaded, load
-from flows.config.limits import Limits
 from flows.config.mistakes import ConfigErrors
 from flows.config.model import Config
 from flows.demo.comparison import report
@@ -178,7 +177,7 @@ class Demo:
         self._profile = profile
         self._config_path = config
         self._config = loaded.config
-        self._record_bytes = loaded.settings.limits.record_bytes
+        self._limits = loaded.settings.limits
         self._seconds: float | None = args.seconds
         self._partitions: int = args.partitions
         self._metrics_port: int | None = args.metrics_port
@@ -206,7 +205,7 @@ class Demo:
             partitions=args.partitions,
             start_ms=self._start_ms,
             days=self._days,
-            record_bytes=self._record_bytes,
+            record_bytes=self._limits.record_bytes,
             scenario=self._switch or (SCENARIOS[args.inject] if args.inject else None),
         )
 
@@ -217,7 +216,7 @@ class Demo:
         with (
             EmbeddedKafka(topics) as kafka,
             EmbeddedRedis() as server,
-            Sent(self._config, self._record_bytes, folder) as sent,
+            Sent(self._config, self._limits, folder) as sent,
             contextlib.ExitStack() as stack,
         ):
             screen.say(f"Kafka    {kafka.bootstrap_servers}, topic {TOPIC}")
@@ -227,7 +226,7 @@ class Demo:
                 screen.say(f"live     {page.url}  (open it in a browser)")
             past = Past(self._simulator.records(), self._start_ms, sent, partial(self._tell_of_past, screen))
             source = HistorySource(TOPIC, self._partitions, past.slices(), as_of_ms=self._start_ms)
-            backfill(self._config, source, folder / "state", Limits(record_bytes=self._record_bytes))
+            backfill(self._config, source, folder / "state", self._limits)
             screen.say(f"a month and {self._days:.3g} full days of {self._profile.help}: {sent.total:,} records")
             sent.history_ends()
             metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"  # now, or another demo may take it
@@ -300,7 +299,7 @@ class Demo:
                 reading = _read(running)
                 if "accounting.consumed" in reading.fields:
                     live_s = live_s or time.monotonic()
-                    running.sent.see(reading.fields)
+                    running.sent.see(reading.fields, reading.top)
                     running.retention.see(reading.fields)
                     running.screen.show(reading)
                 elif time.monotonic() > began_s + FIRST_PUBLISH_S:
@@ -337,7 +336,7 @@ def _compare(running: Running, config: Config) -> int:
     deadline_s = time.monotonic() + LAST_PUBLISH_S
     while True:
         reading = _read(running)
-        sent.see(reading.fields)
+        sent.see(reading.fields, reading.top)
         if (reading.number("accounting.consumed") or 0) >= sent.total:
             break
         if time.monotonic() > deadline_s:
@@ -350,7 +349,7 @@ def _compare(running: Running, config: Config) -> int:
         raise Failed("the published numbers do not say what time they are of")
     screen.say("computing every number once more, slowly, from the records themselves ...")
     try:
-        published = with_minutes(running.reader.primary, sent.cut, config)
+        published = with_minutes(running.reader.primary, sent.cut, sent.top, config)
     except redis.RedisError as error:
         raise Failed(f"the embedded Redis does not answer: {error}") from error
     compared = compare(published, sent.truth(published, partial(_tell_of_audit, screen)), config)

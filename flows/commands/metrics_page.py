@@ -13,6 +13,7 @@ from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.frameworks import FRAMEWORKS, Headings
 from flows.metrics.histograms import LONG_BOUNDS_S
+from flows.metrics.top import REST
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families, tally_families
 
@@ -36,7 +37,9 @@ EVERYTHING = Config.model_validate(
         "feedback": {"kinds": ["kind"], "requests": ["feature"]},
         "subscriptions": {"plans": ["from", "to"], "moves": [["from", "to"]]},
         "tickets": {},
+        "economics": {},
         "referrals": {"invites": "Invite Sent", "joins": "Signed Up"},
+        "top": {"name": {"field": "context.field"}},
         "tree": {
             "focus": {"metric": "mrr", "level": "focus", "class": "business", "target": 1},
             "node": {
@@ -67,16 +70,18 @@ Every number that Tidegauge publishes, from the catalogue in the code. To get a 
 | `<window>` | one of the config's `windows` ({windows}), trailing, in 60 panes aligned to the epoch |
 | `<ratio_window>` | one of its `ratio_windows` ({ratio_windows}) |
 | `<long_window>` | one of its `long_windows` ({long_windows}) |
+| `<list_window>` | one of the windows of top lists: 5m, 1h, 24h |
 | `<period>` | one of its `windows`, or `total`: since the beginning |
 | `{{…}}` | nothing, for the total; or a breakdown and one of its values, `other` or `unknown`: `{{platform=ios}}` |
-| `<event>`, `<name>` | an event; a goal, feature, funnel or milestone, as slugs |
+| `<event>`, `<name>` | an event; a goal, feature, funnel, milestone or top list, as slugs |
 | `<nn_step>` | a funnel's step with its number, as a slug: `02_product_added` |
 | `<definition>` | one of the config's `sessions.definitions` of a bounce |
 | `<k>` | active days: 1 to 7, or to 30 |
 | `d<N>` | a day of retention: `d7` |
 | `<from>`, `<to>` | plans of subscriptions, as slugs |
 | `<s>` | a score on the survey's scale |
-| `<kind>`, `<feature>` | what the config's `feedback` lists, and `other` |
+| `<kind>`, `<feature>` | what the config's `feedback` lists, and `other`; of LTV `subscription`, `orders`, `observed` |
+| `<category>` | of spending: `marketing`, `sales`, `other` |
 | `<node>` | a node of the metric tree |
 | `<bound>` | seconds: 0 5 10 30 60 180 600 1800 3600 14400; of milestones and tickets {bounds}; counts are cumulative |
 
@@ -96,6 +101,7 @@ def page(config: Config | None = None) -> str:
     for (_, panel), rows in groupby(described, key=lambda row: row[0]):
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))
     parts.append(HEADINGS + "".join(_without_headings(config)))
+    parts.append(LISTS)
     parts.append(MINUTES + "".join(f"* `{field}`\n" for field in _minute_fields(config)))
     parts.append(ACCOUNTING + "".join(f"* `accounting.{account}`\n" for account in ACCOUNTS))
     parts.append(HEALTH + _table(("family", "what it is", "type"), _health(config)))
@@ -112,6 +118,14 @@ product serves its users: happiness, engagement, adoption, retention, task succe
 Measuring the User Experience on a Large Scale, CHI 2010). Two dashboards, `tidegauge-aarrr` and `tidegauge-heart`, show
 the numbers under these headings. A number without a heading has a reason:
 
+"""
+LISTS = """
+## Values of top lists
+
+The values that count most are in sorted sets, `tidegauge:v1:{<product>}:top:<name>:<list_window>`: member = value,
+score = the events of the window that show it, or the distinct users who did. Prometheus has them as
+`tidegauge_top{list,value,window}` where the config says `export: true`.
+[What a value is](../deploy/NUMBERS.md#top-lists), and what finds no room.
 """
 MINUTES = """
 ## Minutes
@@ -184,6 +198,8 @@ def _field(metric: Metric, cells: list[Cell | Derived], config: Config) -> str:
         if ends == names:
             field += f".<{placeholder}>"
             break
+    if metric is REST:
+        field = f"{metric.name}.<list_window>"
     if any("{" in cell.name for cell in cells):
         field += "{…}"
     return field

@@ -27,7 +27,8 @@ from flows.source.file import FileSource
 HELP = "run the dataflow over a file of events (NDJSON) and print the final numbers as JSON"
 DESCRIPTION = """\
 Reads FILE (NDJSON, .gz or plain; - for standard input) through the same dataflow as `run` and prints
-{"as_of": ms, "watermark": ms, "cells": {name: value}, "minutes": {...}, "accounting": {...}}.
+{"as_of": ms, "watermark": ms, "cells": {name: value}, "minutes": {...}, "accounting": {...}}; with top lists also
+"top": {list: {window: {value: count}}}.
 Only events advance time; at the end it advances to --as-of.
 
 A summary of the rejected records goes to standard error. The exit code is 1 if no record was accepted."""
@@ -125,6 +126,7 @@ def result(snapshot: Snapshot, minutes: dict[int, dict[str, int]]) -> dict[str, 
         "as_of": snapshot.as_of_ms,
         "watermark": snapshot.watermark_ms,
         "cells": dict(snapshot.cells),
+        **({"top": snapshot.top} if snapshot.top else {}),
         "minutes": {str(minute): counts for minute, counts in sorted(minutes.items())},
         "accounting": accounting(snapshot),
     }

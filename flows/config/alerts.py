@@ -217,6 +217,23 @@ class OrderValueAlert(Section):
     severity: Severity = "page"
 
 
+class RevenueAlert(Section):
+    """RevenueDrop: orders bring far less in sum, because they are fewer, smaller, or both."""
+
+    window: Long = HOUR_MS
+    """Window to add up revenue over: the smallest of the config's `windows` that is not below this."""
+    drop: Share = 0.5
+    """Least drop from the same hour last week: 0.5 is half."""
+    below: Annotated[float, Field(gt=0, le=1_000_000_000)] = 1.0
+    """Threshold of the revenue, in units of the currency, when there is no last week to compare with, if ten times the
+    minimum of orders were usual in the last day."""
+    orders: Count = 50
+    """Smallest number of orders that must be usual to judge by."""
+    variation: Annotated[float, Field(gt=0, le=20)] = 1.5
+    """Standard deviation of what an order brings over the average."""
+    severity: Severity = "page"
+
+
 class OrderRefundsAlert(CountRises):
     """OrderRefundsRise: far more refunds than usual."""
 
@@ -225,6 +242,22 @@ class OrderRefundsAlert(CountRises):
     refunds: Count = 10
     """Smallest number to judge by."""
     severity: Severity = "page"
+
+
+class CacAlert(Section):
+    """CacRise: a new customer costs more in marketing and sales."""
+
+    window: Long = 7 * DAY_MS
+    """Window of spending and of new customers: the smallest of the config's `long_windows` that is not below this."""
+    rise: Annotated[float, Field(gt=0, le=100)] = 0.3
+    """Least rise over the same hour last week: 0.3 is three tenths as much again."""
+    above: Annotated[float, Field(gt=0, le=1_000_000_000)] = 1000.0
+    """Threshold of the cost, in units of the currency, when there is no last week to compare with."""
+    customers: Count = 50
+    """Fewest new customers to judge by."""
+    variation: Annotated[float, Field(gt=0, le=20)] = 1
+    """Standard deviation of the number of new customers over its square root: 1 where they come independently."""
+    severity: Severity = "ticket"
 
 
 class DetractorsAlert(Section):
@@ -392,7 +425,9 @@ class Alerts(Section):
     mrr: MrrAlert | None = MrrAlert()
     orders: OrdersAlert | None = OrdersAlert()
     order_value: OrderValueAlert | None = OrderValueAlert()
+    revenue: RevenueAlert | None = RevenueAlert()
     order_refunds: OrderRefundsAlert | None = OrderRefundsAlert()
+    cac: CacAlert | None = CacAlert()
     detractors: DetractorsAlert | None = DetractorsAlert()
     csat: CsatAlert | None = CsatAlert()
     feedback: FeedbackAlert | None = FeedbackAlert()

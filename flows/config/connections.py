@@ -182,6 +182,14 @@ class LimitsSection(Section):
     """The most users in a shard. Beyond it, the users idle for longest are forgotten and counted."""
     tickets_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.tickets_per_shard
     """The most tickets in a shard. Beyond it, those resolved longest ago are forgotten and counted."""
+    spend_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.spend_per_shard
+    """The most records of spending that a shard remembers. Beyond it, further ones are refused and counted."""
+    top_values: Annotated[int, Field(ge=1, le=100_000)] = DEFAULTS.limits.top_values
+    """The most values of each top list in a shard. Beyond it, new values count in `other` until one has not been seen
+    for 24h."""
+    top_pairs: Annotated[int, Field(ge=1, le=2**24)] = DEFAULTS.limits.top_pairs
+    """The most pairs of value and user in a shard, for each top list that counts users. Beyond it, events of new pairs
+    count in `other`."""
     held_per_shard: Annotated[int, Field(ge=16, le=2**30)] = DEFAULTS.limits.held_per_shard
     """The most rows in a shard's reorder buffer. Beyond it, events count as late."""
     dead_letters_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = DEFAULTS.limits.dead_letters_per_second

@@ -19,6 +19,9 @@ class Limits:
     tickets_per_shard: int = (
         1_000_000  # beyond it the longest resolved are forgotten, then the longest open, and counted
     )
+    spend_per_shard: int = 100_000  # records of spending; beyond it further ones are refused, and counted
+    top_values: int = 1_000  # of each top list in a shard; further ones count in `other`
+    top_pairs: int = 100_000  # the same of value and user, where a list counts users
     held_per_shard: int = 4_000_000  # rows in the reorder buffer
     dead_letters_per_second: int = 1_000  # beyond it records are still counted, no longer copied
     dead_letters_waiting_bytes: int = 64 * 1024**2  # that Kafka has not taken; in memory, and in the state folder

@@ -44,7 +44,9 @@ from flows.config.notation import UNITS_MS, field_text, format_duration, keys_of
 from flows.config.orders import Orders
 from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
+from flows.config.spend import CHANNEL, CHANNELS, Acquisition, Economics, Spend
 from flows.config.tickets import Tickets
+from flows.config.top import MAX_LISTS, TopList
 from flows.config.tree import MAX_NODES, Node
 from flows.config.voices import Feedback, Survey
 from flows.messages.columns import MAX_BREAKDOWNS
@@ -266,6 +268,8 @@ class Subscriptions(FactSection):
     """The plans to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
     moves: tuple[tuple[Value, Value], ...] | None = Field(None, max_length=900)
     """Pairs of listed plans, [from, to], whose moves are counted separately; without this key, all pairs."""
+    move_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 60 * 86_400_000
+    """How long after a change of plan the loss of a customer is counted as one after that change."""
     events: dict[EventName, Status | None] = Field({"Subscription Changed": None}, min_length=1, max_length=50)
     """Events that carry the state of a subscription, each with the status to assume if it has no `status`."""
     statuses: dict[Value, Status] = Field({}, max_length=50)
@@ -292,6 +296,7 @@ class Subscriptions(FactSection):
     def reading(self) -> dict[str, Any]:
         return {
             "amount_unit": self.amount_unit,
+            "move_horizon": format_duration(self.move_horizon),
             **super().reading(),
             "statuses": {slug(word): status for word, status in self.statuses.items()},
         }
@@ -344,6 +349,11 @@ class Config(Section):
     """Customers, recurring revenue and churn. Without this part, none of them is measured."""
     orders: Orders | None = None
     """Orders, revenue, buyers and refunds. Without this part, none of them is measured."""
+    spend: Spend | None = None
+    """Money spent on marketing and sales, and what a new customer costs. Without this part, it is not measured."""
+    acquisition: Acquisition = Acquisition()
+    economics: Economics | None = None
+    """What a customer is worth. Without this part and `spend`, it is not computed."""
     surveys: dict[Slug, Survey] = Field({}, max_length=50)
     """What users are asked, by name: net promoter score, satisfaction, effort."""
     feedback: Feedback | None = None
@@ -354,6 +364,8 @@ class Config(Section):
     """The number that matters most, the numbers that drive it, and their targets. It changes no other number."""
     referrals: Referrals | None = None
     """Invites, joins by an invite and the K-factor. Without this part, none of them is measured."""
+    top: dict[Slug, TopList] = Field({}, max_length=MAX_LISTS)
+    """Lists of the values of a field that occur most in 5m, 1h and 24h, by name: pages, products, countries."""
     dedup_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 600_000
     """For how long at least a repeated `messageId` is dropped."""
     minute_history: Annotated[DurationMs, AfterValidator(Between("1m", "31d"))] = 48 * 3_600_000
@@ -373,7 +385,7 @@ class Config(Section):
 
     _a_known_zone = field_validator("time_zone")(check_time_zone)
 
-    @field_validator("goals", "features", "milestones", "funnels", "breakdowns", "surveys")
+    @field_validator("goals", "features", "milestones", "funnels", "breakdowns", "surveys", "top")
     @classmethod
     def _alphabetical(cls, sections: dict[str, Any]) -> dict[str, Any]:
         return dict(sorted(sections.items()))
@@ -401,6 +413,32 @@ class Config(Section):
     def measures_visitors(self) -> bool:
         """Whether anything needs visitors."""
         return bool(self.goals or self.features) or any("visitors" in one.of for one in self.breakdowns.values())
+
+    @property
+    def new_customers(self) -> Literal["subscriptions", "orders"] | None:
+        """Whose new customers spending is compared with; None: nobody's are measured."""
+        if self.acquisition.customers is not None:
+            return self.acquisition.customers
+        if self.subscriptions is not None:
+            return "subscriptions"
+        return None if self.orders is None else "orders"
+
+    @property
+    def spend_currency(self) -> str:
+        """The currency of spending: its own, else that of orders, else of subscriptions."""
+        own = self.spend.currency if self.spend else None
+        earning = self.orders or self.subscriptions
+        return own or (earning.currency if earning else "USD")
+
+    @property
+    def spend_decimals(self) -> int:
+        """Digits after the point of the minor unit of that currency."""
+        return MINOR_DIGITS.get(self.spend_currency, 2)
+
+    def spend_channels(self) -> list[str]:
+        """Slugs of the channels of spending, `other`, `unknown`; the index is the code."""
+        breakdown = self.breakdowns.get(CHANNEL)
+        return [*CHANNELS, OTHER, UNKNOWN] if breakdown is None else breakdown.labels()
 
     def events_of_nobody(self) -> frozenset[str]:
         """Slugs of the events that show nobody because of what they tell."""

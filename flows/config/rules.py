@@ -29,7 +29,7 @@ RESERVED_LABELS: Final = frozenset(
     {
         *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
         *("transition", "movement", "of", "day", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
-        *("definition", "survey", "score", "job", "instance"),
+        *("definition", "survey", "score", "category", "job", "instance"),
     }
 )
 """Labels that the published families use themselves, or that Prometheus adds."""
@@ -109,6 +109,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     for key, section in config.fact_sections().items():
         yield from _keys_that_are_one((*key, "events"), section.events)
     yield from _plans_that_clash(config)
+    yield from _money_that_clashes(config)
     if config.feedback is not None:
         yield from _values_that_clash(("feedback", "kinds"), config.feedback.kinds)
         yield from _values_that_clash(("feedback", "requests"), config.feedback.requests)
@@ -352,14 +353,18 @@ def _windows_that_are_none(config: Config) -> Iterator[Finding]:
 
 
 def _windows_of_no_whole_days(config: Config) -> Iterator[Finding]:
-    if config.retention is None or config.retention.mode == "rolling":
-        return
-    broken = [format_duration(window) for window in config.long_windows if window % DAY_MS]
-    if broken:
+    broken = ", ".join(format_duration(window) for window in config.long_windows if window % DAY_MS)
+    if broken and config.retention is not None and config.retention.mode == "calendar":
         yield Finding(
             ("long_windows",),
-            f"found {', '.join(broken)}, expected whole days, for retention by calendar counts dates",
+            f"found {broken}, expected whole days, for retention by calendar counts dates",
             because_of=[("retention", "mode")],
+        )
+    if broken and config.spend is not None:
+        yield Finding(
+            ("long_windows",),
+            f"found {broken}, expected whole days, for what is spent is known by the day",
+            because_of=[("spend",)],
         )
 
 
@@ -449,3 +454,19 @@ def _plans_that_clash(config: Config) -> Iterator[Finding]:
         if slug(one) == slug(other):
             yield Finding(("subscriptions", "moves", index), f"{shown(one)} to itself is no move")
     yield from _keys_that_are_one(("subscriptions", "statuses"), section.statuses)
+
+
+def _money_that_clashes(config: Config) -> Iterator[Finding]:
+    """Spending is compared with what customers bring, so that both have to be in one currency."""
+    earning = {"orders": config.orders, "subscriptions": config.subscriptions}
+    for name, section in earning.items():
+        if config.spend is not None and section is not None and section.currency != config.spend_currency:
+            yield Finding(
+                ("spend", "currency"),
+                f"found {config.spend_currency}, but {name} are in {section.currency}, and what a customer costs is"
+                " compared with what one brings: convert one of them before it is sent",
+                because_of=[(name, "currency")],
+            )
+    wanted = config.acquisition.customers
+    if wanted is not None and earning[wanted] is None:
+        yield Finding(("acquisition", "customers"), f"found {wanted}, which are not measured: add the part `{wanted}:`")

@@ -17,14 +17,17 @@ from flows.metrics.charts import (
     Course,
     Heat,
     Line,
+    Listing,
     Losses,
     Number,
     Rate,
     Steps,
     Target,
 )
-from flows.publish.prometheus import PREFIX
+from flows.publish.prometheus import PREFIX, TOP
 
+LISTED_WINDOW = "1h"
+"""Of top lists, which not every window that the reader can choose has."""
 MOST_LINES = 8
 """Of one label: beyond, one query asks for all of them, and Prometheus orders them by their text."""
 
@@ -58,6 +61,10 @@ def _panels(numbers: Numbers, chart: Chart, where: Mapping[str, str]) -> Iterato
             yield number_of(numbers, chart)
         case Target():
             yield from target_of(numbers, chart)
+        case Listing() if chart.exported:
+            series = f'{TOP}{{{OF_PRODUCT}, list="{chart.name}", window="{LISTED_WINDOW}"}}'
+            query = Query(f"sort_desc(max by (value) ({series}))", "{{value}}")
+            yield bars(f"Top {chart.title}, {LISTED_WINDOW}", chart.description, "short", query)
 
 
 def number_of(numbers: Numbers, number: Number) -> Sized:

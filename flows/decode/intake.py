@@ -30,6 +30,7 @@ from flows.decode.spellings import Spellings
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
 from flows.decode.tied_values import TiedFields
 from flows.decode.times import TIME_MESSAGES, date
+from flows.decode.values import Values
 from flows.facts.fact import Fact
 from flows.messages.columns import (
     EVENT,
@@ -103,19 +104,24 @@ class Intake:
         fields += [keys_of(field) or () for field in self._conditions]
         if config.exclude.bots == "user_agent":
             fields.append(_USER_AGENT)
-        self._coded = len(fields)  # so many have values with codes
+        looked_up = len(fields)
+        fields += [keys_of(one.field) or () for one in config.top.values()]
+        listed = len(fields)
         fields += [keys_of(field) or () for field in config.held_fields()]
         self._decoder = Decoder(fields, limits.record_bytes)
         dims = len(breakdowns)
         self._texts = Texts(
             self._decoder.fields[:dims],
             np.array([len(breakdown.values) for breakdown in breakdowns], np.int64),
-            self._decoder.fields[dims : self._coded],
+            self._decoder.fields[dims:looked_up],
         )
+        self._looked_up = looked_up  # fields whose texts have codes; those of top lists follow
+        self._values = Values(list(config.top), self._decoder.fields[looked_up:listed])
+        self._listed = listed  # and after these the fields that funnels hold
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
         self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
-        self._tied = TiedFields(config, self._decoder.fields[self._coded :])
+        self._tied = TiedFields(config, self._decoder.fields[listed:])
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -124,6 +130,8 @@ class Intake:
         rows = np.empty(consumed, EVENT)
         fates = np.empty(consumed, np.uint8)
         rejected: list[Rejected] = []
+        if self._values:
+            self._values.begin(consumed)
         if self._tied:
             self._tied.begin(consumed)
         size = self._decoder.batch_records
@@ -141,13 +149,15 @@ class Intake:
                 fates[index] = ROW
                 rows[index] = outcome
         carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
-        places = np.cumsum(fates == ROW) - 1 if carried else None  # of each record among the rows
+        places = np.cumsum(fates == ROW) - 1 if carried or self._values else None  # of each record among the rows
         tied = self._tied.rows(fates, rows) if self._tied else rows[:0]
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
         kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
         facts: Facts = NO_FACTS
         if places is not None:
             facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
+            if self._values:
+                facts = facts | self._values.completed(fates, places, rows)
         if len(tied):
             facts = {**facts, TIED_VALUES: tied}
         if kept * 2 < consumed:
@@ -182,6 +192,8 @@ class Intake:
             fill(scanned, poll, self._names, self._texts, self._spellings.table, fates, rows)
             if not self._spellings.learn(scanned, self._code_of_text):
                 break
+        if self._values:
+            self._values.find(scanned, part, fates)
         if self._tied:
             self._tied.read(scanned, part, fates, rows)
 
@@ -220,7 +232,7 @@ class Intake:
             return outcome
         if isinstance(outcome, Problem):
             return rejection(raw, index, outcome, self._limit_bytes)
-        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values[: self._coded])]
+        codes = [self._code_of_value(place, found) for place, found in enumerate(outcome.values[: self._looked_up])]
         dims, met = codes[: len(self._values_of_dims)], codes[len(self._values_of_dims) :]
         marks = functools.reduce(int.__or__, met, 0)
         name = self._name_code(name_of(outcome.type, outcome.name))
@@ -231,9 +243,12 @@ class Intake:
             return Exclusion("event")
         if self._names.without_bots and (outcome.bot or marks & BOT_MARK):
             return Exclusion("bot")
-        self._tied.take(index, code, outcome.values[self._coded :])
         user = user_of(outcome.user_id, outcome.anonymous_id)
         assert user is not None  # explain() saw to it
+        if self._values:
+            self._values.take(index, outcome.values[self._looked_up : self._listed])
+        if self._tied:
+            self._tied.take(index, code, outcome.values[self._listed :])
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
         word = sum(code << 8 * dim for dim, code in enumerate(dims))
         kind = KINDS.index(outcome.type)

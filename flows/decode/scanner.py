@@ -179,7 +179,7 @@ def _after_space(buffer: NDArray[np.uint8], at: Number) -> Number:
 
 
 @inlined
-def _hex_digits(buffer: NDArray[np.uint8], at: Number) -> Number:
+def hex_digits(buffer: NDArray[np.uint8], at: Number) -> Number:
     """The value of four hexadecimal digits; -1 when they are not."""
     value = 0
     for index in range(4):
@@ -201,14 +201,14 @@ def _after_escape(buffer: NDArray[np.uint8], at: Number) -> Number:
     """
     byte = _byte(buffer, at + 1)
     if byte == 117:  # u
-        unit = _hex_digits(buffer, at + 2)
+        unit = hex_digits(buffer, at + 2)
         if unit < 0 or 0xDC00 <= unit <= 0xDFFF:
             return -1
         if unit < 0xD800 or unit > 0xDFFF:
             return at + 6
         if _byte(buffer, at + 6) != _BACKSLASH or _byte(buffer, at + 7) != 117:
             return -1
-        second = _hex_digits(buffer, at + 8)
+        second = hex_digits(buffer, at + 8)
         return at + 12 if 0xDC00 <= second <= 0xDFFF else -1
     if byte == 34 or byte == 92 or byte == 47 or byte == 98 or byte == 102 or byte == 110 or byte == 114 or byte == 116:
         return at + 2

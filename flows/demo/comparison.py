@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from flows.audit.comparison import Compared
 
@@ -32,8 +33,15 @@ def report(compared: Sequence[Compared]) -> Table:
     for row in [*headlines, *differences[:MOST_DIFFERENCES]]:
         published = "absent" if row.published is None else _short(row.published)
         truth = "absent" if row.truth is None else _short(str(row.truth))
-        table.add_row(row.cell, published, truth, "ok" if row.equal else "WRONG", style="" if row.equal else "red")
+        table.add_row(
+            _named(row.cell), published, truth, "ok" if row.equal else "WRONG", style="" if row.equal else "red"
+        )
     return table
+
+
+def _named(cell: str) -> Text:
+    """A cell, whose name may end in the value of a top list: text that is neither markup nor an escape."""
+    return Text(cell if cell.isprintable() else ascii(cell)[1:-1])
 
 
 def _short(number: str) -> str:

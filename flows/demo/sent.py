@@ -20,7 +20,8 @@ from typing import Any, BinaryIO, Final
 
 from flows import audit
 from flows.audit.cut import History, Truth
-from flows.audit.published import Published
+from flows.audit.published import Published, Top
+from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.demo.simulator import Record
 from flows.source.history import FIRST_OFFSET
@@ -41,9 +42,10 @@ class Sent:
     order. Those of history are those that the job is given.
     """
 
-    def __init__(self, config: Config, record_bytes: int, folder: Path, most: int = MOST_RECORDS) -> None:
+    def __init__(self, config: Config, limits: Limits, folder: Path, most: int = MOST_RECORDS) -> None:
         self.total = 0  # sent
         self.cut: Mapping[str, str] = {}  # the newest publish whose records are all remembered
+        self.top: Top = {}  # its top lists
         self._most = most
         self._offsets: dict[int, int] = {}  # of the next record of each partition that is remembered
         self._first_offset = FIRST_OFFSET
@@ -51,7 +53,7 @@ class Sent:
         self._written_s = time.monotonic()
         file = folder / "sent"
         self._file = file.open("wb")
-        self._put((config, record_bytes))
+        self._put((config, limits))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flows.demo.sent", str(file)],
             stdin=subprocess.PIPE,
@@ -86,13 +88,13 @@ class Sent:
         if len(self._batch) >= _TOGETHER or time.monotonic() > self._written_s + _SOON_S:
             self._write()
 
-    def see(self, fields: Mapping[str, str]) -> None:
+    def see(self, fields: Mapping[str, str], top: Top | None = None) -> None:
         """Keep a publish as the one to compare, unless it counts records that are not remembered."""
         if self.complete or all(
             behind <= self._offsets.get(partition, self._first_offset)
             for partition, (_, behind) in Published(fields).spans.items()
         ):
-            self.cut = fields
+            self.cut, self.top = fields, top or {}
 
     @property
     def complete(self) -> bool:
@@ -144,8 +146,8 @@ def main(file: Path, question: BinaryIO, answers: BinaryIO) -> None:
 
     with file.open("rb") as opened:
         pieces = _pieces(opened)
-        config, record_bytes = next(pieces)
-        history, count = History(config, record_bytes), 0
+        config, limits = next(pieces)
+        history, count = History(config, limits), 0
         wanted: tuple[Mapping[str, str], int] | None = None
         while wanted is None or count < wanted[1]:
             for values in pieces:

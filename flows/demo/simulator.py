@@ -33,7 +33,7 @@ from flows.demo.profile import Facts, Profile
 from flows.demo.profiles import PROFILES
 from flows.demo.scenarios import NORMAL, Conditions, Scenario, Switch
 from flows.demo.sending import Delivery, Event, Sender
-from flows.demo.spending import spent
+from flows.demo.spending import corrected, spent
 from flows.demo.visitors import Crowd, Visitor
 from flows.demo.walk import Fork, Step, Walk, crawl
 
@@ -295,7 +295,11 @@ class Simulator:
         self._push(self._morning_ms(now_ms), Morning())
         day = (datetime.fromtimestamp(now_ms / 1000, self._zone) - timedelta(days=1)).date()
         visits = self._visits_per_s * self._share(now_ms - DAY_MS) * DAY_MS / 1000
-        for properties in spent(self._profile, day, visits, self._office):
+        told = [
+            *spent(self._profile, day, visits, self._office),
+            *corrected(self._profile, day - timedelta(days=1), visits),
+        ]
+        for properties in told:
             self._tell(now_ms, BOOKKEEPER, "Marketing Spend Recorded", properties)
 
     def _morning_ms(self, after_ms: int) -> int:

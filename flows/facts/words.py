@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from flows.config.model import OTHER, UNKNOWN
 from flows.config.notation import slug
 from flows.facts import swift
 from flows.facts.field import Field, Line, Plain, Said, Sample
@@ -56,6 +57,11 @@ class Label(Field):
     """One of a list of values, compared as slugs; the column has its place there, else that of `other`, `unknown`."""
 
     values: tuple[str, ...] = field(kw_only=True)
+
+    @property
+    def labels(self) -> list[str]:
+        """What the places stand for."""
+        return [*self.values, OTHER, UNKNOWN]
 
     def look(self, found: Properties, said: Said) -> tuple[int, str]:
         text = present(found, self.property)

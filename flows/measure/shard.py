@@ -29,12 +29,13 @@ from flows.config.model import Config
 from flows.measure.clock import StreamClock
 from flows.measure.lane import NOBODY, FactLane, Lane, Taken, counted, record_of
 from flows.measure.latecomers import in_turns, turns_of, which_in_order
+from flows.measure.list_lane import ListLane
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.scopes import Scopes
 from flows.measure.stored import ACCOUNTING, OFFSETS, Stored
 from flows.measure.tied_values import TiedValues
 from flows.measure.users import Users
-from flows.messages.columns import EVENT, NO_TIME, REASONS, TIED_VALUES
+from flows.messages.columns import EVENT, NO_TIME, REASONS, TEXTS, TIED_VALUES
 from flows.messages.delivery import Delivery
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS
@@ -43,6 +44,7 @@ from flows.metrics.catalogue import Members, facts_of, families, takers
 from flows.metrics.family import Groups
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.parts import definitions
+from flows.metrics.top import Top
 from flows.state.container import Container, containers
 from schemas.event import EXCLUSIONS
 
@@ -71,12 +73,16 @@ class Shard:
         self.scopes = Scopes(config)
         self.book = MinuteBook(config)
         self._families = (members or families)(config, self.book, limits)
-        of_events = {name: family for name, family in self._families.items() if family.takes is None}
+        of_events = {name: one for name, one in self._families.items() if one.takes is None and one.lists is None}
         self._arrival = {name: family for name, family in of_events.items() if not family.ordered}
         self._ordered = {name: family for name, family in of_events.items() if family.ordered}
         self._lanes = {
             fact.name: FactLane(fact, config, takers(fact, self._families)) for fact in facts_of(self._families)
         }
+        self._lists = {
+            name: ListLane(name, one, config) for name, one in self._families.items() if isinstance(one, Top)
+        }
+        self._lanes |= {lane.fact.name: lane for lane in self._lists.values()}
         self._tied = TiedValues(self._ordered)
         self._capacity = 0
         self._make_room()
@@ -116,9 +122,12 @@ class Shard:
             account[REJECTED:EXCLUDED_AS] += poll.rejected
             account[EXCLUDED_AS:] += poll.excluded
         reading = self.clock.read(poll)
+        for lists in self._lists.values() if TEXTS in delivery.facts else ():
+            lists.top.texts.receive(delivery.facts[TEXTS])
         for kind, facts in delivery.facts.items():
             if kind == TIED_VALUES:
                 self._tied.receive(facts)
+            if kind in (TEXTS, TIED_VALUES):
                 continue
             lane = self._lanes[kind]
             lane.receive(facts, reading)
@@ -140,6 +149,8 @@ class Shard:
             self._use_facts(lane)
         self._in_order = NOBODY
         now = self.clock.now_ms
+        for lists in self._lists.values():
+            lists.foresee(now, self._since)
         watermark = self.clock.watermark_ms
         return Partial(
             tick.number,
@@ -151,6 +162,7 @@ class Shard:
             self._accounting.copy(),
             self._offsets.copy(),
             self._since,
+            {lane.name: lane.top.ranked() for lane in self._lists.values()},
         )
 
     def _admit(self) -> None:

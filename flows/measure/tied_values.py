@@ -90,8 +90,8 @@ class TiedValues:
             steps, _ = next(self._turns[name])
             began = since.get(name, 0)
             seen = counted(rows, began)
-            family.values = np.zeros(len(seen), np.uint64)
-            family.values[self._ties[name].events[seen["code"]]] = counted(steps, began)["dims"]
+            family.tied_values = np.zeros(len(seen), np.uint64)
+            family.tied_values[self._ties[name].events[seen["code"]]] = counted(steps, began)["dims"]
 
 
 @compiled

@@ -92,6 +92,33 @@ TIED_VALUE: Final = np.dtype(
 )
 """What an event has in a field that a funnel holds constant, in the order of the events."""
 
+VALUE: Final = np.dtype(
+    [
+        ("key", "u8"),  # stable hash of the value's text, never 0: whose shard it goes to
+        ("user", "u8"),  # of the event that shows it, as all fields down to `partition`
+        ("message", "u8"),  # messageId and key; 0: it has no messageId
+        ("ts", "i8"),
+        ("clock", "i8"),
+        ("offset", "i8"),
+        ("partition", "i8"),
+        ("used", "i8"),  # when it takes its turn, ms UTC; known to the shard only
+    ]
+)
+"""One value of a field of a top list, as an event shows it."""
+
+WORDS_OF_TEXT: Final = 6
+TEXT: Final = np.dtype(
+    [
+        ("key", "u8"),  # the value's
+        ("size", "u8"),  # bytes of the text from here on; what is beyond this piece is in the next
+        *((f"word{number}", "u8") for number in range(WORDS_OF_TEXT)),
+    ]
+)
+"""A piece of a value's text (UTF-8). A poll brings the text of every value that it shows."""
+
+TEXTS: Final = "texts"
+"""The kind under which `Columns.facts` has the texts of values."""
+
 
 def joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
     """Record arrays, or their bytes, one behind the other.

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Ranked: TypeAlias = tuple[tuple[tuple[int, str], ...], ...]
+"""By window of a top list: the values that count most, (count, text), the largest first, ties by text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +26,4 @@ class Partial:
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
     offsets: NDArray[np.int64]  # (partitions, 2): of the first record ever counted, and behind the last; 0, 0: none
     since: Mapping[str, int] = field(default_factory=dict)  # of parts that began later than the stream: when, ms
+    top: Mapping[str, Ranked] = field(default_factory=dict)  # by list: of the values that live in this shard

@@ -45,3 +45,5 @@ class Snapshot:
     offsets: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """By partition that something was read from: of the first record that is counted, and behind the last."""
     changed: Set[str] | None = None  # cells that may differ from those of the snapshot before; None: any
+    top: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    """By list and window: the values that count most, the largest first, ties by text."""

@@ -1,9 +1,10 @@
-"""The six shapes of an alert, as data: what is counted, which change matters, and what the person on call reads.
+"""The seven shapes of an alert, as data: what is counted, which change matters, and what the person on call reads.
 
 flows/alerting/shapes makes Prometheus rules of them. Every shape wants a change that matters, one that is no accident,
 enough volume, and fresh numbers; a declaration says what those are for its numbers, and nothing of PromQL.
 
 `CountFell`     fewer than in the same hour last week: users, sign-ups, orders
+`AmountFell`    less money than in the same hour last week, brought by independent items: revenue
 `CountRose`     more than in the trailing time: cancellations, tickets
 `ShareChanged`  another share of a whole than in the same hour last week, up or down: bounces, conversions
 `MeanChanged`   more or less of something each than in the same hour last week: the duration of sessions
@@ -68,6 +69,23 @@ class CountFell(Shape):
     drop: float  # so much less matters: 0.5 is half
     below: int  # without a last week: fewer than this
     least: int  # not judged where fewer are usual
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmountFell(Shape):
+    """Less than in the same hour last week, in sum; in the first week nearly nothing, where much was usual.
+
+    A shape of its own, since an amount varies with the number of its items and with what each brings: it has fallen
+    although neither has by enough to say so.
+    """
+
+    items: Amount  # how many bring it
+    amount: Amount  # in the same unit as `below`
+    window_ms: int
+    drop: float  # so much less matters: 0.5 is half
+    below: float  # without a last week: less than this
+    variation: float  # standard deviation of what an item brings over the mean
+    least: int  # not judged where fewer items are usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +211,7 @@ class OffTrack(Shape):
     lasting_ms: int
 
 
-AnyShape = CountFell | CountRose | ShareChanged | MeanChanged | StockFell | OffTrack
+AnyShape = CountFell | AmountFell | CountRose | ShareChanged | MeanChanged | StockFell | OffTrack
 
 
 def window_of(windows: Sequence[int], wanted_ms: int) -> int:

@@ -34,9 +34,11 @@ from flows.metrics.referrals import Referrals
 from flows.metrics.retention import Retained
 from flows.metrics.rows import Operands
 from flows.metrics.sessions import Sessions
+from flows.metrics.spend import Spending
 from flows.metrics.subscriptions import Subscriptions
 from flows.metrics.surveys import Surveyed
 from flows.metrics.tickets import Tickets
+from flows.metrics.top import Top
 from flows.metrics.visitors import Visitors
 from flows.state.container import containers
 
@@ -85,10 +87,12 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "lifecycle": Lifecycle(config, book),
         **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
         **(orders_of(config) if config.orders else {}),
+        **({"spend": Spending(config, limits)} if config.spend else {}),
         **{f"survey.{name}": Surveyed(config, name) for name in config.surveys},
         **({"feedback": Feedback(config)} if config.feedback else {}),
         **({"tickets": Tickets(config, limits)} if config.tickets else {}),
         **({"referrals": Referrals(config)} if config.referrals else {}),
+        **{f"top.{name}": Top(config, name, limits) for name in config.top},
     }
 
 

@@ -140,7 +140,19 @@ class Target:
     good: Literal["up", "down"] = "up"
 
 
-Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Bars | Steps | Losses | Number | Target
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A top list, over the window that the reader chooses; `exported`: Prometheus has it, too."""
+
+    title: str
+    description: str
+    name: str
+    metric: str  # what it does not show
+    most: int  # values
+    exported: bool = False
+
+
+Chart: TypeAlias = Course | Rate | Heat | ByBreakdown | Bars | Steps | Losses | Number | Target | Listing
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from flows.config.alerts import Alerts
 from flows.config.model import UNKNOWN, Config, format_duration
 from flows.config.selectors import Selector
 from flows.facts.fact import Fact
+from flows.messages.columns import VALUE
 from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Metric, Tally
 from flows.metrics.charts import ChartRow, Number
@@ -48,6 +49,15 @@ class Tie(NamedTuple):
 NO_VALUES: Final[NDArray[np.uint64]] = np.zeros(0, np.uint64)
 
 
+class Listed(NamedTuple):
+    """The values of one top list on their way to it: as a fact is, for the lane."""
+
+    name: str
+    dtype: np.dtype[np.void] = VALUE
+    by_user: bool = False
+    late_counts: bool = True
+
+
 class Family(ABC):
     """The definition of some metrics over the users of one shard.
 
@@ -72,9 +82,11 @@ class Family(ABC):
     """
     tie: Tie | None = None
     """The field whose values it is shown beside its events; None: it needs none."""
-    values: NDArray[np.uint64] = NO_VALUES
+    tied_values: NDArray[np.uint64] = NO_VALUES
     """Where it has a tie: what the rows of the next `advance` have in the field, one for each, as the hash of the
     value's slug; 0: no value, or an event that the tie does not name."""
+    lists: Listed | None = None
+    """The values of a top list, where it is one (`metrics/top`). Then it is no family of events or facts."""
 
     @property
     def bytes_per_use(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 
@@ -174,3 +174,58 @@ def net_revenue_retention(
     """(MRR at the window's start + expansion - contraction - churned) / MRR at the window's start."""
     start = mrr_difference(mrr, new, expansion, contraction, churned, reactivated)
     return (start + expansion - contraction - churned) / start if start > 0 else None
+
+
+def ltv_of_subscription(
+    margin: float, mrr: int, active: int, new: int, churned: int, reactivated: int, inside: int
+) -> float | None:
+    """ARPA x margin / customer churn rate of 30 days: a month's payment, times the months that a customer stays.
+
+    Source: D. Skok, SaaS Metrics 2.0 (2010): LTV = ARPA x gross margin / customer churn rate.
+    """
+    a_month, lost = arpa(mrr, active), customer_churn_rate(active, new, churned, reactivated, inside)
+    return a_month * margin / lost if a_month is not None and lost else None
+
+
+def ltv_of_orders(
+    margin: float,
+    lifespan: float | None,
+    revenue: int,
+    completed: int,
+    active: int,
+    first: int,
+    resumed: int,
+    lapsed: int,
+) -> float | None:
+    """Average order value x orders per active customer in 30 days x margin x lifespan in 30 days.
+
+    Without a lifespan: the customers who were active when the 30 days began, for each who has lapsed since; `resumed`
+    are those who ordered again after a lapse.
+    """
+    if lifespan is None:
+        lifespan = ratio(active - first - resumed + lapsed, lapsed)
+    if not completed or not active or lifespan is None or lifespan <= 0:
+        return None
+    return revenue / completed * (completed / active) * margin * lifespan
+
+
+def ltv_observed(revenue: int, refunded: int, customers: int) -> float | None:
+    """What each customer has brought so far: (revenue - refunds) / customers, since the beginning."""
+    return ratio(revenue - refunded, customers)
+
+
+def ltv_cac_ratio(ltv: Callable[..., float | None], spent: int, customers: int, *of: int) -> float | None:
+    """A lifetime value, computed `of` these, over CAC = spent / customers; None where that is 0."""
+    cac, worth = ratio(spent, customers), ltv(*of)
+    return worth / cac if worth is not None and cac else None
+
+
+def payback_months(margin: float, spent: int, customers: int, mrr: int, active: int) -> float | None:
+    """CAC / (ARPA x margin): the months after which a new customer has paid back what it cost."""
+    cac, a_month = ratio(spent, customers), arpa(mrr, active)
+    return cac / (a_month * margin) if cac is not None and a_month else None
+
+
+def revenue_less_spend(revenue: int, refunded: int, spent: int) -> int:
+    """Revenue - refunds - spending."""
+    return revenue - refunded - spent

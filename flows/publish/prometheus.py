@@ -17,7 +17,7 @@ import math
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from gzip import compress
@@ -47,6 +47,8 @@ PREFIX: Final = "tidegauge_"
 
 FAMILY: Final = re.compile(r"[a-z][a-z0-9_]*")
 LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+TOP: Final = f"{PREFIX}top"
+TOP_HELP: Final = "What counts most in the window, of top lists that are exported: events, or users, that show a value."
 RESERVED_LABELS: Final = frozenset({"product", "le"})
 RESERVED_ENDINGS: Final = ("_total", "_bucket", "_count", "_sum", "_created", "_info")
 """What a gauge may not end in: the formats give these endings a meaning."""
@@ -91,7 +93,7 @@ def product_families(catalogue: Catalogue, product: str) -> list[ProductFamily]:
     shown: dict[tuple[str, frozenset[tuple[str, str]]], str] = {}
     nothing = Health(redis_configured=True).read()
     taken = {family.name for family in health_families(None, None, nothing, product)}
-    taken |= {PREFIX + tally.prometheus for tally in catalogue.tallies}
+    taken |= {TOP} | {PREFIX + tally.prometheus for tally in catalogue.tallies}
     cells: list[Cell | Derived] = [*catalogue.cells, *catalogue.derived]
     for cell in cells:
         metric = cell.metric
@@ -150,6 +152,27 @@ def product_page(families: Iterable[ProductFamily], cells: Mapping[str, int | fl
                 # Divided, for 1999 / 100.0 is 19.99, and 1999 * 0.01 is not.
                 lines.append(f"{series} {value if scale == 1 else value / (1 / scale)}\n")
     return "".join(lines)
+
+
+def top_page(top: Mapping[str, Mapping[str, Mapping[str, int]]], exported: Collection[str], product: str) -> str:
+    """The values of those top lists that may be labels; "" where there are none.
+
+    A value that is no longer in its list has no series, so that Prometheus calls it stale at the next scrape.
+    """
+    series = {
+        f'{TOP}{{list="{name}",product="{product}",value="{_escaped(_visible(value))}",window="{window}"}}': count
+        for name, windows in top.items()
+        if name in exported
+        for window, counts in windows.items()
+        for value, count in counts.items()
+    }
+    heads = [f"# HELP {TOP} {TOP_HELP}\n# TYPE {TOP} gauge\n"] if exported else []
+    return "".join([*heads, *(f"{one} {count}\n" for one, count in series.items())])
+
+
+def _visible(value: str) -> str:
+    """With the code points of control characters in their place, which readers of the page may trip over."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", value)
 
 
 def tally_families(
@@ -404,9 +427,12 @@ class Exporter:
     cannot be listened on. `update` may be called from any one thread.
     """
 
-    def __init__(self, address: str, catalogue: Catalogue, health: Health, *, product: str) -> None:
+    def __init__(
+        self, address: str, catalogue: Catalogue, health: Health, *, product: str, lists: Collection[str] = ()
+    ) -> None:
         self._health = health
         self._product = product
+        self._lists = lists  # top lists whose values are labels
         self._families = product_families(catalogue, product)
         self._tallies = catalogue.tallies
         self._process = ProcessCollector(registry=None)  # CPU, memory and open files of this process
@@ -453,6 +479,7 @@ class Exporter:
         encode, content_type = choose_encoder(headers.get("Accept", ""))
         snapshot = self._snapshot
         numbers = product_page(self._families, snapshot.cells if snapshot else {})
+        numbers += top_page(snapshot.top if snapshot else {}, self._lists, self._product)
         health = _HealthOf(snapshot, self._base, self._health.read(), self._tallies, self._product, self._process)
         body = numbers.encode() + encode(health)
         if gzip_accepted(headers.get("Accept-Encoding", "")):

@@ -114,7 +114,10 @@ class Outputs:
         self._exporter: Exporter | None = None
         self._redis: RedisPublisher | None = None
         if settings.metrics_address and publishes:
-            self._exporter = Exporter(settings.metrics_address, catalogue(config), health, product=config.product)
+            exported = [name for name, section in config.top.items() if section.export]
+            self._exporter = Exporter(
+                settings.metrics_address, catalogue(config), health, product=config.product, lists=exported
+            )
         if settings.redis_url and publishes:
             self._redis = RedisPublisher(
                 settings.redis_url,

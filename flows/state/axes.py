@@ -64,6 +64,12 @@ class Names:
         places = {name: [place] for place, name in enumerate(past)}
         return [places.get(name, []) + (gone if name == self._rest else []) for name in self._names]
 
+    def places(self, codes: NDArray[Any], past: Legend) -> NDArray[Any]:
+        """Places under another legend, as they are under this one; there must be a `rest` for what has none."""
+        assert self._rest is not None
+        found = [self._names.index(name if name in self._names else self._rest) for name in past]
+        return np.array(found, codes.dtype)[codes.astype(np.int64)]
+
 
 class Numbers:
     """Places whose meaning is fixed in the code of a family, and part of its layout."""

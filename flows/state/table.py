@@ -126,6 +126,14 @@ def row_of(entries: Entries, key: np.uint64) -> Number:
     return np.int64(entries.places[place])
 
 
+@inlined
+def forget_newest(entries: Entries) -> None:
+    """Forget the row given out last, as if its key had never come."""
+    row = entries.used[0] - 1
+    entries.places[_place(entries, entries.keys[row])] = -1
+    entries.used[0] = row
+
+
 @compiled
 def _reindex(entries: Entries) -> None:
     for row in range(entries.used[0]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -29,6 +29,8 @@ class Reading:
     fields: Mapping[str, str]
     read_at_ms: int  # wall clock
     events_per_second: float | None = None  # as seen between two readings
+    top: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    """By list and window: value -> count. Values are input of strangers, and not made fit for a terminal."""
 
     @property
     def state(self) -> State:

@@ -13,6 +13,8 @@ from typing import Final
 
 from rich.text import Text
 
+from flows.config.notation import format_duration
+from flows.config.top import WINDOWS_MS
 from flows.terminal.figures import bar, shown, spark
 from flows.terminal.reading import Reading
 from flows.web.cards import NOW, Card, Layout, Row, Section
@@ -55,6 +57,7 @@ class View:
             "histogram": self._histogram,
             "split": self._split,
             "node": self._node,
+            "top": self._top,
         }
 
     def page(self, reading: Reading, width: int, height: int) -> Text:
@@ -189,6 +192,16 @@ class View:
             style = "green" if self._value(reading, rows["on_track"]) else "red"
             yield _line(f"  {figures['progress']} of the way", figures["on_track"], width, style)
         yield Text(f"  {card.description}", "dim")
+
+    def _top(self, reading: Reading, card: Card, width: int) -> Iterator[Text]:
+        chosen = self._layout.windows[self._window]
+        width_ms = max((one for one in WINDOWS_MS if one <= 1000 * chosen), default=WINDOWS_MS[0])
+        counts = reading.top.get(card.listed, {}).get(format_duration(width_ms), {})
+        ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_ROWS]
+        for value, count in ranked:
+            # Whoever can send an event may not write to this terminal: no escapes, no text that runs backwards.
+            shown_value = value if value.isprintable() else ascii(value)[1:-1]
+            yield _barred(shown_value, shown("count", count), count / ranked[0][1], width)
 
     # Numbers
 

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,6 +15,7 @@ from rich.text import Text
 from flows.publish.redis.client import connect
 from flows.publish.redis.layout import Keys
 from flows.publish.redis.primary import Primary
+from flows.publish.redis.published import with_lists
 from flows.terminal.reading import Reading, line
 from flows.terminal.view import View
 
@@ -38,12 +39,12 @@ class Reader:
         self._rate: float | None = None
 
     def read(self) -> Reading:
-        """All fields as of one publish, and the rate of events since an earlier reading."""
-        found = cast(dict[str, str], self.primary.run("HGETALL", Keys(self.product).live))
+        """All fields and top lists of one publish, and the rate of events since an earlier reading."""
+        found, top = with_lists(self.primary, self.product)
         # Whoever can write to Redis may not write to this terminal: no escapes, no text that runs backwards.
         fields = {name: text for name, text in found.items() if name.isprintable() and text.isprintable()}
         self._note_rate(fields)
-        return Reading(self.product, fields, round(time.time() * 1000), self._rate)
+        return Reading(self.product, fields, round(time.time() * 1000), self._rate, top)
 
     def _note_rate(self, fields: dict[str, str]) -> None:
         try:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.config.model import Config
+from flows.config.notation import format_duration
+from flows.config.top import WINDOWS_MS
 from flows.messages.columns import NO_TIME
-from flows.messages.partial import Partial
+from flows.messages.partial import Partial, Ranked
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.cells import AS_OF
@@ -27,6 +31,8 @@ class Totals:
         self.catalogue: Catalogue = catalogue(config)
         self._known = KnownSince(config, self.catalogue)
         self._shards = config.shards
+        self._lists = config.top
+        self._windows_of_lists = [format_duration(width) for width in WINDOWS_MS]
         self._sums: dict[int, _Sum] = {}  # by the number of their tick
         places = {cell.name: place for place, cell in enumerate(self.catalogue.cells)}
         if len(places) < len(self.catalogue.cells):
@@ -72,6 +78,7 @@ class Totals:
             since={**dict.fromkeys(self._known.families, 0), **partial.since},
             partial=self._partial(partial) if started and partial.since else (),
             changed=changed,
+            top={name: self._top(name, lists) for name, lists in so_far.top.items()},
         )
 
     def _compute(self, values: NDArray[np.int64]) -> set[str]:
@@ -109,6 +116,14 @@ class Totals:
         else:
             self._cells[name] = value
 
+    def _top(self, name: str, of_shards: Sequence[Ranked]) -> dict[str, dict[str, int]]:
+        """The largest of all: each value is in one shard."""
+        found = {}
+        for window, *ranked in zip(self._windows_of_lists, *of_shards, strict=True):
+            every = sorted(chain.from_iterable(ranked), key=lambda one: (-one[0], one[1]))
+            found[window] = {text: count for count, text in every[: self._lists[name].k]}
+        return found
+
     def _partial(self, at: Partial) -> list[str]:
         return self._known.partial(at.since, at.as_of_ms, at.watermark_ms)
 
@@ -128,6 +143,7 @@ class _Sum:
         self.minutes = dict(first.minutes)
         self.accounting = first.accounting.copy()
         self.offsets = first.offsets.copy()
+        self.top = {name: [ranked] for name, ranked in first.top.items()}
         self._as_of_ms = first.as_of_ms
 
     def add(self, partial: Partial) -> None:
@@ -135,6 +151,8 @@ class _Sum:
         self.shards += 1
         self.values += partial.values
         self.accounting += partial.accounting
+        for name, ranked in partial.top.items():
+            self.top[name].append(ranked)
         self.offsets += partial.offsets  # one shard knows of a partition, all others have 0
         for minute, counts in partial.minutes.items():
             self.minutes[minute] = self.minutes[minute] + counts if minute in self.minutes else counts

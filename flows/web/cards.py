@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from flows.config.notation import format_duration
+from flows.config.top import WINDOWS_MS
+
 NOW: Final = ""
 """In place of a window: of a number that has none, or that the reader does not choose."""
 COLUMNS: Final = 3
@@ -35,7 +38,7 @@ class Row:
     good: str = ""  # up or down: the direction in which a change is good
 
 
-Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "histogram", "split", "node"]
+Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "histogram", "split", "node", "top"]
 """How a card shows its rows.
 
     table      numbers of now, and groups of rows with a column for each window
@@ -46,6 +49,7 @@ Kind: TypeAlias = Literal["table", "steps", "movements", "ranking", "rates", "hi
     histogram  cumulative counts, of which the page shows what each adds; `whole`: how many there are in all
     split      by each breakdown, a group of rows for each, of which the reader chooses one
     node       of the metric tree: its value and, as far as they are there, target, attainment, progress, on_track
+    top        a top list; `whole`: what it does not show
 """
 
 
@@ -60,6 +64,8 @@ class Card:
     whole: Row | None = None  # what the rows are parts of
     description: str = ""
     rest: bool = False  # what no chart names: folded up
+    listed: str = ""  # the name of a top list
+    most: int = 0  # values of it
 
     @property
     def shown(self) -> Iterator[Row]:
@@ -103,6 +109,12 @@ class Layout:
     def rows(self) -> list[Row]:
         """Everything that shows a number, tiles first."""
         return [*self.tiles, *(row for section in self.sections for card in section.cards for row in card.shown)]
+
+    @property
+    def lists(self) -> list[tuple[str, str]]:
+        """Every top list on the page, by name and window."""
+        names = [card.listed for section in self.sections for card in section.cards if card.listed]
+        return [(name, format_duration(width)) for name in names for width in WINDOWS_MS]
 
     @property
     def cells(self) -> list[str]:

@@ -38,6 +38,9 @@ BEAT_SECONDS: Final = 2.0
 ACCOUNTING: Final = tuple(f"accounting.{account}" for account in ACCOUNTS)
 REMEMBERED: Final = 64  # messages; a page that is further behind gets everything
 
+Top = Mapping[str, list[tuple[str, int]]]
+"""Top lists by `<list>.<window>`: values and counts, the largest first."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -55,6 +58,7 @@ class Hub:
         self._primary = connect(url, Keys(config.product).live, PATIENCE_SECONDS)  # to say what errors mean
         self._since = {name: f"_since.{part}" for name, part in parts_of_fields(config).items()}  # of a field
         self._cells = [*layout.cells, *ACCOUNTING, *set(self._since.values()), "_run"]
+        self._lists = layout.lists
         self._unshown = frozenset(["_partial", *self._since.values()])
         self._on_page = frozenset(layout.cells)
         self._comparables = comparables(layout.tiles, listed)
@@ -67,6 +71,7 @@ class Hub:
 
     def _forget(self) -> None:
         self._fields: dict[str, str] = {}
+        self._top: Top = {}
         self._state: dict[str, Any] = {"state": "connecting"}
         self._tiles: list[dict[str, Any]] = []
         self._number = 0
@@ -140,10 +145,12 @@ class Hub:
 
     def _read(self, numbers: LiveNumbers) -> None:
         """Until nobody looks."""
-        for now in numbers.changes(*self._cells, at_least_every_seconds=LOOK_SECONDS):
+        for now in numbers.changes(*self._cells, top=self._lists, at_least_every_seconds=LOOK_SECONDS):
             if self._closing or not self._pages:
                 return
-            self._say(self._stands(now), {name: now.fields[name] for name in now.fields if name not in self._unshown})
+            fields = {name: now.fields[name] for name in now.fields if name not in self._unshown}
+            top = {f"{name}.{window}": list(counts.items()) for (name, window), counts in now.top.items()}
+            self._say(self._stands(now), fields, top)
             self._read_minutes(numbers, now)
 
     def _stands(self, now: Numbers) -> dict[str, Any]:
@@ -176,14 +183,17 @@ class Hub:
             "trace": trace(one, self._minutes, known_from),
         }
 
-    def _say(self, state: Mapping[str, Any], fields: Mapping[str, str] | None = None) -> None:
-        """Tell all pages the state and, with `fields`, those that have changed."""
+    def _say(self, state: Mapping[str, Any], fields: Mapping[str, str] | None = None, top: Top | None = None) -> None:
+        """Tell all pages the state and, with `fields` and `top` lists, those that have changed."""
         with self._changed:
             fields = self._fields if fields is None else fields
             changed = {name: text for name, text in fields.items() if self._fields.get(name) != text}
             gone = [name for name in self._fields if name not in fields]
-            self._fields, self._state = dict(fields), dict(state)
-        self._send("numbers", {**state, "set": changed, "gone": gone})
+            top = self._top if top is None else top
+            lists = {name: pairs for name, pairs in top.items() if self._top.get(name) != pairs}
+            self._fields, self._state, self._top = dict(fields), dict(state), dict(top)
+        told = {**state, "set": changed, "gone": gone}
+        self._send("numbers", told | {"top": lists} if lists else told)
 
     def _send(self, event: str, told: Mapping[str, Any]) -> None:
         with self._changed:
@@ -202,7 +212,7 @@ class Hub:
             news = [message for number, message in self._messages if number > seen]
             if 0 < seen < self._number and len(news) == self._number - seen:
                 return self._number, b"".join(news)
-            everything = {**self._state, "set": self._fields, "gone": [], "whole": True}
+            everything = {**self._state, "set": self._fields, "gone": [], "top": self._top, "whole": True}
             tiles = {"end": self._minutes.end * MINUTE_MS, "tiles": self._tiles}
             return self._number, _message("numbers", everything) + (_message("minutes", tiles) if self._tiles else b"")
 

@@ -16,7 +16,7 @@ from flows.config.model import Config, format_duration
 from flows.config.money import MINOR_DIGITS
 from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
-from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Number, Rate, Steps, Target
+from flows.metrics.charts import Bars, ByBreakdown, ChartRow, Course, Heat, Listing, Number, Rate, Steps, Target
 from flows.web.cards import COLUMNS, NOW, Card, Layout, Row, Section
 from flows.web.minutes import titles
 from flows.web.numbers import Numbers
@@ -122,6 +122,11 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 others += _histogram(numbers, chart)
             case Target():
                 others.append(numbers.node(chart))
+            case Listing():
+                rest = numbers.rows(chart.metric, "other values", (), {"list": chart.name})
+                others.append(
+                    Card("top", chart.title, [], [], next(rest, None), chart.description, False, chart.name, chart.most)
+                )
             case ByBreakdown() if chart.metric in numbers:
                 others += _by_breakdown(numbers, chart, {**row.where, **chart.where})
             case _:

@@ -18,6 +18,7 @@ def published(snapshot: Snapshot, minutes: Mapping[int, Mapping[str, int]]) -> P
     return Published(
         {name: format_value(value) for name, value in live_fields(snapshot).items()},
         {start: {name: str(number) for name, number in counts.items()} for start, counts in minutes.items()},
+        top=snapshot.top,
     )
 
 

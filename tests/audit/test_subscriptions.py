@@ -526,7 +526,8 @@ def test_every_cell_of_a_small_config_is_there() -> None:
     kinds = ("new", "expansion", "contraction", "churned", "reactivated")
     expected |= {f"mrr.{kind}.{x}{y}" for kind in kinds for x in w for y in ("", *p)}
     expected |= {f"mrr.{kind}.{x}{y}" for kind in ("moved_in", "moved_out") for x in w for y in p}
-    expected |= {f"mrr.moved.{pair}.{x}" for pair in ("pro.basic", "basic.pro") for x in w}
+    of_pairs = ("mrr.moved", "customers.churned_after_move")
+    expected |= {f"{name}.{pair}.{x}" for name in of_pairs for pair in ("pro.basic", "basic.pro") for x in w}
     # Where each window begins, at 10 and at 65, a pays.
     rates = ["customer_churn_rate", "customer_retention_rate", "customer_growth_ratio", "mrr_churn_rate"]
     rates += ["net_mrr_churn_rate", "gross_revenue_retention", "net_revenue_retention"]

@@ -229,10 +229,12 @@ def test_definitions_are_read_back_from_their_text() -> None:
 
 
 def test_every_field_of_the_configuration_has_been_considered() -> None:
-    # A new field belongs to the definition of a family, or to `parts.definitions`. The tree has no state.
+    # A new field belongs to the definition of a family, or to `parts.definitions`. The tree, acquisition and economics
+    # have no state.
     assert set(Config.model_fields) == {
         *("version", "product", "time_zone", "lateness", "windows", "ratio_windows", "long_windows", "events"),
         *("exclude", "active_users", "sessions", "key_actions", "churn_after", "milestones", "retention"),
         *("funnels", "breakdowns", "dedup_horizon", "minute_history", "shards", "subscriptions", "presence", "tree"),
-        *("goals", "features", "tickets", "orders", "referrals", "surveys", "feedback"),
+        *("goals", "features", "tickets", "orders", "referrals", "surveys", "feedback", "top"),
+        *("spend", "acquisition", "economics"),
     }

@@ -448,6 +448,22 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             "long_windows",
             "found 1h, expected whole days, for retention by calendar counts dates",
         ),
+        (
+            {"windows": ["1h", "24h"], "ratio_windows": [], "long_windows": ["1h"], "spend": {}},
+            "long_windows",
+            "found 1h, expected whole days, for what is spent is known by the day",
+        ),
+        (
+            {"orders": {"currency": "EUR"}, "spend": {"currency": "USD"}},
+            "spend.currency",
+            "found USD, but orders are in EUR, and what a customer costs is compared with what one brings: convert one"
+            " of them before it is sent",
+        ),
+        (
+            {"spend": {}, "acquisition": {"customers": "orders"}},
+            "acquisition.customers",
+            "found orders, which are not measured: add the part `orders:`",
+        ),
         ({"retention": {"days": [1, 7, 1]}}, "retention.days.2", "1 is listed twice"),
         ({"shards": 0}, "shards", "found 0, expected at least 1"),
         ({"version": 2}, "version", "found 2, expected 1"),

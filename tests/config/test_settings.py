@@ -89,8 +89,8 @@ connections:
   tick: 250ms
   checkpoint: 1m
 limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, transaction_wait: 1m, delivery_wait: 2m,
-         users_per_shard: 16, tickets_per_shard: 16, held_per_shard: 16, dead_letters_per_second: 0,
-         dead_letters_waiting_bytes: 65536, publish_fields: 100}
+         users_per_shard: 16, tickets_per_shard: 16, spend_per_shard: 17, top_values: 5, top_pairs: 7,
+         held_per_shard: 16, dead_letters_per_second: 0, dead_letters_waiting_bytes: 65536, publish_fields: 100}
 """
     assert settled(tmp_path, text) == Settings(
         bootstrap_servers="a:1, b:2",
@@ -106,7 +106,7 @@ limits: {record_bytes: 1024, poll_records: 1, queued_kbytes: 64, skew: 1h, trans
         state=Path("/var/lib/tidegauge"),
         tick_ms=250,
         checkpoint_ms=60_000,
-        limits=Limits(1024, 1, 64, 3_600_000, 60_000, 120_000, 16, 16, 16, 0, 65_536, 100),
+        limits=Limits(1024, 1, 64, 3_600_000, 60_000, 120_000, 16, 16, 17, 5, 7, 16, 0, 65_536, 100),
     )
 
 

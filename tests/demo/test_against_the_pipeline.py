@@ -148,7 +148,7 @@ class InProcess:
     """The audit of what is sent, without the process that the demo has for it."""
 
     def __init__(self, config: Config) -> None:
-        self.history = History(config, Limits().record_bytes)
+        self.history = History(config, Limits())
         self._offsets: Counter[int] = Counter()
 
     def record(self, record: Record) -> None:
@@ -206,7 +206,7 @@ def test_beyond_what_is_remembered_the_last_cut_of_it_is_kept(tmp_path: Path) ->
     config = Config(product="shop")
     simulator = Simulator(config, start_ms=START_MS, rate=150, partitions=4, days=400 / 150 / 86_400)
     reader = Reader(config, 4)
-    with Sent(config, Limits().record_bytes, tmp_path, most=300) as sent:
+    with Sent(config, Limits(), tmp_path, most=300) as sent:
         sent.history_ends()
         for number, record in enumerate(itertools.islice(simulator.records(), 600)):
             sent.record(record)
@@ -222,7 +222,7 @@ def test_beyond_what_is_remembered_the_last_cut_of_it_is_kept(tmp_path: Path) ->
 
 
 def test_an_audit_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
-    with Sent(Config(product="shop"), Limits().record_bytes, tmp_path) as sent:
+    with Sent(Config(product="shop"), Limits(), tmp_path) as sent:
         sent._process.kill()
         sent._process.wait()
         with pytest.raises(RuntimeError, match="the audit has ended with exit code -9"):

@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 
 from flows.audit import Record, recompute
 from flows.config.model import Config, keys_of
+from flows.config.top import WINDOWS_MS
 from flows.metrics.catalogue import facts
 from flows.metrics.family import Family
-from tests.comparison import assert_equal, differences
+from tests.comparison import assert_equal, differences, in_order
 from tests.engine import replay
 
 START = 1_774_742_400_000  # 2026-03-29T00:00Z, an hour before clocks change in Europe
 DAY = 86_400_000
 USERS = "abc"
+VALUES = ("/", "/a?x=1", "/a", "/\u00fc/\u20ac", "\U0001f600" * 210, "?only", "7")
+"""Of listed fields."""
 
 Event = dict[str, Any]
 Law = Callable[[Config, list[Event], Random], None]
@@ -68,6 +71,7 @@ def the_number_of_shards_changes_nothing(config: Config, stream: list[Event], ra
     one, minutes = replay(encoded(stream), config.model_copy(update={"shards": 1}))
     other, others = replay(encoded(stream), config.model_copy(update={"shards": random.randint(2, 16)}))
     assert other.cells == one.cells
+    assert in_order(other.top) == in_order(one.top)
     assert others == minutes
 
 
@@ -81,6 +85,7 @@ def disorder_within_the_lateness_and_copies_change_nothing(config: Config, strea
     one, minutes = replay(encoded(straight), config)
     other, others = replay(encoded(repeated, random.choice([1, 4])), config)
     assert differences(one.cells, other.cells) == {}
+    assert in_order(other.top) == in_order(one.top)
     assert others == minutes
 
 
@@ -100,6 +105,7 @@ def what_comes_late_but_in_order_counts_as_if_on_time(config: Config, stream: li
     cuts = [frozenset(random.sample(range(30), random.randint(0, 9))) for _ in range(2)]
     other, _ = replay(encoded(late), config, as_of_ms=as_of, lengths=lengths, tick_after=cuts[0], restart_after=cuts[1])
     assert differences(one.cells, other.cells) == {}
+    assert in_order(other.top) == in_order(one.top)
 
 
 LAWS: Sequence[Law] = (
@@ -164,7 +170,9 @@ def edges(config: Config) -> list[int]:
     found |= {funnel.window for funnel in config.funnels.values()}
     found |= {funnel.within_step for funnel in config.funnels.values() if funnel.within_step is not None}
     found |= {(day + 1) * DAY for day in (config.retention.days if config.retention else ())}
+    found |= {width + pane for width in WINDOWS_MS if config.top for pane in (0, -(width // 60))}
     found |= {milestone.within for milestone in config.milestones.values()}
+    found |= {config.spend.remember} if config.spend else set()
     return sorted({max(0, one + beside) for one in found if one <= 4 * DAY for beside in (-1, 0, 1)})
 
 
@@ -188,6 +196,8 @@ def _fields(config: Config) -> Iterator[tuple[str, Sequence[Any]]]:
             yield from selector.where.items()
     for breakdown in config.breakdowns.values():
         yield breakdown.field, breakdown.values
+    for listed in config.top.values():
+        yield listed.field, VALUES
     for funnel in config.funnels.values():
         if funnel.hold is not None:
             yield funnel.hold, HELD

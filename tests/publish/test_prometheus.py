@@ -593,3 +593,27 @@ def test_a_gauge_says_since_when_each_part_counts() -> None:
     }
     shown = families["tidegauge_family_since_timestamp_seconds"].samples
     assert {sample.labels["family"]: sample.value for sample in shown} == {"events": 0.0, "funnel.buy": 1_700_000_000.5}
+
+
+def test_lists_are_labels_only_where_they_are_exported_and_only_as_long_as_they_last() -> None:
+    hostile = 'a"\\b\n\0 # HELP \u2028\r'
+    top = {"pages": {"5m": {hostile: 3, "/b": 1}}, "secret": {"5m": {"x": 1}}}
+    with closing(Exporter("127.0.0.1:0", SMALL, Health(redis_configured=True), product="shop", lists=["pages"])) as one:
+        one.start()
+        one.update(snapshot(top=top))
+        for accept, parse in (
+            ("text/plain", parse_text),
+            ("application/openmetrics-text; version=1.0.0", parse_openmetrics),
+        ):
+            body = get(one.port, headers={"Accept": accept})[2].decode()
+            (family,) = (family for family in parse(body) if family.name == "tidegauge_top")
+            found = {sample.labels["value"]: sample.value for sample in family.samples}
+            assert found == {'a"\\b\\u000a\\u0000 # HELP \\u2028\\u000d': 3, "/b": 1}
+        one.update(snapshot(top={"pages": {"5m": {"/b": 2}}}))
+        assert b'tidegauge_top{list="pages",product="shop",value="/b",window="5m"} 2\n' in get(one.port)[2]
+        assert get(one.port)[2].count(b"tidegauge_top{") == 1
+        one.update(snapshot(top={"pages": {"5m": {}}}))
+        assert b"tidegauge_top{" not in get(one.port)[2]
+    with serving() as exporter:
+        exporter.update(snapshot(top=top))
+        assert b"tidegauge_top" not in get(exporter.port)[2]

@@ -613,7 +613,7 @@ def test_a_publish_that_arrives_late_does_not_overwrite_a_newer_one(any_server: 
         there = client.hgetall(keys.live)
         late = ["a", "1", "_run", there["_run"], "_published_at", str(int(there["_published_at"]) - 1)]
         arguments = [there["_run"], late[-1], "", 0, LIVE_SECONDS, keys.changes]
-        packed = [msgspec.msgpack.encode(part) for part in (late, [], [])]
+        packed = [msgspec.msgpack.encode(part) for part in (late, [], [], [])]
         answer = client.eval(PUBLISH, 2, keys.fence, keys.live, *arguments, *packed)
         assert answer == ["overtaken", there["_published_at"]]
         assert client.hgetall(keys.live) == there

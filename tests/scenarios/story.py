@@ -14,7 +14,7 @@ the times `effective_at` and `cancel_at` are relative to the start as well.
 A look is what is seen at `at`: everything that had arrived by then has been read and the clock stands
 there. `see` gives cells (fractions as `1/3`), `absent` names cells that are not there, `minutes` gives some
 or all numbers of a minute, or `open` for one that is not in the history, `accounting` gives sums over the
-partitions.
+partitions, `top` gives top lists by list and window, each whole and in its order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EVENT_KEYS = {
     *("every", "times", "crowd", "raw"),
 }
 RELATIVE_PROPERTIES = ("effective_at", "cancel_at")
-LOOK_KEYS = {"at", "see", "absent", "minutes", "accounting"}
+LOOK_KEYS = {"at", "see", "absent", "minutes", "accounting", "top"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Scenario:
     absent: tuple[str, ...]
     minutes: Mapping[int, Mapping[str, int] | None]  # start, epoch ms -> field -> number; None: still open
     accounting: Mapping[str, int]  # sums over the partitions
+    top: Mapping[str, Mapping[str, Mapping[str, int]]]  # list -> window -> value -> count, in this order
 
 
 def load_scenarios() -> list[Scenario]:
@@ -70,6 +71,7 @@ def disagreements(
     cells: Mapping[str, int | float],
     minutes: Mapping[int, Mapping[str, int]],
     accounting: Mapping[int, Mapping[str, int]],
+    top: Mapping[str, Mapping[str, Mapping[str, int]]],
 ) -> list[str]:
     """One line for everything that came out otherwise than told; counts exactly, ratios to 12 digits."""
     found = []
@@ -90,6 +92,11 @@ def disagreements(
         total = sum(account[field] for account in accounting.values())
         if total != count:
             found.append(f"accounting {field}: told {count}, got {total}")
+    for name, windows in scenario.top.items():
+        for window, counts in windows.items():
+            got_counts = top.get(name, {}).get(window, {})
+            if list(got_counts.items()) != list(counts.items()):
+                found.append(f"top {name} {window}: told {counts}, got {dict(got_counts)}")
     return found
 
 
@@ -128,6 +135,7 @@ def read_story(path: Path) -> list[Scenario]:
                     for at, numbers in look.get("minutes", {}).items()
                 },
                 accounting=look.get("accounting", {}),
+                top=look.get("top", {}),
             )
         )
     return scenarios

@@ -17,19 +17,19 @@ SCENARIOS = load_scenarios()
 def test_the_reference_sees_what_the_story_tells(scenario: Scenario) -> None:
     result = recompute(scenario.records, scenario.config, scenario.as_of_ms)
     assert result.as_of_ms == scenario.as_of_ms
-    assert disagreements(scenario, result.cells, result.minutes, result.accounting) == []
+    assert disagreements(scenario, result.cells, result.minutes, result.accounting, result.top) == []
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_pipeline_sees_what_the_story_tells(scenario: Scenario) -> None:
     snapshot, minutes = replay(scenario.records, scenario.config, as_of_ms=scenario.as_of_ms)
     assert snapshot.as_of_ms == scenario.as_of_ms
-    assert disagreements(scenario, snapshot.cells, minutes, snapshot.accounting) == []
+    assert disagreements(scenario, snapshot.cells, minutes, snapshot.accounting, snapshot.top) == []
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_story_tells_something(scenario: Scenario) -> None:
-    assert len(scenario.cells) + len(scenario.minutes) + len(scenario.accounting) >= 2
+    assert len(scenario.cells) + len(scenario.minutes) + len(scenario.accounting) + len(scenario.top) >= 2
 
 
 def test_a_wrong_number_is_a_disagreement() -> None:
@@ -44,7 +44,7 @@ def test_a_wrong_number_is_a_disagreement() -> None:
         minutes={minute: {"events": result.minutes[minute]["events"] + 1}},
         accounting={"consumed": -1},
     )
-    assert len(disagreements(wrong, result.cells, result.minutes, result.accounting)) == 5
+    assert len(disagreements(wrong, result.cells, result.minutes, result.accounting, {})) == 5
 
 
 def test_times_are_written_relative_to_the_start() -> None:

@@ -5,9 +5,26 @@ from __future__ import annotations
 from typing import assert_never
 
 from flows.alerting.promql import Group
-from flows.alerting.shapes import count_fell, count_rose, mean_changed, off_track, share_changed, stock_fell
+from flows.alerting.shapes import (
+    amount_fell,
+    count_fell,
+    count_rose,
+    mean_changed,
+    off_track,
+    share_changed,
+    stock_fell,
+)
 from flows.alerting.source import Source
-from flows.metrics.alerts import AnyShape, CountFell, CountRose, MeanChanged, OffTrack, ShareChanged, StockFell
+from flows.metrics.alerts import (
+    AmountFell,
+    AnyShape,
+    CountFell,
+    CountRose,
+    MeanChanged,
+    OffTrack,
+    ShareChanged,
+    StockFell,
+)
 
 
 def rules_of(shape: AnyShape, source: Source) -> Group:
@@ -15,6 +32,8 @@ def rules_of(shape: AnyShape, source: Source) -> Group:
     match shape:
         case CountFell():
             rules = count_fell.rules(shape, source)
+        case AmountFell():
+            rules = amount_fell.rules(shape, source)
         case CountRose():
             rules = count_rose.rules(shape, source)
         case ShareChanged():

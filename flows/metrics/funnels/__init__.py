@@ -196,7 +196,7 @@ class Funnel(Family):
         else:
             entries = NO_VALUES if self.held is None else self.held.rows
             attempts = OptionalAttempts(of_users, drops_at, over, entries)
-            use_events_with_options(rows, self.values, now_ms, self._options, attempts, books, split)
+            use_events_with_options(rows, self.tied_values, now_ms, self._options, attempts, books, split)
 
     def _books(self) -> Books:
         return Books(

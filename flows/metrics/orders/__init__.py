@@ -37,6 +37,8 @@ Derived, for all <p> and groups that the numbers on the right have:
     net_revenue           revenue - refund_amount       refund_rate           refunded / completed
     buyer_rate            buyers / visitors             repeat_share          repeat / completed
 
+and the lifetime values `ltv.orders` and `ltv.observed` (`metrics/economics.py`).
+
 A worked month: in June, Ana orders for 20.00 and 30.00, Ben for 50.00, both for the first time; Ben gets 10.00 back.
 
     completed 3 = first 2 + repeat 1          average_order_value   100.00 / 3 = 33.33
@@ -59,6 +61,7 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.config.model import Config, format_duration
 from flows.messages.columns import NO_TIME
+from flows.metrics import economics
 from flows.metrics.cells import SINCE_START, Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, trailing
@@ -67,9 +70,9 @@ from flows.metrics.orders.alerts import alerts_of
 from flows.metrics.orders.cells import FRAMEWORKS, ORDERS, counts, formulas_of
 from flows.metrics.orders.charts import CHARTS, HEADLINES
 from flows.metrics.orders.fact import order_fact
-from flows.metrics.orders.loop import BUYERS, FIELDS, FIRST, Ledger, use_orders
+from flows.metrics.orders.loop import BUYERS, FIELDS, FIRST, LAPSED, LAPSES, Ledger, use_orders
 from flows.metrics.orders.returns import OrderCancellations, OrderRefunds
-from flows.metrics.rows import Block, Formula
+from flows.metrics.rows import Block, Count, Formula
 from flows.state.deadlines import NEVER, PASSED, Deadlines
 from flows.state.pairs import Pairs
 from flows.state.remembered import Remembered
@@ -82,8 +85,9 @@ __all__ = ["OrderCancellations", "OrderRefunds", "Orders", "orders_of"]
 class Orders(Family):
     """Orders, and the users who place them."""
 
+    LAYOUT: ClassVar[int] = 2
     EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
-        {"orders": {"currency": "EUR", "lapse_after": "20m"}},
+        {"orders": {"currency": "EUR", "lapse_after": "20m"}, "economics": {"margin": 0.5}},
         {
             "orders": {"amount": "total", "dedup": "10m", "lapse_after": "2h", "events": {"Bought": "completed"}},
             "breakdowns": {
@@ -110,7 +114,7 @@ class Orders(Family):
         self.ordered_at = Pairs(self._groups)
         self.windows = Windows(config.windows, self._groups, FIELDS)
         self.since_start = Counters(self._groups, FIELDS)
-        self.lapsed = Windows(config.windows, 1)
+        self.lapsed = Windows(config.windows, LAPSES)
         self.active = Counters(1)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
@@ -136,7 +140,7 @@ class Orders(Family):
         self.windows.book(self.windows.begin(now_ms), times, groups * FIELDS + BUYERS)
         at = self.lapses_at.times.at[:users]
         lapses = at[at >= PASSED] - PASSED
-        self.lapsed.book(self.lapsed.begin(now_ms), lapses, np.zeros(len(lapses), np.int64))
+        self.lapsed.book(self.lapsed.begin(now_ms), lapses, np.full(len(lapses), LAPSED))
 
     def read(self) -> NDArray[np.int64]:
         return np.concatenate(
@@ -153,7 +157,7 @@ class Orders(Family):
         return [
             Block(counts(self._section, "orders.customers", "orders.customers_active")),
             Block(counts(self._section, *ORDERS), [*self._config.windows, SINCE_START], self._groups.labels),
-            Block(counts(self._section, "orders.lapsed"), self._config.windows),
+            Block([*counts(self._section, "orders.lapsed"), Count(None, "orders.resumed")], self._config.windows),
         ]
 
     def trail(self, cell: Cell) -> Trail | None:
@@ -168,7 +172,7 @@ class Orders(Family):
         )
 
     def formulas(self) -> list[Formula]:
-        return formulas_of(self._section)
+        return [*formulas_of(self._section), *economics.of_orders(self._config)]
 
     def headlines(self) -> list[Number]:
         return HEADLINES

@@ -1,13 +1,14 @@
-"""Alerts of orders. Revenue is orders times their average value, so that a fall of either is a fall of revenue."""
+"""Alerts of orders: how many, what each brings, and revenue, which is both and can fall where neither has by enough."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.config.alerts import Alerts, OrderRefundsAlert, OrdersAlert, OrderValueAlert
+from flows.config.alerts import Alerts, OrderRefundsAlert, OrdersAlert, OrderValueAlert, RevenueAlert
 from flows.config.model import Config
 from flows.metrics.alerts import (
     Amount,
+    AmountFell,
     AnyShape,
     CountFell,
     CountRose,
@@ -20,13 +21,16 @@ from flows.metrics.alerts import (
 
 
 def alerts_of(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
-    """OrdersDrop, OrderValueDrop and OrderRefundsRise."""
+    """OrdersDrop, OrderValueDrop, RevenueDrop and OrderRefundsRise."""
     assert config.orders is not None
     if thresholds.orders is not None:
         yield _orders(thresholds.orders, window_of(config.windows, thresholds.orders.window))
     if thresholds.order_value is not None:
         window_ms = window_of(config.windows, thresholds.order_value.window)
         yield _value(thresholds.order_value, window_ms, config.orders.currency)
+    if thresholds.revenue is not None:
+        window_ms = window_of(config.windows, thresholds.revenue.window)
+        yield _revenue(thresholds.revenue, window_ms, config.orders.currency)
     if thresholds.order_refunds is not None:
         yield _refunds(thresholds.order_refunds, window_of(config.windows, thresholds.order_refunds.window))
 
@@ -63,6 +67,26 @@ def _value(limits: OrderValueAlert, window_ms: int, currency: str) -> MeanChange
         least=limits.orders,
         summary=f"An order of {{{{ $labels.product }}}} brings {{{{ $value | humanize }}}} {currency}",
         description=f"On average within {window}: {{{{ $value | humanize }}}} {currency}.",
+        severity=limits.severity,
+        dashboard="tree",
+    )
+
+
+def _revenue(limits: RevenueAlert, window_ms: int, currency: str) -> AmountFell:
+    window = label_of(window_ms)
+    return AmountFell(
+        name="revenue",
+        alert="RevenueDrop",
+        about=f"What the orders of the last {window} bring in sum.",
+        items=Amount("orders", "How many.", Series("orders_completed", {"window": window})),
+        amount=Amount(f"sum_{currency.lower()}", "What they bring.", Series("orders_revenue", {"window": window})),
+        window_ms=window_ms,
+        drop=limits.drop,
+        below=limits.below,
+        variation=limits.variation,
+        least=limits.orders,
+        summary=f"Orders of {{{{ $labels.product }}}} bring only {{{{ $value | humanize }}}} {currency}",
+        description=f"Revenue within {window}: {{{{ $value | humanize }}}} {currency}.",
         severity=limits.severity,
         dashboard="tree",
     )

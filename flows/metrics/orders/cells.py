@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from flows.config.orders import Orders as Section
+from flows.metrics import economics
 from flows.metrics.cells import Metric
 from flows.metrics.formulas import difference, ratio
 from flows.metrics.frameworks import Headings
@@ -48,6 +49,7 @@ METRICS: Final = {
 
 MONEY: Final = Headings("revenue", None, why="HEART has no heading for money.")
 FRAMEWORKS: Final[Mapping[str, Headings]] = {
+    "ltv": economics.MONEY,
     **dict.fromkeys(("orders", "average_order_value", "arpu.orders", "arppu", "net_revenue", "refund_rate"), MONEY),
     "buyer_rate": Headings("revenue", "task success"),
     **dict.fromkeys(("orders.first", "orders.customers", "orders.buyers"), Headings("revenue", "adoption")),

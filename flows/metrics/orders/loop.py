@@ -18,6 +18,9 @@ from flows.state.windows import Ring, add, move
 COMPLETED, REVENUE, FIRST, REPEAT, BUYERS = range(5)
 """Counters of a group."""
 FIELDS: Final = 5
+LAPSED, RESUMED = range(2)
+"""Counters of customers who lapse, and who order again after that."""
+LAPSES: Final = 2
 RETURNED, RETURNED_AMOUNT = range(2)
 RETURN_FIELDS: Final = 2
 
@@ -75,9 +78,11 @@ def _stay(ledger: Ledger, slot: int, ts: int) -> None:
     """The user of `slot` is an active customer from an order at `ts` on; a lapse after that is taken back."""
     at = ledger.lapses_at.at[slot]
     if at >= PASSED and ts <= at - PASSED:
-        add(ledger.lapsed, at - PASSED, 0, -1)
-    elif at < NEVER and ts > at:
-        _lapse(ledger, slot)
+        add(ledger.lapsed, at - PASSED, LAPSED, -1)
+    elif at != NEVER and ts > at % PASSED:
+        if at < NEVER:
+            _lapse(ledger, slot)
+        add(ledger.lapsed, ts, RESUMED, 1)
     if ledger.lapses_at.at[slot] >= NEVER:
         ledger.active[0] += 1
 
@@ -85,7 +90,7 @@ def _stay(ledger: Ledger, slot: int, ts: int) -> None:
 @inlined
 def _lapse(ledger: Ledger, slot: int) -> None:
     ledger.active[0] -= 1
-    add(ledger.lapsed, ledger.lapses_at.at[slot], 0, 1)
+    add(ledger.lapsed, ledger.lapses_at.at[slot], LAPSED, 1)
     ledger.lapses_at.at[slot] += PASSED
 
 

@@ -81,6 +81,11 @@ new. At all times, in total and in every shard, since the beginning:
     mrr{plan}  = new + reactivated + expansion - contraction - churned + moved_in - moved_out      all of that plan
     customers.active = customers.new + customers.reactivated - customers.churned
 
+A churn is also one *after a move* when it is at most `move_horizon` later than the customer's last change of plan: the
+latest by `effective` of all changes that have applied, of any of the customer's subscriptions that paid before and
+after; a successor that `replaces` another with another plan is one. It counts by that change, in the panes of the
+churn's `effective`, where the two plans are one of the pairs in `moves`, and is taken back with the churn.
+
 A cancellation is requested by a state that applies with `cancel_at` and a status other than `cancelled` and `expired`
 when the one applied before it had no `cancel_at`, or there was none. One withdrawn is not counted back.
 
@@ -99,6 +104,7 @@ Plans are those of the config, `other` and `unknown`. Cells with (plan) exist in
     mrr.M.<w> (plan)                    M of new, expansion, contraction, churned, reactivated
     mrr.moved_in.<w>{plan=}, mrr.moved_out.<w>{plan=}    by plan only
     mrr.moved.<from>.<to>.<w>           for the pairs in `moves`: by default all pairs of listed plans
+    customers.churned_after_move.<from>.<to>.<w>    for the same pairs
     subscriptions.cancel_requested.<w>
 
 <w> are the `windows` of the config, and `total`: since the beginning (panes do not matter there).
@@ -143,6 +149,7 @@ from flows.metrics.subscriptions.alerts import alerts_of
 from flows.metrics.subscriptions.books import (
     COUNTER_OF,
     CUSTOMER,
+    LAST_MOVE,
     ON_PLAN,
     PENDING,
     SUBSCRIPTION,
@@ -183,9 +190,9 @@ def _by_sequence(states: NDArray[Any]) -> NDArray[Any]:
 class Subscriptions(Family):
     """States of subscriptions, pending and applied, and the movements that came of them."""
 
-    LAYOUT: ClassVar[int] = 3
+    LAYOUT: ClassVar[int] = 4
     EXAMPLES: ClassVar[Sequence[Mapping[str, Any]]] = (
-        {"subscriptions": {"plans": ["basic", "pro"]}},
+        {"subscriptions": {"plans": ["basic", "pro"], "move_horizon": "1h"}},
         {"subscriptions": {"currency": "EUR", "amount_unit": "minor", "events": {"Subscription Changed": "active"}}},
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = FRAMEWORKS
@@ -205,8 +212,11 @@ class Subscriptions(Family):
         self._pairs = self._section.pairs()
         for number, (one, other) in enumerate(self._pairs):
             pairs[self._labels.index(one), self._labels.index(other)] = moved_in + 2 * plans + 1 + number
-        self._places = Places(plans, moved_in, moved_in + plans, moved_in + 2 * plans, pairs)
-        self._counters = moved_in + 2 * plans + 1 + len(self._pairs)
+        told_apart = len(self._pairs)
+        self._places = Places(
+            plans, moved_in, moved_in + plans, moved_in + 2 * plans, pairs, told_apart, self._section.move_horizon
+        )
+        self._counters = moved_in + 2 * plans + 1 + 2 * told_apart
         self.windows = Windows(config.windows, self._counters)
         self.since_start = Counters(self._counters)
         self.present = Counters(6)
@@ -214,6 +224,7 @@ class Subscriptions(Family):
         self.customers = Table(CUSTOMER)
         self.on_plan = Table(ON_PLAN)
         self.subscriptions = Table(SUBSCRIPTION)
+        self.moves = Table(LAST_MOVE)
         self.agenda = Agenda(5)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
@@ -224,6 +235,8 @@ class Subscriptions(Family):
         self.customers.reserve(len(due))
         self.on_plan.reserve(2 * len(due) + int(self.present.values[PENDING]))
         self.subscriptions.reserve(len(due) + int(np.count_nonzero(due["replaces"])))
+        if self._pairs:
+            self.moves.reserve(len(due) + int(self.present.values[PENDING]))
         if int(self.agenda.plan.size[0]) > 2 * int(self.present.values[PENDING]) + REPLACED_KEPT:
             self._forget_replaced()
         self.agenda.reserve(len(due))
@@ -231,6 +244,7 @@ class Subscriptions(Family):
             self.customers.entries,
             self.on_plan.entries,
             self.subscriptions.entries,
+            self.moves.entries,
             self.agenda.plan,
             self.windows.ring,
             self.since_start.values,
@@ -281,6 +295,23 @@ class Subscriptions(Family):
             self.windows.book(new, lost["effective"], base + movements, lost["lost"])
             self.windows.book(new, lost["effective"][churned], base[churned] + COUNTER_OF[CHURNED])
             self.windows.book(new, inside, base[churned] + CHURNED_INSIDE)
+        at, counters = self._after_moves(lost["customer"][churned], lost["effective"][churned])
+        self.windows.book(new, at, counters)
+
+    def _after_moves(
+        self, customers: NDArray[np.int32], churned_at: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of customers (rows) who have churned: the times and counters of those who did so after a change of plan."""
+        keys = self.moves.entries.keys[: len(self.moves)]
+        order = np.argsort(keys)
+        wanted = self.customers.entries.keys[customers]
+        places = np.searchsorted(keys, wanted, sorter=order)
+        found = places < len(keys)
+        found[found] = keys[order[places[found]]] == wanted[found]
+        moves = self.moves.known[order[places[found]]]
+        counted = moves["lost"] == 1
+        counters = self._places.pairs[moves["before"], moves["after"]] + self._places.told_apart
+        return churned_at[found][counted], counters[counted]
 
     def definition(self) -> Definition:
         return Definition(

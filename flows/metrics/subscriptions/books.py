@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from flows.metrics.subscriptions.cells import (
 )
 from flows.metrics.subscriptions.terms import STATUSES
 from flows.state.agenda import Plan
-from flows.state.table import Entries, row_of
+from flows.state.table import Entries, known_row, row_of
 from flows.state.windows import Ring, add
 
 NOT_COUNTED: Final = -1
@@ -33,6 +33,9 @@ ENDED: Final = STATUSES.index("cancelled")
 CUSTOMER: Final = np.dtype([("mrr", "i8"), ("paid", "u1"), ("moved_last", "i4"), ("came", "i8")])
 """One customer: minor units a month, whether that has ever been above 0, 1 + the row of the subscription that changed
 it last (0: it cannot be taken back), and when it was last new or reactivated (ms)."""
+
+LAST_MOVE: Final = np.dtype([("at", "i8"), ("before", "u1"), ("after", "u1"), ("known", "u1"), ("lost", "u1")])
+"""The last change of plan of one customer: when (ms), from and to which plan; and 1 while a churn counts after it."""
 
 ON_PLAN: Final = np.dtype([("paying", "i4")])
 """One customer on one plan: its subscriptions with MRR > 0."""
@@ -81,6 +84,8 @@ class Places(NamedTuple):
     moved_out: int
     requested: int
     pairs: NDArray[np.int64]  # (plans, plans): the counter of a pair, -1 when it is not told apart
+    told_apart: int  # how many pairs are; as many counters follow, of customers who churn after such a change
+    horizon: int  # how long after a change a churn still counts, ms
 
 
 class Books(NamedTuple):
@@ -89,6 +94,7 @@ class Books(NamedTuple):
     customers: Entries
     on_plan: Entries
     subscriptions: Entries
+    moves: Entries  # dtype LAST_MOVE, by customer
     agenda: Plan
     windows: Ring
     since_start: NDArray[np.int64]
@@ -126,6 +132,8 @@ def take_back(books: Books, slot: Number, effective: Number) -> None:
     plan = np.int64(subscription["lost_plan"])
     movement = CHURNED if customer["mrr"] == 0 else CONTRACTION
     _book_movement(books, effective, movement, plan, -amount, -1, customer["came"])
+    if movement == CHURNED:
+        _take_back_after_move(books, number, effective)
     books.present[CUSTOMERS] += np.int64(customer["mrr"] == 0)
     books.present[MRR] += amount
     customer["mrr"] += amount
@@ -149,6 +157,45 @@ def _book_movement(
             _book(books, at, base + counted, customers)
         if movement == CHURNED:
             _book(books, min(at, came), base + CHURNED_INSIDE, customers)
+
+
+@inlined
+def _key_of(books: Books, customer: Number) -> Any:
+    return books.customers.keys[customer]
+
+
+@inlined
+def _remember_move(books: Books, customer: Number, before: Number, after: Number, at: Number) -> None:
+    """The customer goes from one plan to another at `at` (ms), unless a later change is known."""
+    move = books.moves.rows[row_of(books.moves, _key_of(books, customer))]
+    if move["known"] == 0 or at >= move["at"]:
+        move["known"] = 1
+        move["at"] = at
+        move["before"] = before
+        move["after"] = after
+        move["lost"] = 0
+
+
+@inlined
+def _churn_after_move(books: Books, customer: Number, at: Number) -> None:
+    """Count a churn at `at` (ms) by the last change of plan, if it comes soon after that."""
+    row = known_row(books.moves, _key_of(books, customer))
+    if row < 0:
+        return
+    move = books.moves.rows[row]
+    pair = books.places.pairs[move["before"], move["after"]]
+    move["lost"] = pair >= 0 and 0 <= at - move["at"] <= books.places.horizon
+    if move["lost"]:
+        _book(books, at, pair + books.places.told_apart, 1)
+
+
+@inlined
+def _take_back_after_move(books: Books, customer: Number, at: Number) -> None:
+    row = known_row(books.moves, _key_of(books, customer))
+    if row >= 0 and books.moves.rows[row]["lost"]:
+        move = books.moves.rows[row]
+        move["lost"] = 0
+        _book(books, at, books.places.pairs[move["before"], move["after"]] + books.places.told_apart, -1)
 
 
 @compiled
@@ -187,6 +234,8 @@ def apply(
         pair = places.pairs[old_plan, plan]
         if pair >= 0:
             _book(books, effective, pair, old_mrr)
+        if places.told_apart:
+            _remember_move(books, number, old_plan, np.int64(plan), effective)
     if after != before:
         if before == 0:
             movement = REACTIVATED if customer["paid"] != 0 else NEW
@@ -200,6 +249,8 @@ def apply(
         if before == 0:
             customer["came"] = effective
         _book_movement(books, effective, movement, owner, abs(after - before), 1, customer["came"])
+        if movement == CHURNED:
+            _churn_after_move(books, number, effective)
         customer["moved_last"] = slot + 1
     if after > 0:
         customer["paid"] = 1

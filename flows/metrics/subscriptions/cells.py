@@ -8,6 +8,7 @@ from typing import Final
 
 from flows.config.model import Config
 from flows.config.model import Subscriptions as Section
+from flows.metrics import economics
 from flows.metrics.cells import SINCE_START, Metric, Window
 from flows.metrics.formulas import (
     arpa,
@@ -84,6 +85,13 @@ METRICS: Final = {
             "customers",
             PANEL,
             "window_customers",
+        ),
+        Metric(
+            "customers.churned_after_move.<from>.<to>",
+            "Customers who stopped paying at most `move_horizon` after going from one plan to another.",
+            "customers",
+            PANEL,
+            "window_customers_churned_after_move",
         ),
         Metric("mrr.moved_in", "MRR moved into the plan by changes of plan.", MINOR_UNITS, PANEL, "window_mrr_moved"),
         Metric(
@@ -168,6 +176,7 @@ METRICS: Final = {
 _MONEY: Final = Headings("revenue", None, why="HEART has no heading for money.")
 _OF_PIPELINE: Final = Headings(None, None, why="It says whether the books can be believed, nothing of the product.")
 FRAMEWORKS: Final[Mapping[str, Headings]] = {
+    **dict.fromkeys(("ltv", "arpu.subscription"), economics.MONEY),
     **dict.fromkeys(("mrr", "arr", "arpa", "net_", "gross_revenue_retention", "subscriptions"), _MONEY),
     **dict.fromkeys(("subscriptions.stale", "subscriptions.refused", "mrr.difference"), _OF_PIPELINE),
     "customers": Headings("revenue", "retention"),
@@ -217,7 +226,15 @@ def _movements(section: Section, metrics: dict[str, Metric], period: Window) -> 
         Count(metrics["mrr.moved.<from>.<to>"], f"mrr.moved.{one}.{other}", {"from": one, "to": other})
         for one, other in section.pairs()
     ]
-    yield Block([requested, *moved], [period])
+    lost = [
+        Count(
+            metrics["customers.churned_after_move.<from>.<to>"],
+            f"customers.churned_after_move.{one}.{other}",
+            {"from": one, "to": other},
+        )
+        for one, other in section.pairs()
+    ]
+    yield Block([requested, *moved, *lost], [period])
 
 
 def formulas_of(config: Config, section: Section) -> list[Formula]:
@@ -245,4 +262,5 @@ def formulas_of(config: Config, section: Section) -> list[Formula]:
         of_everybody("net_mrr_churn_rate", ["mrr", *amounts], net_mrr_churn_rate),
         of_everybody("gross_revenue_retention", ["mrr", *amounts], gross_revenue_retention),
         of_everybody("net_revenue_retention", ["mrr", *amounts], net_revenue_retention),
+        *economics.of_subscriptions(config),
     ]

@@ -75,6 +75,12 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
+            "Customers lost after a change of plan",
+            "Customers who stopped paying at most `move_horizon` after they had changed their plan.",
+            [Line("customers.churned_after_move.<from>.<to>", "{{from}} to {{to}}", by=("from", "to"))],
+            width=8,
+        ),
+        Course(
             "Customer growth",
             "Customers now over customers at the window's start.",
             [Line("customer_growth_ratio")],

@@ -47,6 +47,10 @@ class Keys:
         """Channel that gets the `_published_at` of each publish."""
         return f"tidegauge:v1:{{{self.product}}}:changes"
 
+    def top(self, name: str, window: str) -> str:
+        """Sorted set of one top list over one window: value -> count."""
+        return f"tidegauge:v1:{{{self.product}}}:top:{name}:{window}"
+
     def minute(self, start_ms: int) -> str:
         """Hash of the closed minute that began at `start_ms`."""
         start = datetime.fromtimestamp(start_ms // 1000, UTC)

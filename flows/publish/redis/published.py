@@ -1,16 +1,25 @@
-"""Reads a whole publish back from Redis: the live hash as of one moment, and the minutes that were closed by then."""
+"""Reads a whole publish back from Redis: the live hash and the top lists as of one moment, and the minutes that were
+closed by then.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from flows.audit.published import Published
+import redis
+
+from flows.audit.published import Published, Top
 from flows.config.model import Config
 from flows.publish.redis.layout import Keys
 from flows.publish.redis.primary import Primary
 
 MINUTE_MS: Final = 60_000
+LIST: Final = re.compile(r"top\.([a-z0-9_]+)\.other\.([0-9a-z]+)")
+"""The field of what a top list does not show tells that there is one."""
+TRIES: Final = 100
+"""A publish comes every 250 ms, and reading takes a few."""
 
 
 def live_hash(primary: Primary, product: str) -> dict[str, str]:
@@ -18,8 +27,30 @@ def live_hash(primary: Primary, product: str) -> dict[str, str]:
     return cast(dict[str, str], primary.run("HGETALL", Keys(product).live))
 
 
-def with_minutes(primary: Primary, fields: Mapping[str, str], config: Config) -> Published:
-    """The publish of these fields with its minutes, which are final and so may be read later than the fields.
+def with_lists(primary: Primary, product: str) -> tuple[dict[str, str], Top]:
+    """The live hash and the top lists of the same publish. Raises redis.RedisError."""
+    keys = Keys(product)
+    for _ in range(TRIES):
+        fields = live_hash(primary, product)
+        top: dict[str, dict[str, dict[str, int]]] = {}
+        for match in filter(None, map(LIST.fullmatch, fields)):
+            name, window = match.groups()
+            found = cast(list[Any], primary.run("ZRANGE", keys.top(name, window), 0, -1, "WITHSCORES"))
+            top.setdefault(name, {})[window] = _counts(found)
+        published = primary.run("HGET", keys.live, "_published_at") if top else None
+        if not top or published == fields["_published_at"]:
+            return fields, top
+    raise redis.TimeoutError("the numbers change faster than they can be read")
+
+
+def _counts(found: list[Any]) -> dict[str, int]:
+    """Counts by value, from pairs or, as an older protocol answers, from values and scores in turn."""
+    pairs = found if found and isinstance(found[0], list | tuple) else zip(found[::2], found[1::2], strict=True)
+    return {str(value): int(float(score)) for value, score in pairs}
+
+
+def with_minutes(primary: Primary, fields: Mapping[str, str], top: Top, config: Config) -> Published:
+    """The publish of these fields and lists with its minutes, which are final and so may be read later.
 
     Raises redis.RedisError.
     """
@@ -31,4 +62,4 @@ def with_minutes(primary: Primary, fields: Mapping[str, str], config: Config) ->
             minutes[start] = found
     # Since then the run may have gone on, and let go of the oldest.
     now = cast(str | None, primary.run("HGET", keys.live, "_as_of"))
-    return Published(fields, minutes, int(now or 0) - config.minute_history)
+    return Published(fields, minutes, int(now or 0) - config.minute_history, top)

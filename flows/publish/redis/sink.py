@@ -59,6 +59,9 @@ class FencedOut(TidegaugeError):  # noqa: N818 - an outcome, not a mistake
 Minutes = Mapping[int, Mapping[str, int]]
 """Closed minutes in order: start (ms) -> field -> value. Replaced, never changed in place."""
 
+Lists = Mapping[str, Mapping[str, int]]
+"""Top lists by their keys: value -> count."""
+
 
 class RedisPublisher:
     """Keeps one product's keys in Redis equal to the newest snapshot.
@@ -104,6 +107,7 @@ class RedisPublisher:
         self._finds = 0  # of the primary, at the last publish
         self._written: Mapping[str, Value] | None = None  # None: what the hash holds is not known
         self._written_minutes: Minutes = {}
+        self._written_lists: Lists = {}
 
     def start(self) -> None:
         """Take the fencing token, so that older runs of the product end, and begin to publish.
@@ -238,7 +242,7 @@ class RedisPublisher:
                 f"run's fencing token {self.token}: both started without Redis in the same millisecond. "
                 f"This run ends; keep only one run per product, or give them different product names."
             )
-        self._written, self._written_minutes = fields, minutes
+        self._written, self._written_minutes, self._written_lists = fields, minutes, self._lists(snapshot)
         self._health.published(time.perf_counter() - began)
         self._recovered(channel_refused=reply[1] != "told")
 
@@ -266,6 +270,7 @@ class RedisPublisher:
             elif before.get(name) != value:
                 changed += (name, format_value(value))
         keys, histories = self._minute_changes(snapshot.as_of_ms or 0, minutes)
+        lists = self._lists(snapshot)
         arguments = [
             self.token,
             self._published_at_ms,
@@ -274,9 +279,27 @@ class RedisPublisher:
             LIVE_SECONDS,
             self.keys.changes,
             # One argument instead of thousands: for 5,000 fields the client packs for 0.1 ms, not 5.9.
-            *(msgspec.msgpack.encode(value) for value in (changed, vanished, histories)),
+            *(msgspec.msgpack.encode(value) for value in (changed, vanished, histories, self._list_changes(lists))),
         ]
-        return cast(list[str], self._script(redis_scripts.PUBLISH, [self.keys.fence, self.keys.live, *keys], arguments))
+        keys = [self.keys.fence, self.keys.live, *keys, *lists]
+        return cast(list[str], self._script(redis_scripts.PUBLISH, keys, arguments))
+
+    def _lists(self, snapshot: Snapshot) -> Lists:
+        return {
+            self.keys.top(name, window): counts
+            for name, windows in snapshot.top.items()
+            for window, counts in windows.items()
+        }
+
+    def _list_changes(self, lists: Lists) -> list[tuple[int, list[int | str] | None]]:
+        """For each list, how many values it had, and its counts and values where they are not the same."""
+        changes: list[tuple[int, list[int | str] | None]] = []
+        for key, counts in lists.items():
+            before = {} if self._written is None else self._written_lists.get(key, {})
+            as_it_was = self._written is not None and before == counts
+            pairs = None if as_it_was else [one for value, count in counts.items() for one in (count, value)]
+            changes.append((len(before), pairs))
+        return changes
 
     def _minute_changes(self, as_of_ms: int, minutes: Minutes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         """Keys of minute hashes to write or delete; for each, ms to keep it (0: delete) and its fields."""

@@ -284,7 +284,45 @@ function node(card) {
   return make("section", { class: "card node", "aria-label": card.title }, make("div", { class: "head" }, named(now), track), value("p", now, { class: "value" }), ...goal, way, make("p", { class: "note", text: card.description }));
 }
 
-const KINDS = { table, steps, ranking, rates, histogram, split, movements, node };
+const LISTED = [["5m", 300], ["1h", 3600], ["24h", 86400]];
+
+/** The window of lists that is nearest to the chosen one: the longest that is no longer, else the shortest. */
+function listedWindow() {
+  const chosen = page.layout.windows[page.window];
+  return (LISTED.findLast(([, seconds]) => seconds <= chosen) ?? LISTED[0])[0];
+}
+
+/** A value as it can be read: what would be invisible, or turn the text around, by its code. */
+const visible = (value) => value.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** What counts most: values as events have them, which are text and nothing else. */
+function top(card) {
+  const list = make("ol", { class: "bars", "data-top": card.listed }), span = make("span"), none = make("p", { class: "note", text: "nothing in this window" });
+  const shown = Array.from({ length: card.most }, () => {
+    const label = make("bdi", { class: "listed" }), own = bar(), amount = make("span", { class: "amount" });
+    const item = make("li", { hidden: "" }, make("span", { class: "label" }, label), own.element, amount);
+    list.append(item);
+    return { label, own, amount, item };
+  });
+  page.views.push(() => {
+    const window = listedWindow(), pairs = live.top.get(`${card.listed}.${window}`) ?? [], largest = pairs[0]?.[1];
+    put(span, `, last ${window}`);
+    none.hidden = pairs.length > 0;
+    shown.forEach(({ label, own, amount, item }, i) => {
+      item.hidden = i >= pairs.length;
+      if (item.hidden) return;
+      const value = visible(pairs[i][0]);
+      put(label, value);
+      label.title = value;
+      put(amount, text.count(pairs[i][1]));
+      own.set(0, pairs[i][1] / largest);
+    });
+  });
+  const rest = card.whole ? make("p", { class: "note" }, named(card.whole), " ", value("b", card.whole)) : null;
+  return make("section", { class: "card" }, make("div", { class: "head" }, make("h3", {}, card.title, span)), list, none, rest, make("p", { class: "note", text: card.description }));
+}
+
+const KINDS = { table, steps, ranking, rates, histogram, split, movements, node, top };
 
 export function section(told) {
   const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;

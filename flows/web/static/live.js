@@ -3,7 +3,7 @@
 const SILENT_MS = 7000; // the server says something every two seconds
 const AGAIN_MS = 2000;
 
-export const live = { fields: new Map(), state: { state: "connecting" }, partial: new Set(), tiles: [], end: 0 };
+export const live = { fields: new Map(), top: new Map(), state: { state: "connecting" }, partial: new Set(), tiles: [], end: 0 };
 
 export function watch(changed, minuteClosed) {
   let source = null, heard = Date.now(), again = 0;
@@ -27,6 +27,7 @@ export function watch(changed, minuteClosed) {
       if (told.whole) live.fields.clear();
       for (const [name, text] of Object.entries(told.set)) live.fields.set(name, text);
       for (const name of told.gone) live.fields.delete(name);
+      for (const [name, pairs] of Object.entries(told.top ?? {})) live.top.set(name, pairs);
       live.partial = new Set(told.partial ?? []);
       become(told);
     });

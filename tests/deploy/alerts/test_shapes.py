@@ -23,6 +23,7 @@ from flows.config.file import load_alerts
 from flows.config.model import Config
 from flows.metrics.alerts import (
     Amount,
+    AmountFell,
     AnyShape,
     Counted,
     CountFell,
@@ -265,6 +266,48 @@ def test_a_share_of_one_label_can_have_limits_of_its_own(tmp_path: Path) -> None
         shown[series("answers", f'group="all", what="{what}"')] = answers
     expected = [Firing("UnhappyAnswers", "7d 02:05", "7d 03:10", "what=nps")]
     judge(written(shape, tmp_path), Toy(shown), expected, tmp_path)
+
+
+# --------------------------------------------------------------------------------------------- amount fell
+
+REVENUE = AmountFell(
+    name="revenue",
+    alert="RevenueDrop",
+    about="What the orders of the last hour bring.",
+    items=Amount("orders", "How many.", Series("orders")),
+    amount=Amount("sum_eur", "What they bring.", Series("revenue")),
+    window_ms=HOUR_MS,
+    drop=0.4,
+    below=100,
+    variation=1,
+    least=100,
+    summary="Orders bring {{ $value }}",
+    description="Orders bring {{ $value }}.",
+)
+
+
+def test_an_amount_that_falls(tmp_path: Path) -> None:
+    rules = written(REVENUE, tmp_path)
+    assert recorded(rules) == [
+        f"tidegauge:revenue:{name}"
+        for name in ("orders", "sum_eur", "orders_last_week", "sum_eur_last_week", "standard_errors")
+    ]
+    orders = level(
+        1200,
+        ("0d 17:00", "0d 19:00", 100),  # on the first day: few, but not beyond doubt
+        ("6d 20:00", "6d 21:00", 0),  # in the first week: nothing, where many were usual
+        ("7d 06:00", "7d 07:00", 840),  # three tenths fewer, which is not enough
+        ("7d 12:00", "7d 13:00", 0),  # nothing at all
+    )
+    each = level(
+        40,
+        ("7d 02:00", "7d 03:00", 20),  # each brings half
+        ("7d 06:00", "7d 07:00", 30),  # and a quarter less: both together are 0.525
+    )
+    shown = {series("orders"): orders, series("revenue"): orders * each}
+    begins = ("6d 20:00", "7d 02:00", "7d 06:00", "7d 12:00")
+    expected = [Firing("RevenueDrop", after(begin, 1), after(begin, 14)) for begin in begins]
+    judge(rules, Toy(shown), expected, tmp_path)
 
 
 # -------------------------------------------------------------------------------------------- mean changed
