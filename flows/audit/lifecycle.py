@@ -79,7 +79,22 @@ def lifecycle_cells(lifecycle: Lifecycle, config: Config, watermark_ms: int) -> 
             at = f"{window_name}{suffix}"
             gained = int(cells[f"users.new.{at}"]) + int(cells[f"users.resurrected.{at}"])
             put_ratio(cells, f"user_quick_ratio.{at}", gained, int(cells[f"users.churned.{at}"]))
+    put_shares(cells, config)
     return cells
+
+
+def put_shares(cells: Cells, config: Config) -> None:
+    """METRICS.md 5.7: "Derived `referral_share.<l>`, `paid_share.<l>` of new users, where there is such a breakdown";
+    of several the first by name.
+    """
+    of_users = [name for name, one in config.breakdowns.items() if one.computed and "users" in one.of]
+    for name in of_users[:1]:
+        for window, _ in long_windows(config):
+            by = {way: int(cells[f"users.new.{window}{{{name}={way}}}"]) for way in config.breakdowns[name].labels()}
+            paid = sum(count for way, count in by.items() if way in ("paid", "display") or way.startswith("paid_"))
+            new = int(cells[f"users.new.{window}"])
+            put_ratio(cells, f"referral_share.{window}", by["referral"], new)
+            put_ratio(cells, f"paid_share.{window}", paid, new)
 
 
 def put_rates(cells: Cells, at: str) -> None:

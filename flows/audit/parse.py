@@ -64,6 +64,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from flows.audit.channels import computed, link_of
 from flows.audit.fields import (
     PLACEHOLDERS,
     YEAR_2000_MS,
@@ -117,14 +118,11 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
     document = _document(value)
     if not isinstance(document, dict):
         raise RefusedError("not_an_object", "$: expected object")
-    values = {name: lookup(document, breakdown.field) for name, breakdown in config.breakdowns.items()}
+    values = {name: lookup(document, one.field) for name, one in config.breakdowns.items() if one.field is not None}
+    link = link_of(document) if len(values) < len(config.breakdowns) else {}
     decoded = ("type", "event", "userId", "anonymousId", "messageId", "timestamp")
-    for text in (
-        *(document.get(name) for name in decoded),
-        *values.values(),
-        *selected_texts(document, config),
-        *texts_of(document, config),
-    ):
+    needed = (*values.values(), *link.values(), *selected_texts(document, config), *texts_of(document, config))
+    for text in (*(document.get(name) for name in decoded), *needed):
         if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
             raise RefusedError("not_json", "$: lone surrogate")
 
@@ -159,7 +157,12 @@ def _event(record: Record, config: Config, machine_ms: int, record_bytes: int) -
         reading=ts if reference is None else min(ts, reference),
         clamped=clamped,
         shows_presence=shows_presence(document, name, config),
-        values=shared(tuple((name, label(found, config.breakdowns[name].values)) for name, found in values.items())),
+        values=shared(
+            tuple(
+                (name, label(values[name], one.values) if name in values else computed(link, one))
+                for name, one in config.breakdowns.items()
+            )
+        ),
         carried=shared(tuple(carried(document, config).items())),
         partition=record.partition,
         offset=record.offset,

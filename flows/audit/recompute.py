@@ -19,7 +19,7 @@ from flows.audit.parse import parse
 from flows.audit.records import Event, Record
 from flows.audit.referrals import referral_cells
 from flows.audit.retention import retention_cells
-from flows.audit.scopes import scoped
+from flows.audit.scopes import scoped, stamped
 from flows.audit.sessions import all_sessions, session_cells
 from flows.audit.spend import put_economics
 from flows.audit.tickets import put_per_thousand
@@ -88,7 +88,7 @@ def numbers(judgement: Judgement, config: Config, limits: Limits = NO_LIMITS) ->
     for name, feature in config.features.items():
         cells |= feature_cells(name, all_uses(ordered, feature), config, watermark, cells, cells)
     cells |= referral_cells(ordered, config, watermark, cells)
-    cells |= told_cells(judgement.turns, config, watermark)
+    cells |= told_cells(stamped(judgement.turns, ordered, config), config, watermark)
     top, others = top_lists(judgement.turns, config, as_of, limits)
     cells |= others
     put_order_ratios(cells)

@@ -197,7 +197,9 @@ class Census:
     def breakdowns(self) -> dict[str, Values]:
         """How often each value of each breakdown occurs among accepted events."""
         return {
-            name: Values(breakdown.field, dict(zip(labels, counts.tolist(), strict=True)))
+            name: Values(
+                breakdown.field or f"computed: {breakdown.computed}", dict(zip(labels, counts.tolist(), strict=True))
+            )
             for (name, breakdown), labels, counts in zip(
                 self._config.breakdowns.items(), self._labels, self._values, strict=True
             )

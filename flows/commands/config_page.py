@@ -68,10 +68,18 @@ def page() -> str:
 
 
 def found_at(example: Any, path: tuple[str, ...]) -> Any:
-    """The value at `path` of a config; where any name will do, its first."""
-    for key in path:
-        example = next(iter(example.values())) if key == "<name>" else example[key]
-    return example
+    """The value at `path` of a config; where any name will do, that of the first that has it."""
+    return next(_found_at(example, path))
+
+
+def _found_at(example: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    if not path:
+        yield example
+    elif path[0] == "<name>":
+        for named in example.values():
+            yield from _found_at(named, path[1:])
+    elif path[0] in example:
+        yield from _found_at(example[path[0]], path[1:])
 
 
 def written(value: Any) -> str:

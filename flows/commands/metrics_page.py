@@ -31,7 +31,8 @@ EVERYTHING = Config.model_validate(
                 "field": "context.field",
                 "values": ["value"],
                 "of": get_args(BrokenDown),
-            }
+            },
+            "first_channel": {"computed": "traffic", "scope": "first", "of": ["users"]},
         },
         "surveys": {name: {"kind": name} for name in ("nps", "csat", "ces")},
         "feedback": {"kinds": ["kind"], "requests": ["feature"]},

@@ -45,10 +45,19 @@ def step(alternatives: Sequence[StepSelector]) -> list[str]:
 
 def breakdown(section: Breakdown) -> dict[str, Any]:
     """How an event gets its value, whichever values are listed and whatever is broken down."""
-    said = section.model_dump(mode="json", exclude={"values", "of"})
-    if section.scope == "event":
-        del said["scope"]
-    return said | {"field": field(section.field)}
+    scope = {} if section.scope == "event" else {"scope": section.scope}
+    if section.computed is None:
+        return scope | {"field": field_text(section.keys())}
+    said: dict[str, Any] = {
+        "computed": section.computed,
+        "own_hosts": sorted({host.lower() for host in section.own_hosts}),
+        "sources": {kind: sorted({host.lower() for host in hosts}) for kind, hosts in section.sources.items()},
+    }
+    if section.computed == "traffic":
+        said["organic"] = section.organic
+    if section.scope == "session":
+        said["direct"] = section.direct
+    return scope | said
 
 
 def field(path: str) -> str:

@@ -12,10 +12,12 @@ from pydantic_core import ErrorDetails
 from flows.config.fields import (
     A_FIELD,
     CURRENCY_PATTERN,
+    HOST_PATTERN,
     IDS,
     LABEL_PATTERN,
     OBJECTS,
     SLUG_PATTERN,
+    SOURCE_PATTERN,
     Section,
     section_of,
 )
@@ -27,6 +29,8 @@ from flows.config.settings import TOPIC_PATTERN
 PATTERNS = {
     SLUG_PATTERN: "lower-case letters, digits and _ only",
     LABEL_PATTERN: "a lower-case letter, then lower-case letters, digits and _ only",
+    HOST_PATTERN: "a host such as shop.example, without scheme, port or path",
+    SOURCE_PATTERN: "a source such as partner, or a host, without scheme, port or path",
     CURRENCY_PATTERN: "the three letters of a currency, such as USD",
     TOPIC_PATTERN: "at most 249 of the letters a-z and A-Z, digits, `.`, `_` and `-`",
 }

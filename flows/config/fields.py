@@ -33,6 +33,8 @@ OBJECTS: Final = ("context", "properties", "traits")
 IDS: Final = ("userId", "anonymousId", "messageId")
 """Fields that are different in every event or user, so that nothing can be broken down by them."""
 
+HOST_PATTERN: Final = r"^[\w-]+(\.[\w-]+)*$"
+SOURCE_PATTERN: Final = r"^[^\s/:?#@]([^/:?#@]*[^\s/:?#@])?$"
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 
 
@@ -87,6 +89,18 @@ Label = Annotated[str, BeforeValidator(written), Field(pattern=LABEL_PATTERN, ma
 EventName = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=200)]
 Names = Annotated[tuple[EventName, ...], Field(max_length=1000)]
 Value = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=100)]
+Hosts = Annotated[
+    tuple[Annotated[str, Field(pattern=HOST_PATTERN, max_length=253)], ...],
+    BeforeValidator(_alternatives),
+    Field(max_length=200),
+]
+"""Hosts such as `shop.example`: one, or a list."""
+Sources = Annotated[
+    tuple[Annotated[str, Field(pattern=SOURCE_PATTERN, max_length=253)], ...],
+    BeforeValidator(_alternatives),
+    Field(max_length=200),
+]
+"""Names of sources, and hosts: one, or a list."""
 EventNames = Annotated[
     tuple[EventName, ...],
     BeforeValidator(_alternatives),

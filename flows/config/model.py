@@ -22,13 +22,14 @@ from pydantic import (
     model_validator,
 )
 
+from flows.config.breakdowns import OTHER, UNKNOWN, Breakdown, BrokenDown
+from flows.config.channels import CHANNELS
 from flows.config.event_codes import FROM_SERVERS, NOT_INTERACTIVE, Codes, Condition, Selection
 from flows.config.fields import (
     Between,
     DurationMs,
     EventName,
     FactSection,
-    FieldPath,
     Label,
     Names,
     Section,
@@ -44,7 +45,7 @@ from flows.config.notation import UNITS_MS, field_text, format_duration, keys_of
 from flows.config.orders import Orders
 from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
-from flows.config.spend import CHANNEL, CHANNELS, Acquisition, Economics, Spend
+from flows.config.spend import CHANNEL, Acquisition, Economics, Spend
 from flows.config.tickets import Tickets
 from flows.config.top import MAX_LISTS, TopList
 from flows.config.tree import MAX_NODES, Node
@@ -72,12 +73,6 @@ __all__ = [
     "parse_duration",
     "slug",
 ]
-
-OTHER: Final = "other"
-UNKNOWN: Final = "unknown"
-
-MAX_VALUES: Final = 253
-"""A breakdown's code is one byte; `other` and `unknown` take two of its values, and one stays free."""
 
 
 def _durations(*texts: str) -> tuple[int, ...]:
@@ -177,55 +172,6 @@ class Retention(Section):
         if twice:
             raise Finding.error(twice)
         return tuple(sorted(days))
-
-
-BrokenDown = Literal[
-    "events",
-    "active_users",
-    "visitors",
-    "goals",
-    "features",
-    "sessions",
-    "funnels",
-    "milestones",
-    "users",
-    "retention",
-    "orders",
-    "surveys",
-    "tickets",
-    "feedback",
-]
-"""What breakdowns can apply to: `Family.broken_down_as`."""
-
-
-class Breakdown(Section):
-    """One dimension: the field that holds its value, and the closed list of values to distinguish."""
-
-    field: FieldPath
-    """The field that holds the value: `context.device.type`, `properties."Plan Type"`, `channel`."""
-    values: tuple[Value, ...] = Field(min_length=1, max_length=MAX_VALUES)
-    """The values to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
-    scope: Literal["event", "session", "first"] = "event"
-    """Whose value an event counts under: its own (`event`), that of the first event of the session that is open for the
-    user then (`session`), or that of the user's first event that shows presence (`first`). Where there is none yet, its
-    own."""
-    of: tuple[BrokenDown, ...] = Field(
-        ("active_users", "sessions", "funnels"), min_length=1, max_length=len(get_args(BrokenDown))
-    )
-    """Which metrics are broken down. Those used as they arrive (`events`, `active_users`) and those of facts (`orders`,
-    `surveys`, `feedback`, `tickets`) can be by scope `event` only; with another scope `sessions` and `funnels` are the
-    default. Views are broken down with `visitors`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _what_a_scope_can_serve(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("scope") in ("session", "first") and values.get("of") is None:
-            return values | {"of": ("sessions", "funnels")}
-        return values
-
-    def labels(self) -> list[str]:
-        """Slugs of all values a cell can carry: those listed, `other`, `unknown`; the index is the code."""
-        return [*(slug(value) for value in self.values), OTHER, UNKNOWN]
 
 
 class ActiveUsers(Section):

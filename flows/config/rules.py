@@ -12,9 +12,10 @@ import zoneinfo
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from flows.config.breakdowns import TAKEN_SLUGS, clashing_breakdowns
 from flows.config.event_codes import MAX_CODES, MAX_CONDITIONS, Selection
 from flows.config.mistakes import Finding, Path, closest, shown
-from flows.config.notation import field_text, format_duration, keys_of, says_something, slug
+from flows.config.notation import format_duration, says_something, slug
 from flows.config.tree import broken_tree
 
 if TYPE_CHECKING:
@@ -25,28 +26,7 @@ if TYPE_CHECKING:
 MAX_NAMES: Final = 1000
 """Event names told apart: each costs a ring of counters per window and breakdown value."""
 
-RESERVED_LABELS: Final = frozenset(
-    {
-        *("product", "window", "event", "goal", "feature", "milestone", "funnel", "step", "state", "stage", "kind"),
-        *("transition", "movement", "of", "day", "days", "currency", "reason", "topic", "partition", "le", "quantile"),
-        *("definition", "survey", "score", "category", "job", "instance"),
-    }
-)
-"""Labels that the published families use themselves, or that Prometheus adds."""
-
-BY_OWN_VALUE_ONLY: Final = {
-    "events": "counted as events arrive, before it is known which came first",
-    "active_users": "counted as events arrive, before it is known which came first",
-    "orders": "which an event tells by itself, beside its user's others",
-    "surveys": "which an event tells by itself, beside its user's others",
-    "feedback": "which an event tells by itself, beside its user's others",
-    "tickets": "which are no user's",
-}
-"""What can be broken down by an event's own value only, and why."""
-
 DAY_MS: Final = 86_400_000
-
-TAKEN_SLUGS: Final = ("other", "unknown")
 
 
 def check_windows(windows: tuple[int, ...]) -> tuple[int, ...]:
@@ -105,7 +85,7 @@ def broken_rules(config: Config) -> Iterator[Finding]:
     yield from _excluded_but_wanted(config)
     yield from _windows_that_are_none(config)
     yield from _windows_of_no_whole_days(config)
-    yield from _breakdowns_that_clash(config)
+    yield from clashing_breakdowns(config.breakdowns)
     for key, section in config.fact_sections().items():
         yield from _keys_that_are_one((*key, "events"), section.events)
     yield from _plans_that_clash(config)
@@ -366,42 +346,6 @@ def _windows_of_no_whole_days(config: Config) -> Iterator[Finding]:
             f"found {broken}, expected whole days, for what is spent is known by the day",
             because_of=[("spend",)],
         )
-
-
-def _breakdowns_that_clash(config: Config) -> Iterator[Finding]:
-    fields = {keys_of(breakdown.field) or (): name for name, breakdown in config.breakdowns.items()}
-    for name, breakdown in config.breakdowns.items():
-        place: Path = ("breakdowns", name)
-        if name in RESERVED_LABELS:
-            yield Finding(place, f"{name} is a label of its own in Prometheus", f"{name}_name", True)
-        seen: dict[str, str] = {}
-        for index, value in enumerate(breakdown.values):
-            code = slug(value)
-            if code in TAKEN_SLUGS:
-                yield Finding((*place, "values", index), f"`{code}` is added by itself and cannot be listed")
-            elif code in seen and says_something(value):
-                yield Finding(
-                    (*place, "values", index),
-                    f"{shown(value)} cannot be told from {shown(seen[code])}: both are `{code}`",
-                )
-            seen.setdefault(code, value)
-        for index, family in enumerate(breakdown.of):
-            if family in breakdown.of[:index]:
-                yield Finding((*place, "of", index), f"{family} is listed twice")
-            if breakdown.scope != "event" and family in BY_OWN_VALUE_ONLY:
-                yield Finding(
-                    (*place, "of", index),
-                    f"scope {breakdown.scope} cannot serve {family}, {BY_OWN_VALUE_ONLY[family]}: take it out, or give"
-                    " it a breakdown of its own without a scope",
-                    because_of=[(*place, "scope")],
-                )
-        keys = keys_of(breakdown.field) or ()
-        for other, owner in fields.items():
-            if len(keys) > len(other) and keys[: len(other)] == other:
-                yield Finding(
-                    (*place, "field"),
-                    f"{breakdown.field} lies inside {field_text(other)}, which {owner} reads as a plain value",
-                )
 
 
 def _keys_that_are_one(place: Path, keys: Iterable[str]) -> Iterator[Finding]:

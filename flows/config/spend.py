@@ -16,13 +16,6 @@ CATEGORIES: Final = ("marketing", "sales", "other")
 CHANNEL: Final = "channel"
 """The breakdown whose values the `channel` of a spend record is compared with, and the label of its cells."""
 
-CHANNELS: Final = (
-    *("paid_shopping", "paid_search", "paid_social", "paid_video", "display", "paid_other"),
-    *("organic_shopping", "organic_social", "organic_video", "organic_search", "ai_assistant"),
-    *("email", "affiliates", "referral", "audio", "sms", "push", "direct", "unassigned"),
-)
-"""The channels of METRICS.md 5.7, which are told apart where the config has no breakdown named `channel`."""
-
 
 class Spend(FactSection):
     """Money spent on marketing and sales: how much, on what and by which channel, and what a new customer costs."""

@@ -25,6 +25,7 @@ from flows.config.notation import keys_of
 from flows.decode.events import Decoder, is_event_name
 from flows.decode.facts import Facts as FactReaders
 from flows.decode.hashing import id_hash
+from flows.decode.links import Links
 from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
 from flows.decode.spellings import Spellings
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
@@ -94,34 +95,38 @@ class Intake:
             config.excluded(self._codes),
             config.exclude.bots is not False,
         )
-        breakdowns = config.breakdowns.values()
+        plain = [(place, one) for place, one in enumerate(config.breakdowns.values()) if one.computed is None]
         self._values_of_dims = [
             {value: code for code, value in reversed(list(enumerate(breakdown.labels()[:-2])))}
-            for breakdown in breakdowns
+            for _, breakdown in plain
         ]
-        fields = [keys_of(breakdown.field) or () for breakdown in breakdowns]
+        fields = [breakdown.keys() for _, breakdown in plain]
         self._conditions = self._codes.fields()
         fields += [keys_of(field) or () for field in self._conditions]
         if config.exclude.bots == "user_agent":
             fields.append(_USER_AGENT)
-        looked_up = len(fields)
-        fields += [keys_of(one.field) or () for one in config.top.values()]
-        listed = len(fields)
-        fields += [keys_of(field) or () for field in config.held_fields()]
-        self._decoder = Decoder(fields, limits.record_bytes)
-        dims = len(breakdowns)
+        self._links = Links(config.breakdowns)
+        links = self._links.paths()
+        tops = [keys_of(one.field) or () for one in config.top.values()]
+        held = [keys_of(field) or () for field in config.held_fields()]
+        self._decoder = Decoder([*fields, *links, *tops, *held], limits.record_bytes)
+        dims, looked_up = len(plain), len(fields)
         self._texts = Texts(
             self._decoder.fields[:dims],
-            np.array([len(breakdown.values) for breakdown in breakdowns], np.int64),
+            np.array([8 * place for place, _ in plain], np.uint64),
+            np.array([len(breakdown.values) for _, breakdown in plain], np.int64),
             self._decoder.fields[dims:looked_up],
         )
-        self._looked_up = looked_up  # fields whose texts have codes; those of top lists follow
-        self._values = Values(list(config.top), self._decoder.fields[looked_up:listed])
-        self._listed = listed  # and after these the fields that funnels hold
+        self._looked_up = looked_up  # fields whose texts have codes; then those of links, top lists, and held ones
+        self._linked = slice(looked_up, looked_up + len(links))
+        self._listed = slice(self._linked.stop, self._linked.stop + len(tops))
+        self._held = slice(self._listed.stop, None)
+        self._links.read_from(self._decoder.fields[self._linked], self._decoder.batch_records)
+        self._values = Values(list(config.top), self._decoder.fields[self._listed])
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
         self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
-        self._tied = TiedFields(config, self._decoder.fields[listed:])
+        self._tied = TiedFields(config, self._decoder.fields[self._held])
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -192,6 +197,8 @@ class Intake:
             fill(scanned, poll, self._names, self._texts, self._spellings.table, fates, rows)
             if not self._spellings.learn(scanned, self._code_of_text):
                 break
+        if self._links:
+            self._links.mark(scanned, fates, rows)
         if self._values:
             self._values.find(scanned, part, fates)
         if self._tied:
@@ -246,11 +253,12 @@ class Intake:
         user = user_of(outcome.user_id, outcome.anonymous_id)
         assert user is not None  # explain() saw to it
         if self._values:
-            self._values.take(index, outcome.values[self._looked_up : self._listed])
+            self._values.take(index, outcome.values[self._listed])
         if self._tied:
-            self._tied.take(index, code, outcome.values[self._listed :])
+            self._tied.take(index, code, outcome.values[self._held])
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
-        word = sum(code << 8 * dim for dim, code in enumerate(dims))
+        word = sum(code << shift for shift, code in zip(self._texts.dim_shifts.tolist(), dims, strict=True))
+        word |= self._links.word_of(outcome.values[self._linked])
         kind = KINDS.index(outcome.type)
         return (id_hash(user), message, ts, reading, int(raw.offsets[index]), word, raw.partition, code, kind, fit)
 

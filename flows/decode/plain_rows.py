@@ -63,6 +63,7 @@ class Texts(NamedTuple):
     """The fields whose texts are looked up: those of breakdowns, and those of conditions."""
 
     dim_fields: NDArray[np.int32]
+    dim_shifts: NDArray[np.uint64]  # by breakdown: where its byte begins in `dims`, bits
     dim_others: NDArray[np.int64]  # by breakdown: the code of a value that is not listed; the next one: unknown
     where_fields: NDArray[np.int32]
 
@@ -190,7 +191,7 @@ def _dated(scanned: Scanned, record: Number, poll: Poll) -> tuple[Number, Number
 
 @inlined
 def _looked_up(scanned: Scanned, record: Number, texts: Texts, table: Table) -> tuple[bool, Number, Number]:
-    """Whether all its texts have been learnt, the values of breakdowns, a byte each, and the conditions it meets."""
+    """Whether all its texts have been learnt, the values of breakdowns with a field, and the conditions it meets."""
     known = True
     salt = 0
     dims = np.uint64(0)
@@ -206,7 +207,7 @@ def _looked_up(scanned: Scanned, record: Number, texts: Texts, table: Table) -> 
             if value == NOT_LEARNT:
                 known = False
                 value = 0
-        dims |= np.uint64(value) << np.uint64(8 * dim)
+        dims |= np.uint64(value) << texts.dim_shifts[dim]
     met = 0
     for place in range(len(texts.where_fields)):
         salt += 1

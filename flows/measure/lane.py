@@ -7,6 +7,9 @@ Events then get the slots of their users and go to the reorder buffer. Facts wai
 `used` = max(ts, clock - lateness), and go on in its order, so that one on time takes its turn at its own time, and a
 late one when it is read, if late ones of its kind count. Where they do not, a fact of a user shares the fate of its
 event: one that is late, but in order for its user, takes its turn at its own time, too (`latecomers.py`).
+
+Where facts of a user count under what a session or the user began with, each has what its event was stamped with
+(`stamps.py`); a late one then takes its turn with its event, when W has reached the bound that it missed.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from flows.facts.fact import Fact
 from flows.facts.words import Label
 from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
+from flows.measure.stamps import stamps_of
 from flows.measure.users import Users
 from flows.messages.columns import joined
 from flows.metrics.family import Family, Groups, Listed
@@ -144,6 +148,7 @@ class FactLane:
         self.turns = TurnsOfFacts(fact, Groups(config, None)) if isinstance(fact, Fact) else Turns(fact.dtype)
         self.families = families
         self._lateness = config.lateness
+        self.stamps = stamps_of(config, fact, families) if isinstance(fact, Fact) else None
 
     def __len__(self) -> int:
         """Facts that have not been looked at."""
@@ -170,7 +175,10 @@ class FactLane:
         _give_turns(facts, taken.clocks, self._lateness, floor_ms)
         if not self.fact.late_counts and taken.late.any():
             in_place = taken.late & np.isin(record_of(facts), in_order)
-            facts["used"][in_place] = facts["ts"][in_place]
+            if self.stamps is None:
+                facts["used"][in_place] = facts["ts"][in_place]
+            else:
+                facts["used"][in_place] -= 1  # from the bound that its event has missed: as soon as W is there
             kept &= in_place | ~taken.late
         self.turns.add(facts[kept])
 
@@ -192,6 +200,8 @@ class FactLane:
         if self.fact.by_user and len(facts):
             facts["slot"] = users.slots(facts)
             make_room()  # a user may have been evicted since the event was used
+        if self.stamps is not None:
+            self.stamps.give(facts)
         for name, family in self.families.items():
             family.advance(counted(facts, since.get(name, 0)), users.count, clock.watermark_ms)
 

@@ -79,6 +79,7 @@ class Shard:
         self._lanes = {
             fact.name: FactLane(fact, config, takers(fact, self._families)) for fact in facts_of(self._families)
         }
+        self._stamps = [lane.stamps for lane in self._lanes.values() if lane.stamps is not None]
         self._lists = {
             name: ListLane(name, one, config) for name, one in self._families.items() if isinstance(one, Top)
         }
@@ -227,6 +228,8 @@ class Shard:
             self.users.used(rows)
             self.scopes.stamp(rows)
             self._tied.show(rows, self._since)
+            for stamps in self._stamps:
+                stamps.note(rows)
             self.book.turn(until)
             for name, family in self._ordered.items():
                 family.advance(counted(rows, self._since.get(name, 0)), self.users.count, until)
@@ -245,6 +248,8 @@ class Shard:
             for container in containers(family).values():
                 container.keep(kept)
         self.scopes.keep(kept)
+        for stamps in self._stamps:
+            stamps.keep(kept)
         self.users.keep(kept)
         self.buffer.renumber(renumbered)
 

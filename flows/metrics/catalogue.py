@@ -45,6 +45,8 @@ from flows.state.container import containers
 SAMPLE_USERS = 4096
 BYTES_OF_SCOPE = {"event": 0, "session": 24, "first": 8}
 """Per user, for all breakdowns of a scope together."""
+BYTES_OF_OTHER = 8
+"""Per user, for each breakdown by session that looks back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def state_bytes_per_user(config: Config) -> int:
     """Bytes of checkpointed state per known user, besides breakdown values shown and recent message ids."""
     total = 8 + 4 + 6  # hash, last seen, and the index at two thirds full
     total += sum(BYTES_OF_SCOPE[scope] for scope in {breakdown.scope for breakdown in config.breakdowns.values()})
+    total += BYTES_OF_OTHER * sum(breakdown.looks_back for breakdown in config.breakdowns.values())
     for family in families(config, MinuteBook(config)).values():
         for container in containers(family).values():
             container.resize(SAMPLE_USERS)

@@ -56,10 +56,12 @@ def expected_cells(config: Config) -> int:
     Exact, for every cell is there once, and with a breakdown of its family once more for each of its labels.
     """
     plain = config.model_copy(update={"tree": {}})
-    short = {name: one.model_copy(update={"values": ("one",)}) for name, one in config.breakdowns.items()}
+    listed = {name: one for name, one in config.breakdowns.items() if one.computed is None}
+    short = dict(config.breakdowns)  # what is computed has few values, and numbers are derived of single ones
+    short |= {name: one.model_copy(update={"values": ("one",)}) for name, one in listed.items()}
     shortest = _cells(plain.model_copy(update={"breakdowns": short}))
     total = shortest + len(tree.cells_of(config, {node.metric: tree.VALUE for node in config.tree.values()}))
-    for name, breakdown in config.breakdowns.items():
+    for name, breakdown in listed.items():
         longer = short | {name: breakdown.model_copy(update={"values": ("one", "two")})}
         added = _cells(plain.model_copy(update={"breakdowns": longer})) - shortest
         total += added * (len(breakdown.values) - 1)

@@ -11,6 +11,11 @@ def ratio(numerator: float, denominator: float) -> float | None:
     return numerator / denominator if denominator else None
 
 
+def share_of(whole: float, *parts: float) -> float | None:
+    """The sum of all parts / whole."""
+    return ratio(sum(parts), whole)
+
+
 def difference(more: int, less: int) -> int:
     """More - less."""
     return more - less

@@ -81,6 +81,12 @@ class Goal(Uses):
             "ratio_windows": ["24h"],
         },
         {"goals": {"known": ["identify", "Bought"]}, "presence": {"except": ["Bought"]}, "lateness": "1m"},
+        {
+            "goals": {"signup": "Signed Up"},
+            "windows": ["24h"],
+            "ratio_windows": [],
+            "breakdowns": {"channel": {"computed": "channel", "scope": "session", "of": ["goals", "visitors"]}},
+        },
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
         name: Headings(None, "task success", why="A goal is whatever the config says: a sign-up, an order.")

@@ -63,6 +63,14 @@ class At(NamedTuple):
     window: Window
 
 
+class Within(NamedTuple):
+    """An operand that stays at one value of a breakdown: of a derived number for everybody."""
+
+    stem: str
+    breakdown: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class Formula:
     """A derived number: `compute(*operands)`, None where it is undefined.
@@ -71,7 +79,7 @@ class Formula:
     """
 
     metric: Metric
-    of: Sequence[str | At]
+    of: Sequence[str | At | Within]
     compute: Callable[..., float | None]
     stem: str = ""  # as of a Count
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -121,8 +129,12 @@ class Operands:
             if all(window in one for one in moving) and (formula.windows is None or window in formula.windows)
         ]
 
-    def _at(self, operand: str | At, window: Window) -> dict[GroupKey, str]:
+    def _at(self, operand: str | At | Within, window: Window) -> dict[GroupKey, str]:
         if isinstance(operand, At):
             return self._names.get(operand.stem, {}).get(operand.window, {})
+        if isinstance(operand, Within):
+            found = self._at(operand.stem, window)
+            key = ((operand.breakdown, operand.value),)
+            return {(): found[key]} if key in found else {}
         windows = self._names.get(operand, {})
         return windows.get(None if windows.keys() == {None} else window, {})

@@ -13,22 +13,23 @@ from flows.state.container import Arrays, Container
 
 
 class UserRows(Container):
-    """`rows[slot]`: what a family knows of one user; a record of `dtype`, or one number.
+    """`rows[slot]`: what a family knows of one user; a record of `dtype`, or one number, or `width` numbers.
 
     New users start with `fill` (every byte of a record zero by default). `dims` says what the breakdown codes stand
     for, in the field of that name or in the numbers themselves.
     """
 
-    def __init__(self, dtype: DTypeLike, fill: int = 0, dims: Words | None = None) -> None:
+    def __init__(self, dtype: DTypeLike, fill: int = 0, dims: Words | None = None, width: int | None = None) -> None:
         self._fill = fill
         self._dims = dims
-        self.rows: NDArray[Any] = np.zeros(0, dtype)
+        self._shape = () if width is None else (width,)
+        self.rows: NDArray[Any] = np.zeros((0, *self._shape), dtype)
 
     def save(self, users: int) -> Arrays:
         return {"rows": self.rows[:users]}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        self.rows = np.zeros(0, self.rows.dtype)
+        self.rows = self.rows[:0]
         self.resize(capacity)
         self.rows[: len(arrays["rows"])] = arrays["rows"]
 
@@ -44,9 +45,10 @@ class UserRows(Container):
         return {"rows": rows}
 
     def resize(self, capacity: int) -> None:
-        rows = np.zeros(capacity, self.rows.dtype)
+        rows = np.zeros((capacity, *self._shape), self.rows.dtype)
         kept = min(len(self.rows), capacity)
-        rows.view(np.uint8)[: kept * rows.itemsize] = self.rows[:kept].view(np.uint8)  # a record at once, not by field
+        same = self.rows[:kept].reshape(-1).view(np.uint8)  # a record at once, not by field
+        rows.reshape(-1).view(np.uint8)[: len(same)] = same
         if self._fill:
             rows[kept:] = self._fill
         self.rows = rows

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from flows.config.channels import CHANNELS
 from flows.config.explain import findings
 from flows.config.model import Config
 from flows.config.notation import format_duration, likely_duration, parse_duration, slug
@@ -14,7 +15,7 @@ from flows.config.rules import remarks
 from flows.metrics.cost import cost, expected_cells
 
 FUNNEL = {"window": "1h", "steps": ["Product Viewed", "Order Completed"]}
-PLATFORM = {"field": "context.device.type", "values": ["web", "ios"]}
+PLATFORM: dict[str, Any] = {"field": "context.device.type", "values": ["web", "ios"]}
 
 
 def found(raw: dict[str, Any]) -> list[tuple[str, str, str | None]]:
@@ -255,6 +256,76 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
     assert config.breakdowns["country"].labels() == ["de", "true", "7", "other", "unknown"]
 
 
+A_HOST = "expected a host such as shop.example, without scheme, port or path"
+COMPUTED_WRONGLY: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "field", "this is missing"),
+    ({"values": ["a"]}, "field", "this is missing"),
+    ({"field": "properties.x"}, "values", "this is missing"),
+    ({"field": "properties.x", "values": []}, "values", "found an empty list, expected at least 1"),
+    ({"computed": "browser"}, "computed", "found 'browser', expected channel or traffic"),
+    ({"computed": "channel", "field": "properties.x"}, "field", "found beside computed: take out one of the two"),
+    ({"computed": "channel", "values": ["email"]}, "values", "the values of channel are given: take this out"),
+    *(
+        (PLATFORM | {key: wrong}, key, "only a computed breakdown has this: take it out, or say what is computed")
+        for key, wrong in {
+            "own_hosts": "shop.example",
+            "sources": {"search": "suche.example"},
+            "organic": "all",
+            "direct": "own",
+        }.items()
+    ),
+    (
+        {"computed": "channel", "organic": "all"},
+        "organic",
+        "found with computed: channel, where organic channels are told apart: take it out",
+    ),
+    (
+        {"computed": "channel", "scope": "first", "direct": "own"},
+        "direct",
+        "found with scope first, and only sessions look back: take it out, or give scope: session",
+    ),
+    (
+        {"computed": "channel", "own_hosts": "https://a.example/"},
+        "own_hosts.0",
+        f"found 'https://a.example/', {A_HOST}",
+    ),
+    (
+        {"computed": "channel", "sources": {"search": "a.example/x"}},
+        "sources.search.0",
+        "found 'a.example/x', expected a source such as partner, or a host, without scheme, port or path",
+    ),
+    (
+        {"computed": "channel", "sources": {"search": "A", "video": ["b", "a"]}},
+        "sources.video.1",
+        "'a' is listed under search as well",
+    ),
+    (
+        {"computed": "channel", "scope": "session", "of": ["events"]},
+        "of.0",
+        "scope session cannot serve events, counted as events arrive, before it is known which came first: take it out,"
+        " or give it a breakdown of its own without a scope",
+    ),
+]
+
+
+def test_a_computed_breakdown_has_its_values_by_itself() -> None:
+    config = Config.model_validate({"breakdowns": {"b": {"computed": "traffic", "values": None, "scope": "session"}}})
+    assert config.breakdowns["b"].labels() == ["paid", "organic", "direct", "referral", "other", "unknown"]
+    assert config.breakdowns["b"].of == ("sessions", "funnels")
+    assert config.breakdowns["b"].looks_back
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+    channel = Config.model_validate({"breakdowns": {"b": {"computed": "channel"}}}).breakdowns["b"]
+    assert channel.labels() == [*CHANNELS, "other", "unknown"]
+    assert not channel.looks_back
+
+
+def test_cells_of_a_computed_breakdown_are_expected_exactly() -> None:
+    for computed in ("channel", "traffic"):
+        breakdowns = {"b": {"computed": computed, "of": ["users", "sessions"]}, "p": PLATFORM}
+        config = Config.model_validate({"breakdowns": breakdowns})
+        assert expected_cells(config) == cost(config).cells
+
+
 @pytest.mark.parametrize(
     ("raw", "path", "message"),
     [
@@ -447,6 +518,15 @@ def test_labels_are_the_listed_values_then_other_then_unknown() -> None:
             {"windows": ["1h", "24h"], "ratio_windows": [], "long_windows": ["1h"], "retention": {"mode": "calendar"}},
             "long_windows",
             "found 1h, expected whole days, for retention by calendar counts dates",
+        ),
+        *(
+            ({"breakdowns": {"b": broken}}, f"breakdowns.b.{path}".removesuffix("."), message)
+            for broken, path, message in COMPUTED_WRONGLY
+        ),
+        (
+            {"breakdowns": {"a": PLATFORM | {"field": "context.page"}, "b": {"computed": "channel"}}},
+            "breakdowns.b.computed",
+            "context.page.url lies inside context.page, which a reads as a plain value",
         ),
         (
             {"windows": ["1h", "24h"], "ratio_windows": [], "long_windows": ["1h"], "spend": {}},

@@ -212,6 +212,7 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
         "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more", "Retention",
         "Lifecycle", "Lifecycle: more", "Subscriptions", "Subscriptions: more", "Orders", "Orders: more",
         "Spending", "What customers are worth", "Economics: more", "Support", "Support: more",
+        "Top lists: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
     assert kinds["Session durations"] == "heatmap"
@@ -330,7 +331,7 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
         "tidegauge-live": [
             "Active days: more", "Sessions: more", "Goals: more", "Features: more", "Funnels: more", "Milestones: more",
             "Lifecycle: more", "Subscriptions: more", "Orders: more", "Economics: more",
-                "Support: more",
+                "Support: more", "Top lists: more",
         ],
         "tidegauge-tree": [],
         "tidegauge-aarrr": [],

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.audit import Record, recompute
+from flows.config.channels import LAST_MS
 from flows.config.model import Config, keys_of
+from flows.config.notation import field_text
 from flows.config.top import WINDOWS_MS
 from flows.metrics.catalogue import facts
 from flows.metrics.family import Family
@@ -136,7 +138,10 @@ def streams(draw: st.DrawFn, config: Config) -> list[Event]:
     names = st.sampled_from([*config.vocabulary(), "something_else"])
     kinds = st.sampled_from(["track", "track", "track", "page", "screen", "identify"])
     steps = st.sampled_from(edges(config)) | st.integers(0, 5_000) | st.integers(0, 3_600_000)
-    carried = {path: st.sampled_from([*values, None]) for path, values in looked_for(config).items()}
+    carried = {
+        path: st.sampled_from([*values, *([None] * (3 * len(values) if field_text(path) in LINKS else 1))])
+        for path, values in looked_for(config).items()
+    }
     told = [(name, fact) for fact in facts(config) for name in fact.events]
     clock = START + draw(st.integers(0, DAY))
     stream: list[Event] = []
@@ -173,7 +178,9 @@ def edges(config: Config) -> list[int]:
     found |= {width + pane for width in WINDOWS_MS if config.top for pane in (0, -(width // 60))}
     found |= {milestone.within for milestone in config.milestones.values()}
     found |= {config.spend.remember} if config.spend else set()
-    return sorted({max(0, one + beside) for one in found if one <= 4 * DAY for beside in (-1, 0, 1)})
+    found = {one for one in found if one <= 4 * DAY}
+    found |= {LAST_MS for breakdown in config.breakdowns.values() if breakdown.looks_back}
+    return sorted({max(0, one + beside) for one in found for beside in (-1, 0, 1)})
 
 
 HELD: Sequence[Any] = (3, "3", 3, "3", "Red Shoe", "red--SHOE", "Größe", "GRÖSSE", ["3"])
@@ -195,12 +202,28 @@ def _fields(config: Config) -> Iterator[tuple[str, Sequence[Any]]]:
         for selector in selectors:
             yield from selector.where.items()
     for breakdown in config.breakdowns.values():
-        yield breakdown.field, breakdown.values
+        if breakdown.field is not None:
+            yield breakdown.field, breakdown.values
+        else:
+            yield from LINKS.items()
     for listed in config.top.values():
         yield listed.field, VALUES
     for funnel in config.funnels.values():
         if funnel.hold is not None:
             yield funnel.hold, HELD
+
+
+LINKS: dict[str, Sequence[str]] = {
+    "context.campaign.source": ["google", "(direct)"],
+    "context.campaign.medium": ["cpc", "email"],
+    "context.page.url": [
+        "https://shop.example/",
+        "https://shop.example/?utm_medium=social",
+        "https://a.example/?gclid=1",
+    ],
+    "context.page.referrer": ["https://shop.example/", "https://www.google.com/", "https://blog.example/"],
+}
+"""What computed breakdowns look at: often nothing, so that many events come directly."""
 
 
 def put(event: Event, path: tuple[str, ...], value: Any) -> None:

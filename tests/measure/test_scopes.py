@@ -34,6 +34,12 @@ def config(**scopes: str) -> Config:
     )
 
 
+def looking_back(**more: Any) -> Config:
+    """One computed breakdown by session; codes of `traffic` are paid 0, organic 1, direct 2, referral 3, other 4."""
+    traffic = {"computed": "traffic", "scope": "session", "of": ["funnels"]} | more
+    return Config.model_validate({"sessions": {"timeout": "30m"}, "breakdowns": {"traffic": traffic}})
+
+
 def made(settings: Config) -> Scopes:
     scopes = Scopes(settings)
     scopes.resize(USERS)
@@ -80,6 +86,75 @@ def test_a_value_of_the_highest_code_is_one_like_any_other() -> None:
     assert held["dims"].tolist() == [unknown, unknown]
 
 
+DAY = 24 * 60
+DIRECT = 2
+
+
+def test_a_session_that_comes_direct_has_the_last_other_value_for_90_days_which_that_does_not_renew() -> None:
+    #   day      0         45       90       90 + 1 ms
+    #   own      paid      direct   direct   direct
+    #   has      paid      paid     paid     direct
+    visits = rows((0, 0, 0), (45 * DAY, DIRECT, 0), (90 * DAY, DIRECT, 0))
+    assert stamped(made(looking_back()), visits.copy()) == [(0, 0)] * 3
+    visits["ts"][2] += 1
+    assert stamped(made(looking_back()), visits.copy()) == [(0, 0), (0, 0), (DIRECT, 0)]
+    assert stamped(made(looking_back(direct="own")), visits) == [(0, 0), (DIRECT, 0), (DIRECT, 0)]
+
+
+def test_the_last_other_value_is_that_of_a_sessions_first_event_as_of_its_beginning() -> None:
+    # The second event of the first session comes by a link, 10 minutes in; it opens no session.
+    scopes = made(looking_back())
+    assert stamped(scopes, rows((0, 0, 0), (10, 3, 0), (60, DIRECT, 0))) == [(0, 0)] * 3
+    ninety_days_after_the_second_event = rows((90 * DAY + 10, DIRECT, 0))
+    assert stamped(scopes, ninety_days_after_the_second_event) == [(DIRECT, 0)]
+
+
+def test_what_belongs_to_a_session_has_what_that_took_and_another_other_value_replaces_it() -> None:
+    scopes = made(looking_back())
+    assert stamped(scopes, rows((0, 0, 0), (60, DIRECT, 0), (70, 3, 0), (200, 4, 0))) == [(0, 0)] * 3 + [(4, 0)]
+    assert stamped(scopes, rows((300, DIRECT, 0))) == [(4, 0)]
+    assert stamped(scopes, rows((10_000, DIRECT, 0), slot=9)) == [(DIRECT, 0)]  # somebody else
+
+
+def test_the_last_other_value_is_kept_moved_and_forgotten_with_its_user() -> None:
+    settings = looking_back()
+    scopes = made(settings)
+    stamped(scopes, rows((0, 0, 0), slot=3))
+    scopes.keep(np.array([0, 3]))  # 3 becomes 1
+    saved = {name: array.copy() for name, array in scopes.save(2).items()}
+    scopes = Scopes(settings)
+    scopes.load(saved, 2)
+    scopes.resize(USERS)
+    assert stamped(scopes, rows((60, DIRECT, 0), slot=1)) == [(0, 0)]
+    assert stamped(scopes, rows((60, DIRECT, 0), slot=3)) == [(DIRECT, 0)]
+
+
+def test_a_breakdown_that_looks_back_goes_on_beside_a_new_one_and_not_as_another() -> None:
+    before = made(looking_back())
+    stamped(before, rows((0, 0, 0)))
+    both = {"traffic": {"computed": "traffic", "scope": "session"}, "a": {"computed": "channel", "scope": "session"}}
+    after = Scopes(Config.model_validate({"sessions": {"timeout": "30m"}, "breakdowns": both}))
+    after.load(after.carry(before.save(1), before.legend()), USERS)
+    direct = Config.model_validate({"breakdowns": both}).breakdowns["a"].labels().index("direct")
+    assert stamped(after, rows((60, direct, DIRECT))) == [(direct, 0)]
+    other = Scopes(looking_back(own_hosts=["shop.example"]))
+    other.load(other.carry(before.save(1), before.legend()), USERS)
+    assert stamped(other, rows((60, DIRECT, 0))) == [(DIRECT, 0)]
+
+
+def test_state_of_before_there_were_sessions_that_look_back_is_taken() -> None:
+    scopes = made(config(x="session"))
+    stamped(scopes, rows((0, 0, 0)))
+    saved = scopes.save(1)
+    del saved["others"]
+    now = Scopes(config(x="session"))
+    assert {name: array.dtype for name, array in now.upgraded(saved).items()} == {
+        name: array.dtype for name, array in now.save(0).items()
+    }
+    now.load(now.upgraded(saved), USERS)
+    assert stamped(now, rows((10, 1, 0))) == [(0, 0)]
+
+
 NOTHING: dict[str, str] = {}
 
 
@@ -99,6 +174,13 @@ def test_nothing_is_kept_of_a_scope_that_nobody_asks_for(scopes: dict[str, str],
     assert sum(array.nbytes for array in saved) == kept * USERS
     plain = config(**dict.fromkeys(scopes, "event"))
     assert state_bytes_per_user(settings) - state_bytes_per_user(plain) == kept
+
+
+def test_a_sessions_last_other_value_takes_eight_bytes_more() -> None:
+    saved = made(looking_back()).save(USERS).values()
+    assert sum(array.nbytes for array in saved) == (24 + 8) * USERS
+    own = state_bytes_per_user(looking_back(direct="own"))
+    assert state_bytes_per_user(looking_back()) - own == 8
 
 
 def test_rows_of_a_config_without_scopes_are_not_touched() -> None:

@@ -19,7 +19,8 @@ An event that comes late, but in order for its user, takes back the churn that i
 was inside.
 
 Breakdowns that list `users` apply to the four moves: to who comes, by the value of that event, and to who churns, by
-that of the last event.
+that of the last event. Where one of them is by the way users come, the shares of new users who came by a link on
+another site and by ads are derived of it (`acquisition.py`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from flows.config.model import Config, format_duration
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, presence
 from flows.metrics.frameworks import Headings
+from flows.metrics.lifecycle.acquisition import acquisition_charts, shares_of
 from flows.metrics.lifecycle.cells import LOST, blocks_of, formulas_of
 from flows.metrics.lifecycle.charts import CHARTS, HEADLINES
 from flows.metrics.lifecycle.loop import ALIVE, FIELDS, LIFE, UNSEEN, Ledger, use_events
@@ -57,6 +59,21 @@ class Lifecycle(Family):
             "events": ["Viewed"],
             "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["users"]}},
         },
+        {
+            "windows": ["1h", "24h"],
+            "ratio_windows": [],
+            "churn_after": "2h",
+            "breakdowns": {
+                "first_channel": {"computed": "channel", "scope": "first", "own_hosts": "a.example", "of": ["users"]},
+                "traffic": {"computed": "traffic", "organic": "all", "of": ["users"]},
+            },
+        },
+        {
+            "windows": ["24h", "30d"],
+            "ratio_windows": [],
+            "churn_after": "2h",
+            "breakdowns": {"way": {"computed": "traffic", "scope": "session", "direct": "own", "of": ["users"]}},
+        },
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
         "users": Headings("retention", "retention"),
@@ -64,6 +81,8 @@ class Lifecycle(Family):
         "users.known": Headings("acquisition", "adoption"),
         "users.evicted": Headings(None, None, why="It says what was forgotten, nothing of the product."),
         "user_": Headings("retention", "retention"),
+        "referral_share": Headings("acquisition", "adoption"),
+        "paid_share": Headings("acquisition", "adoption"),
     }
     ordered: ClassVar[bool] = True
     broken_down_as: ClassVar[str] = "users"
@@ -114,7 +133,7 @@ class Lifecycle(Family):
         return HEADLINES
 
     def charts(self) -> list[ChartRow]:
-        return [CHARTS]
+        return [CHARTS, *acquisition_charts(self._config)]
 
     def formulas(self) -> list[Formula]:
-        return formulas_of(self._config)
+        return [*formulas_of(self._config), *shares_of(self._config)]

@@ -97,6 +97,18 @@ class Orders(Family):
             "windows": ["1m", "1h", "24h"],
             "ratio_windows": ["1h"],
         },
+        {
+            "orders": {"dedup": "10m", "lapse_after": "2h"},
+            "sessions": {"timeout": "5m"},
+            "lateness": "1m",
+            "presence": {"except": ["Order Refunded", "Order Cancelled"]},
+            "breakdowns": {
+                "channel": {"computed": "traffic", "scope": "session", "of": ["orders", "visitors"]},
+                "first": {"field": "properties.plan", "values": ["pro"], "scope": "first", "of": ["orders"]},
+            },
+            "windows": ["1h", "24h"],
+            "ratio_windows": ["1h"],
+        },
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = FRAMEWORKS
     ordered: ClassVar[bool] = True

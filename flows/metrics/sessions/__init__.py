@@ -91,6 +91,21 @@ class Sessions(Family):
             "breakdowns": {"platform": {"field": "context.device.type", "values": ["ios"], "of": ["sessions"]}},
         },
         {"sessions": {"timeout": "10m", "bounce": "single_view", "definitions": ["no_interaction"]}, "lateness": "1m"},
+        {
+            "windows": ["1h", "30d"],
+            "ratio_windows": [],
+            "sessions": {"timeout": "5m", "max_duration": "12m"},
+            "breakdowns": {
+                "channel": {
+                    "computed": "channel",
+                    "scope": "session",
+                    "own_hosts": ["shop.example"],
+                    "of": ["sessions"],
+                },
+                "traffic": {"computed": "traffic", "scope": "session", "of": ["sessions"]},
+                "way": {"computed": "traffic", "scope": "session", "direct": "own", "of": ["sessions"]},
+            },
+        },
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
         name: Headings("activation", "engagement")

@@ -79,7 +79,7 @@ def blocks_of(config: Config) -> list[Block]:
     money = {"currency": currency}
     groups = [{}, *({CHANNEL: channel} for channel in config.spend_channels())]
     by_category = in_currency(BY_CATEGORY, currency)
-    of_kinds = [Count(by_category, f"spend.{kind}", {"category": kind, **money}) for kind in CATEGORIES]
+    of_kinds = [Count(by_category, f"spend.{kind}", {"spend_category": kind, **money}) for kind in CATEGORIES]
     of_all = [Count(in_currency(SPEND, currency), labels=money), Count(None, ACQUISITION)]
     blocks = [Block([Count(REFUSED), Count(TOO_FAR_AHEAD)])]
     for width in config.long_windows:

@@ -18,7 +18,7 @@ SPENDING = (
     Course(
         "Spending by category",
         "Marketing and sales are what new customers cost; the rest is spent on something else.",
-        [Line("spend.<category>", "{{category}}", by=("category",))],
+        [Line("spend.<category>", "{{spend_category}}", by=("spend_category",))],
         width=8,
     ),
     Course(
