@@ -210,8 +210,8 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
         "How old these numbers are", "Now", "Traffic", "Activity", "Active days", "Active days: more", "Sessions",
         "Sessions: more", "Visitors", "Goals", "Goals: more", "Features", "Features: more", "Funnel: checkout",
         "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more", "Retention",
-        "Lifecycle", "Lifecycle: more", "Subscriptions", "Subscriptions: more", "Orders", "Orders: more",
-        "Spending", "What customers are worth", "Economics: more", "Support", "Support: more",
+        "Lifecycle", "Lifecycle: more", "Acquisition, 30d", "Subscriptions", "Subscriptions: more", "Orders",
+        "Orders: more", "Spending", "What customers are worth", "Economics: more", "Support", "Support: more",
         "Top lists: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}

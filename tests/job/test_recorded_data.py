@@ -67,6 +67,19 @@ RETAIL = {
     "long windows": Config(windows=["24h", "30d", "90d"], ratio_windows=["30d"], dedup_horizon="1h"),
 }
 
+ORDERS = Config(
+    orders={"currency": "GBP", "lapse_after": "14d"},
+    economics={"margin": 0.5},
+    breakdowns={
+        "country": {"field": "context.country", "values": ["United Kingdom", "Germany", "France"], "of": ["orders"]}
+    },
+    goals={"purchase": "Order Completed"},
+    windows=["24h", "7d", "30d"],
+    ratio_windows=["24h"],
+)
+LINES = 60_000
+"""Of 541,909 lines of orders: those until the middle of January 2011."""
+
 
 @cache
 def records(file: Path) -> list[Record]:
@@ -169,3 +182,21 @@ def test_taobao_through_kafka_to_redis_equals_the_reference_in_every_cell(
     assert int(live["_watermark"]) == wanted.watermark_ms
     assert int(live["accounting.consumed"]) == int(live["_consumed"]) == len(records(taobao))
     assert len(deployment.minutes()) == len(wanted.minutes)
+
+
+def test_orders_of_a_shop_through_kafka_to_redis_equal_the_reference_in_every_cell(
+    online_retail: Path, tmp_path: Path, kafka: KafkaBroker, redis_server: RedisServer
+) -> None:
+    """Each line of an order is an event with the same order_id, so that all but the first are copies of it."""
+    some = records(online_retail)[:LINES]
+    wanted = recompute(some, ORDERS)
+    deployment = Deployment(ORDERS, tmp_path, kafka.bootstrap_servers, kafka.create_topic(), redis_server.url)
+    deployment.produce(some)
+    deployment.finish()
+    cells = cells_of(deployment.live())
+    assert disagreements(wanted, cells) == {}
+    assert 1_500 < cells["orders.completed.total"] < LINES / 10
+    assert cells["orders.completed.total"] == cells["orders.first.total"] + cells["orders.repeat.total"]
+    assert cells["orders.lapsed.30d"] > 100
+    assert cells["orders.refunded.total"] > 100
+    assert cells["ltv.orders"] > 0

@@ -99,6 +99,8 @@ class Spending(Family):
             "time_zone": "America/New_York",
             "windows": ["1h", "24h", "30d"],
             "ratio_windows": [],
+            "acquisition": {"customers": "orders"},
+            "breakdowns": {"channel": {"computed": "channel", "scope": "session", "of": ["orders"]}},
         },
         {"spend": {"currency": "JPY"}, "windows": ["24h", "7d"], "ratio_windows": []},
     )
