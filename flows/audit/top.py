@@ -98,10 +98,13 @@ def given_out(turns: Iterable[Turn], users: bool, limits: Limits) -> list[Counte
     values: dict[str, int] = {}  # with a slot: the latest event
     pairs: dict[tuple[str | None, str], int] = {}
     counted = []
+    stands = None
     for turn in turns:
         now, ts = pane(turn.used, DAY_MS), turn.event.ts
-        values = {value: last for value, last in values.items() if pane(last, DAY_MS) > now - 60}
-        pairs = {pair: last for pair, last in pairs.items() if pane(last, DAY_MS) > now - 60}
+        if now != stands:  # until then nothing leaves the window
+            values = {value: last for value, last in values.items() if pane(last, DAY_MS) > now - 60}
+            pairs = {pair: last for pair, last in pairs.items() if pane(last, DAY_MS) > now - 60}
+            stands = now
         if pane(ts, DAY_MS) <= now - 60:
             continue  # older than all windows
         value: str | None = turn.told.key

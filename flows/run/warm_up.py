@@ -6,9 +6,11 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.config.notation import keys_of
 from flows.decode.intake import Intake
 from flows.measure.shard import Shard
 from flows.messages.raw import Raw
@@ -42,7 +44,9 @@ def warm_up(config: Config) -> float:
 
 
 def _events(config: Config) -> Iterator[dict[str, object]]:
-    """One of the user's own, and one for each that carries a fact; with their time as text."""
+    """One of the user's own, with a value of each listed field, and one for each that carries a fact; with their time
+    as text.
+    """
     event: dict[str, object] = {
         "messageId": "1",
         "type": "track",
@@ -50,6 +54,12 @@ def _events(config: Config) -> Iterator[dict[str, object]]:
         "userId": "warm-up",
         "timestamp": "2023-11-14T22:13:20.000Z",
     }
+    listed = [keys_of(section.field) or () for section in config.top.values()]
+    for *above, last in sorted(listed, key=len, reverse=True):  # one may be an object on the way to another
+        place: Any = event
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = "/warm/up"
     yield event
     for fact in facts(config):
         for name in fact.events:

@@ -38,7 +38,7 @@ def test_a_right_file_gives_zero_and_its_cost(capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().out
     assert told.startswith(f"{SHOP}: no mistakes\n")
     for line in (
-        "  product            shop: 2 funnels, 1 milestone, 4 breakdowns, 17 named events, 7 windows\n",
+        "  product            shop: 2 funnels, 1 milestone, 4 breakdowns, 18 named events, 7 windows\n",
         f"  cells              {sizes.cells:,}: {sizes.counted:,} counted and {sizes.derived:,} derived\n",
         f"  Prometheus series  {sizes.series:,}, besides those of health\n",
         f"  state              {sizes.user_bytes:,} MB per million users",

@@ -50,6 +50,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "breakdowns": {"platform": {"field": "context.device.type", "values": ["web", "ios", "android"]}},
         "subscriptions": {"currency": "EUR", "plans": ["Basic", "Plus", "Premium"]},
+        "top": {
+            "pages": {"field": "context.page.path"},
+            "products": {"field": "properties.product_id", "count": "users", "k": 10},
+        },
     },
     "everything different": {
         "time_zone": "Asia/Tokyo",

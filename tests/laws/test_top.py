@@ -15,6 +15,7 @@ from flows.config.top import WINDOWS_MS
 from tests.comparison import assert_equal
 from tests.engine import replay
 from tests.laws.check_family import Event, delayed, encoded, streams
+from tests.several import Several
 
 PANE = WINDOWS_MS[-1] // 60
 CONFIG = Config.model_validate(
@@ -51,3 +52,17 @@ def test_slots_are_given_out_by_the_events_alone(config: Config, data: st.DataOb
         limits=limits,
     )
     assert_equal(expected, snapshot, minutes)
+
+
+@settings(max_examples=30)
+@given(streams(CONFIG), st.integers(0, 2**32))
+def test_any_number_of_processes_gives_the_same_lists(stream: list[Event], seed: int) -> None:
+    random = Random(seed)
+    records = encoded(stream, random.choice([1, 3]))
+    lengths = [random.randint(1, 8) for _ in range(20)]
+    run = Several(records, CONFIG, random.randint(1, 3), lengths, random)
+    for _ in range(random.randint(0, 2)):
+        run.work(random.randint(0, 60))
+        run.rescale(random.randint(1, 3))
+    expected = recompute(records, CONFIG)
+    assert_equal(expected, run.finish(), run.minutes)

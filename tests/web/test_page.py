@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 from http.client import HTTPConnection
 from typing import Any
@@ -426,6 +427,32 @@ def test_hostile_texts_become_no_markup(serve: Serve, window: Window, client: re
     page.get_by_role("button", name="What is final?").click()
     expect(page.locator("[data-exact]")).to_have_text(HOSTILE)
     assert page.locator("img, script:not([src])").count() == 0
+    assert window.wrong == []
+
+
+def test_a_top_list_shows_what_redis_has_and_hostile_values_as_text(run: Run, serve: Serve, window: Window) -> None:
+    config = Config.model_validate({"product": "shop", "top": {"pages": {"field": "context.page.path", "k": 5}}})
+    cells = cells_of(catalogue(config))
+    pages = {HOSTILE: 7, "/a\n\u202eb": 5, "x" * 200: 4, "/c": 1}
+    run.publish(replace(snapshot(cells), top={"pages": {"5m": pages, "1h": {"/hour": 9}, "24h": {}}}))
+    page = window.open(serve(config=config))
+    listed = page.locator("[data-top='pages'] > li:not([hidden])")
+    page.get_by_role("radio", name="5m").check(force=True)
+    expect(listed).to_have_count(4)
+    shown = [one.locator("bdi").inner_text() for one in listed.all()]
+    assert shown == [HOSTILE, "/a\\u000a\\u202eb", "x" * 200, "/c"]
+    assert [one.locator(".amount").inner_text() for one in listed.all()] == ["7", "5", "4", "1"]
+    page.get_by_role("radio", name="1h").check(force=True)
+    expect(listed).to_have_count(1)
+    run.publish(
+        replace(snapshot(cells, number=2), top={"pages": {"5m": pages, "1h": {"/hour": 10, "/b": 1}, "24h": {}}})
+    )
+    expect(listed).to_have_count(2)
+    page.get_by_role("radio", name="24h").check(force=True)
+    expect(page.get_by_text("nothing in this window")).to_be_visible()
+    assert page.locator("img, script:not([src])").count() == 0
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert window.wrong == []
 
 

@@ -45,7 +45,7 @@ class Texts(Container):
 
     def tidy(self, keys: NDArray[np.uint64]) -> None:
         """Of what waits, only the texts of `keys` may still be needed; each once."""
-        if sum(map(len, self._waiting)) <= self._many and len(keys):
+        if sum(one.nbytes for one in self._waiting) <= self._many * TEXT.itemsize and len(keys):
             return
         pieces = self._pieces()
         pieces = pieces[np.isin(pieces["key"], keys)]
