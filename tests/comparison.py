@@ -41,11 +41,12 @@ def in_order(top: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, di
 
 
 def assert_equal(expected: Result, snapshot: Snapshot, minutes: Mapping[int, Mapping[str, int]]) -> None:
-    """Everything that a replay publishes equals the reference."""
+    """Everything that a replay publishes equals the reference; the snapshot has all closed days."""
     assert snapshot.as_of_ms == expected.as_of_ms
     assert snapshot.watermark_ms == expected.watermark_ms
     if expected.as_of_ms is not None:
         assert differences(expected.cells, snapshot.cells) == {}
         assert in_order(snapshot.top) == in_order(expected.top)
     assert {m: minutes.get(m) for m in expected.minutes} == expected.minutes
+    assert dict(snapshot.days) == expected.days
     assert nonzero(snapshot.accounting) == nonzero(expected.accounting)

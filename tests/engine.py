@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from flows.audit import Record
@@ -31,6 +31,7 @@ class Engine:
         self._shards = self._fresh_shards()
         self._totals = Totals(self.config)
         self._ticks = 0
+        self._days: dict[str, Mapping[str, int]] = {}
         self._told: Mapping[str, int | float] = {}  # by the last snapshot
         self._at_end: dict[int, Raw] = {}  # partitions read to their end
 
@@ -48,6 +49,7 @@ class Engine:
             shard.receive(delivery)
 
     def tick(self, as_of_ms: int | None = None, monotonic_ms: int | None = None, final: bool = False) -> Snapshot:
+        """The snapshot, with all days closed so far."""
         self._ticks += 1
         tick = Tick(self._ticks, monotonic_ms, as_of_ms, final)
         snapshots = [self._totals.add(shard.tick(tick)) for shard in self._shards]
@@ -55,11 +57,12 @@ class Engine:
         snapshot = snapshots[-1]
         assert snapshot is not None
         self.minutes |= snapshot.minutes
+        self._days |= snapshot.days
         before, now = self._told, snapshot.cells
         assert snapshot.changed is not None
         assert {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)} <= snapshot.changed
         self._told = now
-        return snapshot
+        return replace(snapshot, days=dict(self._days))
 
     def restart(self) -> None:
         """A crash right after a checkpoint: what was published stays published, all else is rebuilt from bytes."""
@@ -116,7 +119,9 @@ def replay(
     restart_after: frozenset[int] = frozenset(),
     limits: Limits | None = None,
 ) -> tuple[Snapshot, dict[int, Mapping[str, int]]]:
-    """The last snapshot, and all closed minutes, after `records`; ticks and restarts after the polls so numbered."""
+    """The last snapshot, with all closed days, and all closed minutes, after `records`; ticks and restarts after the
+    polls so numbered.
+    """
     engine = Engine(config, limits or Limits())
     partitions = 1 + max((record.partition for record in records), default=0)
     for number, raw in enumerate(polls(records, lengths, partitions)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from flows.audit import Record
@@ -54,6 +55,7 @@ class Several:
     ):
         self.snapshots: list[Snapshot] = []
         self.minutes: dict[int, Mapping[str, int]] = {}
+        self._days: dict[str, Mapping[str, int]] = {}
         self._config = config
         self._random = random
         self._partitions = 1 + max((record.partition for record in records), default=0)
@@ -111,6 +113,7 @@ class Several:
         elif (snapshot := self._totals.add(shard.tick(item))) is not None:
             self.snapshots.append(snapshot)
             self.minutes |= snapshot.minutes
+            self._days |= snapshot.days
 
     def end_epoch(self) -> None:
         """Every shard gets all that was sent, and is then frozen."""
@@ -141,4 +144,4 @@ class Several:
                 self._send(number, [Tick(process.number, None, as_of_ms, final=True)] * len(self._shards))
         self.end_epoch()
         assert [snapshot.final for snapshot in self.snapshots].index(True) == len(self.snapshots) - 1
-        return self.snapshots[-1]
+        return replace(self.snapshots[-1], days=self._days)

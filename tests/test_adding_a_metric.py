@@ -135,7 +135,7 @@ def test_everything_else_follows_from_the_families_that_the_pages_add(copy: Path
         assert f"tidegauge_{family}" in found["gauges"]
         assert f"`tidegauge_{family}{{window" in found["page"]
         assert f"tidegauge_{family}{{" in found["live"]
-    assert "Money given back" in found["live"]
+    assert "Money given" in found["live"]
     assert "DonationSpike" in found["alerts"]
     assert 'tidegauge_donations{product="product", window="1h"}' in found["rules"]
     assert found["schemas"]["Donation Made"]["required"] == ["cause_id", "amount"]

@@ -48,12 +48,12 @@ KNOWN_TO_THE_AUDIT = {
 SHARED_BY_FAMILIES = {
     f"flows.metrics.{name}"
     for name in (
-        *("family", "minutes", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts"),
+        *("family", "minutes", "days", "cells", "charts", "rows", "formulas", "frameworks", "histograms", "alerts"),
         *("distinct", "economics", "local_calendar", "local_days", "survival", "uses"),
     )
 } | {"flows.metrics"}
-"""What a family may import of its own folder: what a family is, how it declares numbers and alerts, minutes, and what
-several have in common."""
+"""What a family may import of its own folder: what a family is, how it declares numbers and alerts, minutes and days,
+and what several have in common."""
 NO_FAMILIES = SHARED_BY_FAMILIES | {
     f"flows.metrics.{name}" for name in ("catalogue", "checks", "cost", "known_since", "parts", "tree")
 }

@@ -7,10 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from flows.audit.cut import DEPENDENT, Truth
+from flows.audit.days import DAYS_KEPT
 from flows.audit.published import SINCE, Published, Top
 from flows.audit.recompute import Result
 from flows.config.model import Config
@@ -82,11 +84,15 @@ def compare(published: Published, truth: Truth, config: Config) -> list[Compared
     for start, counts in published.minutes.items():
         if start >= since_ms:
             fields |= {minute_cell(start, name): text for name, text in counts.items()}
+    oldest = days_from(published, config)
+    for day, counts in published.days.items():
+        if day >= oldest:
+            fields |= {day_cell(day, name): text for name, text in counts.items()}
     fields |= {name: str(count) for name, count in counts_of(published.top)}
     expected = [dict(numbers_of(result, published, config)) for result in truth.results]
     names = sorted(fields.keys() | set().union(*expected))
     changed = published.changed
-    open_by = {minute_cell(*cell): most for result in truth.results for cell, most in result.touched.items()}
+    open_by = {period_cell(*cell): most for result in truth.results for cell, most in result.touched.items()}
     return [
         Compared(
             name,
@@ -142,6 +148,7 @@ def numbers_of(result: Result, published: Published, config: Config) -> Iterator
         yield from ((f"accounting.{name}", records) for name, records in totals.items())
     yield "_consumed", totals["consumed"]
     yield from _minutes(result, published, minutes_since(published, config))
+    yield from _days(result, published, days_from(published, config))
 
 
 def _minutes(result: Result, published: Published, since_ms: int) -> Iterator[tuple[str, int]]:
@@ -151,6 +158,41 @@ def _minutes(result: Result, published: Published, since_ms: int) -> Iterator[tu
         if start >= since_ms:
             for name, number in result.minutes.get(start, quiet).items():
                 yield minute_cell(start, name), number
+
+
+def _days(result: Result, published: Published, oldest: str) -> Iterator[tuple[str, int]]:
+    """As of minutes; a day's hash may have been read when more of it was final than at the publish."""
+    for day in result.days.keys() | published.days.keys():
+        there = published.days.get(day, {})
+        quiet: Mapping[str, int] = dict.fromkeys((name for name in there if not waits(name)), 0)
+        numbers = result.days.get(day, quiet)
+        if day >= oldest:
+            for name, number in numbers.items():
+                yield day_cell(day, name), number
+            for name in there.keys() - numbers.keys():
+                if waits(name) and there[name].isdigit():
+                    yield day_cell(day, name), int(there[name])
+
+
+def waits(field: str) -> bool:
+    """Whether a day has the field only once a later day is over."""
+    return field.startswith("retention.")
+
+
+def days_from(published: Published, config: Config) -> str:
+    """The oldest date that has to be there still, but for one that may go at any moment."""
+    today = datetime.fromtimestamp((published.as_of_ms or 0) // 1000, ZoneInfo(config.time_zone)).date()
+    return (today - timedelta(DAYS_KEPT - 2)).isoformat()
+
+
+def period_cell(period: int | date, name: str) -> str:
+    """How a number of a closed minute or day is called here."""
+    return day_cell(period.isoformat(), name) if isinstance(period, date) else minute_cell(period, name)
+
+
+def day_cell(day: str, name: str) -> str:
+    """How a number of a closed day is called here: its key in Redis and its field."""
+    return f"day:{day} {name}"
 
 
 def counts_of(top: Top) -> Iterator[tuple[str, int]]:

@@ -40,4 +40,7 @@ def replayed(text: str) -> Published:
         int(start): {name: str(number) for name, number in counts.items()}
         for start, counts in printed["minutes"].items()
     }
-    return Published(fields, minutes, top=printed.get("top", {}))
+    days = {
+        day: {name: str(number) for name, number in counts.items()} for day, counts in printed.get("days", {}).items()
+    }
+    return Published(fields, minutes, days=days, top=printed.get("top", {}))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from datetime import date
+from typing import TypeVar
 
 from flows.audit.activity import counts_as_active
 from flows.audit.cells import by_user
@@ -15,6 +17,7 @@ from flows.audit.sessions import Session, all_sessions
 from flows.config.model import Config
 
 MINUTE_MS = 60_000
+Period = TypeVar("Period", int, date)
 
 
 def minute_history(
@@ -25,7 +28,7 @@ def minute_history(
     config: Config,
     watermark_ms: int,
     late: Sequence[LateEvent] = (),
-    touched: dict[tuple[int, str], int] | None = None,
+    touched: MutableMapping[tuple[int | date, str], int] | None = None,
 ) -> dict[int, dict[str, int]]:
     """METRICS.md 3.7: "For each closed minute, its final numbers: `events, active_users, new_users,
     sessions_started, sessions_closed, sessions_bounced`, per funnel `entered` and `converted`." D13: "A
@@ -35,23 +38,15 @@ def minute_history(
     are those that start before `W - minute_history`. `late` are those of the events that came late; numbers that
     depend on when those were read are put into `touched`, with how much at most.
     """
-    fields = fields_of(ordered, sessions, attempts, lifecycle, config)
-    of_users = by_user(ordered) if late else {}
-    for user, latecomers in late_by_user(late).items():
-        without = of_users.get(user, [])
-        for latecomer in reversed(latecomers):
-            # "closed minutes stay as they are": those that end before its bound do not know of it.
-            with_it = without
-            without = [event for event in with_it if not is_same(event, latecomer.event)]
-            closed_until = minute_of(latecomer.bound_ms)
-            known, unknown = all_fields(with_it, config, watermark_ms), all_fields(without, config, watermark_ms)
-            for name in fields:
-                for minute in known[name].keys() | unknown[name].keys():
-                    change = unknown[name][minute] - known[name][minute]
-                    if change and touched is not None:
-                        touched[minute, name] = touched.get((minute, name), 0) + abs(change)
-                    if minute < closed_until:
-                        fields[name][minute] += change
+    fields = fields_of(minute_of, ordered, sessions, attempts, lifecycle, config)
+    leave_out_what_came_after_the_end(
+        fields,
+        lambda events: all_fields(minute_of, events, config, watermark_ms),
+        ordered,
+        late,
+        lambda name, minute, bound: minute < minute_of(bound),
+        touched,
+    )
     return {
         minute: {name: counts[minute] for name, counts in fields.items()}
         for minute in sorted(set().union(*fields.values()))
@@ -59,6 +54,34 @@ def minute_history(
         and minute >= watermark_ms - config.minute_history
         and any(counts[minute] for counts in fields.values())
     }
+
+
+def leave_out_what_came_after_the_end(
+    fields: dict[str, Counter[Period]],
+    of_events: Callable[[list[Event]], dict[str, Counter[Period]]],
+    ordered: list[Event],
+    late: Sequence[LateEvent],
+    is_closed: Callable[[str, Period, int], bool],
+    touched: MutableMapping[tuple[int | date, str], int] | None,
+) -> None:
+    """METRICS.md 1: "closed minutes stay as they are": those that end before its bound do not know of a late event.
+
+    `fields` know of all events; `of_events` gives the fields of some.
+    """
+    of_users = by_user(ordered) if late else {}
+    for user, latecomers in late_by_user(late).items():
+        without = of_users.get(user, [])
+        for latecomer in reversed(latecomers):
+            with_it = without
+            without = [event for event in with_it if not is_same(event, latecomer.event)]
+            known, unknown = of_events(with_it), of_events(without)
+            for name in fields:
+                for period in known[name].keys() | unknown[name].keys():
+                    change = unknown[name][period] - known[name][period]
+                    if change and touched is not None:
+                        touched[period, name] = touched.get((period, name), 0) + abs(change)
+                    if is_closed(name, period, latecomer.bound_ms):
+                        fields[name][period] += change
 
 
 def late_by_user(late: Sequence[LateEvent]) -> dict[str, list[LateEvent]]:
@@ -74,33 +97,40 @@ def is_same(event: Event, other: Event) -> bool:
     return (event.partition, event.offset) == (other.partition, other.offset)
 
 
-def all_fields(ordered: list[Event], config: Config, watermark_ms: int) -> dict[str, Counter[int]]:
+def all_fields(
+    period_of: Callable[[int], Period], ordered: list[Event], config: Config, watermark_ms: int
+) -> dict[str, Counter[Period]]:
     """`fields_of` of these events alone."""
     attempts = {name: all_attempts(ordered, funnel) for name, funnel in config.funnels.items()}
     lifecycle = lifecycle_of(ordered, config, watermark_ms)
-    return fields_of(ordered, all_sessions(ordered, config), attempts, lifecycle, config)
+    return fields_of(period_of, ordered, all_sessions(ordered, config), attempts, lifecycle, config)
 
 
 def fields_of(
+    period_of: Callable[[int], Period],
     ordered: list[Event],
     sessions: list[Session],
     attempts: dict[str, list[Attempt]],
     lifecycle: Lifecycle,
     config: Config,
-) -> dict[str, Counter[int]]:
-    """What a minute has, by field: how many in each."""
-    active = {(minute_of(e.ts), e.user) for e in ordered if counts_as_active(e, config)}
+) -> dict[str, Counter[Period]]:
+    """What minutes and days have, by field: how many in each."""
+
+    def in_periods(times_ms: Iterable[int]) -> Counter[Period]:
+        return Counter(period_of(time_ms) for time_ms in times_ms)
+
+    active = {(period_of(e.ts), e.user) for e in ordered if counts_as_active(e, config)}
     fields = {
-        "events": minutes_of(event.ts for event in ordered),
-        "active_users": Counter(minute for minute, _ in active),
-        "new_users": minutes_of(passage.at for passage in lifecycle.new),
-        "sessions_started": minutes_of(session.start for session in sessions),
-        "sessions_closed": minutes_of(session.closes_at for session in sessions),
-        "sessions_bounced": minutes_of(session.closes_at for session in sessions if session.bounces),
+        "events": in_periods(event.ts for event in ordered),
+        "active_users": Counter(period for period, _ in active),
+        "new_users": in_periods(passage.at for passage in lifecycle.new),
+        "sessions_started": in_periods(session.start for session in sessions),
+        "sessions_closed": in_periods(session.closes_at for session in sessions),
+        "sessions_bounced": in_periods(session.closes_at for session in sessions if session.bounces),
     }
     for name, every_attempt in attempts.items():
-        fields[f"funnel.{name}.entered"] = minutes_of(attempt.began for attempt in every_attempt)
-        fields[f"funnel.{name}.converted"] = minutes_of(
+        fields[f"funnel.{name}.entered"] = in_periods(attempt.began for attempt in every_attempt)
+        fields[f"funnel.{name}.converted"] = in_periods(
             attempt.converted_at for attempt in every_attempt if attempt.converted_at is not None
         )
     return fields
@@ -109,8 +139,3 @@ def fields_of(
 def minute_of(time_ms: int) -> int:
     """The start of the minute (UTC) that holds `time_ms`."""
     return time_ms // MINUTE_MS * MINUTE_MS
-
-
-def minutes_of(times_ms: Iterable[int]) -> Counter[int]:
-    """How many of the times lie in each minute."""
-    return Counter(minute_of(time_ms) for time_ms in times_ms)

@@ -20,12 +20,13 @@ SINCE = "_since."
 
 @dataclass(frozen=True)
 class Published:
-    """The live hash, the top lists, and the minutes that were closed by then."""
+    """The live hash, the top lists, and the minutes and days that were closed by then."""
 
     fields: Mapping[str, str]
     minutes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # start of a minute (epoch ms) -> field
     minutes_from_ms: int = 0  # what was closed before may have gone by the time the minutes were read
     top: Top = field(default_factory=dict)
+    days: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # ISO date -> field
 
     @property
     def as_of_ms(self) -> int | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from flows.audit.activity import active_user_cells, event_cells
 from flows.audit.cells import Cells
 from flows.audit.clock import Judgement, LateEvent, judge
+from flows.audit.days import day_history
 from flows.audit.engagement import engagement_cells
 from flows.audit.feedback import put_feedback_per_user
 from flows.audit.funnels import all_attempts, funnel_cells
@@ -39,10 +41,13 @@ class Result:
     watermark_ms: int | None  # W
     cells: dict[str, int | float]  # counted and derived
     minutes: dict[int, dict[str, int]]  # start of a closed minute (epoch ms) -> field -> number; all-zero ones left out
+    days: dict[str, dict[str, int]]  # closed local day (ISO) -> field -> number; all-zero ones left out
     accounting: dict[int, dict[str, int]]  # partition -> one of ACCOUNTS -> records
     top: Lists
-    touched: dict[tuple[int, str], int]
-    """Numbers of closed minutes (start, field) that depend on when late events were read, and how much at most."""
+    touched: dict[tuple[int | date, str], int]
+    """Numbers of closed minutes (start, field) and days (date, field) that depend on when late events were
+    read, and how much at most.
+    """
 
 
 def recompute(
@@ -96,13 +101,14 @@ def numbers(judgement: Judgement, config: Config, limits: Limits = NO_LIMITS) ->
     put_per_thousand(cells, config)
     put_economics(cells, judgement.turns, config, watermark)
     cells |= tree_cells(cells, config, as_of)
-    touched: dict[tuple[int, str], int] = {}
+    touched: dict[tuple[int | date, str], int] = {}
     late = [one for one in judgement.late_in_order if one.bound_ms <= watermark]
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,
         cells=cells,
         minutes=minute_history(ordered, sessions, attempts, lifecycle, config, watermark, late, touched),
+        days=day_history(judgement, ordered, sessions, attempts, lifecycle, config, watermark, late, touched),
         accounting=judgement.accounting,
         top=top,
         touched=touched,

@@ -17,10 +17,11 @@ Copy the file into your service or import it. The contract it keeps to is schema
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -163,7 +164,8 @@ class Address:
     @staticmethod
     def parse(url: str) -> Address:
         """The address; ValueError, which may quote its password, when it is none."""
-        parts = urlsplit(url)
+        hosts = re.sub(r"^[^:]*://|[/?#].*", "", url)
+        parts = urlsplit(url.replace(hosts, "host", 1) if "," in hosts else url)  # which takes one host
         scheme, _, kind = parts.scheme.partition("+")
         if not kind:
             options = parse_url(url)
@@ -176,7 +178,7 @@ class Address:
             return Address("server", (place,), options, options)
         if scheme not in ("redis", "rediss") or kind not in ("sentinel", "cluster") or parts.fragment:
             raise ValueError("an address is redis://, redis+sentinel://, redis+cluster://, or unix://")
-        account, at, hosts = parts.netloc.rpartition("@")
+        account, at, hosts = hosts.rpartition("@")
         named = [urlsplit(f"//{host}") for host in hosts.split(",")]
         if not all(host.hostname and host.port != 0 and not host.username for host in named):
             raise ValueError("the address names no host")
@@ -379,7 +381,22 @@ class LiveNumbers:
         """What `minute` says of each of `starts`, in one round trip."""
         if any(start.tzinfo is None for start in starts):
             raise ValueError("a time needs its offset, such as datetime(..., tzinfo=UTC)")
-        keys = [f"{self._key}:minute:{start.astimezone(UTC):%Y-%m-%dT%H:%M}Z" for start in starts]
+        return self._closed([f"minute:{start.astimezone(UTC):%Y-%m-%dT%H:%M}Z" for start in starts])
+
+    def day(self, date: date) -> dict[str, int] | None:
+        """The final numbers of a closed day of the product's time zone.
+
+        None: it has not closed, is older than 400 days, or had no event in it. Numbers that have to wait for a later
+        day (`retention.d7.returned`) are there when that is over.
+        """
+        return self.days([date])[0]
+
+    def days(self, dates: Sequence[date]) -> list[dict[str, int] | None]:
+        """What `day` says of each of `dates`, in one round trip."""
+        return self._closed([f"day:{date.isoformat()}" for date in dates])
+
+    def _closed(self, periods: Sequence[str]) -> list[dict[str, int] | None]:
+        keys = [f"{self._key}:{period}" for period in periods]
 
         def read(primary: redis.Redis) -> list[dict[str, str]]:
             with primary.pipeline(transaction=False) as pipe:
@@ -388,7 +405,7 @@ class LiveNumbers:
                 return cast(list[dict[str, str]], pipe.execute())
 
         found = self._insist(read) if keys else []
-        return [{name: int(text) for name, text in minute.items()} or None for minute in found]
+        return [{name: int(text) for name, text in period.items()} or None for period in found]
 
     def close(self) -> None:
         """Give the connections back."""

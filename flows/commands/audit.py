@@ -25,7 +25,7 @@ from flows.kafka.topic_records import records_between
 from flows.messages.errors import TidegaugeError
 from flows.publish.redis.client import connect, sentence
 from flows.publish.redis.layout import Keys
-from flows.publish.redis.published import with_lists, with_minutes
+from flows.publish.redis.published import with_history, with_lists
 
 HELP = "recompute every number from the events, and compare with what is published"
 DESCRIPTION = """\
@@ -150,7 +150,7 @@ def in_redis(config: Config, settings: Settings) -> Published:
         fields, top = with_lists(primary, config.product)
         if not fields:
             raise NoVerdict(f"nothing is published for product {config.product} in Redis at {primary.where}")
-        return with_minutes(primary, fields, top, config)
+        return with_history(primary, fields, top, config)
     except redis.RedisError as error:
         raise NoVerdict(sentence(error, primary, config.product)) from None
     finally:

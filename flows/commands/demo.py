@@ -42,7 +42,7 @@ from flows.demo.retention import Retention
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.sent import Sent
 from flows.demo.simulator import DAY_MS, DAYS, Simulator, days_of
-from flows.publish.redis.published import with_minutes
+from flows.publish.redis.published import with_history
 from flows.run.backfill import backfill
 from flows.source.history import HistorySource
 from flows.terminal.reading import Reading, line
@@ -349,7 +349,7 @@ def _compare(running: Running, config: Config) -> int:
         raise Failed("the published numbers do not say what time they are of")
     screen.say("computing every number once more, slowly, from the records themselves ...")
     try:
-        published = with_minutes(running.reader.primary, sent.cut, sent.top, config)
+        published = with_history(running.reader.primary, sent.cut, sent.top, config)
     except redis.RedisError as error:
         raise Failed(f"the embedded Redis does not answer: {error}") from error
     compared = compare(published, sent.truth(published, partial(_tell_of_audit, screen)), config)

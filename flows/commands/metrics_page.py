@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import get_args
 
@@ -103,7 +103,9 @@ def page(config: Config | None = None) -> str:
         parts.append(f"\n## {panel}\n\n" + _table(COLUMNS, (row[1:] for row in rows)))
     parts.append(HEADINGS + "".join(_without_headings(config)))
     parts.append(LISTS)
-    parts.append(MINUTES + "".join(f"* `{field}`\n" for field in _minute_fields(config)))
+    parts.append(MINUTES + "".join(f"* `{field}`\n" for field in _fields(catalogue(config).minute_fields)))
+    days = [field.name for field in catalogue(config).days.fields]
+    parts.append(DAYS + "".join(f"* `{field}`\n" for field in _fields(days)))
     parts.append(ACCOUNTING + "".join(f"* `accounting.{account}`\n" for account in ACCOUNTS))
     parts.append(HEALTH + _table(("family", "what it is", "type"), _health(config)))
     return "".join(parts)
@@ -132,6 +134,16 @@ MINUTES = """
 ## Minutes
 
 The final numbers of each closed minute, in separate hashes (`tidegauge:v1:{<product>}:minute:<YYYY-MM-DDTHH:MM>Z`):
+
+"""
+DAYS = """
+## Days
+
+The final numbers of each closed day in the product's time zone, in separate hashes
+(`tidegauge:v1:{<product>}:day:<YYYY-MM-DD>`), for 400 days. An event counts on its own day; one that comes when its day
+is closed counts on none. `active_users` and `goal.<name>.users` are distinct users of the day; `mrr` and `customers`
+stand as at its end. `retention.d<N>.cohort` are the users who started on that date, `retention.d<N>.returned` those of
+them who returned on day N; both are there once day N is over for all of them:
 
 """
 ACCOUNTING = """
@@ -236,10 +248,10 @@ def _series(metric: Metric, cells: list[Cell | Derived], kinds: set[str]) -> str
     return f"`{PREFIX}{metric.prometheus}{{{labels}}}`" if labels else f"`{PREFIX}{metric.prometheus}`"
 
 
-def _minute_fields(config: Config) -> list[str]:
-    """The fields of a minute, those of the funnels once for all."""
-    fields = [re.sub(r"^funnel\.[^.]+\.", "funnel.<name>.", field) for field in catalogue(config).minute_fields]
-    return list(dict.fromkeys(fields))
+def _fields(names: Sequence[str]) -> list[str]:
+    """Fields of a minute or day, those of things with names once for all."""
+    fields = [re.sub(r"^(funnel|goal)\.[^.]+\.", r"\1.<name>.", field) for field in names]
+    return list(dict.fromkeys(re.sub(r"^retention\.d\d+\.", "retention.d<N>.", field) for field in fields))
 
 
 def _health(config: Config) -> Iterator[tuple[str, str, str]]:

@@ -74,16 +74,18 @@ class Audience:
 
 
 class Collected:
-    """The newest snapshot, and all closed minutes."""
+    """The newest snapshot, and all closed minutes and days."""
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
         self.minutes: dict[int, dict[str, int]] = {}
+        self.days: dict[str, dict[str, int]] = {}
 
     def publish(self, snapshot: Snapshot) -> None:
         """Take note of `snapshot`."""
         self.snapshot = snapshot
         self.minutes.update({minute: dict(counts) for minute, counts in snapshot.minutes.items()})
+        self.days.update({date: dict(counts) for date, counts in snapshot.days.items()})
 
 
 def main(args: argparse.Namespace) -> int:
@@ -115,12 +117,12 @@ def main(args: argparse.Namespace) -> int:
         if letters is not None:
             letters.close()
     assert collected.snapshot is not None  # a source always ends with a final tick
-    json.dump(result(collected.snapshot, collected.minutes), sys.stdout, indent=2)
+    json.dump(result(collected.snapshot, collected.minutes, collected.days), sys.stdout, indent=2)
     print(flush=True)  # before what is said of them
     return told(rejections, source.name)
 
 
-def result(snapshot: Snapshot, minutes: dict[int, dict[str, int]]) -> dict[str, Any]:
+def result(snapshot: Snapshot, minutes: dict[int, dict[str, int]], days: dict[str, dict[str, int]]) -> dict[str, Any]:
     """What is printed: all that a run would have published."""
     return {
         "as_of": snapshot.as_of_ms,
@@ -128,6 +130,7 @@ def result(snapshot: Snapshot, minutes: dict[int, dict[str, int]]) -> dict[str, 
         "cells": dict(snapshot.cells),
         **({"top": snapshot.top} if snapshot.top else {}),
         "minutes": {str(minute): counts for minute, counts in sorted(minutes.items())},
+        "days": dict(sorted(days.items())),
         "accounting": accounting(snapshot),
     }
 

@@ -216,7 +216,8 @@ def record_of(rows: NDArray[Any]) -> NDArray[np.uint64]:
 @compiled
 def _give_turns(facts: NDArray[Any], clocks: NDArray[np.int64], lateness: int, floor: int) -> None:
     for i in range(len(facts)):
-        facts[i]["used"] = max(facts[i]["ts"], clocks[i] - lateness, floor)
+        facts[i]["clock"] = max(clocks[i] - lateness, floor)
+        facts[i]["used"] = max(facts[i]["ts"], facts[i]["clock"])
 
 
 def counted(rows: NDArray[Any], since_ms: int) -> NDArray[Any]:

@@ -71,6 +71,7 @@ class Shard:
         self.users = Users()
         self.scopes = Scopes(config)
         self.book = MinuteBook(config)
+        self.days = self.book.days
         self._families = (members or families)(config, self.book, limits)
         of_events = {name: one for name, one in self._families.items() if one.takes is None and one.lists is None}
         self._arrival = {name: family for name, family in of_events.items() if not family.ordered}
@@ -156,6 +157,7 @@ class Shard:
             watermark,
             np.concatenate([family.read() for family in self._families.values()]),
             {} if now == NO_TIME else self.book.closed(watermark),
+            {} if now == NO_TIME else self.days.closed(watermark),
             self._accounting.copy(),
             self._offsets.copy(),
             self._since,
@@ -294,6 +296,7 @@ class Shard:
                 for container in containers(family).values():
                     container.resize(capacity)
                 self.book.restart(name)
+                self.days.restart(name)
 
 
 def _grown(counts: NDArray[np.int64], partitions: int) -> NDArray[np.int64]:

@@ -67,7 +67,7 @@ FACT: Final = np.dtype(
         ("user", "u8"),  # of the event that carries it, as all fields down to `partition`
         ("message", "u8"),  # messageId and key; 0: it has no messageId
         ("ts", "i8"),
-        ("clock", "i8"),
+        ("clock", "i8"),  # once in the shard's turns: the bound that its time had to reach, else it is late
         ("offset", "i8"),
         ("dims", "u8"),
         ("partition", "i8"),

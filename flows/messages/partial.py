@@ -23,6 +23,7 @@ class Partial:
     watermark_ms: int
     values: NDArray[np.int64]  # in the order of catalogue(config).cells
     minutes: dict[int, NDArray[np.int64]]  # closed since the last tick: epoch ms -> one count per minute field
+    days: dict[int, NDArray[np.int64]]  # with numbers final since the last tick: local day -> one count per day field
     accounting: NDArray[np.int64]  # (partitions, len(ACCOUNTS)) since the beginning
     offsets: NDArray[np.int64]  # (partitions, 2): of the first record ever counted, and behind the last; 0, 0: none
     since: Mapping[str, int] = field(default_factory=dict)  # of parts that began later than the stream: when, ms

@@ -26,6 +26,10 @@ late = late_in_order + late_out_of_order.
 """
 
 
+DAY_HISTORY_MS = 400 * 86_400_000
+"""How long the numbers of a closed day are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that one tick publishes: consistent, because all shards reported at the same cut and time."""
@@ -36,6 +40,8 @@ class Snapshot:
     cells: Mapping[str, int | float]  # counted and derived, by cell name; finite
     minutes: Mapping[int, Mapping[str, int]]  # minutes closed since the last tick: epoch ms -> field -> value
     accounting: Mapping[int, Mapping[str, int]]  # partition -> one of ACCOUNTS -> records since the beginning
+    days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Local days with numbers final since the last tick: ISO date -> field -> value, those before that, too."""
     tallies: Mapping[str, int] = field(default_factory=dict)  # cells of the catalogue's tallies, since the beginning
     final: bool = False
     since: Mapping[str, int] = field(default_factory=dict)

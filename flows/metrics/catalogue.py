@@ -18,6 +18,7 @@ from flows.metrics.active_users import ActiveUsers
 from flows.metrics.alerts import AnyShape
 from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.charts import ChartRow, Number
+from flows.metrics.days import DayBook
 from flows.metrics.engagement import Engagement
 from flows.metrics.events import Events
 from flows.metrics.family import Family
@@ -57,6 +58,8 @@ class Catalogue:
     derived: Sequence[Derived]
     tallies: Sequence[Tally] = ()
     minute_fields: Sequence[str] = ()  # of the minute history, in the order of the book's columns
+    days: DayBook = field(default_factory=lambda: DayBook(Config()))
+    """Empty: for the fields of a day, and when each is final."""
     headlines: Sequence[Number] = ()
     charts: Sequence[ChartRow] = ()
     headings: Mapping[str, Headings] = field(default_factory=dict)  # in AARRR and HEART, by the metric's name
@@ -81,14 +84,14 @@ def families(config: Config, book: MinuteBook, limits: Limits | None = None) -> 
         "minutes": Minutes(config, book),
         "sessions": Sessions(config, book),
         **({"visitors": Visitors(config)} if config.measures_visitors else {}),
-        **{f"goal.{name}": Goal(config, name) for name in config.goals},
-        **{f"feature.{name}": Feature(config, name) for name in config.features},
+        **{f"goal.{name}": Goal(config, name, book) for name in config.goals},
+        **{f"feature.{name}": Feature(config, name, book) for name in config.features},
         **{f"funnel.{name}": Funnel(config, name, book) for name in config.funnels},
         **{f"milestone.{name}": Milestones(config, name) for name in config.milestones},
-        **({"retention": Retained(config)} if config.retention else {}),
+        **({"retention": Retained(config, book)} if config.retention else {}),
         "lifecycle": Lifecycle(config, book),
-        **({"subscriptions": Subscriptions(config, limits)} if config.subscriptions else {}),
-        **(orders_of(config) if config.orders else {}),
+        **({"subscriptions": Subscriptions(config, limits, book)} if config.subscriptions else {}),
+        **(orders_of(config, book) if config.orders else {}),
         **({"spend": Spending(config, limits)} if config.spend else {}),
         **{f"survey.{name}": Surveyed(config, name) for name in config.surveys},
         **({"feedback": Feedback(config)} if config.feedback else {}),
@@ -138,6 +141,7 @@ def catalogue(config: Config) -> Catalogue:
         [*derived, *nodes],
         [tally for family in members for tally in family.tallies()],
         book.fields,
+        book.days,
         [number for family in members for number in family.headlines()],
         [
             *(row for family in members for row in family.charts()),

@@ -21,6 +21,7 @@ from flows.metrics.cells import Metric
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line
 from flows.metrics.formulas import ratio
 from flows.metrics.frameworks import Headings
+from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Count, Formula
 from flows.metrics.uses import Uses, users_fell
 
@@ -105,8 +106,8 @@ class Feature(Uses):
     KIND: ClassVar[str] = "feature"
     METRICS: ClassVar[Mapping[str, Metric]] = USES
 
-    def __init__(self, config: Config, name: str) -> None:
-        super().__init__(config, name, config.features[name])
+    def __init__(self, config: Config, name: str, book: MinuteBook) -> None:
+        super().__init__(config, name, config.features[name], book)
 
     def read(self) -> NDArray[np.int64]:
         return np.concatenate([super().read(), self.ever.values])

@@ -16,6 +16,7 @@ from flows.metrics.cells import Metric
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line, Number
 from flows.metrics.formulas import ratio
 from flows.metrics.frameworks import Headings
+from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Formula
 from flows.metrics.uses import Uses, users_fell
 
@@ -95,9 +96,10 @@ class Goal(Uses):
     broken_down_as: ClassVar[str] = "goals"
     KIND: ClassVar[str] = "goal"
     METRICS: ClassVar[Mapping[str, Metric]] = USES
+    BY_DAY: ClassVar[bool] = True
 
-    def __init__(self, config: Config, name: str) -> None:
-        super().__init__(config, name, config.goals[name])
+    def __init__(self, config: Config, name: str, book: MinuteBook) -> None:
+        super().__init__(config, name, config.goals[name], book)
 
     def formulas(self) -> list[Formula]:
         users, events, name = f"{self.stem}.users", f"{self.stem}.events", self._name

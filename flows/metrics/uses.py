@@ -8,7 +8,7 @@ this showed. Few users use most things, so a user has a row here from the first 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,10 @@ from flows.config.selectors import Selector
 from flows.messages.columns import NO_TIME
 from flows.metrics.alerts import Amount, CountFell, Series, label_of, window_of
 from flows.metrics.cells import Cell, Metric
+from flows.metrics.days import begin_of_day, note_on_day
 from flows.metrics.distinct import renew
 from flows.metrics.family import Family, Groups, Split, Trail, group_of, selected, trailing
+from flows.metrics.minutes import MinuteBook, Page, open_from
 from flows.metrics.rows import Block, Count
 from flows.state.pairs import BYTES_OF_PAIR, TIME, Latest, Pairs, position
 from flows.state.rows import Counters
@@ -33,6 +35,17 @@ EVENTS, USERS, FIRST = range(3)
 FIELDS: Final = 3
 EVERYBODY: Final = 0
 """The group of the total."""
+NOT_BY_DAY: Final = -1
+
+
+class Ledger(NamedTuple):
+    """What the kernel writes to."""
+
+    latest: Latest
+    windows: Ring
+    ever: NDArray[np.int64]  # (1,) users with a row
+    page: Page
+    day: int  # column of the days: users; or NOT_BY_DAY
 
 
 class Uses(Family):
@@ -44,7 +57,10 @@ class Uses(Family):
     METRICS: ClassVar[Mapping[str, Metric]]
     """Of uses, users and first users, in this order, by how the names of their cells end."""
 
-    def __init__(self, config: Config, name: str, events: Sequence[Selector]) -> None:
+    BY_DAY: ClassVar[bool] = False
+    """Whether closed days have its users."""
+
+    def __init__(self, config: Config, name: str, events: Sequence[Selector], book: MinuteBook) -> None:
         self._config = config
         self._name = name
         self._events = events
@@ -53,6 +69,8 @@ class Uses(Family):
         self.windows = Windows(config.windows, self._groups, FIELDS)
         self.latest = Pairs(self._groups)
         self.ever = Counters(1)  # users with a row
+        self._book = book
+        self._day = book.days.columns(self.stem, f"{self.stem}.users") if self.BY_DAY else NOT_BY_DAY
 
     @property
     def stem(self) -> str:
@@ -71,7 +89,8 @@ class Uses(Family):
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         uses = rows[self._is_use[rows["code"]]]
         self.latest.reserve(len(uses) * len(self._groups.split.base))
-        _advance(uses, now_ms, self.latest.latest, self.windows.ring, self.ever.values, self._groups.split)
+        ledger = Ledger(self.latest.latest, self.windows.ring, self.ever.values, self._book.page, self._day)
+        _advance(uses, now_ms, ledger, self._groups.split)
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Users who are evicted are not known any more, and so do not count as ever having used it."""
@@ -129,7 +148,8 @@ def users_fell(kind: str, alert: str, names: Sequence[str], config: Config, limi
 
 
 @steady
-def _advance(uses: NDArray[Any], now: int, latest: Latest, ring: Ring, ever: NDArray[np.int64], split: Split) -> None:
+def _advance(uses: NDArray[Any], now: int, ledger: Ledger, split: Split) -> None:
+    latest, ring = ledger.latest, ledger.windows
     move(ring, now)
     for use in uses:
         ts = use["ts"]
@@ -141,7 +161,9 @@ def _advance(uses: NDArray[Any], now: int, latest: Latest, ring: Ring, ever: NDA
             latest.entries[at, TIME] = ts
             if d == EVERYBODY:
                 first = before == NO_TIME
-                ever[0] += first
+                ledger.ever[0] += first
+                if ledger.day != NOT_BY_DAY and before < begin_of_day(ledger.page.days, ts):
+                    note_on_day(ledger.page.days, ts, open_from(ledger.page), ledger.day, 1)
             for w in range(len(ring.widths)):
                 new = pane_of(ring, w, ts)
                 old = -1 if before == NO_TIME else pane_of(ring, w, before)

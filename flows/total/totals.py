@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -17,6 +17,7 @@ from flows.messages.partial import Partial, Ranked
 from flows.messages.snapshot import ACCOUNTS, Snapshot
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.cells import AS_OF
+from flows.metrics.days import date_of
 from flows.metrics.known_since import KnownSince
 
 
@@ -71,6 +72,7 @@ class Totals:
             watermark_ms=partial.watermark_ms if started else None,
             cells=self._cells,
             minutes=self._minutes(so_far.minutes),
+            days=self._days(so_far.days, partial.watermark_ms),
             accounting=_accounting(so_far.accounting),
             offsets={p: (first, behind) for p, (first, behind) in enumerate(so_far.offsets.tolist()) if behind},
             tallies={name: int(values[place]) for name, place in self._tallies},
@@ -133,6 +135,10 @@ class Totals:
             for minute in sorted(sums)
         }
 
+    def _days(self, sums: dict[int, NDArray[np.int64]], watermark_ms: int) -> dict[str, dict[str, int]]:
+        book = self.catalogue.days
+        return {date_of(day).isoformat(): book.finals(day, watermark_ms, sums[day]) for day in sorted(sums)}
+
 
 class _Sum:
     """What the shards have reported at one tick so far: added up at once, while a report is still at hand."""
@@ -141,6 +147,7 @@ class _Sum:
         self.shards = 1
         self.values = first.values.copy()
         self.minutes = dict(first.minutes)
+        self.days = dict(first.days)
         self.accounting = first.accounting.copy()
         self.offsets = first.offsets.copy()
         self.top = {name: [ranked] for name, ranked in first.top.items()}
@@ -154,8 +161,13 @@ class _Sum:
         for name, ranked in partial.top.items():
             self.top[name].append(ranked)
         self.offsets += partial.offsets  # one shard knows of a partition, all others have 0
-        for minute, counts in partial.minutes.items():
-            self.minutes[minute] = self.minutes[minute] + counts if minute in self.minutes else counts
+        _add(self.minutes, partial.minutes)
+        _add(self.days, partial.days)
+
+
+def _add(sums: dict[int, NDArray[np.int64]], more: Mapping[int, NDArray[np.int64]]) -> None:
+    for period, counts in more.items():
+        sums[period] = sums[period] + counts if period in sums else counts
 
 
 def _accounting(total: NDArray[np.int64]) -> dict[int, dict[str, int]]:

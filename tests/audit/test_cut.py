@@ -15,7 +15,7 @@ from flows.audit import Record
 from flows.audit.comparison import verdict
 from flows.config.model import Config
 from flows.messages.raw import Raw
-from tests.audit.held import audited, published, verdicts, wrong
+from tests.audit.held import audited, held, published, verdicts, wrong
 from tests.engine import Engine, polls
 from tests.laws.test_laws import CONFIGS, PLAIN, START, cuts, encoded, events
 
@@ -206,6 +206,27 @@ def test_a_number_that_is_wrong_is_named(cell: str) -> None:
         snapshot = replace(snapshot, cells={**snapshot.cells, cell: snapshot.cells[cell] + 1})
         names = [cell]
     assert [row.cell for row in audited(records, snapshot, engine.minutes, PLAIN) if not row.equal] == names
+
+
+def test_a_day_that_is_wrong_or_missing_is_named() -> None:
+    config = Config.model_validate({"retention": {"days": [1]}})
+    records = [page(0, "ana", 0, 0), page(2 * 24 * 60 * MINUTE, "ben", 0, 1)]
+    engine = Engine(config)
+    for raw in polls(records, [], 1):
+        engine.read(raw)
+    snapshot = engine.tick(final=True)
+    assert wrong(audited(records, snapshot, engine.minutes, config)) == []
+    said = published(snapshot, engine.minutes)
+    date = "2026-03-29"
+    more = {**said.days[date], "retention.d1.cohort": "1", "retention.d1.returned": "1"}  # final since the publish
+    assert all(row.equal for row in held(records, replace(said, days={date: more}), config))
+    for day, expected in (
+        ({**said.days[date], "events": "2"}, {f"day:{date} events": "2"}),
+        ({**said.days[date], "orders": "2"}, {f"day:{date} orders": "2"}),
+        ({}, {f"day:{date} {name}": None for name in said.days[date]}),
+    ):
+        rows = held(records, replace(said, days={date: day}), config)
+        assert {row.cell: row.published for row in rows if not row.equal} == expected
 
 
 def test_a_minute_that_is_wrong_or_missing_is_named() -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
 
@@ -189,6 +189,14 @@ def test_redis_that_goes_away_is_told(run: Run, numbers: LiveNumbers, redis_serv
         numbers.read()
     redis_server.start()
     assert next(numbers.changes()).state == "absent"
+
+
+def test_a_closed_day_is_found_by_its_date(run: Run, numbers: LiveNumbers) -> None:
+    run.publish(snapshot(days={"2023-11-13": {"events": 12, "retention.d1.cohort": 3}}))
+    found = numbers.days([date(2023, 11, 12), date(2023, 11, 13)])
+    assert found == [None, {"events": 12, "retention.d1.cohort": 3}]
+    assert numbers.day(date(2023, 11, 13)) == found[1]
+    assert numbers.days([]) == []
 
 
 def test_a_closed_minute_is_found_by_its_time(run: Run, numbers: LiveNumbers) -> None:

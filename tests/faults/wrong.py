@@ -14,7 +14,7 @@ def increments() -> None:
     from flows.publish.redis import sink as redis_sink
     from flows.publish.redis.layout import Value, format_value
 
-    def send(self: Any, snapshot: Any, fields: Mapping[str, Value], minutes: Any, touched: Any) -> list[str]:
+    def send(self: Any, snapshot: Any, fields: Mapping[str, Value], periods: Any, touched: Any) -> list[str]:
         before = self._written or {}
         run: Any = self._primary.run
         for name, value in fields.items():

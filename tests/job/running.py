@@ -106,9 +106,16 @@ class Deployment:
 
     def minutes(self) -> dict[str, dict[str, str]]:
         """The minute hashes."""
+        return self._closed("minute")
+
+    def days(self) -> dict[str, dict[str, str]]:
+        """The day hashes."""
+        return self._closed("day")
+
+    def _closed(self, kind: str) -> dict[str, dict[str, str]]:
         with redis.Redis.from_url(self.redis_url, decode_responses=True) as client:
-            keys = client.keys(f"tidegauge:v1:{{{self.config.product}}}:minute:*")
-            return {key.split(":minute:")[1]: client.hgetall(key) for key in keys}
+            keys = client.keys(f"tidegauge:v1:{{{self.config.product}}}:{kind}:*")
+            return {key.split(f":{kind}:")[1]: client.hgetall(key) for key in keys}
 
     def consumed(self) -> int:
         """Records that the published numbers cover."""

@@ -79,7 +79,7 @@ def test_a_run_that_was_killed_and_went_on_is_right_and_stays_so_while_more_come
     assert int(live["accounting.late"]) > 100
     assert int(live["accounting.duplicate"]) > 100
     fields = [name for name in live if name.partition("{")[0] in ("_watermark", "_consumed") or name[0] != "_"]
-    assert int(told[1].replace(",", "")) == len(fields) + sum(map(len, minutes.values()))
+    assert int(told[1].replace(",", "")) == len(fields) + sum(map(len, [*minutes.values(), *job.days().values()]))
     assert f"reading {len(records):,} records again" in log
 
 
@@ -98,8 +98,9 @@ def test_each_number_that_was_changed_is_named_with_what_it_should_be(job: Deplo
     client.hdel(live_key(job), "users.alive")
     client.hset(live_key(job), "users.loved", 3)
     client.hincrby(live_key(job), "accounting.late{partition=1}", -1)
-    minute = max(job.minutes())
+    minute, day = max(job.minutes()), max(job.days())
     client.hset(f"tidegauge:v1:{{audited}}:minute:{minute}", "events", 10**6)
+    client.hset(f"tidegauge:v1:{{audited}}:day:{day}", "events", 10**6)
     events = int(live["events.1h"])
     code, said, log = audit(job)
     assert code == 1, said + log
@@ -108,6 +109,7 @@ def test_each_number_that_was_changed_is_named_with_what_it_should_be(job: Deplo
     rows = {row[0]: row[1:] for row in lines[1:-1]}
     late = int(live["accounting.late{partition=1}"])
     assert rows.pop(f"minute:{minute} events")[0::3] == ["1000000", "differs"]
+    assert rows.pop(f"day:{day} events")[0::3] == ["1000000", "differs"]
     assert rows == {
         "events.1h": [str(events + 7), str(events), "+7", "differs"],
         "users.alive": ["absent", live["users.alive"], "differs"],

@@ -23,7 +23,8 @@ def test_a_replay_prints_the_numbers_that_the_story_tells(scenario: Scenario, tm
     printed = replay(events, config, "--as-of", str(scenario.as_of_ms))
     minutes = {int(minute): counts for minute, counts in printed["minutes"].items()}
     partitions = {int(number): account for number, account in printed["accounting"]["partitions"].items()}
-    assert disagreements(scenario, printed["cells"], minutes, partitions, printed.get("top", {})) == []
+    found = (printed["cells"], minutes, printed["days"], partitions, printed.get("top", {}))
+    assert disagreements(scenario, *found) == []
 
 
 def test_the_stories_are_there() -> None:

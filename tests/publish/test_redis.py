@@ -85,6 +85,7 @@ def snapshot(
     as_of_ms: int | None = T,
     minutes: Mapping[int, Mapping[str, int]] | None = None,
     accounting: Mapping[int, Mapping[str, int]] | None = None,
+    days: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Snapshot:
     return Snapshot(
         number=number,
@@ -93,6 +94,7 @@ def snapshot(
         cells={"active_users.5m": number} if cells is None else cells,
         minutes=minutes or {},
         accounting=accounting or {},
+        days=days or {},
     )
 
 
@@ -326,6 +328,21 @@ def test_a_closed_minute_becomes_a_hash_that_expires_with_the_history(any_server
         key = "tidegauge:v1:{shop}:minute:2023-11-14T22:12Z"
         assert client.hgetall(key) == {"events": "12", "funnel.checkout.entered": "3"}
         assert 2 * HOUR_MS - 60_000 < client.pttl(key) <= 2 * HOUR_MS
+
+
+def test_a_closed_day_becomes_a_hash_for_400_days_and_grows_when_more_of_it_is_final(any_server: RedisServer) -> None:
+    with running(any_server) as run, closing(reader(any_server)) as client:
+        run.publish(snapshot(days={"2023-11-13": {"events": 12}}))
+        key = "tidegauge:v1:{shop}:day:2023-11-13"
+        assert client.hgetall(key) == {"events": "12"}
+        ends_ms = 1_699_920_000_000  # T is 2023-11-14T22:13:20Z
+        left = ends_ms + 400 * 24 * HOUR_MS - T
+        assert left - 60_000 < client.pttl(key) <= left
+        run.publish(snapshot(number=2, days={"2023-11-13": {"events": 12, "retention.d1.returned": 3}}))
+        assert client.hgetall(key) == {"events": "12", "retention.d1.returned": "3"}
+        run.publish(snapshot(number=3, as_of_ms=ends_ms + 400 * 24 * HOUR_MS, days={"2024-12-17": {"events": 1}}))
+        assert client.exists(key) == 0
+        assert client.exists("tidegauge:v1:{shop}:day:2024-12-17") == 1
 
 
 def test_a_minute_that_comes_again_replaces_itself(redis_server: RedisServer) -> None:

@@ -13,8 +13,8 @@ the times `effective_at` and `cancel_at` are relative to the start as well.
 
 A look is what is seen at `at`: everything that had arrived by then has been read and the clock stands
 there. `see` gives cells (fractions as `1/3`), `absent` names cells that are not there, `minutes` gives some
-or all numbers of a minute, or `open` for one that is not in the history, `accounting` gives sums over the
-partitions, `top` gives top lists by list and window, each whole and in its order.
+or all numbers of a minute, or `open` for one that is not in the history, `days` the same of dates, `accounting` gives
+sums over the partitions, `top` gives top lists by list and window, each whole and in its order.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from flows.audit import Record
 from flows.config.model import UNITS_MS, Config
 
+Period = TypeVar("Period", int, str)
 FOLDER = Path(__file__).parent
 KINDS = ("track", "page", "screen", "identify")
 STORY_KEYS = {"title", "story", "start", "config", "events", "looks"}
@@ -42,7 +43,7 @@ EVENT_KEYS = {
     *("every", "times", "crowd", "raw"),
 }
 RELATIVE_PROPERTIES = ("effective_at", "cancel_at")
-LOOK_KEYS = {"at", "see", "absent", "minutes", "accounting", "top"}
+LOOK_KEYS = {"at", "see", "absent", "minutes", "days", "accounting", "top"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Scenario:
     cells: Mapping[str, int | float]  # float: derived
     absent: tuple[str, ...]
     minutes: Mapping[int, Mapping[str, int] | None]  # start, epoch ms -> field -> number; None: still open
+    days: Mapping[str, Mapping[str, int] | None]  # date -> field -> number; None: still open
     accounting: Mapping[str, int]  # sums over the partitions
     top: Mapping[str, Mapping[str, Mapping[str, int]]]  # list -> window -> value -> count, in this order
 
@@ -70,6 +72,7 @@ def disagreements(
     scenario: Scenario,
     cells: Mapping[str, int | float],
     minutes: Mapping[int, Mapping[str, int]],
+    days: Mapping[str, Mapping[str, int]],
     accounting: Mapping[int, Mapping[str, int]],
     top: Mapping[str, Mapping[str, Mapping[str, int]]],
 ) -> list[str]:
@@ -80,14 +83,8 @@ def disagreements(
         if got is None or not (got == told or (isinstance(told, float) and math.isclose(got, told, rel_tol=1e-12))):
             found.append(f"{name}: told {told}, got {got}")
     found += [f"{name}: told absent, got {cells[name]}" for name in scenario.absent if name in cells]
-    for minute, numbers in scenario.minutes.items():
-        if numbers is None:
-            if minute in minutes:
-                found.append(f"minute {minute}: told open, got {dict(minutes[minute])}")
-            continue
-        for field, count in numbers.items():
-            if minutes.get(minute, {}).get(field, 0) != count:
-                found.append(f"minute {minute} {field}: told {count}, got {minutes.get(minute, {}).get(field)}")
+    found += _otherwise("minute", scenario.minutes, minutes)
+    found += _otherwise("day", scenario.days, days)
     for field, count in scenario.accounting.items():
         total = sum(account[field] for account in accounting.values())
         if total != count:
@@ -98,6 +95,17 @@ def disagreements(
             if list(got_counts.items()) != list(counts.items()):
                 found.append(f"top {name} {window}: told {counts}, got {dict(got_counts)}")
     return found
+
+
+def _otherwise(
+    kind: str, told: Mapping[Period, Mapping[str, int] | None], closed: Mapping[Period, Mapping[str, int]]
+) -> Iterator[str]:
+    for period, numbers in told.items():
+        if numbers is None and period in closed:
+            yield f"{kind} {period}: told open, got {dict(closed[period])}"
+        for field, count in (numbers or {}).items():
+            if closed.get(period, {}).get(field, 0) != count:
+                yield f"{kind} {period} {field}: told {count}, got {closed.get(period, {}).get(field)}"
 
 
 def read_story(path: Path) -> list[Scenario]:
@@ -134,6 +142,7 @@ def read_story(path: Path) -> list[Scenario]:
                     start + span(at): None if numbers == "open" else numbers
                     for at, numbers in look.get("minutes", {}).items()
                 },
+                days={str(date): None if of == "open" else of for date, of in look.get("days", {}).items()},
                 accounting=look.get("accounting", {}),
                 top=look.get("top", {}),
             )

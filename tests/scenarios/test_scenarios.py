@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import replace
 
 import pytest
@@ -17,19 +18,22 @@ SCENARIOS = load_scenarios()
 def test_the_reference_sees_what_the_story_tells(scenario: Scenario) -> None:
     result = recompute(scenario.records, scenario.config, scenario.as_of_ms)
     assert result.as_of_ms == scenario.as_of_ms
-    assert disagreements(scenario, result.cells, result.minutes, result.accounting, result.top) == []
+    found = (result.cells, result.minutes, result.days, result.accounting, result.top)
+    assert disagreements(scenario, *found) == []
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_pipeline_sees_what_the_story_tells(scenario: Scenario) -> None:
     snapshot, minutes = replay(scenario.records, scenario.config, as_of_ms=scenario.as_of_ms)
     assert snapshot.as_of_ms == scenario.as_of_ms
-    assert disagreements(scenario, snapshot.cells, minutes, snapshot.accounting, snapshot.top) == []
+    found = (snapshot.cells, minutes, snapshot.days, snapshot.accounting, snapshot.top)
+    assert disagreements(scenario, *found) == []
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_story_tells_something(scenario: Scenario) -> None:
-    assert len(scenario.cells) + len(scenario.minutes) + len(scenario.accounting) + len(scenario.top) >= 2
+    told: list[Sized] = [scenario.cells, scenario.minutes, scenario.days, scenario.accounting, scenario.top]
+    assert sum(map(len, told)) >= 2
 
 
 def test_a_wrong_number_is_a_disagreement() -> None:
@@ -42,9 +46,10 @@ def test_a_wrong_number_is_a_disagreement() -> None:
         cells={name: scenario.cells[name] + 1, "no.such.cell": 0},
         absent=(name,),
         minutes={minute: {"events": result.minutes[minute]["events"] + 1}},
+        days={"2026-03-02": {"events": 1}},
         accounting={"consumed": -1},
     )
-    assert len(disagreements(wrong, result.cells, result.minutes, result.accounting, {})) == 5
+    assert len(disagreements(wrong, result.cells, result.minutes, result.days, result.accounting, {})) == 6
 
 
 def test_times_are_written_relative_to_the_start() -> None:

@@ -148,6 +148,7 @@ def test_a_reader_with_the_documented_rights_sees_the_numbers_and_changes_none(
         with redis.Redis.from_url(secure_redis.url("tidegauge-reader"), decode_responses=True) as reader:
             assert reader.hget("tidegauge:v1:{shop}:live", "active_users.5m") == "7"
             assert reader.hgetall("tidegauge:v1:{shop}:minute:2026-01-01T00:00Z") == {}
+            assert reader.hgetall("tidegauge:v1:{shop}:day:2026-01-01") == {}
             with reader.pubsub() as changes:
                 changes.subscribe("tidegauge:v1:{shop}:changes")
                 assert (changes.get_message(timeout=30) or {})["type"] == "subscribe"

@@ -252,7 +252,7 @@ def test_hostile_texts_forge_no_field_no_label_and_no_log_line(
     assert live["accounting.consumed"] == str(len(values))
     assert live.pop("_partial") == "[]"
     assert [text for text in live.values() if not re.fullmatch(r"-?\d+(\.\d+)?", text)] == []
-    known = r"tidegauge:v1:\{shop\}:(fence|minute:\d{4}-\d\d-\d\dT\d\d:\d\dZ)"
+    known = r"tidegauge:v1:\{shop\}:(fence|minute:\d{4}-\d\d-\d\dT\d\d:\d\dZ|day:\d{4}-\d\d-\d\d)"
     assert [key for key in stored if not re.fullmatch(known, key)] == []
 
     allowed = {"family": {*definitions(of).parts}}

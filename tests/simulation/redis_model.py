@@ -15,7 +15,6 @@ import redis
 
 from flows.client.reader import Address
 from flows.publish.redis import scripts as redis_scripts
-from flows.publish.redis.layout import format_value
 
 FENCE: Final = "if stored and stored > tonumber(token) then"
 """The line of the script that refuses an older run; without it the model does, too, as if nothing had happened."""
@@ -31,6 +30,7 @@ class RedisModel:
     now_ms: Callable[[], int]
     strings: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    lists: dict[str, dict[str, int]] = field(default_factory=dict)  # sorted sets: score by member
     expires: dict[str, int] = field(default_factory=dict)
     late: list[tuple[str, list[str], list[Any]]] = field(default_factory=list)  # commands on their way
 
@@ -38,6 +38,7 @@ class RedisModel:
         """FLUSHALL, or a restart without a disk."""
         self.strings.clear()
         self.hashes.clear()
+        self.lists.clear()
         self.expires.clear()
 
     def deliver_late(self) -> None:
@@ -51,10 +52,10 @@ class RedisModel:
         self._expire()
         return dict(self.hashes.get(key, {}))
 
-    def minutes(self) -> dict[str, dict[str, str]]:
-        """All minute hashes."""
+    def closed(self) -> dict[str, dict[str, str]]:
+        """All hashes of minutes and days."""
         self._expire()
-        return {key: dict(fields) for key, fields in self.hashes.items() if ":minute:" in key}
+        return {key: dict(fields) for key, fields in self.hashes.items() if ":minute:" in key or ":day:" in key}
 
     def run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         """Carry out one of the sink's two scripts."""
@@ -69,6 +70,7 @@ class RedisModel:
         for key in [key for key, at in self.expires.items() if at <= self.now_ms()]:
             del self.expires[key]
             self.hashes.pop(key, None)
+            self.lists.pop(key, None)
 
     def _take(self, keys: list[str], arguments: list[Any]) -> int:
         stored, token = arguments
@@ -78,20 +80,27 @@ class RedisModel:
         return 1
 
     def _publish(self, keys: list[str], arguments: list[Any], *, fenced: bool) -> list[str]:
-        fence, live, *minutes = keys
+        fence, live, *others = keys
         token, at, before, count, seconds, _channel, *packed = arguments
-        changed, vanished, histories = (msgspec.msgpack.decode(part) for part in packed)
+        changed, vanished, histories, lists = (msgspec.msgpack.decode(part) for part in packed)
+        periods, tops = others[: len(histories)], others[len(histories) :]
         stored = self.strings.get(fence)
         if fenced and stored is not None and int(stored) > int(token):
             return ["fenced", stored]
         there = self.hashes.get(live, {})
+        as_written = (there.get("_run"), there.get("_published_at"), str(len(there))) == (token, before, count)
+        as_listed = all(len(self.lists.get(key, {})) == members for key, (members, _) in zip(tops, lists, strict=True))
         if before == "":
             if there.get("_run") == token and int(there.get("_published_at", 0)) >= int(at):
                 return ["overtaken", there["_published_at"]]
-        elif (there.get("_run"), there.get("_published_at"), str(len(there))) != (token, before, count):
+        elif not (as_written and as_listed):
             return ["differs"]
         self.strings[fence] = token
-        for key, (ttl_ms, texts) in zip(minutes, histories, strict=True):
+        for key, (_, pairs) in zip(tops, lists, strict=True):
+            if pairs is not None:
+                self.lists[key] = dict(zip(pairs[1::2], pairs[::2], strict=True))
+            self.expires[key] = self.now_ms() + 1000 * int(seconds)
+        for key, (ttl_ms, texts) in zip(periods, histories, strict=True):
             self.hashes.pop(key, None)
             self.expires.pop(key, None)
             if ttl_ms > 0:
@@ -159,7 +168,7 @@ class ModelClient:
         if self._fate() == "away":
             raise redis.ConnectionError("away")
         fields = self._server.hashes.setdefault(key, {})
-        fields.update({name: format_value(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)})
+        fields.update(_pairs(list(pairs)))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -60,7 +60,7 @@ def test_code_that_is_wrong_is_noticed(mutation: str, monkeypatch: pytest.Monkey
         try:
             world.assert_right()
         except AssertionError as noticed:
-            print(f"{mutation}: noticed in history {seed}: {str(noticed).splitlines()[0]}")
+            print(f"{mutation}: noticed in history {seed}: {noticed!s:.200}")
             return
     pytest.fail(f"{mutation} has changed nothing in {HISTORIES} histories")
 
@@ -153,7 +153,7 @@ TestHistories.settings = settings(max_examples=60, stateful_step_count=25)
 def test_the_model_of_redis_does_what_redis_does(redis_server: RedisServer) -> None:
     """Everything that the sink may send, in any order, by two runs that know nothing of each other."""
     keys = Keys("model")
-    minute = keys.minute(0)
+    minute, top = keys.minute(0), keys.top("pages", "1h")
     with redis.Redis.from_url(redis_server.url, decode_responses=True, protocol=2) as client:
         for seed in range(60):
             chance = Random(seed)
@@ -174,10 +174,12 @@ def test_the_model_of_redis_does_what_redis_does(redis_server: RedisServer) -> N
                     count = len(model.hashes.get(keys.live, {})) - (chance.random() < 0.1)
                     choices: list[list[tuple[int, list[str]]]] = [[], [(60_000, ["events", str(at)])], [(0, [])]]
                     histories = chance.choice(choices)
-                    packed = [msgspec.msgpack.encode(part) for part in (changed, vanished, histories)]
-                    of_minutes = [minute] if histories else []
+                    pairs = chance.choice((None, [], [at, "a"], [at, "a", 1, "b"])) if before else [at, "a"]
+                    lists = chance.choice(([], [(chance.randint(0, 2), pairs)]))
+                    packed = [msgspec.msgpack.encode(part) for part in (changed, vanished, histories, lists)]
+                    others = [*([minute] if histories else []), *([top] if lists else [])]
                     arguments = [token, published, before, count if before else 0, 600, keys.changes, *packed]
-                    sent = (PUBLISH, [keys.fence, keys.live, *of_minutes], arguments)
+                    sent = (PUBLISH, [keys.fence, keys.live, *others], arguments)
                 script, names_of_keys, arguments = sent
                 replied = client.eval(script, len(names_of_keys), *names_of_keys, *arguments)
                 mine = model.run(script, names_of_keys, arguments)
@@ -186,4 +188,5 @@ def test_the_model_of_redis_does_what_redis_does(redis_server: RedisServer) -> N
                 assert replied == mine
                 assert client.hgetall(keys.live) == model.hashes.get(keys.live, {})
                 assert client.hgetall(minute) == model.hashes.get(minute, {})
+                assert dict(client.zrange(top, 0, -1, withscores=True)) == model.lists.get(top, {})
                 assert (client.get(keys.fence) or "") == model.strings.get(keys.fence, "")

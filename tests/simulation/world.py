@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from random import Random
 from typing import Any
 
@@ -39,7 +40,8 @@ from tests.job.running import cells_of, disagreements
 from tests.simulation.redis_model import Fate, ModelClient, RedisModel
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
-START = 1_774_742_400_000
+START = 1_774_740_600_000
+"""Half an hour before the end of a day."""
 LATENESS = 10 * SECOND
 DISORDER = 4 * SECOND
 LATE = 15 * SECOND
@@ -387,15 +389,23 @@ class World:
         assert {name: number for name, number in published.items() if number} == {
             name: number for name, number in accounts.items() if number
         }
-        minutes = {
-            (self.run.publisher.keys.minute(start), name): str(number)
-            for start, values in expected.minutes.items()
+        closed = {
+            (key, name): str(number)
+            for period, key, values in self._closed(expected)
             for name, number in values.items()
-            if (start, name) not in expected.touched  # it depends on when a late event was read
+            if (period, name) not in expected.touched  # it depends on when a late event was read
         }
         # A run that crashed may have been further, by time alone, than the one that came after it is again.
-        stored = self.redis.minutes()
-        assert {(key, name): stored.get(key, {}).get(name, "0") for key, name in minutes} == minutes, "minutes differ"
+        stored = self.redis.closed()
+        assert {(key, name): stored.get(key, {}).get(name, "0") for key, name in closed} == closed, "closed ones differ"
+
+    def _closed(self, expected: Result) -> Iterator[tuple[int | date, str, Mapping[str, int]]]:
+        """Minutes and days, with their keys in Redis."""
+        keys = self.run.publisher.keys
+        for start, values in expected.minutes.items():
+            yield start, keys.minute(start), values
+        for day, values in expected.days.items():
+            yield date.fromisoformat(day), keys.day(day), values
 
     def expected(self, as_of_ms: int | None) -> Result:
         """What the reference says of the topic, in an order of reading in which no partition runs ahead."""

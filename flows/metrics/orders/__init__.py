@@ -66,6 +66,7 @@ from flows.metrics.cells import SINCE_START, Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, trailing
 from flows.metrics.frameworks import Headings
+from flows.metrics.minutes import MinuteBook
 from flows.metrics.orders.alerts import alerts_of
 from flows.metrics.orders.cells import FRAMEWORKS, ORDERS, counts, formulas_of
 from flows.metrics.orders.charts import CHARTS, HEADLINES
@@ -115,12 +116,14 @@ class Orders(Family):
     broken_down_as: ClassVar[str] = "orders"
     alerts = staticmethod(alerts_of)
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, book: MinuteBook) -> None:
         assert config.orders is not None
         self._config = config
         self._section = config.orders
         self._groups = Groups(config, self.broken_down_as)
         self.takes = order_fact(self._section)
+        self._book = book
+        self._day = book.days.columns("orders", "orders", "revenue")
         self.counted = Remembered()
         self.lapses_at = Deadlines()
         self.ordered_at = Pairs(self._groups)
@@ -140,6 +143,8 @@ class Orders(Family):
             self.since_start.values.reshape(-1),
             self.lapsed.ring,
             self.active.values,
+            self._book.days.calendar,
+            self._day,
         )
         use_orders(rows, now_ms, self._section.dedup, self._section.lapse_after, ledger, self._groups.split)
 
@@ -193,11 +198,11 @@ class Orders(Family):
         return [CHARTS]
 
 
-def orders_of(config: Config) -> dict[str, Family]:
+def orders_of(config: Config, book: MinuteBook) -> dict[str, Family]:
     """The families of a config that measures orders, by the names under which their state is kept."""
     assert config.orders is not None
     return {
-        "orders": Orders(config),
+        "orders": Orders(config, book),
         **({"order_refunds": OrderRefunds(config)} if config.orders.has("refunded") else {}),
         **({"order_cancellations": OrderCancellations(config)} if config.orders.has("cancelled") else {}),
     }

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.messages.columns import NO_TIME
+from flows.metrics.days import Calendar, note_on_day
 from flows.metrics.family import Split, group_of
 from flows.state.deadlines import NEVER, PASSED, Times, overdue, schedule
 from flows.state.pairs import TIME, Latest, position
@@ -35,6 +36,8 @@ class Ledger(NamedTuple):
     since_start: NDArray[np.int64]  # (groups x FIELDS,)
     lapsed: Ring
     active: NDArray[np.int64]  # (1,) customers who have not lapsed
+    days: Calendar
+    day: int  # column of the days: orders; revenue follows
 
 
 @compiled
@@ -49,6 +52,8 @@ def use_orders(rows: NDArray[Any], now: int, dedup: int, lapse_after: int, ledge
         kind = FIRST if ledger.lapses_at.at[slot] == NEVER else REPEAT
         _stay(ledger, slot, ts)
         schedule(ledger.lapses_at, slot, ts + lapse_after)
+        note_on_day(ledger.days, ts, row["clock"], ledger.day, 1)
+        note_on_day(ledger.days, ts, row["clock"], ledger.day + 1, row["amount"])
         for d in range(len(split.base)):
             group = group_of(split, d, row["dims"])
             _book(ledger, group, COMPLETED, ts, 1)

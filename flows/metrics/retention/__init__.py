@@ -35,9 +35,11 @@ from flows.config import canonical
 from flows.config.model import ANY, FIRST_SEEN, Config
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
+from flows.metrics.days import Wait
 from flows.metrics.family import Family, Groups, Trail, groups_of, presence, selected, trailing
 from flows.metrics.frameworks import Headings
 from flows.metrics.local_calendar import DAY_MS, day_at, days_of
+from flows.metrics.minutes import MinuteBook
 from flows.metrics.retention.alerts import alerts_of
 from flows.metrics.retention.cells import (
     COHORT,
@@ -87,7 +89,7 @@ class Retained(Family):
     broken_down_as: ClassVar[str] = "retention"
     alerts = staticmethod(alerts_of)
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, book: MinuteBook) -> None:
         assert config.retention is not None
         self._config = config
         self._section = section = config.retention
@@ -106,6 +108,8 @@ class Retained(Family):
             len(self._groups),
             len(config.long_windows),
         )
+        self._book = book
+        self._by_day = [self._columns(day) for day in section.days]
         lags = [((day + 1) * DAY_MS, width) for day in section.days for width in config.long_windows]
         self.users = UserRows(STARTED, dims=self._groups)
         self.over_at = Deadlines()
@@ -118,8 +122,21 @@ class Retained(Family):
         self.dates = Days(DATES_KEPT if self._by_date else 1, len(section.days), self._groups, FIELDS)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        ledger = Ledger(self.users.rows, self.over_at.times, self.windows.ring, self.dates.sheet)
+        ledger = Ledger(
+            self.users.rows,
+            self.over_at.times,
+            self.windows.ring,
+            self.dates.sheet,
+            self._book.page,
+            self._by_day[0],
+        )
         use_events(rows, now_ms, self._rules, ledger, self._groups.split)
+
+    def _columns(self, day: int) -> int:
+        """Of the days: who started on each date, and who of them returned; final when their day N is over."""
+        over = Wait(dates=day) if self._by_date else Wait(ms=(day + 1) * DAY_MS)
+        stem = f"retention.d{day}"
+        return self._book.days.columns("retention", f"{stem}.cohort", f"{stem}.returned", wait=over)
 
     def rebuild(self, users: int, now_ms: int) -> None:
         """Book in the windows that are new since the checkpoint what is known of everybody."""

@@ -11,6 +11,7 @@ from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
 from flows.metrics.family import Split, group_of
 from flows.metrics.local_calendar import DAY_MS, day_at
+from flows.metrics.minutes import Page, open_from
 from flows.metrics.retention.cells import COHORT, FIELDS, RETURNED, RETURNED_LATER
 from flows.state.days import Sheet, add_on, turn_to
 from flows.state.deadlines import NEVER, Times, overdue, schedule
@@ -50,6 +51,8 @@ class Ledger(NamedTuple):
     over_at: Times  # when the next of the days is over
     windows: Ring  # by day and width; stands (N + 1) x 24 h behind
     dates: Sheet  # by date of the start: day, group, counter
+    page: Page
+    column: int  # of the days: who started on a date, for the first of the days; returned follows, then the next day's
 
 
 @steady
@@ -74,6 +77,8 @@ def use_events(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split
                 user["start"] = row["ts"]
                 user["dims"] = row["dims"]
                 schedule(ledger.over_at, row["slot"], _over_at(user["start"], 0, rules))
+                for j in range(len(rules.days)):
+                    _note_on_date(user["start"], j, COHORT, rules, ledger)
         elif event & RETURN:
             _return(user, row["ts"], rules, ledger, split)
     for block in range(len(ledger.over_at.soonest)):
@@ -97,6 +102,18 @@ def _over_at(start: int, number: int, rules: Rules) -> Any:
 
 
 @inlined
+def _note_on_date(start: int, j: int, field: int, rules: Rules, ledger: Ledger) -> None:
+    """Count who started then on that date, for the j-th of the days, unless that is over for all who did."""
+    date = day_at(rules.begins, start)
+    if rules.by_date:
+        over = rules.begins[date + rules.days[j] + 1]
+    else:
+        over = rules.begins[date + 1] + (rules.days[j] + 1) * DAY_MS
+    if over > open_from(ledger.page):
+        add_on(ledger.page.days.sheet, date, ledger.column + 2 * j + field, 1)
+
+
+@inlined
 def _return(user: Any, ts: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     """Keep that the user returned; what is booked already of days that are over grows by it."""
     if rules.by_date:
@@ -108,6 +125,7 @@ def _return(user: Any, ts: int, rules: Rules, ledger: Ledger, split: Split) -> N
         over = j < user["over"]
         if rules.days[j] == index and not (user["returned"] >> j) & 1:
             user["returned"] |= 1 << j
+            _note_on_date(user["start"], j, RETURNED, rules, ledger)
             if over:  # it came late
                 _book(user, j, RETURNED, rules, ledger, split)
         if over and furthest < rules.days[j] <= index:

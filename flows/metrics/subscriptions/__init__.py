@@ -141,15 +141,19 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.messages.columns import NO_TIME
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.frameworks import Headings
+from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
 from flows.metrics.subscriptions.alerts import alerts_of
 from flows.metrics.subscriptions.books import (
     COUNTER_OF,
     CUSTOMER,
+    CUSTOMERS,
     LAST_MOVE,
+    MRR,
     ON_PLAN,
     PENDING,
     SUBSCRIPTION,
@@ -199,11 +203,14 @@ class Subscriptions(Family):
     ordered: ClassVar[bool] = True
     alerts = staticmethod(alerts_of)
 
-    def __init__(self, config: Config, limits: Limits) -> None:
+    def __init__(self, config: Config, limits: Limits, book: MinuteBook) -> None:
         assert config.subscriptions is not None
         self._config = config
         self._section = config.subscriptions
         self.takes = state_fact(config.subscriptions)
+        self._days = book.days
+        self._day = book.days.columns("subscriptions", "mrr", "customers")
+        self._stands_ms = NO_TIME
         self._labels = self._section.labels()
         self._most = limits.users_per_shard  # subscriptions
         plans = len(self._labels)
@@ -228,6 +235,17 @@ class Subscriptions(Family):
         self.agenda = Agenda(5)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
+        """Stop at the end of each day on the way, whose last numbers are those of that moment."""
+        began_ms = int(rows["used"][0]) if self._stands_ms == NO_TIME and len(rows) else self._stands_ms
+        for day, end in self._days.ends(began_ms, now_ms):
+            passed = int(np.searchsorted(rows["used"], end))
+            self._advance(rows[:passed], end)
+            self._days.put(day, self._day, self.present.values[[MRR, CUSTOMERS]])
+            rows = rows[passed:]
+        self._advance(rows, now_ms)
+        self._stands_ms = now_ms
+
+    def _advance(self, rows: NDArray[Any], now_ms: int) -> None:
         if not len(rows) and not self._falls_due(now_ms):
             pass_time(self.windows.ring, now_ms)
             return
@@ -283,6 +301,7 @@ class Subscriptions(Family):
 
     def rebuild(self, users: int, now_ms: int) -> None:
         """Book the losses that can yet be taken back in the windows that are new since the checkpoint."""
+        self._stands_ms = now_ms
         new = self.windows.begin(now_ms)
         customers, subscriptions = self.customers.known, self.subscriptions.known
         slots = np.flatnonzero(subscriptions["lost"])

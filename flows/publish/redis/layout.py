@@ -56,6 +56,10 @@ class Keys:
         start = datetime.fromtimestamp(start_ms // 1000, UTC)
         return f"tidegauge:v1:{{{self.product}}}:minute:{start:%Y-%m-%dT%H:%M}Z"
 
+    def day(self, date: str) -> str:
+        """Hash of the closed local day of that ISO date."""
+        return f"tidegauge:v1:{{{self.product}}}:day:{date}"
+
 
 Value = int | float | tuple[str, ...]
 

@@ -1,4 +1,4 @@
-"""Reads a whole publish back from Redis: the live hash and the top lists as of one moment, and the minutes that were
+"""Reads a whole publish back from Redis: the live hash and the top lists as of one moment, and the minutes and days
 closed by then.
 """
 
@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import redis
 
 from flows.audit.published import Published, Top
 from flows.config.model import Config
+from flows.messages.snapshot import DAY_HISTORY_MS
+from flows.metrics.local_days import DAY_MS, LocalDays
 from flows.publish.redis.layout import Keys
 from flows.publish.redis.primary import Primary
 
@@ -49,8 +52,8 @@ def _counts(found: list[Any]) -> dict[str, int]:
     return {str(value): int(float(score)) for value, score in pairs}
 
 
-def with_minutes(primary: Primary, fields: Mapping[str, str], top: Top, config: Config) -> Published:
-    """The publish of these fields and lists with its minutes, which are final and so may be read later.
+def with_history(primary: Primary, fields: Mapping[str, str], top: Top, config: Config) -> Published:
+    """The publish of these fields and lists with its minutes and days, which are final and so may be read later.
 
     Raises redis.RedisError.
     """
@@ -60,6 +63,12 @@ def with_minutes(primary: Primary, fields: Mapping[str, str], top: Top, config: 
     for start in range(max(oldest, 0), watermark_ms - MINUTE_MS + 1, MINUTE_MS):
         if found := cast(dict[str, str], primary.run("HGETALL", keys.minute(start))):
             minutes[start] = found
+    today = LocalDays(config.time_zone).day_of(watermark_ms)
+    days = {}
+    for age in range(1, DAY_HISTORY_MS // DAY_MS):
+        date = (today - timedelta(age)).isoformat()
+        if found := cast(dict[str, str], primary.run("HGETALL", keys.day(date))):
+            days[date] = found
     # Since then the run may have gone on, and let go of the oldest.
     now = cast(str | None, primary.run("HGET", keys.live, "_as_of"))
-    return Published(fields, minutes, int(now or 0) - config.minute_history, top)
+    return Published(fields, minutes, int(now or 0) - config.minute_history, top, days)

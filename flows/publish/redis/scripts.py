@@ -15,10 +15,11 @@ return 1
 
 PUBLISH: Final = """
 -- Writes one publish, all of it or nothing.
--- KEYS: fence, live, minute hashes ..., top lists ...
+-- KEYS: fence, live, hashes of minutes and days ..., top lists ...
 -- ARGV: token, _published_at, the same of the last publish ('': replace the hash), number of fields then,
 --       seconds to live, channel, and in MessagePack: changed fields [field, value, ...],
---       vanished fields [field, ...], minutes [[ms to live (0: delete), [field, value, ...]], ...],
+--       vanished fields [field, ...], minutes and days [[ms to live (0: delete), [field, value, ...]],
+--       ...],
 --       top lists [[members then, [score, member, ...] or nil: as it was], ...]
 local fence, live, token = KEYS[1], KEYS[2], ARGV[1]
 local stored = tonumber(redis.call('GET', fence))
@@ -35,9 +36,9 @@ if replace then
 elseif there[1] ~= token or there[2] ~= ARGV[3] or redis.call('HLEN', live) ~= tonumber(ARGV[4]) then
   return {'differs'}
 end
-local minutes, lists = cmsgpack.unpack(ARGV[9]), cmsgpack.unpack(ARGV[10])
+local periods, lists = cmsgpack.unpack(ARGV[9]), cmsgpack.unpack(ARGV[10])
 for i, list in ipairs(lists) do
-  if not replace and redis.pcall('ZCARD', KEYS[#minutes + i + 2]) ~= list[1] then return {'differs'} end
+  if not replace and redis.pcall('ZCARD', KEYS[#periods + i + 2]) ~= list[1] then return {'differs'} end
 end
 
 local function in_chunks(values, size, write)  -- Lua's unpack takes 8,000 values at most
@@ -54,16 +55,16 @@ end
 if stored ~= tonumber(token) then redis.call('SET', fence, token) end
 redis.call('HSET', live, '_run', token)
 redis.call('EXPIRE', live, ARGV[5])
-for i, minute in ipairs(minutes) do
+for i, period in ipairs(periods) do
   local key = KEYS[i + 2]
   redis.call('UNLINK', key)
-  if minute[1] > 0 then
-    set_fields(key, minute[2])
-    redis.call('PEXPIRE', key, minute[1])
+  if period[1] > 0 then
+    set_fields(key, period[2])
+    redis.call('PEXPIRE', key, period[1])
   end
 end
 for i, list in ipairs(lists) do
-  local key = KEYS[#minutes + i + 2]
+  local key = KEYS[#periods + i + 2]
   if list[2] then
     redis.call('UNLINK', key)
     in_chunks(list[2], 1000, function(...) redis.call('ZADD', key, ...) end)

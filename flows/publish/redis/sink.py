@@ -1,8 +1,8 @@
 """Writes snapshots to Redis: absolute values, all of one publish at once, and never by two runs.
 
 The flow hands over a snapshot and goes on; a thread of its own always writes the newest one, so an outage
-queues nothing: older unsent snapshots are superseded, and only the closed minutes of the configured history
-are kept. One script does a whole publish, so readers see all of it or nothing. It opens with the fence:
+queues nothing: older unsent snapshots are superseded, and only the closed minutes and days of the history are
+kept. One script does a whole publish, so readers see all of it or nothing. It opens with the fence:
 each run takes a token larger than all before, and a larger stored token means that a newer run has taken
 over.
 
@@ -22,15 +22,17 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha1
-from typing import Any, Final, cast
+from itertools import islice
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import redis
 
 from flows.messages.errors import TidegaugeError
-from flows.messages.snapshot import Snapshot
+from flows.messages.snapshot import DAY_HISTORY_MS, Snapshot
 from flows.process.health import Health
 from flows.publish.redis import scripts as redis_scripts
 from flows.publish.redis.client import RedisRefused, connect, sentence
@@ -38,6 +40,7 @@ from flows.publish.redis.layout import LIVE_SECONDS, Keys, Value, format_value, 
 from flows.publish.redis.trouble import explain
 
 MINUTE_MS: Final = 60_000
+DAY_MS: Final = 86_400_000
 
 BACKOFF_SECONDS: Final = (0.1, 0.75)
 """First and longest pause after a failure. The newest numbers are there 2 s after Redis has come back, even when an
@@ -56,8 +59,15 @@ class FencedOut(TidegaugeError):  # noqa: N818 - an outcome, not a mistake
     """A newer run publishes this product now; this one must end (exit code 3)."""
 
 
-Minutes = Mapping[int, Mapping[str, int]]
-"""Closed minutes in order: start (ms) -> field -> value. Replaced, never changed in place."""
+class Period(NamedTuple):
+    """The numbers of a closed minute or day."""
+
+    until_ms: int  # event time from which on it is older than what is kept
+    fields: Mapping[str, int]
+
+
+Periods = Mapping[str, Period]
+"""By their keys, those that go first at the front. Replaced, never changed in place."""
 
 Lists = Mapping[str, Mapping[str, int]]
 """Top lists by their keys: value -> count."""
@@ -98,7 +108,7 @@ class RedisPublisher:
         self._changed = threading.Condition()
         self._newest: Snapshot | None = None  # not yet acknowledged
         self._touched: set[str] | None = None  # cells that may differ from those last taken to be written; None: any
-        self._minutes: Minutes = {}
+        self._periods: Periods = {}
         self._closing = False
         self._abandoned = False
         self._outcome: Exception | None = None
@@ -106,7 +116,7 @@ class RedisPublisher:
         self._published_at_ms = 0
         self._finds = 0  # of the primary, at the last publish
         self._written: Mapping[str, Value] | None = None  # None: what the hash holds is not known
-        self._written_minutes: Minutes = {}
+        self._written_periods: Periods = {}
         self._written_lists: Lists = {}
 
     def start(self) -> None:
@@ -138,7 +148,7 @@ class RedisPublisher:
             self._newest = snapshot
             if self._touched is not None:
                 self._touched = None if snapshot.changed is None else self._touched | snapshot.changed
-            self._minutes = self._kept_minutes(snapshot)
+            self._periods = self._kept_periods(snapshot)
             self._changed.notify_all()
 
     def check(self) -> None:
@@ -161,14 +171,22 @@ class RedisPublisher:
             self._primary.close()
         return written
 
-    def _kept_minutes(self, snapshot: Snapshot) -> Minutes:
-        if snapshot.as_of_ms is None:
-            return self._minutes
-        too_old = snapshot.as_of_ms - self._minute_history_ms - MINUTE_MS
-        if not snapshot.minutes and next(iter(self._minutes), too_old + 1) > too_old:
-            return self._minutes
-        merged = {**self._minutes, **snapshot.minutes}
-        return {start: merged[start] for start in sorted(merged) if start > too_old}
+    def _kept_periods(self, snapshot: Snapshot) -> Periods:
+        now_ms = snapshot.as_of_ms
+        if now_ms is None:
+            return self._periods
+        closed = dict(self._closed(snapshot))
+        if not closed and all(period.until_ms > now_ms for period in islice(self._periods.values(), 1)):
+            return self._periods
+        merged = sorted({**self._periods, **closed}.items(), key=lambda one: one[1].until_ms)
+        return {key: period for key, period in merged if period.until_ms > now_ms}
+
+    def _closed(self, snapshot: Snapshot) -> Iterator[tuple[str, Period]]:
+        for start, fields in snapshot.minutes.items():
+            yield self.keys.minute(start), Period(start + MINUTE_MS + self._minute_history_ms, fields)
+        for date, fields in snapshot.days.items():
+            begins_ms = int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * 1000
+            yield self.keys.day(date), Period(begins_ms + DAY_MS + DAY_HISTORY_MS, fields)
 
     def _run(self) -> None:
         first_pause, longest_pause = self._backoff_seconds
@@ -191,11 +209,11 @@ class RedisPublisher:
     def _deliver(self) -> bool:
         """Write the newest snapshot, once; False when that failed, and the then newest one is to be tried."""
         with self._changed:
-            snapshot, minutes = self._newest, self._minutes
+            snapshot, periods = self._newest, self._periods
             touched, self._touched = self._touched, set()
         assert snapshot is not None
         try:
-            self._write(snapshot, minutes, touched)
+            self._write(snapshot, periods, touched)
         except (redis.RedisError, OSError) as error:
             self._written = None  # it may have been carried out all the same
             with self._changed:
@@ -212,7 +230,7 @@ class RedisPublisher:
         with self._changed:
             self._changed.wait_for(lambda: self._abandoned or (self._closing and not already_closing), timeout=seconds)
 
-    def _write(self, snapshot: Snapshot, minutes: Minutes, touched: set[str] | None) -> None:
+    def _write(self, snapshot: Snapshot, periods: Periods, touched: set[str] | None) -> None:
         began = time.perf_counter()
         own = own_fields(snapshot)
         # Strictly growing, whatever the wall clock does, for it tells one publish from the next.
@@ -223,13 +241,13 @@ class RedisPublisher:
         self._give_time(len(fields))
         if self._finds != self._primary.finds:
             self._written, self._finds = None, self._primary.finds  # what another server holds is not known
-        reply = self._send(snapshot, fields, minutes, None if touched is None else touched.union(own))
+        reply = self._send(snapshot, fields, periods, None if touched is None else touched.union(own))
         if reply[0] == "differs":
             logger.warning(
                 "The numbers in Redis at %s are not those last written; writing all again.", self._primary.where
             )
             self._written = None
-            reply = self._send(snapshot, fields, minutes, None)
+            reply = self._send(snapshot, fields, periods, None)
         if reply[0] == "fenced":
             raise FencedOut(
                 f"A newer run publishes product {self.keys.product} to Redis at {self._primary.where}: its fencing "
@@ -242,7 +260,7 @@ class RedisPublisher:
                 f"run's fencing token {self.token}: both started without Redis in the same millisecond. "
                 f"This run ends; keep only one run per product, or give them different product names."
             )
-        self._written, self._written_minutes, self._written_lists = fields, minutes, self._lists(snapshot)
+        self._written, self._written_periods, self._written_lists = fields, periods, self._lists(snapshot)
         self._health.published(time.perf_counter() - began)
         self._recovered(channel_refused=reply[1] != "told")
 
@@ -251,7 +269,7 @@ class RedisPublisher:
         self._primary.give_time(self._socket_seconds * math.ceil(fields / FIELDS_PER_TIMEOUT))
 
     def _send(
-        self, snapshot: Snapshot, fields: Mapping[str, Value], minutes: Minutes, touched: set[str] | None
+        self, snapshot: Snapshot, fields: Mapping[str, Value], periods: Periods, touched: set[str] | None
     ) -> list[str]:
         """Call the script: with all fields when it is unknown what the hash holds, else with the changes, which are
         looked for in the `touched` fields only (None: in all).
@@ -269,7 +287,7 @@ class RedisPublisher:
                     vanished.append(name)
             elif before.get(name) != value:
                 changed += (name, format_value(value))
-        keys, histories = self._minute_changes(snapshot.as_of_ms or 0, minutes)
+        keys, histories = self._changes_of(periods, snapshot.as_of_ms or 0)
         lists = self._lists(snapshot)
         arguments = [
             self.token,
@@ -301,22 +319,22 @@ class RedisPublisher:
             changes.append((len(before), pairs))
         return changes
 
-    def _minute_changes(self, as_of_ms: int, minutes: Minutes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-        """Keys of minute hashes to write or delete; for each, ms to keep it (0: delete) and its fields."""
-        before = self._written_minutes
+    def _changes_of(self, periods: Periods, as_of_ms: int) -> tuple[list[str], list[tuple[int, list[str]]]]:
+        """Keys of hashes of minutes and days to write or delete; for each, ms to keep it (0: delete) and its fields."""
+        before = self._written_periods
         everything = self._written is None
         keys: list[str] = []
         histories: list[tuple[int, list[str]]] = []
-        if minutes is before and not everything:
+        if periods is before and not everything:
             return keys, histories
-        for start, values in minutes.items():
-            if everything or before.get(start) is not values:
-                keys.append(self.keys.minute(start))
-                ttl_ms = max(1, start + MINUTE_MS + self._minute_history_ms - as_of_ms)
-                histories.append((ttl_ms, [text for name in values for text in (name, str(values[name]))]))
-        for start in before:
-            if start not in minutes:
-                keys.append(self.keys.minute(start))
+        for key, period in periods.items():
+            if everything or before.get(key) is not period:
+                keys.append(key)
+                fields = [text for name, value in period.fields.items() for text in (name, str(value))]
+                histories.append((max(1, period.until_ms - as_of_ms), fields))
+        for key in before:
+            if key not in periods:
+                keys.append(key)
                 histories.append((0, []))
         return keys, histories
 
