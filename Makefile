@@ -86,6 +86,10 @@ PEERS_PAGE := --page deploy/bench/PEERS.md --json deploy/bench/peers/results.jso
 bench-peers: $(VENV)/installed  ## Tidegauge beside other engines, renews deploy/bench/PEERS.md; BENCH="--quick" leaves it
 	@$(PYTHON_IN_VENV) deploy/bench/peers/compare.py $(or $(BENCH),$(PEERS_PAGE))
 
+.PHONY: bounded
+bounded: $(VENV)/installed  ## the memory of 1 million tickets and 10 million orders, against what the limits allow; not in CI
+	@$(PYTHON_IN_VENV) -m deploy.bench.bounded
+
 .PHONY: bench-page
 bench-page: $(VENV)/installed  ## write the tables of deploy/bench/PERFORMANCE.md anew from deploy/bench/results.json
 	@$(PYTHON_IN_VENV) -m deploy.bench.page

@@ -35,6 +35,7 @@ class Attempt:
     start: int  # the same, unless `reentry: latest` moved it
     values: Mapping[str, str]  # "a funnel attempt, its entry event's"
     last_step: int  # when the last step was done, ms
+    held: str | None  # the slug of what the entry event has in the field that the funnel holds
     done: set[int] = field(default_factory=lambda: {0})  # which steps
     converted_at: int | None = None
     ended_as: str | None = None  # dropped or excluded, by an event
@@ -67,7 +68,7 @@ def all_attempts(ordered: list[Event], funnel: Funnel) -> list[Attempt]:
                 may_begin = True
             # METRICS.md 5.3: "`attempts: once` (only a user's first)"
             if may_begin and chosen(funnel.steps[0], event) and (first or funnel.attempts != "once"):
-                current = Attempt(began=event.ts, start=event.ts, values=event.values, last_step=event.ts)
+                current = Attempt(event.ts, event.ts, event.values, event.ts, held_by(event, funnel))
                 attempts.append(current)
                 first = False
     return attempts
@@ -93,7 +94,7 @@ def judged(attempt: Attempt, event: Event, funnel: Funnel) -> tuple[Attempt | No
         return None, False  # over: this event does not start another one
     if funnel.reentry == "latest" and attempt.reached == 1 and chosen(funnel.steps[0], event):
         attempt.start = attempt.last_step = event.ts
-        attempt.values = event.values
+        attempt.values, attempt.held = event.values, held_by(event, funnel)
         return attempt, False
     if funnel.order == "strict" and event.kind in SESSION_KINDS and event.shows_presence:
         # "a session event that shows presence and is no next step ends the attempt as dropped, at its time; it
@@ -105,12 +106,20 @@ def judged(attempt: Attempt, event: Event, funnel: Funnel) -> tuple[Attempt | No
 
 def step_done(attempt: Attempt, event: Event, funnel: Funnel) -> int | None:
     """METRICS.md 5.3: "`any` (steps in any order after step 1; an event fits the lowest step not done)"; else the
-    next step.
+    next step. "`hold: field` (steps after the first count only with the entry's value, by slug; without the field they
+    never count)": so nothing follows an entry without it.
     """
+    if funnel.hold is not None and (attempt.held is None or held_by(event, funnel) != attempt.held):
+        return None
     missing = [step for step in range(len(funnel.steps)) if step not in attempt.done]
     if funnel.order != "any":
         missing = missing[:1]
     return next((step for step in missing if chosen(funnel.steps[step], event)), None)
+
+
+def held_by(event: Event, funnel: Funnel) -> str | None:
+    """What an event has in the field that the funnel holds, if it holds one and the event has it."""
+    return None if funnel.hold is None else event.carried.get(funnel.hold)
 
 
 def deadline(attempt: Attempt, funnel: Funnel) -> int:

@@ -57,7 +57,7 @@ class Event:
     clamped: bool  # its timestamp lay ahead and was replaced by the reference time
     shows_presence: bool  # somebody was there
     values: Mapping[str, str]  # breakdown -> label
-    carried: Mapping[str, str]  # field that a selector looks at -> slug of its value, where it has one
+    carried: Mapping[str, str]  # field that the config looks at -> slug of its value, where it has one
     partition: int
     offset: int
     told: Mapping[str, Told] = field(default_factory=dict)  # by kind, when it carries facts

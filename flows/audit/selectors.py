@@ -35,9 +35,10 @@ def chosen(selectors: Iterable[Selector], event: Event) -> bool:
 
 
 def carried(document: dict[str, Any], config: Config) -> dict[str, str]:
-    """The values of the fields that selectors look at, as they are compared."""
+    """The values of the fields that selectors look at, or funnels hold, as they are compared."""
     fields = [field for one in all_selectors(config) for field in one.where]
-    texts = {field: text_of(lookup(document, field)) for field in [*fields, *_asked_of_sessions(config)]}
+    fields += [*_held_by_funnels(config), *_asked_of_sessions(config)]
+    texts = {field: text_of(lookup(document, field)) for field in fields}
     return {field: cached_slug(text) for field, text in texts.items() if text is not None}
 
 
@@ -49,6 +50,10 @@ def interactive(event: Event) -> bool:
 def _asked_of_sessions(config: Config) -> list[str]:
     asks = "no_interaction" in (config.sessions.bounce, *config.sessions.definitions)
     return [INTERACTIVE] if asks else []
+
+
+def _held_by_funnels(config: Config) -> list[str]:
+    return [funnel.hold for funnel in config.funnels.values() if funnel.hold is not None]
 
 
 def all_selectors(config: Config) -> Iterator[Selector]:
@@ -124,10 +129,10 @@ def is_bot(document: dict[str, Any], config: Config) -> bool:
 
 
 def selected_texts(document: dict[str, Any], config: Config) -> Iterator[Any]:
-    """The values of the fields that selectors look at."""
+    """The values of the fields that selectors look at, or funnels hold."""
     for selector in all_selectors(config):
         yield from (lookup(document, field) for field in selector.where)
-    yield from (lookup(document, field) for field in _asked_of_sessions(config))
+    yield from (lookup(document, field) for field in [*_held_by_funnels(config), *_asked_of_sessions(config)])
     if not config.presence.server:
         yield from (lookup(document, field) for field in CHANNELS)
     if config.exclude.bots == "user_agent":

@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.config.event_codes import Condition
 from flows.config.model import Breakdown
-from flows.config.notation import field_text, slug
+from flows.config.notation import field_text, keys_of, slug
 from flows.config.selectors import Selector, StepSelector
 
 
@@ -58,3 +58,8 @@ def breakdown(section: Breakdown) -> dict[str, Any]:
     if section.scope == "session":
         said["direct"] = section.direct
     return scope | said
+
+
+def field(path: str) -> str:
+    """The path to a field, in one of the ways in which it can be written."""
+    return field_text(keys_of(path) or ())

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from flows.config.fields import Between, DurationMs, Section
+from flows.config.fields import Between, DurationMs, FieldPath, Section
 from flows.config.notation import slug
 from flows.config.selectors import Selectors, Step
 
@@ -28,6 +28,9 @@ class Funnel(Section):
     """The most time from one step to the next, inclusive, beside the window."""
     exclude: Selectors = ()
     """Events that end an attempt as excluded if they come between its entry and its conversion."""
+    hold: FieldPath | None = None
+    """The field that must have one value throughout: later steps count only with the value of the entry, compared as
+    slugs, and never without one."""
     attempts: Literal["all", "once"] = "all"
     """`once`: only the first attempt of each user, whatever becomes of it."""
 
@@ -35,7 +38,11 @@ class Funnel(Section):
     def has_options(self) -> bool:
         """Whether it is more than ordered steps within a window."""
         return (
-            self.order != "sequential" or self.within_step is not None or bool(self.exclude) or self.attempts != "all"
+            self.order != "sequential"
+            or self.within_step is not None
+            or bool(self.exclude)
+            or self.hold is not None
+            or self.attempts != "all"
         )
 
     def step_names(self) -> list[str]:

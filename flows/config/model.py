@@ -41,7 +41,7 @@ from flows.config.fields import (
 from flows.config.funnel import Funnel
 from flows.config.mistakes import Finding, Path
 from flows.config.money import MINOR_DIGITS, Currency
-from flows.config.notation import UNITS_MS, format_duration, keys_of, parse_duration, slug
+from flows.config.notation import UNITS_MS, field_text, format_duration, keys_of, parse_duration, slug
 from flows.config.orders import Orders
 from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
 from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
@@ -431,6 +431,15 @@ class Config(Section):
         yield ("presence", "except"), self.presence.except_
         yield ("presence", "only"), self.presence.only or ()
         yield ("exclude", "events"), self.exclude.events
+
+    def held_fields(self) -> dict[str, list[Selector]]:
+        """The fields that funnels hold constant, each in one spelling, and the steps of these funnels."""
+        found: dict[str, list[Selector]] = {}
+        for funnel in self.funnels.values():
+            if funnel.hold is not None:
+                steps = found.setdefault(field_text(keys_of(funnel.hold) or ()), [])
+                steps += [selector for step in funnel.steps for selector in step]
+        return dict(sorted(found.items()))
 
     def _selections(self) -> list[Selection]:
         """What will be asked of events besides their names."""

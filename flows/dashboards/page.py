@@ -178,8 +178,9 @@ def _variables(numbers: Numbers) -> Iterator[build.DatasourceVariable | build.Qu
     yield build.DatasourceVariable("datasource").label("Data source").type("prometheus")
     yield _asked(PRODUCT, "Product", f"label_values({build_info}, {PRODUCT})").current(_option(numbers.config.product))
     yield _chosen(WINDOW, "Window", numbers.windows, "Trailing window of counts and rates")
-    if numbers.config.breakdowns:
-        yield _chosen(BREAKDOWN, "Breakdown", list(numbers.config.breakdowns), "What panels with 'by' are split by")
+    if breakdowns := numbers.config.breakdowns:
+        offered = sorted(breakdowns, key=lambda name: -len(breakdowns[name].of))  # first what most is broken down by
+        yield _chosen(BREAKDOWN, "Breakdown", offered, "What panels with 'by' are split by")
     for label, title in ((JOB, "Job"), (INSTANCE, "Instance")):
         yield (
             _asked(label, title, f'label_values({build_info}{{{PRODUCT}="$product"}}, {label})')

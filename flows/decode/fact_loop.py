@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from flows.compiled.loops import Number, compiled, inlined, steady
 from flows.decode import scanner as scan
 from flows.decode.hashing import id_hash_of, xxh64
+from flows.decode.learnt import Table, slot_of
 from flows.decode.scanner import Scanned
-from flows.decode.texts import ROW, SALT, SPELLINGS, may_be_placeholder
+from flows.decode.texts import ROW, SALT, may_be_placeholder
 from flows.decode.times import END_MS, FIRST_MS, time_at
 from flows.facts.swift import DECIMAL, EVENT_TIME, FLAG, ID, LEARNT, NAMED, TIME, USER
 from flows.messages.columns import FACT, TRACK
@@ -60,13 +61,6 @@ class Steps(NamedTuple):
     spots: NDArray[np.int64]  # which words of a row they are
     by_code: NDArray[np.int64]  # (fields, codes): for NAMED the value, for others 1 where the property is needed
     numbers: NDArray[np.uint64]  # (fields,): what has been read of a record so far
-
-
-class Table(NamedTuple):
-    """What texts come to: open addressing by their hash, 0: empty."""
-
-    keys: NDArray[np.uint64]
-    values: NDArray[np.int64]  # (slots, columns)
 
 
 @compiled
@@ -197,15 +191,6 @@ def _learnt_key(scanned: Scanned, i: Number, step: Any, places: NDArray[np.int64
 
 
 @inlined
-def _slot_of(key: Number, learnt: NDArray[np.uint64]) -> Number:
-    """Where a key is in the table; -1: it has not been learnt."""
-    slot = np.int64(key & np.uint64(SPELLINGS - 1))
-    while learnt[slot] != key and learnt[slot] != np.uint64(0):
-        slot = (slot + 1) & (SPELLINGS - 1)
-    return slot if learnt[slot] == key else -1
-
-
-@inlined
 def _absent(step: Any, row: Any) -> Number:
     """What a field is that its event does not tell."""
     if step["absent"] == USER:
@@ -279,7 +264,7 @@ def read(
                 slot = np.int64(-1)
                 if key != np.uint64(0):
                     own_keys[i, step["learnt"]] = key
-                    slot = _slot_of(key, table.keys)
+                    slot = slot_of(key, table.keys)
                 if slot < 0:
                     certain = False
                     continue

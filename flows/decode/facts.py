@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from flows.config.limits import Limits
 from flows.config.model import Config, slug
 from flows.decode.events import Decoder
-from flows.decode.fact_loop import NOWHERE, STEP, Steps, Table, carrying, complete, of_kind, read
+from flows.decode.fact_loop import NOWHERE, STEP, Steps, carrying, complete, of_kind, read
 from flows.decode.hashing import id_hash
-from flows.decode.texts import REJECTED, ROW, SPELLINGS, SPELLINGS_KEPT, rejection
+from flows.decode.learnt import Learnt
+from flows.decode.texts import REJECTED, ROW, rejection
 from flows.facts.fact import Fact
 from flows.facts.field import Plain
 from flows.facts.fields import Id, Key
@@ -122,8 +123,7 @@ class Reader:
         self._learns = [field for field, one in zip(fact.fields, swift, strict=True) if one.way == LEARNT]
         self._how = self._steps(swift)
         widest = max([1, *(len(field.columns()) for field in self._learns)])
-        self._table = Table(np.zeros(SPELLINGS, np.uint64), np.zeros((SPELLINGS, widest), np.int64))
-        self._learnt = 0
+        self._learnt = Learnt(widest)
 
     def _steps(self, swift: Sequence[Swift]) -> Steps:
         fields = self._fact.fields
@@ -168,7 +168,7 @@ class Reader:
             keys = np.zeros((len(part), max(1, len(self._learns))), np.uint64)
             sure = np.zeros(len(part), np.bool_)
             scanned = self._decoder.scan(raw.buffer, raw.bounds[part], raw.bounds[part + 1])
-            read(scanned, part, rows, self._how, self._table, keys, sure, facts[first : first + size])
+            read(scanned, part, rows, self._how, self._learnt.table, keys, sure, facts[first : first + size])
             for place in np.flatnonzero(~sure).tolist():
                 index = int(part[place])
                 row = rows[index]
@@ -191,18 +191,8 @@ class Reader:
 
     def _learn(self, keys: Sequence[int], told: dict[str, Plain]) -> None:
         for field, key in zip(self._learns, keys, strict=False):
-            if not key:
-                continue
-            if self._learnt >= SPELLINGS_KEPT:
-                self._table.keys[:] = 0
-                self._learnt = 0
-            slot = key & (SPELLINGS - 1)
-            while self._table.keys[slot] not in (0, key):
-                slot = (slot + 1) & (SPELLINGS - 1)
-            if self._table.keys[slot] == 0:
-                self._table.keys[slot] = key
-                for place, (column, _) in enumerate(field.columns()):
-                    learnt = told[column]
-                    assert isinstance(learnt, int)  # ids are never learnt
-                    self._table.values[slot, place] = learnt
-                self._learnt += 1
+            if key:
+                found = [told[column] for column, _ in field.columns()]
+                values = [value for value in found if isinstance(value, int)]
+                assert len(values) == len(found)  # ids are never learnt
+                self._learnt.put(key, values)

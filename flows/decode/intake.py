@@ -29,10 +29,21 @@ from flows.decode.links import Links
 from flows.decode.plain_rows import BOT_MARK, EXCLUDED_NAME, Names, Poll, Texts, fill
 from flows.decode.spellings import Spellings
 from flows.decode.texts import EXCLUDED, REJECTED, ROW, UNSURE, rejection
+from flows.decode.tied_values import TiedFields
 from flows.decode.times import TIME_MESSAGES, date
 from flows.decode.values import Values
 from flows.facts.fact import Fact
-from flows.messages.columns import EVENT, KINDS, MAX_BREAKDOWNS, NO_FACTS, NO_TIME, REASONS, Columns, Facts
+from flows.messages.columns import (
+    EVENT,
+    KINDS,
+    MAX_BREAKDOWNS,
+    NO_FACTS,
+    NO_TIME,
+    REASONS,
+    TIED_VALUES,
+    Columns,
+    Facts,
+)
 from flows.messages.raw import Raw, Rejected
 from flows.metrics.catalogue import facts as facts_under
 from schemas.event import EXCLUSIONS, Container, Event, Exclusion, Problem
@@ -97,7 +108,8 @@ class Intake:
         self._links = Links(config.breakdowns)
         links = self._links.paths()
         tops = [keys_of(one.field) or () for one in config.top.values()]
-        self._decoder = Decoder([*fields, *links, *tops], limits.record_bytes)
+        held = [keys_of(field) or () for field in config.held_fields()]
+        self._decoder = Decoder([*fields, *links, *tops, *held], limits.record_bytes)
         dims, looked_up = len(plain), len(fields)
         self._texts = Texts(
             self._decoder.fields[:dims],
@@ -105,14 +117,16 @@ class Intake:
             np.array([len(breakdown.values) for _, breakdown in plain], np.int64),
             self._decoder.fields[dims:looked_up],
         )
-        self._looked_up = looked_up  # fields whose texts have codes; those of links follow, then those of top lists
+        self._looked_up = looked_up  # fields whose texts have codes; then those of links, top lists, and held ones
         self._linked = slice(looked_up, looked_up + len(links))
-        self._listed = slice(looked_up + len(links), None)
+        self._listed = slice(self._linked.stop, self._linked.stop + len(tops))
+        self._held = slice(self._listed.stop, None)
         self._links.read_from(self._decoder.fields[self._linked], self._decoder.batch_records)
         self._values = Values(list(config.top), self._decoder.fields[self._listed])
         self._limit_bytes = limits.record_bytes
         self._spellings = Spellings()
         self._facts = FactReaders(config, facts_under(config) if facts is None else facts, limits)
+        self._tied = TiedFields(config, self._decoder.fields[self._held])
 
     def read(self, raw: Raw) -> tuple[Columns, list[Rejected]]:
         """The columns of a poll, and its rejected records, both in offset order."""
@@ -123,6 +137,8 @@ class Intake:
         rejected: list[Rejected] = []
         if self._values:
             self._values.begin(consumed)
+        if self._tied:
+            self._tied.begin(consumed)
         size = self._decoder.batch_records
         for first in range(0, consumed, size):
             part = slice(first, first + size)
@@ -139,6 +155,7 @@ class Intake:
                 rows[index] = outcome
         carried = self._facts.read(raw, fates, rows, rejected) if self._facts else {}
         places = np.cumsum(fates == ROW) - 1 if carried or self._values else None  # of each record among the rows
+        tied = self._tied.rows(fates, rows) if self._tied else rows[:0]
         excluded = np.zeros(len(EXCLUSIONS), np.int64)
         kept, clock_ms, latest_ms = _compact(fates, rows, excluded)
         facts: Facts = NO_FACTS
@@ -146,6 +163,8 @@ class Intake:
             facts = {kind: self._facts.completed(kind, one, places, rows) for kind, one in carried.items()}
             if self._values:
                 facts = facts | self._values.completed(fates, places, rows)
+        if len(tied):
+            facts = {**facts, TIED_VALUES: tied}
         if kept * 2 < consumed:
             rows = rows[:kept].copy()  # rather than hold on to memory that is mostly unused
         counts = np.zeros(len(REASONS), np.int64)
@@ -182,6 +201,8 @@ class Intake:
             self._links.mark(scanned, fates, rows)
         if self._values:
             self._values.find(scanned, part, fates)
+        if self._tied:
+            self._tied.read(scanned, part, fates, rows)
 
     def _code_of_text(self, salt: int, text: bytes) -> int | None:
         """What a JSON text is as an event name (salt 0), in a breakdown, in a condition, or as a user agent."""
@@ -233,6 +254,8 @@ class Intake:
         assert user is not None  # explain() saw to it
         if self._values:
             self._values.take(index, outcome.values[self._listed])
+        if self._tied:
+            self._tied.take(index, code, outcome.values[self._held])
         message = 0 if outcome.message_id is None else id_hash(outcome.message_id)
         word = sum(code << shift for shift, code in zip(self._texts.dim_shifts.tolist(), dims, strict=True))
         word |= self._links.word_of(outcome.values[self._linked])

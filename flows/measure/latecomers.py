@@ -55,23 +55,34 @@ def which_in_order(
     return found
 
 
-def in_turns(passed: NDArray[Any], late: Late, stands_ms: int, watermark_ms: int) -> Iterator[tuple[NDArray[Any], int]]:
+def turns_of(late: Late, stands_ms: int) -> list[int]:
+    """When turns begin that let all of `late` be used, ms: the first where the ordered families stand."""
+    return sorted({stands_ms, *_begins(late, stands_ms).tolist()})
+
+
+def in_turns(
+    passed: NDArray[Any], late: Late, turns: Sequence[int], watermark_ms: int
+) -> Iterator[tuple[NDArray[Any], int]]:
     """The rows that have passed and the late ones whose turn has come, in order, and the time to stand at after them.
 
-    `stands_ms` is where the ordered families stand.
+    `turns`: when they begin, ms, as `turns_of` has it for these late ones and perhaps others.
     """
-    if not len(late.rows):
+    if len(turns) == 1 and not len(late.rows):
         yield passed, watermark_ms
         return
     rows = late.rows.copy()
     rows["partition"] = LAST_OF_EQUALS
-    begins = np.maximum(late.bounds // MINUTE_MS * MINUTE_MS, stands_ms)
-    turns = sorted({stands_ms, *begins.tolist()})
+    begins = _begins(late, turns[0])
     for begin, end in zip(turns, [*turns[1:], watermark_ms], strict=True):
-        first, stop = np.searchsorted(passed["ts"], (begin, end)) if begin > stands_ms else (0, None)
+        first, stop = np.searchsorted(passed["ts"], (begin, end)) if begin > turns[0] else (0, None)
         if stop is None:
             stop = np.searchsorted(passed["ts"], end)
         yield in_order(np.concatenate([passed[first:stop], rows[begins == begin]])), end
+
+
+def _begins(late: Late, stands_ms: int) -> NDArray[np.int64]:
+    """When the turn of each begins, ms: with the minute of its bound."""
+    return np.maximum(late.bounds // MINUTE_MS * MINUTE_MS, stands_ms)
 
 
 @compiled

@@ -79,13 +79,10 @@ class Rows:
 _NO_LATE: Final = Late(np.zeros(0, HELD), np.zeros(0, np.int64))
 
 
-class ReorderBuffer(Container):
-    """What a shard has admitted and not used yet."""
+class Waiting(Container):
+    """Rows that have been admitted and are not used yet."""
 
-    def __init__(self, codes: Codes, dims: Words) -> None:
-        """`codes` and `dims`: what the rows' `code` and `dims` stand for."""
-        self._codes = codes
-        self._dims = dims
+    def __init__(self) -> None:
         self._fresh = Rows()
         self._held = Rows()
         self._late = _NO_LATE
@@ -122,6 +119,11 @@ class ReorderBuffer(Container):
         """The first `count` rows of `room` count from now on."""
         self._fresh.count += count
 
+    def add(self, rows: NDArray[Any]) -> None:
+        """Admit rows that are somewhere else (dtype HELD, contiguous)."""
+        self.room(len(rows)).view(np.uint8)[:] = rows.view(np.uint8)
+        self.admit(len(rows))
+
     def admit_late(self, rows: NDArray[Any], bounds: NDArray[np.int64]) -> None:
         """Let copies of rows wait that are late, but in order."""
         self._late = Late(np.concatenate([self._late.rows, rows]), np.concatenate([self._late.bounds, bounds]))
@@ -151,14 +153,24 @@ class ReorderBuffer(Container):
         late = self._late
         return {"fresh": self._fresh.filled, "held": self._held.filled, "late": late.rows, "bounds": late.bounds}
 
-    def upgraded(self, arrays: Arrays) -> Arrays:
-        """Earlier builds kept no late ones."""
-        return {"late": _NO_LATE.rows, "bounds": _NO_LATE.bounds} | arrays
-
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         self._fresh.fill(arrays["fresh"])
         self._held.fill(arrays["held"])
         self._late = Late(arrays["late"].copy(), arrays["bounds"].copy())
+
+
+class ReorderBuffer(Waiting):
+    """What a shard has admitted and not used yet, of all events."""
+
+    def __init__(self, codes: Codes, dims: Words) -> None:
+        """`codes` and `dims`: what the rows' `code` and `dims` stand for."""
+        super().__init__()
+        self._codes = codes
+        self._dims = dims
+
+    def upgraded(self, arrays: Arrays) -> Arrays:
+        """Earlier builds kept no late ones."""
+        return {"late": _NO_LATE.rows, "bounds": _NO_LATE.bounds} | arrays
 
     def legend(self) -> Legend:
         return {"codes": self._codes.legend(), "dims": self._dims.legend()}

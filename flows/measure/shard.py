@@ -28,13 +28,14 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.clock import StreamClock
 from flows.measure.lane import NOBODY, FactLane, Lane, Taken, counted, record_of
-from flows.measure.latecomers import in_turns, which_in_order
+from flows.measure.latecomers import in_turns, turns_of, which_in_order
 from flows.measure.list_lane import ListLane
 from flows.measure.reorder import ReorderBuffer
 from flows.measure.scopes import Scopes
 from flows.measure.stored import ACCOUNTING, OFFSETS, Stored
+from flows.measure.tied_values import TiedValues
 from flows.measure.users import Users
-from flows.messages.columns import EVENT, NO_TIME, REASONS, TEXTS
+from flows.messages.columns import EVENT, NO_TIME, REASONS, TEXTS, TIED_VALUES
 from flows.messages.delivery import Delivery
 from flows.messages.partial import Partial
 from flows.messages.snapshot import ACCOUNTS
@@ -84,6 +85,7 @@ class Shard:
             name: ListLane(name, one, config) for name, one in self._families.items() if isinstance(one, Top)
         }
         self._lanes |= {lane.fact.name: lane for lane in self._lists.values()}
+        self._tied = TiedValues(self._ordered)
         self._capacity = 0
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
@@ -125,7 +127,9 @@ class Shard:
         for lists in self._lists.values() if TEXTS in delivery.facts else ():
             lists.top.texts.receive(delivery.facts[TEXTS])
         for kind, facts in delivery.facts.items():
-            if kind == TEXTS:
+            if kind == TIED_VALUES:
+                self._tied.receive(facts)
+            if kind in (TEXTS, TIED_VALUES):
                 continue
             lane = self._lanes[kind]
             lane.receive(facts, reading)
@@ -175,6 +179,7 @@ class Shard:
         self._make_room()
         room = self.buffer.room(len(rows))
         admitted = _hold(rows, taken.copies, late, slots, self._accounting, room)
+        self._tied.admit(rows, taken.copies, room[:admitted])
         if late.any():
             self._sort_late(taken, room[:admitted])
         self.buffer.admit(admitted)
@@ -190,6 +195,7 @@ class Shard:
         rows = held[in_order]
         rows["late"] = 0
         self.buffer.admit_late(rows, bounds[in_order])
+        self._tied.admit_late(in_order, bounds[in_order])
         if any(lane.waits_for_events for lane in self._lanes.values()):
             self._in_order = np.concatenate([self._in_order, record_of(taken.rows[kept][in_order])])
 
@@ -217,9 +223,13 @@ class Shard:
         self._unused_rows = 0
         for name, family in self._arrival.items():
             family.advance(counted(arrived, self._since.get(name, 0)), self.users.count, now)
-        for rows, until in in_turns(passed, self.buffer.late(watermark), self.book.stands_ms, watermark):
+        late = self.buffer.late(watermark)
+        turns = turns_of(late, self.book.stands_ms)
+        self._tied.release(turns, now, watermark)
+        for rows, until in in_turns(passed, late, turns, watermark):
             self.users.used(rows)
             self.scopes.stamp(rows)
+            self._tied.show(rows, self._since)
             for stamps in self._stamps:
                 stamps.note(rows)
             self.book.turn(until)
@@ -248,10 +258,14 @@ class Shard:
     def _parts(self) -> dict[str, Container]:
         """Everything that is remembered, by the name under which it is saved."""
         owners: dict[str, object] = {**self._lanes, **self._families}
-        return containers(self) | {
-            f"{name}.{part}": container
-            for name, owner in owners.items()
-            for part, container in containers(owner).items()
+        return {
+            **containers(self),
+            **{
+                f"{name}.{part}": container
+                for name, owner in owners.items()
+                for part, container in containers(owner).items()
+            },
+            **{f"{name}.waiting": waiting for name, waiting in self._tied.waiting.items()},
         }
 
     def freeze(self) -> bytes:
@@ -297,6 +311,9 @@ class Shard:
                     container.resize(capacity)
                 self.book.restart(name)
                 self.days.restart(name)
+        for name, waiting in self._tied.waiting.items():
+            if stored.keeps(name):
+                stored.load(f"{name}.waiting", waiting, capacity)
 
 
 def _grown(counts: NDArray[np.int64], partitions: int) -> NDArray[np.int64]:

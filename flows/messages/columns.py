@@ -79,6 +79,19 @@ FACT: Final = np.dtype(
 beside the row of the event that carries it, to a shard of its own.
 """
 
+TIED_VALUES: Final = "tied values"
+"""The name under which rows of TIED_VALUE travel, as if they were a kind of facts."""
+TIED_VALUE: Final = np.dtype(
+    [
+        ("key", "u8"),  # the user: the value goes where its event goes
+        ("partition", "i8"),  # of the record that has it
+        ("offset", "i8"),
+        ("field", "i8"),  # its place in `Config.held_fields()`
+        ("value", "u8"),  # hash of its slug, never 0
+    ]
+)
+"""What an event has in a field that a funnel holds constant, in the order of the events."""
+
 VALUE: Final = np.dtype(
     [
         ("key", "u8"),  # stable hash of the value's text, never 0: whose shard it goes to

@@ -39,6 +39,16 @@ HELD: Final = np.dtype(
 """One accepted event of a known user, waiting for its time."""
 
 
+class Tie(NamedTuple):
+    """What a family is tied to: a field whose value it compares from event to event of a user."""
+
+    field: int  # its place in `Config.held_fields()`
+    events: NDArray[np.bool_]  # by event code: those whose values it compares
+
+
+NO_VALUES: Final[NDArray[np.uint64]] = np.zeros(0, np.uint64)
+
+
 class Listed(NamedTuple):
     """The values of one top list on their way to it: as a fact is, for the lane."""
 
@@ -70,6 +80,11 @@ class Family(ABC):
     A family of facts is ordered: it gets rows of the fact's dtype by `used`, all with used < now_ms, at the watermark.
     Their `slot` is the user's where the fact's key is the user.
     """
+    tie: Tie | None = None
+    """The field whose values it is shown beside its events; None: it needs none."""
+    tied_values: NDArray[np.uint64] = NO_VALUES
+    """Where it has a tie: what the rows of the next `advance` have in the field, one for each, as the hash of the
+    value's slug; 0: no value, or an event that the tie does not name."""
     lists: Listed | None = None
     """The values of a top list, where it is one (`metrics/top`). Then it is no family of events or facts."""
 

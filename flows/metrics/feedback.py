@@ -132,6 +132,12 @@ class Feedback(Family):
             "windows": ["1m", "1h"],
             "ratio_windows": [],
         },
+        {
+            "feedback": {},
+            "breakdowns": {"way": {"computed": "traffic", "scope": "session", "of": ["feedback"]}},
+            "windows": ["24h"],
+            "ratio_windows": [],
+        },
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = dict.fromkeys(
         ("feedback", "sentiment_mean", "negative_share", "feature_requests"), Headings("retention", "happiness")

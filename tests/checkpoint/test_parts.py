@@ -58,7 +58,7 @@ def platform(**change: Any) -> dict[str, Any]:
         changed(key_actions={"event": ["Signed Up", "Order Completed"]}),
         changed(funnels=checkout(steps=[NAMED, {"event": ["Product Added", "Wish Added"]}, "Order Completed"])),
         changed(breakdowns=platform(scope="event")),
-        changed(funnels=checkout(order="sequential", within_step=None, exclude=[], attempts="all")),
+        changed(funnels=checkout(order="sequential", within_step=None, exclude=[], hold=None, attempts="all")),
     ],
 )
 def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> None:
@@ -102,6 +102,10 @@ def test_another_way_to_write_the_same_changes_no_definition(same: Config) -> No
                 " funnel.checkout.order is new; funnel.checkout.within_step is new",
                 "event.help_opened is new and begins now",
             ],
+        ),
+        (
+            changed(funnels=checkout(hold='properties."id"')),
+            ["funnel.checkout starts afresh: funnel.checkout.hold is new"],
         ),
         (
             changed(funnels=checkout(steps=["Product Viewed", ["Wish Added", "Product Added"], "Order Completed"])),

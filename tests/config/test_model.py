@@ -361,7 +361,16 @@ def test_cells_of_a_computed_breakdown_are_expected_exactly() -> None:
             "funnels.f.exclude",
             "every event of step 2 is one of these, and ends the attempt before it counts as a step",
         ),
-        ({"funnels": {"f": FUNNEL | {"hold": "properties.id"}}}, "funnels.f.hold", "there is no such key"),
+        (
+            {"funnels": {"f": FUNNEL | {"hold": "userId"}}},
+            "funnels.f.hold",
+            "found 'userId', expected another field: userId says who it was, and is not published",
+        ),
+        (
+            {"funnels": {"f": FUNNEL | {"hold": "properties"}}},
+            "funnels.f.hold",
+            "found 'properties', expected a field within properties, such as properties.plan",
+        ),
         (
             {"funnels": {"f": FUNNEL | {"steps": ["A"]}}},
             "funnels.f.steps",

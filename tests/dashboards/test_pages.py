@@ -159,8 +159,14 @@ def test_every_query_asks_for_series_that_are_served() -> None:
             served.setdefault(family, []).append({"product": "shop", **cell.labels})
     for dashboard in made(SHOP).values():
         for family, matchers in selected(dashboard):
-            if family in served:
+            split = [label for label, sign, value in matchers if (sign, value) == ("!=", "")]
+            if family in served and all(any(one in labels for labels in served[family]) for one in split):
                 assert any(fits(labels, matchers) for labels in served[family]), f"{family} {matchers}"
+
+
+def test_the_breakdown_that_most_is_broken_down_by_is_chosen_first() -> None:
+    (offered,) = [one for one in made(SHOP)["tidegauge-live"]["templating"]["list"] if one["name"] == "breakdown"]
+    assert offered["query"].split(",")[0] == "platform"  # only what is by the chosen one has panels by it
 
 
 def test_everything_that_tells_of_the_process_is_on_the_page_of_its_health() -> None:

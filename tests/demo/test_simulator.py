@@ -86,7 +86,8 @@ def test_every_morning_the_spend_of_the_day_before_is_told(week: list[Record]) -
     days = [event.body["properties"]["period_start"] for event in spent]
     assert len(set(days)) == len({event.ts_ms // DAY_MS for event in spent}) == MONTH_MS // DAY_MS + 7
     assert all(event.body["timestamp"] > day for event, day in zip(spent, days, strict=True))
-    assert len({event.body["properties"]["spend_id"] for event in spent}) == len(spent) > 2 * len(set(days))
+    told_once = {event.body["properties"]["spend_id"] for event in spent}
+    assert 2 * len(set(days)) < len(told_once) < len(spent) < 1.1 * len(told_once)  # some corrected
 
 
 @pytest.mark.parametrize("rate", [50, 300, 1000])

@@ -183,9 +183,13 @@ def edges(config: Config) -> list[int]:
     return sorted({max(0, one + beside) for one in found for beside in (-1, 0, 1)})
 
 
-def looked_for(config: Config) -> dict[tuple[str, ...], list[str]]:
-    """The fields that selectors and breakdowns look at, each with the values that they tell apart."""
-    found: dict[tuple[str, ...], list[str]] = {}
+HELD: Sequence[Any] = (3, "3", 3, "3", "Red Shoe", "red--SHOE", "Größe", "GRÖSSE", ["3"])
+"""Values of a field that a funnel holds: some are one, some are none."""
+
+
+def looked_for(config: Config) -> dict[tuple[str, ...], list[Any]]:
+    """The fields that selectors and breakdowns look at, and funnels hold, each with the values that they tell apart."""
+    found: dict[tuple[str, ...], list[Any]] = {}
     for field, values in _fields(config):
         path = keys_of(field)
         assert path is not None
@@ -193,7 +197,7 @@ def looked_for(config: Config) -> dict[tuple[str, ...], list[str]]:
     return found
 
 
-def _fields(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
+def _fields(config: Config) -> Iterator[tuple[str, Sequence[Any]]]:
     for _, selectors in config.selectors():
         for selector in selectors:
             yield from selector.where.items()
@@ -204,6 +208,9 @@ def _fields(config: Config) -> Iterator[tuple[str, Sequence[str]]]:
             yield from LINKS.items()
     for listed in config.top.values():
         yield listed.field, VALUES
+    for funnel in config.funnels.values():
+        if funnel.hold is not None:
+            yield funnel.hold, HELD
 
 
 LINKS: dict[str, Sequence[str]] = {
@@ -219,7 +226,7 @@ LINKS: dict[str, Sequence[str]] = {
 """What computed breakdowns look at: often nothing, so that many events come directly."""
 
 
-def put(event: Event, path: tuple[str, ...], value: str) -> None:
+def put(event: Event, path: tuple[str, ...], value: Any) -> None:
     """Set the field at `path`."""
     for key in path[:-1]:
         event = event.setdefault(key, {})

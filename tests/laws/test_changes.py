@@ -31,6 +31,7 @@ PRO_VIEWS = {"event": ["Viewed", "page_viewed"], "where": {"properties.plan": "p
 LOOKED = {"event": "Viewed", "where": {"context.device.type": ["web", "tv"]}, "as": "Looked"}
 CHOSEN = {"window": "12m", "steps": [LOOKED, ["Added", PRO_VIEWS]]}
 CALM = {"window": "12m", "within_step": "4m", "exclude": ["Left"], "attempts": "once", "steps": ["Viewed", "Bought"]}
+SAME = {"window": "12m", "hold": "properties.plan", "steps": ["Viewed", ["Added", "page_viewed"]]}
 
 CHOICES: dict[str, list[Any]] = {
     "events": [[], ["Left"], ["Viewed", "identify"]],
@@ -54,6 +55,8 @@ CHOICES: dict[str, list[Any]] = {
         {"chosen": CHOSEN},
         {"calm": CALM, "strict": BUY | {"order": "strict", "exclude": ["Left"]}},
         {"calm": CALM, "strict": BUY | {"order": "strict"}},
+        {"same": SAME, "shop": BUY | {"hold": "context.device.type"}},
+        {"same": SAME},
     ],
     "breakdowns": [
         {},

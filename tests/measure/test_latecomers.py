@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flows.config.model import Config
-from flows.measure.latecomers import in_turns, which_in_order
+from flows.measure.latecomers import in_turns, turns_of, which_in_order
 from flows.measure.reorder import Late, ReorderBuffer
 from flows.measure.users import Users
 from flows.messages.columns import NO_TIME
@@ -62,7 +62,7 @@ def test_rows_that_wait_and_are_left_out_stand_between_nothing() -> None:
 def test_what_has_passed_and_no_late_one_is_one_turn() -> None:
     passed = held([(0, 3), (1, 7)])
     nothing = Late(held([]), np.zeros(0, np.int64))
-    ((rows, until),) = in_turns(passed, nothing, 0, 10)
+    ((rows, until),) = in_turns(passed, nothing, turns_of(nothing, 0), 10)
     assert rows is passed
     assert until == 10
 
@@ -71,8 +71,16 @@ def test_a_late_one_is_used_when_all_is_before_the_minute_in_which_it_was_read()
     """What had passed by then, then the late one with the rest; at the same time the late one comes last."""
     passed = held([(0, MINUTE), (1, 3 * MINUTE), (2, 3 * MINUTE + 5)])
     late = Late(held([(3, MINUTE), (4, 7)]), np.array([3 * MINUTE + 4, 30], np.int64))
-    turns = [(rows["slot"].tolist(), until) for rows, until in in_turns(passed, late, 0, 4 * MINUTE)]
+    begins = turns_of(late, 0)
+    turns = [(rows["slot"].tolist(), until) for rows, until in in_turns(passed, late, begins, 4 * MINUTE)]
     assert turns == [([4, 0], 3 * MINUTE), ([3, 1, 2], 4 * MINUTE)]
+
+
+def test_turns_of_other_late_ones_cut_what_has_passed_in_the_same_way() -> None:
+    passed = held([(0, MINUTE), (1, 3 * MINUTE), (2, 3 * MINUTE + 5)])
+    nothing = Late(held([]), np.zeros(0, np.int64))
+    turns = [(rows["slot"].tolist(), until) for rows, until in in_turns(passed, nothing, [0, 3 * MINUTE], 4 * MINUTE)]
+    assert turns == [([0], 3 * MINUTE), ([1, 2], 4 * MINUTE)]
 
 
 def test_state_of_an_earlier_build_goes_on_and_leaves_out_what_it_cannot_judge() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flows.config.model import Config
 from flows.terminal.figures import bar, shown, spark
 from flows.terminal.reading import Reading, line
 from flows.terminal.view import MOST_ROWS, View
@@ -173,3 +174,12 @@ def test_a_product_without_any_event_yet_is_drawn() -> None:
     bare = Reading("shop", {"_published_at": str(NOW_MS)}, NOW_MS)
     assert "no event yet" in drawn(bare)
     assert "no event yet" in line(bare)
+
+
+def test_values_of_a_top_list_are_bars_and_no_escapes() -> None:
+    config = Config.model_validate({"product": "shop", "top": {"pages": {"field": "context.page.path"}}})
+    view = View(layout(config), ["Top lists"], "5m")
+    top = {"pages": {"5m": {"/a": 9, "/\x1b[2J\u202e": 3, "[red]/c": 1}, "1h": {"/hour": 1}}}
+    lines = view.page(Reading("shop", {"_published_at": str(NOW_MS)}, NOW_MS, top=top), 80, 40).plain.splitlines()
+    found = [line.split()[0] for line in lines if line.split() and line.split()[-1] in ("9", "3", "1")]
+    assert found == ["/a", "/\\x1b[2J\\u202e", "[red]/c"]

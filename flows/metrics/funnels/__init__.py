@@ -7,9 +7,10 @@ exclusions excluded; in between it is in progress. Everything is booked by the t
 
 An attempt is dropped when the watermark is beyond `start + window`, or, with `within_step`, beyond the last step done +
 within_step; with `order: strict` also by an event that is no next step. Each event is judged in this order: the
-deadlines, exclusion, the next step, re-entry or strictness. What ends an attempt without converting it may begin a new
-one. An attempt that ended early stays what it was in both conversion rates: not converted, and over when its whole
-window has passed. (Taken out of those at risk, it would count as one that might have converted.)
+deadlines, exclusion, the next step, re-entry or strictness. With `hold`, an event that has another value in the held
+field than the entry had, or none, is no next step. What ends an attempt without converting it may begin a new one. An
+attempt that ended early stays what it was in both conversion rates: not converted, and over when its whole window has
+passed. (Taken out of those at risk, it would count as one that might have converted.)
 
 Absence is all that can be taken back: an attempt that ran out of time goes on when an event of its time comes late, but
 in order. What an event has ended is over.
@@ -33,7 +34,7 @@ from flows.config import funnel as section
 from flows.config.model import Config, format_duration
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
-from flows.metrics.family import Family, Groups, Trail, groups_of, presence, selected, trailing
+from flows.metrics.family import NO_VALUES, Family, Groups, Tie, Trail, groups_of, presence, selected, trailing
 from flows.metrics.frameworks import Headings
 from flows.metrics.funnels.alerts import alerts_of
 from flows.metrics.funnels.books import Books
@@ -124,6 +125,36 @@ class Funnel(Family):
             },
             "ratio_windows": ["5m", "1h"],
         },
+        {
+            "funnels": {
+                "same": {"window": "10m", "hold": "properties.id", "steps": ["Viewed", "Added", "Bought"]},
+                "same_any": {
+                    "window": "10m",
+                    "order": "any",
+                    "within_step": "4m",
+                    "hold": "properties.id",
+                    "steps": ["Viewed", "Added", ["Bought", "page_viewed"]],
+                },
+                "same_latest": {
+                    "window": "7m",
+                    "reentry": "latest",
+                    "hold": 'context."Shop Id"',
+                    "steps": ["Viewed", "Viewed", "Bought"],
+                },
+                "same_strict": {
+                    "window": "10m",
+                    "order": "strict",
+                    "exclude": ["Left"],
+                    "attempts": "once",
+                    "hold": "properties.id",
+                    "steps": [["Viewed", "identify"], "Added"],
+                },
+            },
+            "breakdowns": {
+                "platform": {"field": "context.device.type", "values": ["ios"], "of": ["funnels"]},
+                "first": {"field": "properties.id", "values": ["3"], "scope": "first"},
+            },
+        },
     )
     FRAMEWORKS: ClassVar[Mapping[str, Headings]] = {
         "funnel": Headings(
@@ -147,6 +178,8 @@ class Funnel(Family):
         self._rules = Rules(funnel.reentry == "latest", _matches(config, funnel))
         self._options = _options(config, funnel, self._rules) if funnel.has_options else None
         self.users = UserRows(ATTEMPT if self._options is None else OPTIONAL_ATTEMPT, dims=self._groups)
+        self.tie = _tie(config, funnel)
+        self.held = None if self.tie is None else UserRows(np.uint64)  # what the entry had in the held field
         self.drops_at = Deadlines()
         self.converted = Queue(2 if self._options is None else 3, dims=(1, self._groups))  # start + window, dims, ...
         self.windows = Windows(config.windows, self._groups, self._counters)
@@ -161,8 +194,9 @@ class Funnel(Family):
         if self._options is None:
             use_events(rows, now_ms, self._rules, Attempts(of_users, drops_at, over), books, split)
         else:
-            attempts = OptionalAttempts(of_users, drops_at, over)
-            use_events_with_options(rows, now_ms, self._options, attempts, books, split)
+            entries = NO_VALUES if self.held is None else self.held.rows
+            attempts = OptionalAttempts(of_users, drops_at, over, entries)
+            use_events_with_options(rows, self.tied_values, now_ms, self._options, attempts, books, split)
 
     def _books(self) -> Books:
         return Books(
@@ -228,6 +262,8 @@ class Funnel(Family):
             words["within_step"] = format_duration(funnel.within_step)
         if funnel.exclude:
             words["exclude"] = canonical.selected(funnel.exclude)
+        if funnel.hold is not None:
+            words["hold"] = canonical.field(funnel.hold)
         if funnel.attempts != "all":
             words["attempts"] = funnel.attempts
         return presence(self._config).beside(words) if funnel.order == "strict" else Definition(words)
@@ -268,4 +304,12 @@ def _options(config: Config, funnel: section.Funnel, rules: Rules) -> Options:
         once=funnel.attempts == "once",
         excludes=selected(config, funnel.exclude),
         breaks_in=config.shows_presence(codes) & (funnel.order == "strict"),
+        holds=funnel.hold is not None,
     )
+
+
+def _tie(config: Config, funnel: section.Funnel) -> Tie | None:
+    if funnel.hold is None:
+        return None
+    field = list(config.held_fields()).index(canonical.field(funnel.hold))
+    return Tie(field, selected(config, (selector for step in funnel.steps for selector in step)))

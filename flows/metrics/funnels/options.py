@@ -54,6 +54,7 @@ class Options(NamedTuple):
     once: bool  # only the first attempt of a user
     excludes: NDArray[np.bool_]  # by event code: ends an attempt as excluded
     breaks_in: NDArray[np.bool_]  # by event code: ends an attempt as dropped, if it is of a session and no next step
+    holds: bool  # later steps count only with the value of the entry
 
 
 class OptionalAttempts(NamedTuple):
@@ -62,13 +63,23 @@ class OptionalAttempts(NamedTuple):
     users: NDArray[Any]  # dtype OPTIONAL_ATTEMPT, by slot
     due_at: Times  # while in progress, `lapses_at`; once dropped, start + window, also when that has passed
     ended: Heap  # start + window, dims, 1 if converted: attempts over whose time is not up
+    values: NDArray[np.uint64]  # by slot, where the funnel holds a field: what the entry had there; 0: nothing
 
 
 @steady
 def use_events_with_options(
-    rows: NDArray[Any], now: int, options: Options, attempts: OptionalAttempts, books: Books, split: Split
+    rows: NDArray[Any],
+    values: NDArray[np.uint64],
+    now: int,
+    options: Options,
+    attempts: OptionalAttempts,
+    books: Books,
+    split: Split,
 ) -> None:
-    """Let `rows` (HELD, in order) begin, advance and end attempts, drop those that are due, and stand at `now`."""
+    """Let `rows` (HELD, in order) begin, advance and end attempts, drop those that are due, and stand at `now`.
+
+    `values`, where the funnel holds a field: what each row has there, 0: nothing.
+    """
     stand_at(books, now)
     for i in range(len(rows)):
         prefetch(attempts.due_at.at, upcoming(rows, i))
@@ -83,6 +94,7 @@ def use_events_with_options(
         ts = row["ts"]
         slot = row["slot"]
         attempt = attempts.users[slot]
+        value = values[i] if options.holds else np.uint64(0)
         if attempt["state"] == DROPPED and ts <= attempt["lapses_at"]:
             _take_back_drop(attempt, slot, attempts, books, split)
         if attempt["state"] == IN_PROGRESS and ts > attempt["lapses_at"]:
@@ -90,6 +102,8 @@ def use_events_with_options(
         if attempt["state"] == IN_PROGRESS:
             done = np.int64(attempt["done"])
             fits = steps & ~done if options.any_order else steps & (done + 1)
+            if options.holds and (value == np.uint64(0) or value != attempts.values[slot]):
+                fits = np.int64(0)
             if options.excludes[code]:
                 end(attempt["dims"], attempt["start"], AS_EXCLUDED, 1, books, split)
                 _finish(attempt, slot, 0, attempts, books)
@@ -105,7 +119,7 @@ def use_events_with_options(
                 continue
             elif options.latest and steps & 1 and attempt["reached"] == 1:
                 enter(attempt["dims"], attempt["start"], -1, books, split)
-                _begin(attempt, slot, row, options, attempts, books, split)
+                _begin(attempt, slot, row, value, options, attempts, books, split)
                 continue
             elif breaks_in:
                 end(attempt["dims"], attempt["start"], AS_DROPPED, 1, books, split)
@@ -113,7 +127,7 @@ def use_events_with_options(
         if steps & 1 and attempt["state"] != IN_PROGRESS and not (options.once and attempt["state"] != UNKNOWN):
             if attempt["state"] == DROPPED and attempts.due_at.at[slot] < NEVER:
                 _set_aside(attempt, 0, attempts, books)
-            _begin(attempt, slot, row, options, attempts, books, split)
+            _begin(attempt, slot, row, value, options, attempts, books, split)
             note(books.page, ts, books.page_column, 1)
 
     for block in range(len(attempts.due_at.soonest)):
@@ -133,9 +147,18 @@ def use_events_with_options(
 
 @inlined
 def _begin(
-    attempt: Any, slot: int, row: Any, options: Options, attempts: OptionalAttempts, books: Books, split: Split
+    attempt: Any,
+    slot: int,
+    row: Any,
+    value: np.uint64,
+    options: Options,
+    attempts: OptionalAttempts,
+    books: Books,
+    split: Split,
 ) -> None:
-    """Begin an attempt with the event `row`, or begin it again."""
+    """Begin an attempt with the event `row`, which has `value` in the held field, or begin it again."""
+    if options.holds:
+        attempts.values[slot] = value
     attempt["state"] = IN_PROGRESS
     attempt["dims"] = row["dims"]
     attempt["start"] = row["ts"]
