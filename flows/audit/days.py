@@ -7,14 +7,11 @@ from collections.abc import MutableMapping, Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from flows.audit.clock import Judgement, LateEvent
-from flows.audit.funnels import Attempt
-from flows.audit.lifecycle import Lifecycle
-from flows.audit.minutes import all_fields, fields_of, leave_out_what_came_after_the_end
+from flows.audit.clock import Judgement
+from flows.audit.minutes import Course, Latecomer, fields_of, leave_out_what_came_after_the_end
 from flows.audit.orders import counted_once
 from flows.audit.records import Event
 from flows.audit.retention import all_started, local_date
-from flows.audit.sessions import Session
 from flows.audit.subscriptions import all_customers
 from flows.audit.uses import all_uses
 from flows.config.model import Config
@@ -28,13 +25,10 @@ Fields = dict[str, Counter[date]]
 
 def day_history(
     judgement: Judgement,
-    ordered: list[Event],
-    sessions: list[Session],
-    attempts: dict[str, list[Attempt]],
-    lifecycle: Lifecycle,
+    course: Course,
     config: Config,
     watermark_ms: int,
-    late: Sequence[LateEvent] = (),
+    late: Sequence[Latecomer] = (),
     touched: MutableMapping[tuple[int | date, str], int] | None = None,
 ) -> dict[str, dict[str, int]]:
     """METRICS.md 5.16: "(local date, kept 400 d): the final numbers of each closed day once `W` has passed its end".
@@ -42,14 +36,13 @@ def day_history(
     ISO date -> field -> number; days in which all numbers are 0 are left out. `late` and `touched` as for minutes.
     """
     days = Days(config)
-    fields = fields_of(days.of, ordered, sessions, attempts, lifecycle, config) | days.of_users(ordered)
+
+    def all_fields(some: Course) -> Fields:
+        return fields_of(days.of, some, config) | days.of_users(some.events)
+
+    fields = all_fields(course)
     leave_out_what_came_after_the_end(
-        fields,
-        lambda events: all_fields(days.of, events, config, watermark_ms) | days.of_users(events),
-        ordered,
-        late,
-        lambda name, day, bound: days.final_from(name, day) <= bound,
-        touched,
+        fields, all_fields, late, lambda name, day, bound: days.final_from(name, day) <= bound, touched
     )
     fields |= days.of_orders(judgement, watermark_ms, touched)
     fields |= days.of_subscriptions(judgement, watermark_ms)

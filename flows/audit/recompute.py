@@ -12,17 +12,17 @@ from flows.audit.clock import Judgement, LateEvent, judge
 from flows.audit.days import day_history
 from flows.audit.engagement import engagement_cells
 from flows.audit.feedback import put_feedback_per_user
-from flows.audit.funnels import all_attempts, funnel_cells
-from flows.audit.lifecycle import lifecycle_cells, lifecycle_of
+from flows.audit.funnels import funnel_cells
+from flows.audit.lifecycle import lifecycle_cells
 from flows.audit.milestones import all_starts, milestone_cells
-from flows.audit.minutes import minute_history
+from flows.audit.minutes import course_of, latecomers_of, minute_history
 from flows.audit.orders import put_order_ratios
 from flows.audit.parse import parse
 from flows.audit.records import Event, Record
 from flows.audit.referrals import referral_cells
 from flows.audit.retention import retention_cells
 from flows.audit.scopes import scoped, stamped
-from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.sessions import session_cells
 from flows.audit.spend import put_economics
 from flows.audit.tickets import put_per_thousand
 from flows.audit.told import told_cells
@@ -73,20 +73,18 @@ def numbers(judgement: Judgement, config: Config, limits: Limits = NO_LIMITS) ->
     # Late ones in order: "in its place in that user's history"; behind what its user did at the same time.
     ordered = in_place(judgement.on_time, judgement.late_in_order, watermark)
     ordered = scoped(ordered, config)
-    sessions = all_sessions(ordered, config)
-    attempts = {name: all_attempts(ordered, funnel) for name, funnel in config.funnels.items()}
-    lifecycle = lifecycle_of(ordered, config, watermark)
+    course = course_of(ordered, config, watermark)
 
     cells: Cells = event_cells(judgement.accepted, config, as_of)
     cells |= active_user_cells(judgement.accepted, config, as_of)
     cells |= engagement_cells(judgement.accepted, config, as_of)
-    cells |= session_cells(sessions, config, watermark, cells)
+    cells |= session_cells(course.sessions, config, watermark, cells)
     for name, funnel in config.funnels.items():
-        cells |= funnel_cells(name, funnel, attempts[name], config, watermark)
+        cells |= funnel_cells(name, funnel, course.attempts[name], config, watermark)
     for name, milestone in config.milestones.items():
         cells |= milestone_cells(name, milestone, all_starts(ordered, milestone), config, watermark)
     cells |= retention_cells(ordered, config, watermark)
-    cells |= lifecycle_cells(lifecycle, config, watermark)
+    cells |= lifecycle_cells(course.lifecycle, config, watermark)
     cells |= visitor_cells(ordered, config, watermark)
     for name, goal in config.goals.items():
         cells |= goal_cells(name, all_uses(ordered, goal), config, watermark, cells)
@@ -102,13 +100,14 @@ def numbers(judgement: Judgement, config: Config, limits: Limits = NO_LIMITS) ->
     put_economics(cells, judgement.turns, config, watermark)
     cells |= tree_cells(cells, config, as_of)
     touched: dict[tuple[int | date, str], int] = {}
-    late = [one for one in judgement.late_in_order if one.bound_ms <= watermark]
+    used = [one for one in judgement.late_in_order if one.bound_ms <= watermark]
+    late = latecomers_of(ordered, used, config, watermark)
     return Result(
         as_of_ms=judgement.as_of_ms,
         watermark_ms=None if judgement.as_of_ms is None else watermark,
         cells=cells,
-        minutes=minute_history(ordered, sessions, attempts, lifecycle, config, watermark, late, touched),
-        days=day_history(judgement, ordered, sessions, attempts, lifecycle, config, watermark, late, touched),
+        minutes=minute_history(course, config, watermark, late, touched),
+        days=day_history(judgement, course, config, watermark, late, touched),
         accounting=judgement.accounting,
         top=top,
         touched=touched,

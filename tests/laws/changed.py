@@ -19,7 +19,7 @@ from flows.audit.clock import Read, judge
 from flows.audit.engagement import engagement_cells
 from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
 from flows.audit.lifecycle import Lifecycle, Passage, lifecycle_cells, lifecycle_of
-from flows.audit.minutes import MINUTE_MS, minute_history, minute_of
+from flows.audit.minutes import MINUTE_MS, Course, minute_history, minute_of
 from flows.audit.parse import parse
 from flows.audit.recompute import in_place
 from flows.audit.records import Event
@@ -257,7 +257,7 @@ class Expected:
         new, open_from = self.new, minute_of(self.watermark_ms)
         lifecycle, sessions = self._lifecycle, self._sessions
         counted = self._of_part(self.keeps("minutes"), self._ordered)
-        found = minute_history(counted, sessions, self._attempts, lifecycle, new, self._final_watermark)
+        found = minute_history(Course(counted, sessions, self._attempts, lifecycle), new, self._final_watermark)
         fields = next(iter(found.values()), None) or next(iter(published.values()), {})
         names = [name for name in fields if not name.startswith("funnel.")]
         names += [f"funnel.{name}.{what}" for name in new.funnels for what in ("entered", "converted")]
