@@ -275,6 +275,8 @@ def course(
             .calcs([])
         )
     )
+    if unit == COUNT:
+        panel = panel.decimals(0)  # no ticks between whole numbers
     if log:
         scale = common.ScaleDistributionConfig().type(options.ScaleDistribution.LOG).log(10)
         panel = panel.scale_distribution(scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from flows.cluster.alignment import Alignment
 from flows.config.model import Config
 from flows.messages.tick import Tick
 from tests.comparison import assert_equal
-from tests.laws.test_laws import CONFIGS, DAY, HOUR, encoded, events
+from tests.laws.test_laws import CONFIGS, DAY, HOUR, START, encoded, events
 from tests.several import Several
 
 
@@ -167,3 +168,39 @@ def test_a_partition_that_lags_within_a_cut_lags_from_its_beginning() -> None:
     ]
     fed(alignment, (0, "d0"), (1, "e1..."))
     assert alignment.drain() == ["1 lags", "d0", "e1..."]
+
+
+@pytest.mark.parametrize("sizes", [(1,), (2, 3), (3, 1)])
+def test_what_travels_beside_events_arrives_in_every_process(sizes: tuple[int, ...]) -> None:
+    """Values that a funnel holds, values that a list counts, and facts."""
+    config = Config.model_validate(
+        {
+            "shards": 4,
+            "funnels": {"held": {"window": "1h", "hold": "properties.item", "steps": ["Viewed", "Added"]}},
+            "top": {"items": {"field": "properties.item", "count": "users", "k": 3}},
+            "orders": {"currency": "EUR"},
+        }
+    )
+    random = Random(len(sizes))
+    stream: list[dict[str, object]] = [
+        {
+            "messageId": f"m{number}",
+            "type": "track",
+            "event": random.choice(["Viewed", "Added", "Order Completed"]),
+            "userId": random.choice("abcdefgh"),
+            "timestamp": START + number * random.randint(5_000, 20_000),
+            "properties": {"item": random.choice(["x", "y", 3, None]), "order_id": f"o{number}", "total": 5},
+        }
+        for number in range(400)
+    ]
+    records = encoded(stream, 3)
+    expected = recompute(records, config)
+    several = Several(records, config, sizes[0], [5, 9], random)
+    for processes in sizes[1:]:
+        several.work(40)
+        several.rescale(processes)
+    snapshot = several.finish()
+    assert_equal(expected, snapshot, several.minutes)
+    assert snapshot.top == expected.top
+    assert min(snapshot.cells[cell] for cell in ("funnel.held.converted.24h", "orders.completed.24h")) > 0
+    assert len(snapshot.top["items"]["24h"]) == 3
