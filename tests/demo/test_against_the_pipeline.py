@@ -116,6 +116,7 @@ class Reader:
         self._offsets = [0] * partitions
         self._ticks = itertools.count()
         self.minutes: dict[int, Mapping[str, int]] = {}
+        self._days: dict[str, Mapping[str, int]] = {}
 
     def put(self, record: Record) -> None:
         self._waiting[record.partition].append(record)
@@ -145,7 +146,8 @@ class Reader:
         tick = Tick(next(self._ticks), now_ms)
         (snapshot,) = [s for shard in self._shards if (s := self._totals.add(shard.tick(tick))) is not None]
         self.minutes |= snapshot.minutes
-        return snapshot
+        self._days |= snapshot.days
+        return replace(snapshot, days=dict(self._days))
 
 
 class InProcess:
