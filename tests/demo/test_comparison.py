@@ -14,7 +14,7 @@ def test_the_report_shows_every_difference_beside_the_best_known_numbers() -> No
         Compared("minute:2026-11-22T18:05Z events", None, (2,)),
     ]
     shown = report(rows)
-    assert [list(column.cells) for column in shown.columns] == [
+    assert [list(map(str, column.cells)) for column in shown.columns] == [
         ["sessions.open", "sessions.duration_le_5.7d", "minute:2026-11-22T18:05Z events"],
         ["12", "1", "absent"],
         ["12", "2", "2"],
