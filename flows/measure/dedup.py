@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.compiled.prefetch import AHEAD, prefetch
+from flows.messages.columns import NO_TIME
 from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 
@@ -65,6 +66,7 @@ class Recent(Container):
     def __init__(self, horizon_ms: int) -> None:
         self._horizon_ms = horizon_ms
         self._generations: dict[int, _Generation] = {}
+        self._newest = NO_TIME
 
     def copies(self, rows: NDArray[Any], clocks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of `rows` (dtype EVENT, in the order read) have been seen; `clocks` is the clock at each (ms)."""
@@ -82,9 +84,12 @@ class Recent(Container):
         return seen
 
     def _mark(self, number: int, keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> None:
-        for other, generation in self._generations.items():
-            if other >= number - 1 and other != number:
-                _find(generation.table, keys, seen)
+        newest = max(self._newest, number)
+        near = range(number - 1, newest + 1)  # nearly always two, however many wait to be forgotten
+        for other in near if len(near) < len(self._generations) else list(self._generations):
+            if other >= number - 1 and other != number and other in self._generations:
+                _find(self._generations[other].table, keys, seen)
+        self._newest = newest
         if number not in self._generations:
             self._generations[number] = _Generation(like=self._generations.get(number - 1))
         own = self._generations[number]
@@ -129,6 +134,7 @@ class Recent(Container):
             number: _Generation(part.copy())
             for number, part in zip(arrays["numbers"].tolist(), parts, strict=True)
         }
+        self._newest = max(self._generations, default=NO_TIME)
 
 
 @compiled

@@ -74,8 +74,6 @@ class DayBook(Container):
 
     def ends(self, after_ms: int, until_ms: int) -> list[tuple[int, int]]:
         """The days that end after the one time and not after the other (ms), and when; no more than are kept."""
-        if after_ms == NO_TIME:
-            return []
         first, last = np.searchsorted(self._begins, (after_ms, until_ms), side="right")
         days = range(max(int(first), int(last) - DAYS_KEPT) - 1, int(last) - 1)
         return [(day, int(self._begins[day + 1])) for day in days]
@@ -91,7 +89,7 @@ class DayBook(Container):
 
         `finals` says which of the counts are final.
         """
-        if now_ms < self._next_ms:
+        if now_ms < self._next_ms or not self.fields:
             return {}
         counts, head = self._days.sheet.counts, int(self._days.sheet.head[0])
         days = np.arange(max(0, head - DAYS_KEPT), head + 1)

@@ -44,8 +44,6 @@ class View:
     def __init__(self, layout: Layout, wanted: Sequence[str] = (), window: str = "") -> None:
         self._layout = layout
         self._window = window or layout.window
-        asked = [one for text in wanted for one in layout.sections if one.title.casefold().startswith(text.casefold())]
-        self._sections = list({one.title: one for one in asked or layout.sections}.values())
         self._seen: list[deque[float]] = [deque(maxlen=SEEN) for _ in layout.tiles]
         self._published = ""
         self._kinds: Mapping[str, Callable[[Reading, Card, int], Iterator[Text]]] = {
@@ -59,6 +57,9 @@ class View:
             "node": self._node,
             "top": self._top,
         }
+        there = [one for one in layout.sections if any(card.kind in self._kinds for card in one.cards)]
+        asked = [one for text in wanted for one in there if one.title.casefold().startswith(text.casefold())]
+        self._sections = list({one.title: one for one in asked or there}.values())
 
     def page(self, reading: Reading, width: int, height: int) -> Text:
         """The reading on a terminal of that size."""
@@ -116,7 +117,7 @@ class View:
         return _beside(columns, own), left
 
     def _section(self, reading: Reading, section: Section, width: int) -> Lines:
-        cards = [card for card in section.cards if not card.rest]
+        cards = [card for card in section.cards if not card.rest and card.kind in self._kinds]
         lines = [Text(f"{section.title} ".ljust(width, "─"), "bold")]
         for card in cards:
             if card.title and card.title != section.title and card.kind not in ("node", "table"):

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,10 @@ def shell_lines() -> list[list[str]]:
 def run(redis_server: RedisServer) -> Iterator[Run]:
     with running(redis_server) as started:
         cells = {"active_users.5m": 42, "bounce_rate_provisional": 0.5, "bounce_rate.1h": 0.25}
-        started.publish(snapshot(cells, as_of_ms=AS_OF_MS, minutes={MINUTE_MS: {"events": 12}}))
+        closed = snapshot(
+            cells, as_of_ms=AS_OF_MS, minutes={MINUTE_MS: {"events": 12}}, days={"2026-11-22": {"events": 34}}
+        )
+        started.publish(replace(closed, top={"pages": {"5m": {"/": 7}}}))
         yield started
 
 
@@ -104,20 +108,22 @@ def with_port(words: Sequence[str], server: RedisServer) -> list[str]:
 
 
 def test_every_shell_example_reads_what_it_says(run: Run, redis_server: RedisServer) -> None:
-    told = {shlex.join(words): said(with_port(words, redis_server), redis_server) for words in shell_lines()[:4]}
+    told = {shlex.join(words): said(with_port(words, redis_server), redis_server) for words in shell_lines()[:-1]}
     assert told == {
+        "redis-cli ZRANGE 'tidegauge:v1:{shop}:top:pages:5m' 0 -1 REV WITHSCORES": "/\n7\n",
         "redis-cli HGET 'tidegauge:v1:{shop}:live' active_users.5m": "42\n",
         "redis-cli HMGET 'tidegauge:v1:{shop}:live' active_users.5m bounce_rate_provisional _as_of": (
             f"42\n0.5\n{AS_OF_MS}\n"
         ),
         "redis-cli HGETALL 'tidegauge:v1:{shop}:minute:2026-11-22T18:05Z'": "events\n12\n",
+        "redis-cli HGETALL 'tidegauge:v1:{shop}:day:2026-11-22'": "events\n34\n",
         "redis-cli TTL 'tidegauge:v1:{shop}:live'": told["redis-cli TTL 'tidegauge:v1:{shop}:live'"],
     }
     assert 500 < int(told["redis-cli TTL 'tidegauge:v1:{shop}:live'"]) <= 600
 
 
 def test_the_shell_hears_of_each_publish(run: Run, redis_server: RedisServer, tmp_path: Path) -> None:
-    (words,) = shell_lines()[4:]
+    words = shell_lines()[-1]
     with Watching(with_port(words, redis_server), redis_server, tmp_path / "heard") as watching:
         watching.wait_for("subscribe")
         run.publish(snapshot({"active_users.5m": 43}))
@@ -185,4 +191,4 @@ def test_the_javascript_example_is_told_of_changes(
 def test_every_example_of_the_page_is_run_here() -> None:
     named = {block.name for block in BLOCKS if block.page == CONTRACT and block.name}
     assert named == {"read.py", "read.mjs", "watch.py", "watch.mjs"}
-    assert len(shell_lines()) == 5
+    assert len(shell_lines()) == 7

@@ -141,7 +141,6 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.config.limits import Limits
 from flows.config.model import Config
-from flows.messages.columns import NO_TIME
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family
 from flows.metrics.frameworks import Headings
@@ -210,7 +209,6 @@ class Subscriptions(Family):
         self.takes = state_fact(config.subscriptions)
         self._days = book.days
         self._day = book.days.columns("subscriptions", "mrr", "customers")
-        self._stands_ms = NO_TIME
         self._labels = self._section.labels()
         self._most = limits.users_per_shard  # subscriptions
         plans = len(self._labels)
@@ -227,6 +225,7 @@ class Subscriptions(Family):
         self.windows = Windows(config.windows, self._counters)
         self.since_start = Counters(self._counters)
         self.present = Counters(6)
+        self.stands = Counters(1)  # up to when states were used, ms; 0: none was
         self.by_plan = Counters(plans, 2)
         self.customers = Table(CUSTOMER)
         self.on_plan = Table(ON_PLAN)
@@ -236,14 +235,16 @@ class Subscriptions(Family):
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Stop at the end of each day on the way, whose last numbers are those of that moment."""
-        began_ms = int(rows["used"][0]) if self._stands_ms == NO_TIME and len(rows) else self._stands_ms
+        stood_ms = int(self.stands.values[0])
+        began_ms = stood_ms or (int(rows["used"][0]) if len(rows) else now_ms)
         for day, end in self._days.ends(began_ms, now_ms):
             passed = int(np.searchsorted(rows["used"], end))
             self._advance(rows[:passed], end)
             self._days.put(day, self._day, self.present.values[[MRR, CUSTOMERS]])
             rows = rows[passed:]
         self._advance(rows, now_ms)
-        self._stands_ms = now_ms
+        if stood_ms or len(rows):
+            self.stands.values[0] = now_ms
 
     def _advance(self, rows: NDArray[Any], now_ms: int) -> None:
         if not len(rows) and not self._falls_due(now_ms):
@@ -301,7 +302,6 @@ class Subscriptions(Family):
 
     def rebuild(self, users: int, now_ms: int) -> None:
         """Book the losses that can yet be taken back in the windows that are new since the checkpoint."""
-        self._stands_ms = now_ms
         new = self.windows.begin(now_ms)
         customers, subscriptions = self.customers.known, self.subscriptions.known
         slots = np.flatnonzero(subscriptions["lost"])

@@ -221,8 +221,11 @@ def test_recorded_data_can_be_backtested(data_dir: Path, tmp_path: Path, capsys:
     orders have no amounts.
     """
     shop = yaml.safe_load((ROOT / "deploy" / "examples" / "shop.yaml").read_text(encoding="utf-8"))
-    shop["breakdowns"]["platform"]["of"].remove("orders")
-    (tmp_path / "shop.yaml").write_text(yaml.safe_dump({key: part for key, part in shop.items() if key != "orders"}))
+    for breakdown in shop["breakdowns"].values():
+        breakdown["of"] = [name for name in breakdown["of"] if name != "orders"]
+    (tmp_path / "shop.yaml").write_text(
+        yaml.safe_dump({key: part for key, part in shop.items() if key not in ("orders", "acquisition")})
+    )
     config = str(tmp_path / "shop.yaml")
     found = listed(capsys, str(data_dir / "taobao.ndjson.gz"), "--config", config, "--step", "5m")
     assert [row["alert"] for row in found] == ["ConversionDrop", "ConversionDrop"]
