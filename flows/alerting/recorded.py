@@ -17,7 +17,7 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
 from flows.measure.shard import Shard
-from flows.messages.columns import NO_TIME, Columns
+from flows.messages.columns import NO_TIME, TEXTS, Columns
 from flows.messages.snapshot import Snapshot
 from flows.messages.tick import Tick
 from flows.metrics.catalogue import catalogue
@@ -179,16 +179,18 @@ def _aimed(series: str) -> str:
 
 
 def _cut(poll: Columns, rows: int) -> tuple[Columns, Columns]:
-    """The poll up to so many rows, and from there on. What is not in rows goes with the first part."""
+    """The poll up to so many rows, and from there on. What is not in rows goes with the first part, texts with both."""
     head, tail = poll.rows[:rows], poll.rows[rows:]
     first = tail["offset"][0]
+    texts = {kind: facts for kind, facts in poll.facts.items() if kind == TEXTS}
+    of_rows = {kind: facts for kind, facts in poll.facts.items() if kind != TEXTS}
     return (
         replace(
             poll,
             rows=head,
             clock_ms=int(head["clock"].max()) if len(head) else NO_TIME,
             consumed=poll.consumed - len(tail),
-            facts={kind: facts[facts["offset"] < first] for kind, facts in poll.facts.items()},
+            facts=texts | {kind: facts[facts["offset"] < first] for kind, facts in of_rows.items()},
         ),
         replace(
             poll,
@@ -197,6 +199,6 @@ def _cut(poll: Columns, rows: int) -> tuple[Columns, Columns]:
             consumed=len(tail),
             rejected=np.zeros_like(poll.rejected),
             excluded=np.zeros_like(poll.excluded),
-            facts={kind: facts[facts["offset"] >= first] for kind, facts in poll.facts.items()},
+            facts=texts | {kind: facts[facts["offset"] >= first] for kind, facts in of_rows.items()},
         ),
     )
