@@ -179,7 +179,7 @@ def _aimed(series: str) -> str:
 
 
 def _cut(poll: Columns, rows: int) -> tuple[Columns, Columns]:
-    """The poll up to so many rows, and from there on. What is not in rows goes with the first part, texts with both."""
+    """The poll split after `rows` rows. Counts go with the first part, texts with both."""
     head, tail = poll.rows[:rows], poll.rows[rows:]
     first = tail["offset"][0]
     texts = {kind: facts for kind, facts in poll.facts.items() if kind == TEXTS}

@@ -65,8 +65,8 @@ class Breakdown(Section):
     values: tuple[Value, ...] = Field((), max_length=MAX_VALUES)
     """The values to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
     computed: Computed | None = None
-    """By which way users come, in place of a field: `channel` is one of 19, such as `paid_search`; `traffic` is `paid`,
-    `organic`, `direct`, `referral` or `other`. How they are told is in flows/ACQUISITION.md."""
+    """How users arrive, instead of a field's value: `channel` is one of 19, such as `paid_search`; `traffic` is `paid`,
+    `organic`, `direct`, `referral` or `other`. flows/ACQUISITION.md has the rules."""
     own_hosts: Hosts = ()
     """Of a computed one: your own hosts. A referrer that is one of them, or below it, is none."""
     sources: dict[Kind, Sources] = Field({})

@@ -26,4 +26,4 @@ class TopList(Section):
     k: int = Field(20, ge=1, le=100)
     """How many values are published."""
     export: bool = False
-    """Whether Prometheus gets them, too, as labels of `k` series for each window. Without it they are in Redis only."""
+    """Whether to export the list to Prometheus as well, as `k` series per window. Otherwise it is in Redis only."""

@@ -1,6 +1,6 @@
 """By which channel the user of an event came: the slow way, which decides (METRICS.md 5.7).
 
-What the event tells of the link that was followed is looked at in this order, and the first that says something counts:
+The parts of the link are checked in this order, and the first that names a source wins:
 
     source and medium    context.campaign, utm_* of the page's url, an ad system's click id in it, the referrer's host
     name of a campaign   context.campaign, utm_campaign
@@ -29,7 +29,7 @@ _REFERRAL: Final = "referral"
 
 
 class Link(NamedTuple):
-    """What an event tells of the link that led to it; None: nothing."""
+    """The link that led to an event, as the event describes it; None where it does not."""
 
     source: str | None = None
     medium: str | None = None

@@ -46,7 +46,7 @@ class TiedFields:
         return len(self._fields)
 
     def begin(self, records: int) -> None:
-        """A poll of so many records comes."""
+        """Make room for a poll of that many records."""
         self._values = np.zeros((records, len(self)), np.uint64)
 
     def read(self, scanned: Scanned, part: slice, fates: NDArray[np.uint8], rows: NDArray[np.void]) -> None:
