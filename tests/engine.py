@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from flows.audit import Record
+from flows.audit.days import DAYS_KEPT
+from flows.audit.retention import local_date
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.decode.intake import Intake
@@ -57,12 +61,21 @@ class Engine:
         snapshot = snapshots[-1]
         assert snapshot is not None
         self.minutes |= snapshot.minutes
-        self._days |= snapshot.days
+        self._days = self._kept_days(self._days | snapshot.days, snapshot.watermark_ms)
         before, now = self._told, snapshot.cells
         assert snapshot.changed is not None
         assert {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)} <= snapshot.changed
         self._told = now
         return replace(snapshot, days=dict(self._days))
+
+    def _kept_days(
+        self, days: Mapping[str, Mapping[str, int]], watermark_ms: int | None
+    ) -> dict[str, Mapping[str, int]]:
+        """Those that Redis would still have."""
+        if watermark_ms is None:
+            return dict(days)
+        oldest = local_date(watermark_ms, ZoneInfo(self.config.time_zone)) - timedelta(DAYS_KEPT)
+        return {day: counts for day, counts in days.items() if day >= oldest.isoformat()}
 
     def restart(self) -> None:
         """A crash right after a checkpoint: what was published stays published, all else is rebuilt from bytes."""

@@ -235,15 +235,15 @@ class Subscriptions(Family):
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Stop at the end of each day on the way, whose last numbers are those of that moment."""
-        stood_ms = int(self.stands.values[0])
-        began_ms = stood_ms or (int(rows["used"][0]) if len(rows) else now_ms)
+        any_used = bool(self.stands.values[0]) or len(rows) > 0
+        began_ms = int(self.stands.values[0] or rows["used"][0]) if any_used else now_ms
         for day, end in self._days.ends(began_ms, now_ms):
             passed = int(np.searchsorted(rows["used"], end))
             self._advance(rows[:passed], end)
             self._days.put(day, self._day, self.present.values[[MRR, CUSTOMERS]])
             rows = rows[passed:]
         self._advance(rows, now_ms)
-        if stood_ms or len(rows):
+        if any_used:
             self.stands.values[0] = now_ms
 
     def _advance(self, rows: NDArray[Any], now_ms: int) -> None:
