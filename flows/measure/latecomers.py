@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled
-from flows.measure.reorder import Late, in_order
+from flows.measure.reorder import Late
 from flows.metrics.minutes import MINUTE_MS
 
 LAST_OF_EQUALS: Final = 2**16 - 1
@@ -29,29 +29,20 @@ LAST_OF_EQUALS: Final = 2**16 - 1
 
 
 def which_in_order(
-    times: NDArray[np.int64],
-    slots: NDArray[np.int32],
-    late: NDArray[np.bool_],
-    bounds: NDArray[np.int64],
-    last: NDArray[np.int64],
-    waiting: Sequence[NDArray[Any]],
+    events: NDArray[Any], bounds: NDArray[np.int64], last: NDArray[np.int64], waiting: Sequence[NDArray[Any]]
 ) -> NDArray[np.bool_]:
-    """Which of the `late` events have no other of their user between their time and their bound (ms).
+    """Which of the late `events` have no other of their user between their time and their bound (ms).
 
-    The events are in the order read, without copies, `slots` their users. Of the time before, `last` is by slot the
-    time of the latest event used, and `waiting` has those that have not been (dtype HELD).
+    The events (dtype HELD) are in the order read, without copies. Of the time before, `last` is by slot the time of the
+    latest event used, and `waiting` has those that have not been (dtype HELD).
     """
-    found = late & (times < bounds) & (last[slots] <= times)
-    if not found.any():
-        return found
-    users = np.unique(slots[found])
-    before = [rows[(rows["late"] == 0) & np.isin(rows["slot"], users)] for rows in waiting]
-    here = np.flatnonzero(np.isin(slots, users))
-    owners = np.concatenate([*(rows["slot"] for rows in before), slots[here]])
-    numbers = np.concatenate([np.full(len(owners) - len(here), -1), here])
-    order = np.argsort(owners, kind="stable")
-    all_times = np.concatenate([*(rows["ts"] for rows in before), times[here]])
-    _settle(owners[order], all_times[order], numbers[order], late, bounds, found)
+    found = np.zeros(len(events), np.bool_)
+    newest = np.zeros(len(last), np.int32)
+    others = np.zeros(len(events), np.int32)
+    if _candidates(events, bounds, last, found, newest, others):
+        for rows in waiting:
+            _compare(rows, events, bounds, found, newest, others)
+        _settle(events, bounds, found, newest, np.zeros(len(last), np.int32), others)
     return found
 
 
@@ -70,14 +61,17 @@ def in_turns(
     if len(turns) == 1 and not len(late.rows):
         yield passed, watermark_ms
         return
-    rows = late.rows.copy()
-    rows["partition"] = LAST_OF_EQUALS
     begins = _begins(late, turns[0])
-    for begin, end in zip(turns, [*turns[1:], watermark_ms], strict=True):
-        first, stop = np.searchsorted(passed["ts"], (begin, end)) if begin > turns[0] else (0, None)
-        if stop is None:
-            stop = np.searchsorted(passed["ts"], end)
-        yield in_order(np.concatenate([passed[first:stop], rows[begins == begin]])), end
+    order = np.lexsort((late.rows["ts"], begins))
+    rows = late.rows[order]
+    rows["partition"] = LAST_OF_EQUALS
+    merged = np.empty(len(passed) + len(rows), passed.dtype)
+    ends = np.zeros(len(turns), np.int64)
+    _merge(passed, rows, begins[order], np.array(turns, np.int64), merged, ends)
+    first = 0
+    for end, until in zip(ends.tolist(), [*turns[1:], watermark_ms], strict=True):
+        yield merged[first:end], until
+        first = end
 
 
 def _begins(late: Late, stands_ms: int) -> NDArray[np.int64]:
@@ -86,27 +80,102 @@ def _begins(late: Late, stands_ms: int) -> NDArray[np.int64]:
 
 
 @compiled
-def _settle(
-    owners: NDArray[np.int32],
-    times: NDArray[np.int64],
-    numbers: NDArray[np.int64],
-    late: NDArray[np.bool_],
+def _candidates(
+    events: NDArray[Any],
+    bounds: NDArray[np.int64],
+    last: NDArray[np.int64],
+    found: NDArray[np.bool_],
+    newest: NDArray[np.int32],
+    others: NDArray[np.int32],
+) -> int:
+    """Set `found` for the late events that nothing used before keeps out of order; returns how many.
+
+    `newest` has by slot 1 + the number of the last of them, and `others` by event the one before; 0: none.
+    """
+    count = 0
+    for i in range(len(events)):
+        event = events[i]
+        slot = event["slot"]
+        if event["late"] and last[slot] <= event["ts"] < bounds[i]:
+            found[i] = True
+            others[i] = newest[slot]
+            newest[slot] = i + 1
+            count += 1
+    return count
+
+
+@compiled
+def _compare(
+    waiting: NDArray[Any],
+    events: NDArray[Any],
     bounds: NDArray[np.int64],
     found: NDArray[np.bool_],
+    newest: NDArray[np.int32],
+    others: NDArray[np.int32],
 ) -> None:
-    """Take out of `found` what is not in order. The arrays are by user, then as read; of a row number -1: before all
-    others.
+    """Take those out of `found` that an event of their user which waits keeps out of order."""
+    for i in range(len(waiting)):
+        one = newest[waiting[i]["slot"]]
+        if one and not waiting[i]["late"]:
+            time = waiting[i]["ts"]
+            while one:
+                if events[one - 1]["ts"] < time < bounds[one - 1]:
+                    found[one - 1] = False
+                one = others[one - 1]
+
+
+@compiled
+def _settle(
+    events: NDArray[Any],
+    bounds: NDArray[np.int64],
+    found: NDArray[np.bool_],
+    newest: NDArray[np.int32],
+    used: NDArray[np.int32],
+    others: NDArray[np.int32],
+) -> None:
+    """Take those out of `found` that an event of their user among `events`, read before, keeps out of order.
+
+    `used` (all 0) takes by slot 1 + the number of the last event that is used, and `others` by event the one before.
     """
-    begin = 0
-    for i in range(len(owners)):
-        if owners[i] != owners[begin]:
-            begin = i
-        number = numbers[i]
-        if number < 0 or not found[number]:
+    for i in range(len(events)):
+        slot = events[i]["slot"]
+        if not newest[slot]:
             continue
-        for before in range(begin, i):
-            other = numbers[before]
-            counts = other < 0 or not late[other] or found[other]
-            if counts and times[i] < times[before] < bounds[number]:
-                found[number] = False
+        before = used[slot]
+        while found[i] and before:
+            found[i] = not events[i]["ts"] < events[before - 1]["ts"] < bounds[i]
+            before = others[before - 1]
+        if found[i] or not events[i]["late"]:
+            others[i] = used[slot]
+            used[slot] = i + 1
+
+
+@compiled
+def _merge(
+    passed: NDArray[Any],
+    late: NDArray[Any],
+    begins: NDArray[np.int64],
+    turns: NDArray[np.int64],
+    merged: NDArray[Any],
+    ends: NDArray[np.int64],
+) -> None:
+    """Write both, in the order of their turns and times, to `merged`; `ends` says where each turn ends there.
+
+    `late` is in order of the beginnings of its turns, then of time. At the same time what has passed comes first.
+    """
+    p = 0
+    r = 0
+    for turn in range(len(turns)):
+        is_last = turn + 1 == len(turns)
+        while True:
+            has_passed = p < len(passed) and (is_last or passed[p]["ts"] < turns[turn + 1])
+            has_late = r < len(late) and begins[r] == turns[turn]
+            if has_passed and (not has_late or passed[p]["ts"] <= late[r]["ts"]):
+                merged[p + r] = passed[p]
+                p += 1
+            elif has_late:
+                merged[p + r] = late[r]
+                r += 1
+            else:
                 break
+        ends[turn] = p + r

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, steady
 from flows.config.event_codes import Codes
+from flows.messages.columns import joined
 from flows.metrics.family import HELD
 from flows.state.axes import Legend, Words
 from flows.state.container import Arrays, Container
@@ -126,13 +127,16 @@ class Waiting(Container):
 
     def admit_late(self, rows: NDArray[Any], bounds: NDArray[np.int64]) -> None:
         """Let copies of rows wait that are late, but in order."""
-        self._late = Late(np.concatenate([self._late.rows, rows]), np.concatenate([self._late.bounds, bounds]))
+        late = self._late
+        self._late = Late(joined([late.rows, rows], HELD), np.concatenate([late.bounds, bounds]))
 
     def late(self, watermark_ms: int) -> Late:
         """The late ones whose turn has come, which wait no more."""
         if not len(self._late.rows):
             return _NO_LATE
         due = self._late.bounds <= watermark_ms
+        if not due.any():
+            return _NO_LATE
         late, self._late = (Late(self._late.rows[some], self._late.bounds[some]) for some in (due, ~due))
         return late
 

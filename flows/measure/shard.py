@@ -187,17 +187,16 @@ class Shard:
 
     def _sort_late(self, taken: Taken, held: NDArray[Any]) -> None:
         """Let those of the late rows wait for the ordered metrics that are in order for their user."""
-        kept = ~taken.copies
-        late, bounds = taken.late[kept], np.maximum(taken.clocks[kept] - self._config.lateness, self.clock.floor_ms)
-        in_order = which_in_order(held["ts"], held["slot"], late, bounds, self.users.last, self.buffer.waiting)
-        accounts = np.where(in_order, LATE_IN_ORDER, LATE_OUT_OF_ORDER)
-        np.add.at(self._accounting, (held["partition"][late], accounts[late]), 1)
+        kept = np.flatnonzero(~taken.copies)
+        bounds = np.maximum(taken.clocks[kept] - self._config.lateness, self.clock.floor_ms)
+        in_order = which_in_order(held, bounds, self.users.last, self.buffer.waiting)
+        _book_late(held, in_order, self._accounting)
         rows = held[in_order]
         rows["late"] = 0
         self.buffer.admit_late(rows, bounds[in_order])
         self._tied.admit_late(in_order, bounds[in_order])
         if any(lane.waits_for_events for lane in self._lanes.values()):
-            self._in_order = np.concatenate([self._in_order, record_of(taken.rows[kept][in_order])])
+            self._in_order = np.concatenate([self._in_order, record_of(taken.rows[kept[in_order]])])
 
     def _use_facts(self, lane: FactLane) -> None:
         """Use the facts whose turn has come. They are few, so that it is not done with every advance."""
@@ -351,6 +350,14 @@ def _hold(
         out["late"] = late[i]
         admitted += 1
     return admitted
+
+
+@compiled
+def _book_late(rows: NDArray[Any], in_order: NDArray[np.bool_], accounting: NDArray[np.int64]) -> None:
+    """Book of the late rows which are in order for their user."""
+    for i in range(len(rows)):
+        if rows[i]["late"]:
+            accounting[rows[i]["partition"], LATE_IN_ORDER if in_order[i] else LATE_OUT_OF_ORDER] += 1
 
 
 assert ACCOUNTS[REJECTED:EXCLUDED_AS] == tuple(f"rejected.{reason}" for reason in REASONS)

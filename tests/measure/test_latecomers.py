@@ -44,19 +44,16 @@ def test_which_late_events_are_in_order(
         if not late or expected[-1]:
             used.append((slot, time))
     rows = held(batch)
-    late_rows = np.array([time < bound for (_, time), bound in zip(batch, bounds, strict=True)], np.bool_)
-    found = which_in_order(
-        rows["ts"], rows["slot"], late_rows, np.array(bounds, np.int64), np.array(last, np.int64), [held(before)]
-    )
+    rows["late"] = [time < bound for (_, time), bound in zip(batch, bounds, strict=True)]
+    found = which_in_order(rows, np.array(bounds, np.int64), np.array(last, np.int64), [held(before)])
     assert found.tolist() == expected
 
 
 def test_rows_that_wait_and_are_left_out_stand_between_nothing() -> None:
-    late = np.ones(1, np.bool_)
     bound, last = np.array([9], np.int64), np.array([2], np.int64)
-    one = held([(0, 3)])
-    assert which_in_order(one["ts"], one["slot"], late, bound, last, [held([(0, 5)], late=True)]).all()
-    assert not which_in_order(one["ts"], one["slot"], late, bound, last, [held([(0, 5)])]).any()
+    one = held([(0, 3)], late=True)
+    assert which_in_order(one, bound, last, [held([(0, 5)], late=True)]).all()
+    assert not which_in_order(one, bound, last, [held([(0, 5)])]).any()
 
 
 def test_what_has_passed_and_no_late_one_is_one_turn() -> None:
