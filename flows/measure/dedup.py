@@ -3,8 +3,8 @@
 Time is cut into generations of one horizon. An id belongs to the generation of the clock at which it was first read
 (its own partition's running clock, or the stream clock where that is ahead) and makes every copy a duplicate that is
 read in that generation, the next one, or, by a partition that is behind, an earlier one. So a copy read within the
-horizon is always found, whatever the polls and the interleaving of partitions; and a generation is forgotten as soon as
-the stream clock is two beyond it.
+horizon is always found, whatever the polls and the interleaving of partitions. As soon as the stream clock is two
+generations beyond it an id makes nothing a copy any more; it goes when the table is made anew.
 
 The key is a hash of user and messageId together: within a shard holding n ids a new one is mistaken for a copy with
 probability n / 2^64 (50 million ids: 3e-12).
@@ -13,128 +13,88 @@ probability n / 2^64 (50 million ids: 3e-12).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.compiled.prefetch import AHEAD, prefetch
-from flows.messages.columns import NO_TIME
 from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
 
-SMALLEST = 1024
-
-
-class _Generation:
-    """The ids of one generation: an open-addressing table, at most half full, 0 = free.
-
-    It begins half as large as that of the generation it is `like`.
-    """
-
-    def __init__(self, keys: NDArray[np.uint64] | None = None, like: _Generation | None = None) -> None:
-        size = SMALLEST if like is None else max(SMALLEST, len(like.table) // 2)
-        self.table: NDArray[np.uint64] = np.zeros(size, np.uint64)
-        self.used = 0
-        if keys is not None:
-            self.reserve(len(keys))
-            _insert(self.table, keys)
-            self.used = len(keys)
-
-    @property
-    def keys(self) -> NDArray[np.uint64]:
-        """The ids, in no order."""
-        keys = np.empty(self.used, np.uint64)
-        _collect(self.table, keys)
-        return keys
-
-    def reserve(self, more: int) -> None:
-        """Make room for `more` ids."""
-        capacity = len(self.table)
-        while 2 * (self.used + more) > capacity:
-            capacity *= 2
-        if capacity > len(self.table):
-            keys = self.keys
-            self.table = np.zeros(capacity, np.uint64)
-            _insert(self.table, keys)
+SMALLEST: Final = 1024
+ID: Final = np.dtype(
+    [
+        ("key", "u8"),  # 0: a free place
+        ("generation", "u4"),  # in seconds, the shortest horizon, enough until 2106
+    ]
+)
 
 
 class Recent(Container):
-    """The generations that can still make a copy, by number."""
+    """The ids that can still make a copy: an open-addressing table, at most two thirds full."""
 
     def __init__(self, horizon_ms: int) -> None:
         self._horizon_ms = horizon_ms
-        self._generations: dict[int, _Generation] = {}
-        self._newest = NO_TIME
+        self._table: NDArray[Any] = np.zeros(SMALLEST, ID)
+        self._used = 0  # places, also of ids that make nothing a copy any more
+        self._oldest = 0  # generation that still makes copies
+        self._made_at = 0  # the oldest when the table was made
 
     def copies(self, rows: NDArray[Any], clocks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of `rows` (dtype EVENT, in the order read) have been seen; `clocks` is the clock at each (ms)."""
+        if 3 * (self._used + len(rows)) > 2 * len(self._table):
+            self._make(len(rows))
         seen = np.zeros(len(rows), np.bool_)
         keys = np.empty(len(rows), np.uint64)
-        numbers = np.empty(len(rows), np.int64)
-        ends = [len(rows)]
-        if _identify(rows, clocks, self._horizon_ms, keys, numbers):
-            ends[:0] = (np.flatnonzero(np.diff(numbers)) + 1).tolist()
-        start = 0
-        for end in ends:
-            if start < end:
-                self._mark(int(numbers[start]), keys[start:end], seen[start:end])
-            start = end
+        generations = np.empty(len(rows), np.uint32)
+        _identify(rows, clocks, self._horizon_ms, keys, generations)
+        self._used += _mark(self._table, keys, generations, seen)
         return seen
 
-    def _mark(self, number: int, keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> None:
-        newest = max(self._newest, number)
-        near = range(number - 1, newest + 1)  # nearly always two, however many wait to be forgotten
-        for other in near if len(near) < len(self._generations) else list(self._generations):
-            if other >= number - 1 and other != number and other in self._generations:
-                _find(self._generations[other].table, keys, seen)
-        self._newest = newest
-        if number not in self._generations:
-            self._generations[number] = _Generation(like=self._generations.get(number - 1))
-        own = self._generations[number]
-        own.reserve(len(keys))
-        own.used += _find_or_insert(own.table, keys, seen)
-
     def forget(self, now_ms: int) -> None:
-        """The stream clock has reached `now_ms`: what no copy can be compared with any more is dropped."""
-        oldest = now_ms // self._horizon_ms - 1
-        for number in [number for number in self._generations if number < oldest]:
-            del self._generations[number]
+        """The stream clock has reached `now_ms`: what no copy can be compared with any more goes."""
+        self._oldest = max(self._oldest, now_ms // self._horizon_ms - 1)
+        if self._oldest > self._made_at + 1 and self._used:  # few are left of those it was made for
+            self._make(0)
+
+    def _make(self, more: int) -> None:
+        """A new table without what is forgotten, at most half full with `more` ids."""
+        needed = _kept(self._table, self._oldest) + more
+        size = SMALLEST
+        while size < 2 * needed:
+            size *= 2
+        old, self._table = self._table, np.zeros(size, ID)
+        self._used = _move(old, self._oldest, self._table)
+        self._made_at = self._oldest
 
     def save(self, users: int) -> Arrays:
-        keys = [generation.keys for generation in self._generations.values()]
-        return {
-            "numbers": np.array(list(self._generations), np.int64),
-            "counts": np.array([len(part) for part in keys], np.int64),
-            "keys": np.concatenate([np.zeros(0, np.uint64), *keys]),
-        }
+        kept = _kept(self._table, self._oldest)
+        arrays: Arrays = {"keys": np.empty(kept, np.uint64), "generations": np.empty(kept, np.uint32)}
+        _collect(self._table, self._oldest, arrays["keys"], arrays["generations"])
+        return arrays
+
+    def upgraded(self, arrays: Arrays) -> Arrays:
+        """Earlier builds kept generation by generation."""
+        if "numbers" not in arrays:
+            return arrays
+        numbers = np.repeat(arrays["numbers"], arrays["counts"])
+        return {"keys": arrays["keys"], "generations": numbers.astype(np.uint32)}
 
     def legend(self) -> Legend:
         return self._horizon_ms
 
     def carry(self, arrays: Arrays, past: Legend) -> Arrays:
         """Under another horizon an id is of the generation in which its own one ended, so that none goes too soon."""
-        ends = (arrays["numbers"] + 1) * past - 1
-        numbers = ends // self._horizon_ms
-        parts = np.split(arrays["keys"], np.cumsum(arrays["counts"])[:-1]) if len(numbers) else []
-        merged: dict[int, NDArray[np.uint64]] = {}
-        for number, part in zip(numbers.tolist(), parts, strict=True):
-            merged[number] = np.union1d(merged[number], part) if number in merged else part
-        return {
-            "numbers": np.array(list(merged), np.int64),
-            "counts": np.array([len(keys) for keys in merged.values()], np.int64),
-            "keys": np.concatenate([np.zeros(0, np.uint64), *merged.values()]),
-        }
+        ends = (arrays["generations"].astype(np.int64) + 1) * past - 1
+        return arrays | {"generations": (ends // self._horizon_ms).astype(np.uint32)}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        parts = np.split(arrays["keys"], np.cumsum(arrays["counts"])[:-1]) if len(arrays["counts"]) else []
-        self._generations = {
-            # Copied: a loop is compiled once more for arrays that cannot be written to.
-            number: _Generation(part.copy())
-            for number, part in zip(arrays["numbers"].tolist(), parts, strict=True)
-        }
-        self._newest = max(self._generations, default=NO_TIME)
+        saved = np.empty(len(arrays["keys"]), ID)
+        saved["key"], saved["generation"] = arrays["keys"], arrays["generations"]
+        self._table, self._oldest = saved, 0
+        self._make(0)
 
 
 @compiled
@@ -143,15 +103,11 @@ def _identify(
     clocks: NDArray[np.int64],
     horizon: int,
     keys: NDArray[np.uint64],
-    numbers: NDArray[np.int64],
-) -> bool:
-    """The key of each row, 0 for an event without messageId, and the number of its generation; returns whether these
-    differ.
-    """
-    differ = False
+    generations: NDArray[np.uint32],
+) -> None:
+    """The key of each row, 0 for an event without messageId, and its generation."""
     for i in range(len(rows)):
-        numbers[i] = clocks[i] // horizon
-        differ |= numbers[i] != numbers[0]
+        generations[i] = clocks[i] // horizon
         message = rows[i]["message"]
         key = np.uint64(0)
         if message != 0:
@@ -159,60 +115,69 @@ def _identify(
             key ^= key >> np.uint64(32)
             key = max(key, np.uint64(1))
         keys[i] = key
-    return differ
 
 
 @inlined
-def _place(table: NDArray[np.uint64], key: np.uint64) -> np.uint64:
+def _place(table: NDArray[Any], key: np.uint64) -> np.uint64:
     """Where `key` is, or the free place where it belongs."""
     mask = np.uint64(len(table) - 1)
     i = key & mask
-    while table[i] != 0 and table[i] != key:
+    while table[i]["key"] != 0 and table[i]["key"] != key:
         i = (i + np.uint64(1)) & mask
     return i
 
 
-@inlined
-def _prepare(table: NDArray[np.uint64], keys: NDArray[np.uint64], i: int) -> None:
-    """Fetch where a key further on is looked for first."""
-    prefetch(table, keys[min(i + AHEAD, len(keys) - 1)] & np.uint64(len(table) - 1))
-
-
 @compiled
-def _collect(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
-    count = 0
-    for key in table:
-        if key:
-            keys[count] = key
-            count += 1
-
-
-@compiled
-def _insert(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
-    for key in keys:
-        table[_place(table, key)] = key
-
-
-@compiled
-def _find(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> None:
-    """Mark the keys that `table` holds."""
-    for i in range(len(keys)):
-        _prepare(table, keys, i)
-        if keys[i] != 0 and table[_place(table, keys[i])] == keys[i]:
-            seen[i] = True
-
-
-@compiled
-def _find_or_insert(table: NDArray[np.uint64], keys: NDArray[np.uint64], seen: NDArray[np.bool_]) -> int:
-    """Mark the keys that `table` holds and add those not seen at all; returns how many were added."""
+def _mark(
+    table: NDArray[Any], keys: NDArray[np.uint64], generations: NDArray[np.uint32], seen: NDArray[np.bool_]
+) -> int:
+    """Mark the copies, and let the table have the others; returns how many more it has."""
     added = 0
+    mask = np.uint64(len(table) - 1)
     for i in range(len(keys)):
-        _prepare(table, keys, i)
-        if keys[i] != 0 and not seen[i]:
-            place = _place(table, keys[i])
-            if table[place] == keys[i]:
-                seen[i] = True
-            else:
-                table[place] = keys[i]
-                added += 1
+        prefetch(table, keys[min(i + AHEAD, len(keys) - 1)] & mask)
+        if keys[i] == 0:
+            continue
+        entry = table[_place(table, keys[i])]
+        if entry["key"] == 0:
+            added += 1
+        elif entry["generation"] + 1 >= generations[i]:
+            seen[i] = True
+            continue
+        entry["key"] = keys[i]
+        entry["generation"] = generations[i]
     return added
+
+
+@compiled
+def _kept(table: NDArray[Any], oldest: int) -> int:
+    """How many ids are of the generation `oldest` or of a later one."""
+    count = 0
+    for entry in table:
+        count += entry["key"] != 0 and entry["generation"] >= oldest
+    return count
+
+
+@compiled
+def _move(old: NDArray[Any], oldest: int, table: NDArray[Any]) -> int:
+    """Let `table` have the ids of `old` from that generation on; returns how many it has."""
+    count = 0
+    for entry in old:
+        if entry["key"] == 0 or entry["generation"] < oldest:
+            continue
+        place = table[_place(table, entry["key"])]
+        count += place["key"] == 0
+        place["key"] = entry["key"]
+        place["generation"] = max(place["generation"], entry["generation"])
+    return count
+
+
+@compiled
+def _collect(table: NDArray[Any], oldest: int, keys: NDArray[np.uint64], generations: NDArray[np.uint32]) -> None:
+    """Write the ids from the generation `oldest` on to both."""
+    count = 0
+    for entry in table:
+        if entry["key"] != 0 and entry["generation"] >= oldest:
+            keys[count] = entry["key"]
+            generations[count] = entry["generation"]
+            count += 1

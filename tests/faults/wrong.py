@@ -41,11 +41,7 @@ def no_dedup_in_checkpoint() -> None:
     from flows.measure.dedup import Recent
 
     def save(self: Any, users: int) -> dict[str, Any]:
-        return {
-            "numbers": np.zeros(0, np.int64),
-            "counts": np.zeros(0, np.int64),
-            "keys": np.zeros(0, np.uint64),
-        }
+        return {"keys": np.zeros(0, np.uint64), "generations": np.zeros(0, np.uint32)}
 
     Recent.save = save  # type: ignore[method-assign] # the mistake
 

@@ -10,6 +10,7 @@ from flows.messages.columns import EVENT
 
 HORIZON = 600_000
 START = HORIZON * 3_000_000
+AHEAD = st.integers(0, 6 * HORIZON)
 
 
 def copies(recent: Recent, *read: tuple[int, int, int]) -> list[bool]:
@@ -82,3 +83,24 @@ def test_polls_and_restarts_change_nothing(story: list[tuple[int, int, int]], da
         saved, recent = recent, Recent(HORIZON)
         recent.load(saved.save(0), 0)
     assert in_parts == at_once
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([2, 4]), st.sampled_from([0, 1000, 2000]), AHEAD), max_size=60),
+    st.frozensets(st.integers(0, 60), max_size=6),
+)
+def test_copies_are_those_of_the_same_generation_the_one_before_or_a_later_one(
+    read: list[tuple[int, int, int]], forgotten: frozenset[int]
+) -> None:
+    """Partitions read in any order, none behind the stream clock, after whose moves ids are forgotten."""
+    recent, known, now = Recent(HORIZON), set[tuple[int, int, int]](), START
+    for number, (user, message, ahead) in enumerate(read):
+        clock = now + ahead
+        generation = clock // HORIZON
+        copy = message != 0 and any((user, message) == one[:2] and one[2] >= generation - 1 for one in known)
+        assert copies(recent, (user, message, clock)) == [copy]
+        if not copy:
+            known.add((user, message, generation))
+        if number in forgotten:
+            now = clock
+            recent.forget(now)
