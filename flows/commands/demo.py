@@ -35,16 +35,14 @@ from flows.demo.comparison import report
 from flows.demo.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis
 from flows.demo.feed import Feed, Start
 from flows.demo.job import Job
-from flows.demo.past import Past
+from flows.demo.past import Counting, live_through
 from flows.demo.profile import Profile
 from flows.demo.profiles import PROFILES
 from flows.demo.retention import Retention
 from flows.demo.scenarios import SCENARIOS, Switch
 from flows.demo.sent import Sent
-from flows.demo.simulator import DAY_MS, DAYS, Simulator, days_of
+from flows.demo.simulator import DAY_MS, DAYS, Record, Simulator, days_of
 from flows.publish.redis.published import with_history
-from flows.run.backfill import backfill
-from flows.source.history import HistorySource
 from flows.terminal.reading import Reading, line
 from flows.terminal.view import View
 from flows.terminal.watch import Reader, Screen
@@ -224,11 +222,7 @@ class Demo:
             page = stack.enter_context(self._page(server.url)) if self._web else None
             if page is not None:
                 screen.say(f"live     {page.url}  (open it in a browser)")
-            past = Past(self._simulator.records(), self._start_ms, sent, partial(self._tell_of_past, screen))
-            source = HistorySource(TOPIC, self._partitions, past.slices(), as_of_ms=self._start_ms)
-            backfill(self._config, source, folder / "state", self._limits)
-            screen.say(f"a month and {self._days:.3g} full days of {self._profile.help}: {sent.total:,} records")
-            sent.history_ends()
+            live = self._live_through_past(sent, folder / "state", screen)
             metrics = f"127.0.0.1:{self._metrics_port or _free_port(METRICS_PORT)}"  # now, or another demo may take it
             screen.say(f"metrics  http://{metrics}/metrics")
             connections = {
@@ -238,7 +232,7 @@ class Demo:
                 "TIDEGAUGE_METRICS_ADDRESS": metrics,
                 "TIDEGAUGE_STATE": str(folder / "state"),
             }
-            feed = Feed(kafka.bootstrap_servers, TOPIC, past.rest, sent, start)
+            feed = Feed(kafka.bootstrap_servers, TOPIC, live, sent, start)
             try:
                 with Job(self._config_path, folder / "job.log", connections) as job:
                     feed.start()
@@ -255,9 +249,19 @@ class Demo:
                 with contextlib.suppress(RuntimeError):  # the first failure is the one to be told
                     feed.close()
 
-    def _tell_of_past(self, screen: Screen, reached_ms: int) -> None:
-        left_days = (self._start_ms - reached_ms) / DAY_MS
-        screen.wait_for(f"the product lives through its past: {left_days:.0f} days ago ...")
+    def _live_through_past(self, sent: Sent, state: Path, screen: Screen) -> Iterator[Record]:
+        """The records that are live; `state` then has counted all those before."""
+
+        def tell(reached_ms: int) -> None:
+            left_days = (self._start_ms - reached_ms) / DAY_MS
+            screen.wait_for(f"the product lives through its past: {left_days:.0f} days ago ...")
+
+        with Counting(sent.journal.file, state, TOPIC, self._partitions, self._start_ms) as counting:
+            live = live_through(self._simulator.records(), self._start_ms, sent, tell)
+            screen.say(f"a month and {self._days:.3g} full days of {self._profile.help}: {sent.total:,} records")
+            sent.history_ends()
+            counting.wait(screen.wait_for)
+        return live
 
     @contextlib.contextmanager
     def _page(self, redis_url: str) -> Iterator[LivePage]:

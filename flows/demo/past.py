@@ -1,48 +1,117 @@
-"""The simulated product's past, as it is handed to the job's state."""
+"""The simulated product's past: it is lived through here, and counted into the job's state by a process beside it."""
 
 from __future__ import annotations
 
+import logging
+import select
+import subprocess
+import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from flows.demo.feed import Witness
+from flows.demo.journal import Entry, Follower
 from flows.demo.simulator import Record
-from flows.source.history import Slice
+from flows.run.backfill import backfill
+from flows.source.history import HistorySource, Slice
 
+TOLD_RECORDS: Final = 20_000
 SLICE_RECORDS: Final = 20_000
+LOOK_S: Final = 0.02
+LAST_LINES: Final = 30
 
 
-class Past:
-    """The `records` up to `until_ms`, each reported to a witness. Afterwards `rest` holds the remaining ones."""
+def live_through(
+    records: Iterator[Record], until_ms: int, witness: Witness, progress: Callable[[int], None]
+) -> Iterator[Record]:
+    """Report the records up to `until_ms` to a witness, and return the others.
 
-    def __init__(
-        self, records: Iterator[Record], until_ms: int, witness: Witness, progress: Callable[[int], None]
-    ) -> None:
-        """`progress` is told the time (ms) that has been reached."""
-        self.rest = records
-        self._until_ms = until_ms
-        self._witness = witness
-        self._progress = progress
+    `progress` is told the time (ms) that has been reached.
+    """
+    for count, record in enumerate(records):
+        if record.arrival_ms > until_ms:
+            return chain((record,), records)
+        witness.record(record)
+        if count % TOLD_RECORDS == 0:
+            progress(record.arrival_ms)
+    return iter(())
 
-    def slices(self) -> Iterator[Mapping[int, Slice]]:
-        """By partition, one span of time after the other."""
-        together: dict[int, Slice] = {}
-        count = 0
-        for record in self.rest:
-            if record.arrival_ms > self._until_ms:
-                self.rest = chain((record,), self.rest)
-                break
-            self._witness.record(record)
-            found = together.get(record.partition)
-            if found is None:
-                found = together[record.partition] = Slice([], [])
-            found.values.append(record.value)
-            found.timestamps_ms.append(record.arrival_ms)
-            count += 1
-            if count == SLICE_RECORDS:
-                self._progress(record.arrival_ms)
-                yield together
-                together, count = {}, 0
-        if together:
+
+class Counting:
+    """A process that counts the history in a `journal`, while that is written, into a new state folder.
+
+    Use it as a context manager, so that it ends with it.
+    """
+
+    def __init__(self, journal: Path, state: Path, topic: str, partitions: int, as_of_ms: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flows.demo.past", str(journal), str(state), topic, str(partitions), str(as_of_ms)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the demo, which ends it
+        )
+
+    def __enter__(self) -> Counting:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+    def wait(self, progress: Callable[[str], None]) -> None:
+        """Return when all is counted; `progress` is told how far it is. Raises RuntimeError when it has failed."""
+        assert self._process.stdout is not None
+        lines: deque[str] = deque(maxlen=LAST_LINES)
+        for line in self._process.stdout:
+            lines.append(line.rstrip())
+            progress(lines[-1])
+        if code := self._process.wait():
+            raise RuntimeError(f"counting the past ended with exit code {code}:\n" + "\n".join(lines))
+
+
+def main(journal: Path, state: Path, topic: str, partitions: int, as_of_ms: int) -> None:
+    """Count it; the one who waits is told in lines of text. Raises EOFError when there is nobody any more."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    with Follower(journal) as follower:
+        source = HistorySource(topic, partitions, _slices(_history(follower)), as_of_ms=as_of_ms)
+        backfill(follower.config, source, state, follower.limits)
+
+
+def _history(follower: Follower) -> Iterator[Entry]:
+    """The entries up to the end of the history, whenever they are written."""
+    while True:
+        for entries in follower.written():
+            if entries is None:
+                return
+            yield from entries
+        if select.select([sys.stdin], [], [], LOOK_S)[0]:
+            raise EOFError
+
+
+def _slices(entries: Iterator[Entry]) -> Iterator[Mapping[int, Slice]]:
+    """By partition, one span of time after the other."""
+    together: dict[int, Slice] = {}
+    for count, entry in enumerate(entries, 1):
+        found = together.get(entry.partition)
+        if found is None:
+            found = together[entry.partition] = Slice([], [])
+        found.values.append(entry.value)
+        found.timestamps_ms.append(entry.arrival_ms)
+        if count % SLICE_RECORDS == 0:
+            print(f"the past is being counted: {count:,} records ...", flush=True)
             yield together
+            together = {}
+    if together:
+        yield together
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

@@ -10,19 +10,19 @@ import contextlib
 import os
 import pickle
 import select
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from flows import audit
 from flows.audit.cut import History, Truth
 from flows.audit.published import Published, Top
 from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.demo.journal import Entry, Follower, Journal
 from flows.demo.simulator import Record
 from flows.source.history import FIRST_OFFSET
 
@@ -32,7 +32,6 @@ NICENESS: Final = 10
 LOOK_S: Final = 0.2
 _TOGETHER: Final = 500  # records in a batch
 _SOON_S: Final = 1.0
-_LENGTH: Final = struct.Struct("<I")
 
 
 class Sent:
@@ -49,13 +48,11 @@ class Sent:
         self._most = most
         self._offsets: dict[int, int] = {}  # of the next record of each partition that is remembered
         self._first_offset = FIRST_OFFSET
-        self._batch: list[tuple[bytes | None, int, int, int]] = []  # what makes an audit.Record
+        self._batch: list[Entry] = []
         self._written_s = time.monotonic()
-        file = folder / "sent"
-        self._file = file.open("wb")
-        self._put((config, limits))
+        self.journal = Journal(folder / "sent", config, limits)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.demo.sent", str(file)],
+            [sys.executable, "-m", "flows.demo.sent", str(self.journal.file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the demo, which asks at its own time
@@ -67,13 +64,16 @@ class Sent:
     def __exit__(self, *_error: object) -> None:
         self._process.kill()
         self._process.wait()
-        for file in (self._process.stdin, self._process.stdout, self._file):
-            assert file is not None
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
             with contextlib.suppress(BrokenPipeError):
-                file.close()
+                pipe.close()
+        self.journal.close()
 
     def history_ends(self) -> None:
         """What is recorded from now on goes to the topic."""
+        self._write()
+        self.journal.end_history()
         self._first_offset = 0
         self._offsets = {}
 
@@ -84,7 +84,7 @@ class Sent:
             return
         offset = self._offsets.get(record.partition, self._first_offset)
         self._offsets[record.partition] = offset + 1
-        self._batch.append((record.value, record.partition, offset, record.arrival_ms))
+        self._batch.append(Entry(record.value, record.partition, offset, record.arrival_ms))
         if len(self._batch) >= _TOGETHER or time.monotonic() > self._written_s + _SOON_S:
             self._write()
 
@@ -121,13 +121,8 @@ class Sent:
         return answer
 
     def _write(self) -> None:
-        self._put(self._batch)
+        self.journal.write(self._batch)
         self._batch, self._written_s = [], time.monotonic()
-
-    def _put(self, what: object) -> None:
-        packed = pickle.dumps(what)
-        self._file.write(_LENGTH.pack(len(packed)) + packed)
-        self._file.flush()
 
 
 def main(file: Path, question: BinaryIO, answers: BinaryIO) -> None:
@@ -144,35 +139,19 @@ def main(file: Path, question: BinaryIO, answers: BinaryIO) -> None:
         fields, of = pickle.load(question)
         return fields, of
 
-    with file.open("rb") as opened:
-        pieces = _pieces(opened)
-        config, limits = next(pieces)
-        history, count = History(config, limits), 0
+    with Follower(file) as follower:
+        history, count = History(follower.config, follower.limits), 0
         wanted: tuple[Mapping[str, str], int] | None = None
         while wanted is None or count < wanted[1]:
-            for values in pieces:
-                for value in values:
-                    history.add(audit.Record(*value))
-                count += len(values)
+            for entries in follower.written():
+                for entry in entries or ():
+                    history.add(audit.Record(*entry))
+                count += len(entries or ())
                 wanted = wanted or asked(0)
                 if wanted is not None:
                     tell(count)
-            pieces = _pieces(opened)
             wanted = wanted or asked(LOOK_S)
     tell(history.truth(Published(wanted[0])))
-
-
-def _pieces(file: BinaryIO) -> Iterator[Any]:
-    """What has been written whole."""
-    while True:
-        begins = file.tell()
-        head = file.read(_LENGTH.size)
-        length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
-        packed = file.read(length)
-        if not length or len(packed) < length:
-            file.seek(begins)
-            return
-        yield pickle.loads(packed)
 
 
 if __name__ == "__main__":

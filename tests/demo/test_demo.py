@@ -86,6 +86,16 @@ def test_it_serves_metrics_and_the_live_page_where_it_says_and_compares_at_ctrl_
     assert "published numbers equal the truth" in told
 
 
+def test_ctrl_c_while_it_lives_through_its_past_ends_it_at_once() -> None:
+    with demo("--plain") as process:
+        told = read_until(process, "lives through its past")
+        os.killpg(process.pid, signal.SIGINT)
+        told += process.communicate()[0]
+    assert process.returncode == 1
+    assert told.splitlines()[-1].endswith("stopped; nothing was compared")
+    assert "Traceback" not in told
+
+
 def test_a_job_that_ends_is_shown_with_its_last_lines() -> None:
     with demo(*SMALL) as process:
         read_until(process, "active users")
