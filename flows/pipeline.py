@@ -222,7 +222,7 @@ class Measure(StatefulBatchLogic[Sent, Partial, str]):
             return ""
         started = time.perf_counter()
         with _noted(self._watch):
-            frozen = history.write(self._shard.pieces())
+            frozen = history.write(self._shard.pieces(history.scratch))
         self._watch.on_checkpoint(time.perf_counter() - started)
         return frozen
 

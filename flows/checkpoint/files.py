@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Final
 
 from flows.checkpoint.layout import CheckpointError
+from flows.checkpoint.packing import Scratch
 
 KEPT: Final = 3
 """Epochs whose states stay: the last stored, one that other processes may not have stored, and one in the making."""
@@ -52,6 +53,7 @@ class StateFiles:
 
     def __init__(self, folder: Path) -> None:
         self.shards = 0  # that write here, each once in an epoch
+        self.scratch = Scratch()  # for one of them at a time
         self._folder = folder
         self._run = f"{os.getpid():x}-{os.urandom(6).hex()}"
         self._numbers = itertools.count()
@@ -176,6 +178,11 @@ class History:
         self._written = 0
         files.shards += 1
         files.make_room(self._next, self._length)
+
+    @property
+    def scratch(self) -> Scratch:
+        """That of all shards."""
+        return self._files.scratch
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> str:
         """As `StateFiles.write`, over what is outdated. With the last shard's, all of the epoch are safe on disk.

@@ -10,12 +10,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.checkpoint import packing
 from flows.checkpoint.parts import Definitions
 from flows.messages.errors import TidegaugeError
 
 MAGIC: Final = b"TIDEGAUGE"
-VERSION: Final = 3
+VERSION: Final = 4
 """Rises with every change of this format. What arrays mean is the matter of each part's own layout."""
+OLDEST: Final = 3
+"""The first version that can be read. It packed no arrays."""
 
 
 class CheckpointError(TidegaugeError):
@@ -35,25 +38,37 @@ class State:
     arrays: Mapping[str, NDArray[Any]]
 
 
-def pieces(state: State) -> list[bytes | memoryview]:
-    """What a packed state consists of: magic, header length (4 bytes, little-endian), JSON header, the arrays' memory.
+def pieces(state: State, scratch: packing.Scratch) -> list[bytes | memoryview]:
+    """What a packed state consists of: magic, header length (4 bytes, little-endian), JSON header, the arrays.
 
-    The memory is that of the arrays: it has to be written before they change.
+    Some of it is the memory of the arrays, and some is in `scratch`: it has to be written before either changes.
     """
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    room = scratch.of(sum(map(packing.most, filter(packing.is_packed, arrays.values()))))
+    described, contents, place = [], [], 0
+    for name, array in arrays.items():
+        if packing.is_packed(array):
+            length = packing.pack(array, room[place:])
+            content = room[place : place + length]
+            place += length
+        else:
+            content = array.reshape(-1).view(np.uint8)
+        described.append([name, array.dtype.descr, array.shape, len(content)])
+        contents.append(content.data)
     header = {
         "version": VERSION,
         "definitions": state.definitions,
         "since": state.since,
         "legends": state.legends,
-        "arrays": [[name, array.dtype.descr, array.shape] for name, array in state.arrays.items()],
+        "arrays": described,
     }
     encoded = json.dumps(header).encode()
-    contents = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in state.arrays.values()]
-    return [MAGIC, len(encoded).to_bytes(4, "little"), encoded, *contents]
+    return [MAGIC, len(encoded).to_bytes(4, "little"), encoded, *contents, bytes(packing.NOTHING_WIDE)]
 
 
 def unpack(frozen: bytes | memoryview) -> State:
-    """The state of `pieces`, its arrays read-only views of `frozen`, which is what they come to, one behind the other.
+    """The state of `pieces`, its arrays read-only views of `frozen` where those are not packed; `frozen` is what the
+    pieces come to, one behind the other.
 
     Raises CheckpointError.
     """
@@ -62,18 +77,21 @@ def unpack(frozen: bytes | memoryview) -> State:
     start = len(MAGIC) + 4
     length = int.from_bytes(frozen[len(MAGIC) : start], "little")
     header = json.loads(bytes(frozen[start : start + length]))
-    if header["version"] != VERSION:
+    if not OLDEST <= header["version"] <= VERSION:
         raise CheckpointError(
-            f"the checkpoint has format {header['version']}, this version of tidegauge reads {VERSION}; "
+            f"the checkpoint has format {header['version']}, this version of tidegauge reads {OLDEST} to {VERSION}; "
             "run the version that wrote it, or start afresh with an empty --state folder"
         )
     arrays: dict[str, NDArray[Any]] = {}
-    position = start + length
-    for name, descr, shape in header["arrays"]:
+    content = np.frombuffer(frozen, np.uint8)[start + length :]
+    for name, descr, shape, *stored in header["arrays"]:
         dtype = np.dtype(descr[0][1] if len(descr) == 1 and descr[0][0] == "" else [tuple(field) for field in descr])
-        count = int(np.prod(shape))
-        arrays[name] = np.frombuffer(frozen, dtype, count, position).reshape(shape)
-        position += count * dtype.itemsize
+        size = int(np.prod(shape))
+        if stored and size * dtype.itemsize >= packing.WORTH_PACKING:
+            arrays[name] = packing.unpack(content, dtype, size).reshape(shape)
+        else:
+            arrays[name] = content[: size * dtype.itemsize].view(dtype).reshape(shape)
+        content = content[stored[0] if stored else size * dtype.itemsize :]
     return State(header["definitions"], header["since"], header["legends"], arrays)
 
 

@@ -28,11 +28,10 @@ from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
 from flows.measure.stamps import stamps_of
 from flows.measure.users import Users
-from flows.messages.columns import joined
+from flows.messages.columns import NEVER, joined
 from flows.metrics.family import Family, Groups, Listed
 from flows.state.axes import Legend, Names, Words
 from flows.state.container import Arrays, Container
-from flows.state.deadlines import NEVER
 
 NOBODY: Final = np.zeros(0, np.uint64)
 

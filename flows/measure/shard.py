@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.layout import State, pieces
+from flows.checkpoint.packing import Scratch
 from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
@@ -269,9 +270,9 @@ class Shard:
 
     def freeze(self) -> bytes:
         """The whole state in one."""
-        return b"".join(self.pieces())
+        return b"".join(self.pieces(Scratch()))
 
-    def pieces(self) -> list[bytes | memoryview]:
+    def pieces(self, scratch: Scratch) -> list[bytes | memoryview]:
         """The whole state; see `checkpoint.pieces`."""
         self._admit()
         for lane in self._lanes.values():
@@ -283,7 +284,7 @@ class Shard:
             for key, array in container.save(self.users.count).items()
         }
         arrays |= {ACCOUNTING: self._accounting, OFFSETS: self._offsets}
-        return pieces(State(self._definitions_text, self._since, self._legends, arrays))
+        return pieces(State(self._definitions_text, self._since, self._legends, arrays), scratch)
 
     def thaw(self, frozen: bytes | memoryview) -> None:
         """Take back what `freeze` gave, perhaps under another config: parts that have another definition start afresh.

@@ -17,7 +17,8 @@ from numpy.typing import DTypeLike, NDArray
 from schemas.event import TYPES
 
 NO_TIME: Final = -(2**62)
-"""A time that has not happened: older than every event, and far enough from the edge to add to."""
+NEVER: Final = 2**62
+"""Times that do not happen, before and after those of all events, and far enough from the edge to add to."""
 
 TRACK: Final = 0
 IDENTIFY: Final = 1

@@ -22,7 +22,7 @@ from flows.compiled.prefetch import prefetch, upcoming
 from flows.config import canonical
 from flows.config.model import Config
 from flows.config.selectors import Selector
-from flows.messages.columns import KINDS, PAGE, SCREEN, TRACK
+from flows.messages.columns import KINDS, NEVER, PAGE, SCREEN, TRACK
 from flows.metrics.cells import Cell, Metric
 from flows.metrics.charts import ByBreakdown, ChartRow, Course, Line
 from flows.metrics.distinct import DistinctUsers, Seen, see
@@ -30,7 +30,6 @@ from flows.metrics.family import Split, Trail, group_of, presence, selected, tra
 from flows.metrics.formulas import ratio
 from flows.metrics.frameworks import Headings
 from flows.metrics.rows import Block, Count, Formula
-from flows.state.deadlines import NEVER
 from flows.state.windows import Ring, Windows, add, move
 
 USERS, VIEWED = range(2)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined
+from flows.messages.columns import NEVER
 from flows.state.container import Arrays, Container
 
-NEVER: Final = 2**62
 PASSED: Final = NEVER + 2**60
 """A deadline that has passed is kept as this plus its time; whatever is below NEVER still lies ahead."""
 BLOCK: Final = 64

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from flows.checkpoint.folder import ChangesRefused, CheckpointFolder, FolderError
-from flows.checkpoint.layout import VERSION, CheckpointError, State, pieces, unpack
+from flows.checkpoint.layout import MAGIC, VERSION, CheckpointError, State, pieces, unpack
+from flows.checkpoint.packing import Scratch
 from flows.config.model import Config
 from flows.measure.shard import Shard
 from flows.measure.stored import Stored
@@ -25,9 +27,11 @@ def test_arrays_come_back_as_they_were() -> None:
         "numbers": np.arange(6, dtype=np.int32).reshape(2, 3),
         "rows": np.ones(2, HELD),
         "none": np.zeros(0, np.uint64),
+        "many": np.arange(90_000).reshape(300, 300) % 7,  # packed
+        "more": np.ones(2_000, HELD),
     }
     state = State("definitions", {"events": 7}, "{}", arrays)
-    found = unpack(b"".join(pieces(state)))
+    found = unpack(b"".join(pieces(state, Scratch())))
     assert (found.definitions, found.since, found.legends) == ("definitions", {"events": 7}, "{}")
     back = found.arrays
     assert list(back) == list(arrays)
@@ -158,3 +162,12 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "state", 12345, 12345)
     with pytest.raises(FolderError, match="belongs to user id 12345"), CheckpointFolder(tmp_path / "state", MADE_WITH):
         pass
+
+
+def test_a_checkpoint_of_the_version_before_is_read() -> None:
+    rows = np.ones(2_000, HELD)
+    header = {"version": 3, "definitions": "definitions", "since": {}, "legends": "{}"}
+    header["arrays"] = [["rows", HELD.descr, rows.shape]]
+    encoded = json.dumps(header).encode()
+    frozen = MAGIC + len(encoded).to_bytes(4, "little") + encoded + rows.tobytes()
+    assert unpack(frozen).arrays["rows"].tobytes() == rows.tobytes()

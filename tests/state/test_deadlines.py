@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled
-from flows.state.deadlines import NEVER, Deadlines, Times, overdue, schedule
+from flows.messages.columns import NEVER
+from flows.state.deadlines import Deadlines, Times, overdue, schedule
 
 USERS = 300
 

@@ -32,6 +32,7 @@ from flows.checkpoint.parts import Definition
 from flows.config import canonical
 from flows.config import funnel as section
 from flows.config.model import Config, format_duration
+from flows.messages.columns import NEVER
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import NO_VALUES, Family, Groups, Tie, Trail, groups_of, presence, selected, trailing
@@ -56,7 +57,7 @@ from flows.metrics.histograms import BOUNDS_S, read_cumulative
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
 from flows.metrics.survival import AGES, read_ages
-from flows.state.deadlines import NEVER, Deadlines
+from flows.state.deadlines import Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import UserRows
 from flows.state.windows import PANES, Windows

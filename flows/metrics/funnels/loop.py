@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.messages.columns import NEVER
 from flows.metrics.family import Split
 from flows.metrics.funnels.books import Books, end, enter, mature, reach, stand_at
 from flows.metrics.funnels.cells import DROPPED
 from flows.metrics.minutes import note
-from flows.state.deadlines import NEVER, PASSED, Times, overdue, schedule
+from flows.state.deadlines import PASSED, Times, overdue, schedule
 from flows.state.queue import Heap, due, pop, push
 
 ATTEMPT: Final = np.dtype(

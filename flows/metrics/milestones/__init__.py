@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.config import canonical
 from flows.config.model import FIRST_SEEN, Config, format_duration
+from flows.messages.columns import NEVER
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, groups_of, presence, selected, trailing
@@ -59,7 +60,7 @@ from flows.metrics.milestones.loop import (
 )
 from flows.metrics.rows import Block, Formula
 from flows.metrics.survival import AGES, read_ages
-from flows.state.deadlines import NEVER, PASSED, Deadlines
+from flows.state.deadlines import PASSED, Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import UserRows
 from flows.state.windows import PANES, Windows

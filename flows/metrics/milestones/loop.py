@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.messages.columns import NEVER
 from flows.metrics.family import Split, group_of
 from flows.metrics.histograms import LONG_BOUNDS_S, bucket_of
 from flows.metrics.milestones.cells import (
@@ -20,7 +21,7 @@ from flows.metrics.milestones.cells import (
     REACHED,
     STARTED,
 )
-from flows.state.deadlines import NEVER, PASSED, Times, overdue, schedule
+from flows.state.deadlines import PASSED, Times, overdue, schedule
 from flows.state.queue import Heap, due, pop, push
 from flows.state.windows import PANES, Ring, add, move
 

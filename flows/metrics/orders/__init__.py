@@ -60,7 +60,7 @@ from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
 from flows.config.model import Config, format_duration
-from flows.messages.columns import NO_TIME
+from flows.messages.columns import NEVER, NO_TIME
 from flows.metrics import economics
 from flows.metrics.cells import SINCE_START, Cell
 from flows.metrics.charts import ChartRow, Number
@@ -74,7 +74,7 @@ from flows.metrics.orders.fact import order_fact
 from flows.metrics.orders.loop import BUYERS, FIELDS, FIRST, LAPSED, LAPSES, Ledger, use_orders
 from flows.metrics.orders.returns import OrderCancellations, OrderRefunds
 from flows.metrics.rows import Block, Count, Formula
-from flows.state.deadlines import NEVER, PASSED, Deadlines
+from flows.state.deadlines import PASSED, Deadlines
 from flows.state.pairs import Pairs
 from flows.state.remembered import Remembered
 from flows.state.rows import Counters

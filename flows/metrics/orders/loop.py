@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
-from flows.messages.columns import NO_TIME
+from flows.messages.columns import NEVER, NO_TIME
 from flows.metrics.days import Calendar, note_on_day
 from flows.metrics.family import Split, group_of
-from flows.state.deadlines import NEVER, PASSED, Times, overdue, schedule
+from flows.state.deadlines import PASSED, Times, overdue, schedule
 from flows.state.pairs import TIME, Latest, position
 from flows.state.remembered import Ids, is_copy
 from flows.state.windows import Ring, add, move

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
+from flows.messages.columns import NEVER
 from flows.metrics.family import Split, group_of
 from flows.metrics.local_calendar import DAY_MS, day_at
 from flows.metrics.minutes import Page, open_from
 from flows.metrics.retention.cells import COHORT, FIELDS, RETURNED, RETURNED_LATER
 from flows.state.days import Sheet, add_on, turn_to
-from flows.state.deadlines import NEVER, Times, overdue, schedule
+from flows.state.deadlines import Times, overdue, schedule
 from flows.state.windows import Ring, add_in, move
 
 START, RETURN = 1, 2

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.config import canonical
 from flows.config.model import Config
+from flows.messages.columns import NEVER
 from flows.metrics.cells import Cell, Tally
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, Trail, group_of, groups_of, presence, selected, trailing
@@ -60,7 +61,7 @@ from flows.metrics.sessions.cells import (
 from flows.metrics.sessions.charts import CHARTS, HEADLINES
 from flows.metrics.sessions.loop import NO_GAP, SESSION, STAYS_BY, Ledger, Rules, read_settled, use_events
 from flows.state.axes import Names
-from flows.state.deadlines import NEVER, Deadlines
+from flows.state.deadlines import Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Windows

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined, steady
 from flows.compiled.prefetch import prefetch, upcoming
-from flows.messages.columns import PAGE, SCREEN, TRACK
+from flows.messages.columns import NEVER, PAGE, SCREEN, TRACK
 from flows.metrics.family import Split, group_of
 from flows.metrics.histograms import BOUNDS_S, bucket_of
 from flows.metrics.minutes import Page, note
@@ -27,7 +27,7 @@ from flows.metrics.sessions.cells import (
     VIEWS,
     WITH_KEY_ACTION,
 )
-from flows.state.deadlines import NEVER, PASSED, Times, overdue, schedule
+from flows.state.deadlines import PASSED, Times, overdue, schedule
 from flows.state.queue import Heap, due, pop, push
 from flows.state.windows import PANES, Ring, add, move, pane_of
 
