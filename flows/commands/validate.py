@@ -154,7 +154,7 @@ def _summary(file: str, report: Report) -> Iterator[str]:
     yield f"  minute history     {sizes.minutes:,} hashes"
     yield (
         f"  state              {sizes.user_bytes:,} MB per million users"
-        f" ({sizes.user_bytes:,} bytes each), besides recent message ids"
+        f" ({sizes.user_bytes:,} bytes each; a checkpoint packs them), besides recent message ids"
     )
     if sizes.use_bytes:
         yield f"                     {sizes.use_bytes} bytes more for each goal or feature that a user has used"
