@@ -2,8 +2,9 @@
 
 Event time runs faster than the clock (STEP_MS of it a step), so that minutes of a product fit into seconds, and an
 outage of seconds is minutes of backlog. Producers keep the promise that exact numbers need: what is in time is at most
-DISORDER behind the newest event, far less than the lateness; what is late is much later, by every clock there is. So
-the reference has one answer, whenever records are read.
+DISORDER behind the newest event, far less than the lateness; what is late is much later, by every clock there is, and
+its user has either an event between that was used long ago, or none at all. So the reference has one answer, whenever
+records are read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ STEP_MS = 2 * SECOND
 STEP_EVENTS = 12
 DISORDER = MINUTE
 LATE = (20 * MINUTE, 3 * HOUR)
+LONG_USED = 9 * MINUTE  # ago: by every clock there is the ordered metrics have used it
 LIMIT_BYTES = 32 * 1024
 
 CONFIG = Config(
@@ -76,10 +78,11 @@ class Load:
     _numbers: int = 0  # records that have been given one
     _documents: list[tuple[bytes, int]] = field(default_factory=list)  # that may come again
     _huge: int = 1  # records of 10 MB still to come
+    _used: dict[str, list[int]] = field(default_factory=dict)  # by user, the times of events that are used in order
+    _newest: dict[str, int] = field(default_factory=dict)  # by user, the time of the newest event that may be
 
     def __post_init__(self) -> None:
         self._chance = Random(self.seed)
-        self._new_users_from = {0: 0}  # users by number; those that come after a growth use all partitions
 
     def grow(self, partitions: int) -> None:
         """There are more partitions: new users go to all of them, known ones stay where they are."""
@@ -106,21 +109,37 @@ class Load:
             self._huge -= 1
             return Sent(b'{"type":"page","userId":"' + b"x" * 10_000_000 + b'"}', 0, self.now_ms)
         user = int(60 * chance.random() ** 2)
-        event = self._event(f"u{user}")
+        offline = 0.15 <= kind < 0.19  # a phone tells of what it has done long ago
+        event = self._event(f"phone-{user}" if offline else f"u{user}")
         ahead = kind < 0.15
         if ahead:
             event["timestamp"] = self.now_ms + chance.choice((6 * MINUTE, HOUR, 2 * DAY))  # clamped, or refused
-        elif kind < 0.22:
-            event["timestamp"] = self.now_ms - chance.randint(*LATE)
+        elif kind < 0.22 and (late_ms := self._late(event["userId"])) is not None:
+            event["timestamp"] = late_ms
         elif kind < 0.50:
             event["timestamp"] = self.now_ms - chance.choice((1, SECOND, chance.randint(0, DISORDER), DISORDER))
         if kind < 0.13 or kind > 0.99:
             self._fill(event, LIMIT_BYTES + chance.choice((0, 0, 1)))
         if event.get("event") == "Subscription Changed":
             event["timestamp"] = self.now_ms  # when a late state takes its turn depends on when it is read
+        self._note(event, is_sure=0.15 <= kind <= 0.99)
         partition = user % self.partitions if user >= 40 else user % 2 % self.partitions
         # A copy of what lies ahead would be sent when it does so no more, and move the clock to the edge of lateness.
         return self._record(event, partition, copied=not ahead)
+
+    def _late(self, user: str) -> int | None:
+        """A time of which all agree whether it is in order for the user; None: it depends on the clock."""
+        late_ms = self.now_ms - self._chance.randint(*LATE)
+        long_used = any(late_ms < time < self.now_ms - LONG_USED for time in self._used.get(user, ()))
+        return late_ms if long_used or self._newest.get(user, 0) <= late_ms else None
+
+    def _note(self, event: dict[str, Any], *, is_sure: bool) -> None:
+        """Remember when an event of its user is; `is_sure`: it is accepted."""
+        user, time = event["userId"], min(event["timestamp"], self.now_ms)
+        in_order = time > self.now_ms - LATE[0] or time >= self._newest.get(user, 0)
+        if is_sure and in_order:
+            self._used.setdefault(user, []).append(time)
+        self._newest[user] = max(self._newest.get(user, 0), time)
 
     def _event(self, user: str) -> dict[str, Any]:
         chance = self._chance
