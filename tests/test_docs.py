@@ -14,8 +14,10 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -358,44 +360,50 @@ def test_examples_of_numbers_are_published() -> None:
     assert set(numbers) <= published(SHOP)
 
 
-def series() -> list[tuple[str, dict[str, str]]]:
-    """Every series of the example shop and of all there is, and one without labels for each family of health."""
-    found = []
+@cache
+def series() -> Mapping[str, Sequence[Mapping[str, str]]]:
+    """By name: the labels of every series of the example shop, of all there is, and of the families of health."""
+    found: dict[str, list[dict[str, str]]] = defaultdict(list)
     for config in (SHOP, metrics_page.EVERYTHING):
         for family in product_families(catalogue(config), SHOP.product):
             for _, _, text in family.series:
-                found.append((family.name, dict(re.findall(r'(\w+)="([^"]*)"', text))))
-    found.append((TOP, {"product": SHOP.product, "list": "pages", "window": "5m", "value": "/"}))
+                found[family.name].append(dict(re.findall(r'(\w+)="([^"]*)"', text)))
+    found[TOP].append({"product": SHOP.product, "list": "pages", "window": "5m", "value": "/"})
     for healthy in (
         *tally_families(catalogue(SHOP).tallies, None, None),
         *health_families(None, None, Health(redis_configured=True).read(), SHOP.product),
     ):
         endings = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_count", "_sum", "")}
         labels = {"product": SHOP.product} if healthy.type == "info" else {}
-        found += [(healthy.name + ending, labels) for ending in endings.get(healthy.type, ("",))]
+        for ending in endings.get(healthy.type, ("",)):
+            found[healthy.name + ending].append(labels)
     return found
+
+
+@cache
+def recorded() -> frozenset[str]:
+    """The names that the shop's rules record."""
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "shop.yml").read_text(encoding="utf-8"))
+    return frozenset(rule["record"] for group in rules["groups"] for rule in group["rules"] if "record" in rule)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_prometheus_family_that_is_named_is_served(page: Path) -> None:
     named = set(re.findall(r"\btidegauge_[a-z_]*[a-z]\b(?![*{]?\*)", page.read_text(encoding="utf-8")))
-    assert named - {name for name, _ in series()} == set()
+    assert named - series().keys() == set()
 
 
 @in_language("promql")
 def test_every_selector_selects_something(block: Block) -> None:
-    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "shop.yml").read_text(encoding="utf-8"))
-    recorded = {rule.get("record") for group in rules["groups"] for rule in group["rules"]}
     named = set(re.findall(r"\btidegauge:\w+:\w+", block.text))
-    assert named <= recorded
+    assert named <= recorded()
     selectors = re.findall(r"\b(tidegauge_\w+)(?:\{([^}]*)\})?", block.text)
     assert selectors or named
     for name, matchers in selectors:
         wanted = re.findall(r'(\w+)(!?=)"([^"]*)"', matchers)
-        healthy = [labels for known, labels in series() if known == name]
         assert any(
             all((labels.get(label, "") == value) == (sign == "=") for label, sign, value in wanted)
-            for labels in healthy
+            for labels in series().get(name, ())
         ), f"{name}{{{matchers}}} selects nothing"
 
 
@@ -430,7 +438,8 @@ def test_the_stored_reference_of_the_config_is_that_of_the_models() -> None:
 
 def test_every_key_of_the_config_has_a_meaning_and_an_example_of_its_own(tmp_path: Path) -> None:
     example = tmp_path / "every-key.yaml"
-    example.write_text(yaml.safe_dump(config_page.every_key(), sort_keys=False), encoding="utf-8")
+    every_key = config_page.every_key()
+    example.write_text(yaml.safe_dump(every_key, sort_keys=False), encoding="utf-8")
     load_alerts(example)
     load(example)
     found = [(part.path, key) for part in config_page.parts() for key in part.keys]
@@ -439,7 +448,7 @@ def test_every_key_of_the_config_has_a_meaning_and_an_example_of_its_own(tmp_pat
     same = [
         (*path, key.name)
         for path, key in found
-        if config_page.written(config_page.found_at(config_page.every_key(), (*path, key.name))) == key.default
+        if config_page.written(config_page.found_at(every_key, (*path, key.name))) == key.default
     ]
     assert same == [("version",)]
 
