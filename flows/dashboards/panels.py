@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
@@ -27,14 +28,20 @@ COUNT: Final = "locale"
 POINTS: Final = "suffix: points"
 NO_DATA: Final = "NO DATA"
 UNKNOWN: Final = "not known"
-"""Of a change: there is no last week yet, or the number was 0."""
+"""Of a change: there is no last week yet, or too few were counted in it."""
 MOST_WORDS: Final = 9
 """Values of one tile that are said in words, so the number of the mapping behind them."""
+CHOSEN: Final = "$window"
+"""In place of a window in queries and titles: the variable that the reader sets."""
 NOT_SCRAPED: Final = -1
 """What a state is when Prometheus has no sample of it: the process is gone, or nobody scrapes it."""
 SOFT_LARGEST: Final = {"percentunit": 0.01, "s": 0.001, "bytes": 1024.0, "short": 0.1}
 """How far an axis reaches at least, by unit, where all values are 0; of other units 1."""
 
+MOST_LINES: Final = 8
+"""Of a graph that has their names below it."""
+MOST_BARS: Final = 12
+"""Of a panel, one below the other."""
 VALUE_PIXELS: Final = 30
 """Of the numbers in tiles: chosen by Grafana itself, they would differ from tile to tile."""
 
@@ -119,9 +126,14 @@ def _plain(color: str = NEUTRAL) -> ThresholdsConfig:
 
 
 def titled(title: str, queries: Sequence[Query]) -> str:
-    """The title with the chosen window in it, where a query follows the reader's choice."""
-    chosen = any('window="$window"' in query.expression for query in queries)
-    return f"{title}, $window" if chosen and "$window" not in title else title
+    """The title with the window that the reader chooses, or else with the one that all queries are always of."""
+    windows = {window for query in queries for window in re.findall(r'window="([^"]+)"', query.expression)}
+    if CHOSEN in windows:
+        windows = {CHOSEN}
+    if len(windows) != 1:
+        return title
+    (window,) = windows
+    return title if re.search(rf"{re.escape(window)}(?!\w)", title) else f"{title}, {window}"
 
 
 def _tile(title: str, description: str, unit: str, queries: Sequence[Query]) -> stat.Panel:
@@ -163,7 +175,7 @@ def now(
         .mappings([_in_words(said), *_none(absent)] if said else _none(absent))
         .no_value(absent)
     )
-    if unit in ("percentunit", "s"):
+    if unit == "percentunit":
         panel = panel.decimals(1)
     if change:
         steps = [{"value": step.value, "color": step.color} for step in change.steps()]
@@ -251,10 +263,14 @@ def course(
     log: bool = False,
     band: Band | None = None,
     absent: str = "",
+    many: bool = False,
     width: int = 12,
     height: int = 8,
 ) -> Sized:
-    """Lines over time; with `last_week` the last query is the one of a week ago, and dashed."""
+    """Lines over time; with `last_week` the last query is the one of a week ago, and dashed.
+
+    Where there may be `many` lines, their names are listed beside them; below, they would take the graph's room.
+    """
     single = len(queries) == 1 and "{{" not in queries[0].legend
     panel = (
         timeseries.Panel()
@@ -270,7 +286,7 @@ def course(
         .legend(
             common.VizLegendOptions()
             .display_mode(options.LegendDisplayMode.LIST)
-            .placement(options.LegendPlacement.BOTTOM)
+            .placement(options.LegendPlacement.RIGHT if many else options.LegendPlacement.BOTTOM)
             .show_legend(not single)
             .calcs([])
         )
@@ -335,10 +351,11 @@ def bars(
     width: int = 8,
     height: int = 8,
 ) -> Sized:
-    """One horizontal bar for each query, in their order; the longest is full unless `largest` says what is.
+    """One bar for each query, in their order; the longest is full unless `largest` says what is. Many stand upright.
 
     `colors` has one for all bars, or one for each.
     """
+    upright = len(queries) > MOST_BARS
     panel = (
         bargauge.Panel()
         .title(titled(title, queries))
@@ -346,10 +363,10 @@ def bars(
         .datasource(SOURCE)
         .unit(unit)
         .min(0)
-        .orientation(options.VizOrientation.HORIZONTAL)
+        .orientation(options.VizOrientation.VERTICAL if upright else options.VizOrientation.HORIZONTAL)
         .display_mode(options.BarGaugeDisplayMode.BASIC)
         .value_mode(options.BarGaugeValueMode.TEXT)
-        .text(common.VizTextDisplayOptions().title_size(14).value_size(18))
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(12 if upright else 18))
         .show_unfilled(True)
         .thresholds(_plain())
         .color_scheme(FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(colors[0]))

@@ -29,8 +29,16 @@ def target_of(numbers: Numbers, node: Target) -> Iterator[Sized]:
     if node.whole and unit == "short":
         unit = "locale"  # a count has all its digits
     yield compared(
-        numbers, value, title, node.description, good=node.good, where=where, unit=unit, width=5, height=HEIGHT
-    )  # fmt: skip
+        numbers,
+        value,
+        f"{title}: {node.metric}",
+        node.description,
+        good=node.good,
+        where=where,
+        unit=unit,
+        width=5,
+        height=HEIGHT,
+    )
     for on_track in asked(("on_track", "now")):
         yield state(
             f"{title}: on track",

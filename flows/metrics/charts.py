@@ -6,9 +6,19 @@ without lines. Units, windows and breakdowns follow from the catalogue, so none 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+ABBREVIATIONS: Final = {"mrr", "arr", "arpa", "arpu", "arppu", "cac", "cpa", "ltv", "nps", "csat", "ces"}
+
+
+def title_of(metric: str) -> str:
+    """A metric's name as a title where no chart has one: `mrr.moved_in` as `MRR moved in`, without parts in `<>`."""
+    first, *others = re.sub(r"[._]?<[^>]*>", "", metric).strip(".").replace(".", " ").replace("_", " ").split(" ")
+    words = [first if first in ABBREVIATIONS else first.capitalize(), *others]
+    return " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
 
 
 class Spread(NamedTuple):

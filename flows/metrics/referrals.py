@@ -113,7 +113,7 @@ class Referrals(Family):
         if not self._config.long_windows:
             return []
         window = format_duration(self._config.long_windows[-1])
-        return [ChartRow(f"Referrals, {window}", CHARTS, {"window": window}, "Referrals")]
+        return [ChartRow("Referrals", CHARTS, {"window": window})]
 
 
 @steady

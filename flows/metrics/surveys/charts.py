@@ -42,4 +42,4 @@ def charts_of(config: Config, name: str, survey: Survey) -> list[ChartRow]:
         ),
     }
     charts = [scores[survey.kind], responses, by_score]
-    return [ChartRow(f"Survey: {name}, {window}", charts, {"survey": name, "window": window}, "Surveys")]
+    return [ChartRow(f"Survey: {name}", charts, {"survey": name, "window": window}, "Surveys")]
