@@ -157,6 +157,7 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 others += _by_breakdown(numbers, chart, {**row.where, **chart.where})
             case _:
                 pass
+    groups.sort(key=lambda group: len(group[1]) > 1)  # rows that need no heading stand before the first one
     table = [Card("table", "", facts, groups)] if facts or groups else []
     first = [card for card in others if card.kind == "steps"]
     yield from [*first, *table, *(card for card in others if card not in first)]

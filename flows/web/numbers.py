@@ -52,7 +52,7 @@ class Numbers:
             cells = self._by_window(self._fitting(number.metric, number.where))
             if cells:
                 window = number.where.get("window", "")
-                title = f"{number.title}, {window}" if window else number.title
+                title = number.title if number.title.endswith(window) else f"{number.title}, {window}"
                 row = self._row(number.metric, title, cells, number.where, number.description)
                 yield replace(row, good=number.good or "")
 

@@ -80,11 +80,10 @@ function compared(row, told, movements) {
 export function tile(row, place) {
   const movements = row.cells[""] && page.layout.sections.flatMap((section) => section.cards).find((card) => card.kind === "movements" && card.whole?.cells[""] === row.cells[""]);
   const bold = make("b"), plain = make("span"), change = make("p", { class: "change" }, bold, " ", plain);
-  const line = spark(), caption = make("figcaption"), span = make("small");
+  const line = spark(), caption = make("figcaption");
   const seen = [];
   let drawn = null;
   page.views.push(() => {
-    put(span, row.cells[""] ? "" : `· ${page.window}`);
     const own = live.tiles[place], told = compared(row, own?.compared?.[page.window], movements);
     put(bold, told.bold);
     put(plain, told.plain);
@@ -108,13 +107,20 @@ export function tile(row, place) {
       put(caption, seen.length > 1 ? `since ${text.clock(seen[0].at)}: ${low === high ? low : `${low} to ${high}`}` : "");
     }
   });
-  return make("article", { class: "tile", "aria-label": row.title }, make("div", { class: "name" }, make("span", {}, row.title, " ", span), asks(row)), value("p", row, { class: "value" }), change, make("figure", { class: "spark" }, line.svg, caption));
+  return make("article", { class: "tile", "aria-label": row.title }, make("div", { class: "name" }, make("span", {}, row.title, " ", windowOf(row)), asks(row)), value("p", row, { class: "value" }), change, make("figure", { class: "spark" }, line.svg, caption));
 }
 
 // Cards
 
 function facts(rows) {
-  return rows.length ? make("dl", { class: "facts" }, ...rows.map((row) => make("div", {}, make("dt", {}, row.title, asks(row)), value("dd", row)))) : null;
+  return rows.length ? make("dl", { class: "facts" }, ...rows.map((row) => make("div", {}, make("dt", {}, row.title, windowOf(row), asks(row)), value("dd", row)))) : null;
+}
+
+/** The window that a number is of where the reader chooses it, behind its title. */
+function windowOf(row) {
+  const span = make("small");
+  if (!row.cells[""]) page.views.push(() => put(span, `· ${page.window}`));
+  return span;
 }
 
 function table(card, title) {
