@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from flows.dashboards.panels import COUNT, MOST_LINES, NO_DATA, POINTS, Change, Good, Query, Sized, course, now
+from flows.dashboards.panels import COUNT, MOST_LINES, NO_DATA, Query, Sized, course
 from flows.dashboards.queries import A_WEEK, Numbers, change, points
+from flows.dashboards.tiles import POINTS, Change, Good, now
 
 NOT_BROKEN_DOWN = "nothing by the chosen breakdown"
 LEAST_BASE = 100

@@ -12,21 +12,9 @@ from prometheus_client.metrics_core import Metric
 
 from flows.dashboards.live import rows_on
 from flows.dashboards.page import Page, Row, freshness
-from flows.dashboards.panels import (
-    COUNT,
-    GREEN,
-    NEUTRAL,
-    ORANGE,
-    RED,
-    Bounds,
-    Query,
-    Sized,
-    course,
-    listing,
-    now,
-    state,
-)
+from flows.dashboards.panels import COUNT, GREEN, NEUTRAL, ORANGE, RED, Query, Sized, course, listing
 from flows.dashboards.queries import OF_PRODUCT, PROCESS, Numbers, age, health, of_product, rate, total
+from flows.dashboards.tiles import Bounds, now, state
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families
 

@@ -12,8 +12,9 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from flows.dashboards.panels import COUNT, GREEN, RED, SOURCE, Bounds, Sized, note, now, state
+from flows.dashboards.panels import COUNT, GREEN, RED, SOURCE, Sized
 from flows.dashboards.queries import BREAKDOWN, INSTANCE, JOB, PRODUCT, WINDOW, Numbers, age, health, of_product
+from flows.dashboards.tiles import Bounds, note, now, state
 from flows.publish.prometheus import PREFIX
 
 COLUMNS: Final = 24

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flows.dashboards.comparisons import compared
-from flows.dashboards.panels import BLUE, GREEN, RED, Query, Sized, bars, course, state
+from flows.dashboards.panels import BLUE, GREEN, RED, Query, Sized, bars, course
 from flows.dashboards.queries import Numbers
+from flows.dashboards.tiles import state
 from flows.metrics.charts import Target
 
 HEIGHT = 5
