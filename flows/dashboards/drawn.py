@@ -89,7 +89,12 @@ def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterat
     queries = [query for line in lines for query in queries_of(numbers, line, where)]
     if chart.last_week:
         queries.append(Query(_expression(numbers, lines[0], where, A_WEEK), "last week"))
-    spread = [(line.spread.times, place) for place, line in enumerate(lines) if line.spread is not None]
+    edges = {line.edge: place for place, line in enumerate(lines) if line.edge is not None}
+    edges |= {
+        "lower" if line.spread.times < 0 else "upper": place
+        for place, line in enumerate(lines)
+        if line.spread is not None
+    }
     yield course(
         chart.title,
         chart.description,
@@ -98,7 +103,7 @@ def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterat
         last_week=chart.last_week,
         stacked=chart.stacked,
         log=chart.log,
-        band=Band(min(spread)[1], max(spread)[1]) if spread else None,
+        band=Band(edges["lower"], edges["upper"]) if edges else None,
         absent=NOTHING if all(numbers.may_be_undefined(line.metrics[0]) for line in lines) else "",
         many=any(_many(numbers, line, where) for line in lines),
         width=chart.width,

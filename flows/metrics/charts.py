@@ -38,6 +38,7 @@ class Line:
     split: str | None = None  # one for each value of this breakdown, in place of the total
     below_zero: bool = False  # what a stock has lost, beside lines of what it has gained
     spread: Spread | None = None
+    edge: Literal["lower", "upper"] | None = None  # an end of the interval of the first line, as a metric of its own
 
     @property
     def metrics(self) -> tuple[str, ...]:

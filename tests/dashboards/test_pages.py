@@ -22,6 +22,7 @@ from flows.config.model import Config
 from flows.dashboards.queries import Numbers
 from flows.metrics.catalogue import Catalogue, catalogue, families
 from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.charts import Course
 from flows.metrics.frameworks import FRAMEWORKS
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
@@ -31,6 +32,7 @@ from tests.test_docs import block_named, load_from
 
 SHOP_FILE = ROOT / "deploy" / "examples" / "shop.yaml"
 SHOP = load(SHOP_FILE, environment={}).config
+SAAS = load(ROOT / "deploy" / "examples" / "saas.yaml", environment={}).config
 PLAIN = SHOP.model_copy(update={"tree": {}})
 STORED = ROOT / "deploy" / "grafana" / "dashboards"
 
@@ -346,6 +348,28 @@ def test_a_line_of_panels_has_one_height_and_a_tile_alone_is_no_wider_than_half_
                 heights.setdefault(place["y"], set()).add(place["h"])
                 assert place["w"] <= 12 or panel["type"] != "stat", panel["title"]
             assert {len(found) for found in heights.values()} <= {1}
+
+
+def test_the_lines_of_a_graph_have_one_unit() -> None:
+    for config in (SHOP, SAAS):
+        numbers = Numbers(config)
+        for row in numbers.rows:
+            for chart in row.charts:
+                if isinstance(chart, Course):
+                    lines = [line for line in chart.lines if line.spread is None]
+                    metrics = [name for line in lines for name in line.metrics if name in numbers]
+                    assert len({numbers.unit(name) for name in metrics}) <= 1, chart.title
+
+
+def test_the_interval_of_a_satisfaction_is_a_band() -> None:
+    (panel,) = (one for one in rows_of(made(SAAS)["tidegauge-live"])["Survey: support"] if "Satisfied" in one["title"])
+    named = {target["refId"]: target["legendFormat"] for target in panel["targets"]}
+    overrides = {one["matcher"]["options"]: one["properties"] for one in panel["fieldConfig"]["overrides"]}
+    assert {named[ref] for ref in overrides} == {"at least", "at most"}
+    (below,) = [
+        told["value"] for told in overrides["C"] if told["id"] == "custom.fillBelowTo"
+    ]  # fmt: skip
+    assert below == named["B"] == "at least"
 
 
 def test_bars_that_are_many_stand_upright() -> None:
