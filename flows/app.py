@@ -38,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="tidegauge", description="Live product metrics from Kafka, exact to the last digit."
     )
     parser.add_argument("--version", action="version", version=f"tidegauge {installed_version()}")
-    chosen = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         # Only the wanted command is imported: `top` need not load what `run` does.
         if name in arguments[:1] or not arguments or arguments[0].startswith("-"):
             command = cast(Command, import_module(f"flows.commands.{name}"))
-            description = getattr(command, "DESCRIPTION", command.HELP)
+            description = getattr(command, "DESCRIPTION", f"{command.HELP[0].upper()}{command.HELP[1:]}.")
             sub = chosen.add_parser(
                 name, help=command.HELP, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
             )

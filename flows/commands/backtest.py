@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--step", type=step, default=60_000, metavar="TIME",
         help="evaluation interval of the rules, 1s to 5m (default: 1m); a longer one is faster",
     )  # fmt: skip
-    parser.add_argument("--as-of", type=time_ms, metavar="TIME", help="continue to this time (RFC 3339 or epoch ms)")
+    parser.add_argument(
+        "--as-of", type=time_ms, metavar="TIME", help="continue to this time (RFC 3339 or epoch milliseconds)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

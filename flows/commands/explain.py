@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("cell", metavar="CELL", help="the number's name, such as bounce_rate.1h")
     live_numbers.add_arguments(parser, "says which numbers there are (default: all defaults)")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def main(args: argparse.Namespace) -> int:

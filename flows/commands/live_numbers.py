@@ -9,9 +9,10 @@ from flows.config.mistakes import ConfigErrors, Mistake
 
 
 def add_arguments(parser: argparse.ArgumentParser, says: str) -> None:
-    """`--config`, which `says` something to the command, and `--redis`."""
+    """`--config`, which `says` something to the command, and `--redis-url`, for short `--redis`."""
     parser.add_argument("--config", metavar="FILE", help=f"the deployment's config: {says}")
     parser.add_argument(
+        "--redis-url",
         "--redis",
         metavar="URL",
         help="address of Redis (default: REDIS_URL); if it has a password, set REDIS_URL instead",
@@ -20,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser, says: str) -> None:
 
 def loaded_for(args: argparse.Namespace, *, needs_redis: bool = True) -> Loaded:
     """The config, and settings with the address of Redis; ConfigErrors for mistakes, or without an address."""
-    loaded = load(args.config, {"redis_url": args.redis})
+    loaded = load(args.config, {"redis_url": args.redis_url})
     if needs_redis and not loaded.settings.redis_url:
-        told = "which Redis? set REDIS_URL, or name one with --redis or in the file of --config"
+        told = "which Redis? set REDIS_URL, or name one with --redis-url or in the file of --config"
         raise ConfigErrors([Mistake("settings", "", told)])
     return loaded

@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="events, one JSON object per line; - reads standard input")
     parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (YAML; default: all defaults)")
     parser.add_argument(
-        "--as-of", type=time_ms, metavar="TIME", help="compute the numbers for this time (RFC 3339 or epoch ms)"
+        "--as-of",
+        type=time_ms,
+        metavar="TIME",
+        help="compute the numbers for this time (RFC 3339 or epoch milliseconds)",
     )
     parser.add_argument(
         "--partitions",

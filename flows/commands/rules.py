@@ -14,13 +14,13 @@ from flows.config.file import load_alerts
 HELP = "print Prometheus recording and alert rules for a configuration"
 DESCRIPTION = """\
 Generates recording and alert rules from the config and its `alerts:` part, for Prometheus 2.42 or newer.
-Prints them, or writes DIR/<product>.yml. Each product has separate rules; Prometheus loads them side by side."""
+Prints them, or writes FOLDER/<product>.yml. Each product has separate rules; Prometheus loads them side by side."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="what to measure (YAML; default: all defaults)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write DIR/<product>.yml instead of printing")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write FOLDER/<product>.yml instead of printing")
     parser.add_argument(
         "--speed", type=speed, default=1.0, metavar="N",
         help="time compression, for `tidegauge demo --speed N`: all ranges of the stream are N times as short",

@@ -31,7 +31,7 @@ HELP = "watch events as they pass, and what becomes of each: accepted, late, dup
 DESCRIPTION = """\
 Reads the topic from now on, beside any run, and prints a line for each record: when the event was, where the record is
 (partition/offset), what becomes of it, its name, its user as a hash that holds for this tap only, and its breakdowns;
-of a rejected record why. Nothing is published or committed. A record is judged as a run that reads it at once would.
+for a rejected record, the reason. Nothing is published or committed. A record is judged as by a run that reads it now.
 
 Ctrl-C, --limit or --seconds ends it with the counts of all that has passed."""
 COLOURS: Final = {"accepted": "green", "late": "yellow", "duplicate": "cyan", "excluded": "blue", "rejected": "red"}
@@ -44,16 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="config of the run (YAML; default: all defaults)")
     option, placeholder, text = PLAIN["topic"]
     parser.add_argument(option, dest="topic", metavar=placeholder, help=text)
-    parser.add_argument("--fate", action="append", choices=FATES, help="show only these; may be repeated")
+    parser.add_argument("--fate", action="append", choices=FATES, help="show only these; can be repeated")
     parser.add_argument(
         "--reason", action="append", choices=REASONS, metavar="REASON",
-        help=f"show only what is rejected for it: {', '.join(REASONS)}; may be repeated",
+        help=f"show only records rejected for this reason: {', '.join(REASONS)}; can be repeated",
     )  # fmt: skip
-    parser.add_argument("--event", action="append", metavar="NAME", help="show only events of this name")
+    parser.add_argument(
+        "--event", action="append", metavar="NAME", help="show only events of this name; can be repeated"
+    )
     parser.add_argument("--user", metavar="ID", help="show only the events of this user")
-    parser.add_argument("--limit", type=positive, metavar="N", help="end when so many have been shown")
-    parser.add_argument("--seconds", type=float, metavar="S", help="end after so long")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument("--limit", type=positive, metavar="N", help="end after showing N records")
+    parser.add_argument("--seconds", type=float, metavar="S", help="end after S seconds")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def main(args: argparse.Namespace) -> int:

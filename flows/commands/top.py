@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TITLE",
         action="append",
         default=[],
-        help="show only sections whose title begins so, such as funnel; can be repeated (default: as many as fit)",
+        help="show only sections whose title begins with TITLE, such as funnel; can be repeated (default: what fits)",
     )
-    parser.add_argument("--window", metavar="WINDOW", help="window of the numbers that have several, such as 1h")
+    parser.add_argument("--window", metavar="WINDOW", help="window to show where a number has several, such as 1h")
     parser.add_argument("--once", action="store_true", help="print one line and exit; exit code 1 unless data is live")
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON and exit, as with --once")
     parser.add_argument("--plain", action="store_true", help="print lines of text instead of a page")

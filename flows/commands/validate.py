@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("files", nargs="*", metavar="CONFIG", help="configuration files (YAML); one with --events")
     parser.add_argument("--events", metavar="FILE", help="events, one JSON object per line; - reads standard input")
-    parser.add_argument("--state", metavar="DIR", type=Path, help="checkpoint folder to compare CONFIG with")
+    parser.add_argument("--state", metavar="FOLDER", type=Path, help="checkpoint folder to compare CONFIG with")
     parser.add_argument("--config", metavar="CONFIG", help="same as CONFIG (default with --events: all defaults)")
 
 
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     """0: all is right; 1: no event is accepted, or the file cannot be read; 2: a mistake, or wrong usage."""
     files = [*args.files, *([args.config] if args.config is not None else [])]
     if not files and args.events is None and args.state is None:
-        logger.error("give a CONFIG, --state DIR, or --events FILE")
+        logger.error("give a CONFIG, --state FOLDER, or --events FILE")
         return WRONG
     for option in ("events", "state"):
         if len(files) > 1 and getattr(args, option) is not None:

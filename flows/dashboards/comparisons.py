@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from flows.dashboards.panels import NO_DATA, POINTS, Change, Good, Query, Sized, course, now
+from flows.dashboards.panels import COUNT, MOST_LINES, NO_DATA, Query, Sized, course
 from flows.dashboards.queries import A_WEEK, Numbers, change, points
+from flows.dashboards.tiles import POINTS, Change, Good, now
 
+NOT_BROKEN_DOWN = "nothing by the chosen breakdown"
+LEAST_BASE = 100
+"""Fewer things than that, counted last week, say nothing of how much more there are now (the live page agrees)."""
 WORTH_PERCENT = 0.5
 """A change of less than half a percent, or of a share by half a point, is not worth a colour."""
 
@@ -33,7 +37,8 @@ def compared(
     if unit == "percentunit":
         compared_with = Change(points(query, before), POINTS, WORTH_PERCENT, good)
     else:
-        compared_with = Change(change(query, before), "percentunit", WORTH_PERCENT / 100, good)
+        least = LEAST_BASE if unit == COUNT else 0
+        compared_with = Change(change(query, before, least), "percentunit", WORTH_PERCENT / 100, good)
     absent = "no value" if numbers.may_be_undefined(metric) else NO_DATA
     return now(
         title, description, unit, query, change=compared_with, absent=absent, width=width, height=height
@@ -50,5 +55,7 @@ def by_breakdown(
             f"{numbers.metric(metric).help} By the chosen breakdown.",
             numbers.unit(metric),
             Query(numbers.ask(metric, where=where, split="$breakdown"), "{{$breakdown}}"),
+            absent=NOT_BROKEN_DOWN,
+            many=any(len(numbers.values([metric], name, {})) > MOST_LINES for name in numbers.config.breakdowns),
             width=width,
         )

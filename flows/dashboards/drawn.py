@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from flows.dashboards.comparisons import by_breakdown, compared
-from flows.dashboards.panels import BLUE, GREEN, ORANGE, RED, Band, Query, Sized, bars, course, heat
+from flows.dashboards.panels import BLUE, GREEN, MOST_LINES, ORANGE, RED, Band, Query, Sized, bars, course, heat
 from flows.dashboards.queries import A_WEEK, OF_PRODUCT, Numbers, rate
 from flows.dashboards.targets import target_of
 from flows.metrics.charts import (
@@ -28,8 +28,7 @@ from flows.publish.prometheus import PREFIX, TOP
 
 LISTED_WINDOW = "1h"
 """Of top lists, which not every window that the reader can choose has."""
-MOST_LINES = 8
-"""Of one label: beyond, one query asks for all of them, and Prometheus orders them by their text."""
+NOTHING = "nothing in this window"
 
 
 def panels_of(numbers: Numbers, row: ChartRow) -> Iterator[Sized]:
@@ -43,8 +42,8 @@ def _panels(numbers: Numbers, chart: Chart, where: Mapping[str, str]) -> Iterato
         case Course():
             yield from _course(numbers, chart, where)
         case Rate():
-            query = Query(rate(f"{chart.tally}_total", by=chart.by), f"{{{{{chart.by}}}}}")
-            yield course(chart.title, chart.description, "short", query, stacked=True)
+            query = Query(f"{rate(f'{chart.tally}_total', by=chart.by)} > 0", f"{{{{{chart.by}}}}}")
+            yield course(f"{chart.title} per second", chart.description, "short", query, stacked=True, many=True)
         case Heat():
             buckets = f"rate({PREFIX}{chart.tally}_bucket{{{OF_PRODUCT}}}[$__rate_interval])"
             yield heat(chart.title, chart.description, f"sum by (le) ({buckets})", width=chart.width)
@@ -87,10 +86,15 @@ def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterat
     if any(line.below_zero for line in lines):
         yield _movements(numbers, chart, lines, where)
         return
-    queries = [query for line in lines for query in _queries(numbers, line, where)]
+    queries = [query for line in lines for query in queries_of(numbers, line, where)]
     if chart.last_week:
         queries.append(Query(_expression(numbers, lines[0], where, A_WEEK), "last week"))
-    spread = [(line.spread.times, place) for place, line in enumerate(lines) if line.spread is not None]
+    edges = {line.edge: place for place, line in enumerate(lines) if line.edge is not None}
+    edges |= {
+        "lower" if line.spread.times < 0 else "upper": place
+        for place, line in enumerate(lines)
+        if line.spread is not None
+    }
     yield course(
         chart.title,
         chart.description,
@@ -99,13 +103,18 @@ def _course(numbers: Numbers, chart: Course, where: Mapping[str, str]) -> Iterat
         last_week=chart.last_week,
         stacked=chart.stacked,
         log=chart.log,
-        band=Band(min(spread)[1], max(spread)[1]) if spread else None,
+        band=Band(edges["lower"], edges["upper"]) if edges else None,
+        absent=NOTHING if all(numbers.may_be_undefined(line.metrics[0]) for line in lines) else "",
+        many=any(_many(numbers, line, where) for line in lines),
         width=chart.width,
     )
 
 
-def _queries(numbers: Numbers, line: Line, where: Mapping[str, str]) -> Iterator[Query]:
-    """That of a line; where it has one for each of few values of a label, one query for each, named in words."""
+def queries_of(numbers: Numbers, line: Line, where: Mapping[str, str]) -> Iterator[Query]:
+    """That of a line; where it has one for each of few values of a label, one query for each, named in words.
+
+    Of many, only those that are not 0 are asked for.
+    """
     if len(line.by) == 1:
         (label,) = line.by
         values = numbers.values(line.metrics, label, where)
@@ -115,7 +124,14 @@ def _queries(numbers: Numbers, line: Line, where: Mapping[str, str]) -> Iterator
                 name, place = _name(label, value), f"{{{{{label}}}}}"
                 yield Query(asked, line.legend.replace(place, name) if place in line.legend else name)
             return
-    yield Query(_expression(numbers, line, where), line.legend)
+    asked = _expression(numbers, line, where)
+    yield Query(f"{asked} > 0" if _many(numbers, line, where) else asked, line.legend)
+
+
+def _many(numbers: Numbers, line: Line, where: Mapping[str, str]) -> bool:
+    """Whether a line is in truth more than a graph can name below it."""
+    labels = [*line.by, *([line.split] if line.split else [])]
+    return len(labels) == 1 and len(numbers.values(line.metrics, labels[0], where)) > MOST_LINES
 
 
 def _expression(numbers: Numbers, line: Line, where: Mapping[str, str], offset: str = "") -> str:

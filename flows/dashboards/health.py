@@ -12,21 +12,9 @@ from prometheus_client.metrics_core import Metric
 
 from flows.dashboards.live import rows_on
 from flows.dashboards.page import Page, Row, freshness
-from flows.dashboards.panels import (
-    COUNT,
-    GREEN,
-    NEUTRAL,
-    ORANGE,
-    RED,
-    Bounds,
-    Query,
-    Sized,
-    course,
-    listing,
-    now,
-    state,
-)
+from flows.dashboards.panels import COUNT, GREEN, NEUTRAL, ORANGE, RED, Query, Sized, course, listing
 from flows.dashboards.queries import OF_PRODUCT, PROCESS, Numbers, age, health, of_product, rate, total
+from flows.dashboards.tiles import Bounds, now, state
 from flows.process.health import Health
 from flows.publish.prometheus import PREFIX, health_families
 
@@ -95,7 +83,7 @@ def _verdict() -> Iterator[Sized]:
         height=3,
     )
     yield now(
-        "Rejected",
+        "Rejected of the last 10,000",
         "Share of the last 10,000 records that was rejected.",
         "percentunit",
         total("rejected_ratio"),
@@ -194,14 +182,14 @@ def _transactions() -> Iterator[Sized]:
 def _records() -> Iterator[Sized]:
     fates = ("late_in_order", "late_out_of_order", "duplicate", "excluded", "clamped")
     yield course(
-        "Late or set aside",
+        "Late or set aside, per second",
         "Per second: late (out of order: not in ordered numbers), copies, excluded by the config, clamped in time.",
         "short",
         *(Query(rate(f"events_{fate}_total"), fate.replace("_", " ")) for fate in fates),
         width=8,
     )
     yield course(
-        "Rejected, by reason",
+        "Rejected per second, by reason",
         "Records per second that could not be used. The dead-letter topic has each of them with its reason.",
         "short",
         Query(rate("events_rejected_total", by="reason"), "{{reason}}"),
@@ -243,7 +231,7 @@ def _records() -> Iterator[Sized]:
         width=6,
     )
     yield course(
-        "What became of dead letters",
+        "What became of dead letters, per second",
         "Per second: delivered to their topic, not made (too many a second), dropped (too many waited).",
         "short",
         *(
@@ -275,7 +263,7 @@ def _outputs() -> Iterator[Sized]:
         width=8,
     )
     yield course(
-        "Checkpoint",
+        "Time to save a checkpoint",
         "Time that the last checkpoint took.",
         "s",
         Query(total("checkpoint_seconds"), "checkpoint"),

@@ -6,18 +6,17 @@ behind that of its metric, so a new family is on the page by itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Literal
 
-from flows.dashboards.drawn import number_of, panels_of
+from flows.dashboards.drawn import number_of, panels_of, queries_of
 from flows.dashboards.page import Page, Row, freshness
-from flows.dashboards.panels import Query, Sized, course
+from flows.dashboards.panels import Sized, course
 from flows.dashboards.queries import Numbers
+from flows.metrics.charts import Line, title_of
 
 UID = "tidegauge-live"
 WIDTH = 8  # of a panel that nobody designed
-ABBREVIATIONS = {"mrr", "arr", "arpa"}
 ABOUT = (
     "**What is happening in the product right now.** Start with *Numbers are current*; then the tiles of *Now* and how "
     "they compare with the same time last week, green where the change is good; then the rows for why. Titles name the "
@@ -62,12 +61,6 @@ def _others(numbers: Numbers) -> Iterator[tuple[Sized, str]]:
             continue
         kinds = numbers.kinds(metric.name)
         legend = " \N{RIGHTWARDS ARROW} ".join(f"{{{{{kind}}}}}" for kind in kinds) or "now"
-        query = Query(numbers.ask(metric.name, by=kinds), legend)
+        queries = queries_of(numbers, Line(metric.name, legend, by=tuple(kinds)), {})
         unit = numbers.unit(metric.name)
-        yield course(_title(metric.name), metric.help, unit, query, width=WIDTH, height=6), metric.panel
-
-
-def _title(name: str) -> str:
-    """`mrr.moved_in` as `MRR moved in`; a part that differs by series is left out."""
-    first, *others = re.sub(r"[._]?<[^>]*>", "", name).strip(".").replace(".", " ").replace("_", " ").split(" ")
-    return " ".join([first.upper() if first in ABBREVIATIONS else first.capitalize(), *others])
+        yield course(title_of(metric.name), metric.help, unit, *queries, width=WIDTH, height=6), metric.panel

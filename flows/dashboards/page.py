@@ -12,11 +12,13 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from flows.dashboards.panels import COUNT, GREEN, RED, SOURCE, Bounds, Sized, note, now, state
+from flows.dashboards.panels import COUNT, GREEN, RED, SOURCE, Sized
 from flows.dashboards.queries import BREAKDOWN, INSTANCE, JOB, PRODUCT, WINDOW, Numbers, age, health, of_product
+from flows.dashboards.tiles import Bounds, note, now, state
 from flows.publish.prometheus import PREFIX
 
 COLUMNS: Final = 24
+TILE_HEIGHT: Final = 4
 TAG: Final = "tidegauge"
 LATE_SECONDS: Final = 30
 STALE_SECONDS: Final = 120
@@ -154,9 +156,11 @@ def _in_row(row: Row, number: int, top: int) -> tuple[list[model.Panel], int]:
 
 
 def _lines(panels: Sequence[Sized | Gap]) -> Iterator[list[Sized | Gap]]:
+    """As many panels in each as it has room for, all of one height: a low tile beside a graph would leave a hole."""
     line: list[Sized | Gap] = []
     for sized in panels:
-        if sum(one.width for one in line) + sized.width > COLUMNS:
+        heights = {one.height for one in (*line, sized) if isinstance(one, Sized)}
+        if sum(one.width for one in line) + sized.width > COLUMNS or len(heights) > 1:
             yield line
             line = []
         line.append(sized)
@@ -165,10 +169,15 @@ def _lines(panels: Sequence[Sized | Gap]) -> Iterator[list[Sized | Gap]]:
 
 
 def _widths(line: Sequence[Sized | Gap]) -> list[int]:
-    """Those of the panels, wider where they would leave a part of the line empty; a gap is meant to."""
+    """Those of the panels, wider where they would leave a part of the line empty; a gap is meant to.
+
+    A tile alone becomes half a page wide: one number needs no more.
+    """
     wanted = [sized.width for sized in line]
     if any(isinstance(sized, Gap) for sized in line):
         return wanted
+    if [one.height <= TILE_HEIGHT for one in line if isinstance(one, Sized)] == [True]:
+        return [max(COLUMNS // 2, *wanted)]
     ends = [round(COLUMNS * part / sum(wanted)) for part in accumulate(wanted, initial=0)]
     return [end - start for start, end in pairwise(ends)]
 
@@ -177,10 +186,11 @@ def _variables(numbers: Numbers) -> Iterator[build.DatasourceVariable | build.Qu
     build_info = f"{PREFIX}build_info"
     yield build.DatasourceVariable("datasource").label("Data source").type("prometheus")
     yield _asked(PRODUCT, "Product", f"label_values({build_info}, {PRODUCT})").current(_option(numbers.config.product))
-    yield _chosen(WINDOW, "Window", numbers.windows, "Trailing window of counts and rates")
+    windows = numbers.windows
+    yield _chosen(WINDOW, "Window", windows, windows[len(windows) // 2], "Trailing window of counts and rates")
     if breakdowns := numbers.config.breakdowns:
         offered = sorted(breakdowns, key=lambda name: -len(breakdowns[name].of))  # first what most is broken down by
-        yield _chosen(BREAKDOWN, "Breakdown", offered, "What panels with 'by' are split by")
+        yield _chosen(BREAKDOWN, "Breakdown", offered, offered[0], "What panels with 'by' are split by")
     for label, title in ((JOB, "Job"), (INSTANCE, "Instance")):
         yield (
             _asked(label, title, f'label_values({build_info}{{{PRODUCT}="$product"}}, {label})')
@@ -203,9 +213,8 @@ def _asked(name: str, label: str, query: str) -> build.QueryVariable:
     )
 
 
-def _chosen(name: str, label: str, values: Sequence[str], description: str) -> build.CustomVariable:
-    """A variable with fixed values in a meaningful order; the middle one is shown first."""
-    first = values[len(values) // 2]
+def _chosen(name: str, label: str, values: Sequence[str], first: str, description: str) -> build.CustomVariable:
+    """A variable with fixed values in a meaningful order; `first` is the one that the page opens with."""
     options = [model.VariableOption(selected=value == first, text=value, value=value) for value in values]
     built = build.CustomVariable(name).label(label).description(description).values(",".join(values))
     return built.options(options).current(_option(first))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Protocol
 
-from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, table, text, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
-from grafana_foundation_sdk.models import text as text_model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -24,22 +24,20 @@ NEUTRAL: Final = "text"
 
 COUNT: Final = "locale"
 """All digits: an exact count is not written as 35.0 K."""
-POINTS: Final = "suffix: points"
 NO_DATA: Final = "NO DATA"
 UNKNOWN: Final = "not known"
-"""Of a change: there is no last week yet, or the number was 0."""
+"""Of a change: there is no last week yet, or too few were counted in it."""
 MOST_WORDS: Final = 9
 """Values of one tile that are said in words, so the number of the mapping behind them."""
-NOT_SCRAPED: Final = -1
-"""What a state is when Prometheus has no sample of it: the process is gone, or nobody scrapes it."""
+CHOSEN: Final = "$window"
+"""In place of a window in queries and titles: the variable that the reader sets."""
 SOFT_LARGEST: Final = {"percentunit": 0.01, "s": 0.001, "bytes": 1024.0, "short": 0.1}
 """How far an axis reaches at least, by unit, where all values are 0; of other units 1."""
 
-VALUE_PIXELS: Final = 30
-"""Of the numbers in tiles: chosen by Grafana itself, they would differ from tile to tile."""
-
-Good: TypeAlias = Literal["up", "down"]
-"""The direction in which a change of a number is good."""
+MOST_LINES: Final = 8
+"""Of a graph that has their names below it."""
+MOST_BARS: Final = 12
+"""Of a panel, one below the other."""
 
 
 class Builder(Protocol):
@@ -66,171 +64,43 @@ class Query:
     legend: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Where a value turns from good to bad: red from `bad` on, orange from `warn` on, green below."""
-
-    bad: float
-    warn: float | None = None
-
-    def steps(self) -> list[model.Threshold]:
-        """From the smallest value up."""
-        warned = [] if self.warn is None else [model.Threshold(value=self.warn, color=ORANGE)]
-        return [model.Threshold(value=None, color=GREEN), *warned, model.Threshold(value=self.bad, color=RED)]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """How a number compares with a week ago: the query, its unit, and the changes that are worth a colour."""
-
-    expression: str
-    unit: str
-    worth: float
-    good: Good | None = None
-
-    def steps(self) -> list[model.Threshold]:
-        """From the largest fall up."""
-        if self.good is None:
-            return [model.Threshold(value=None, color=NEUTRAL)]
-        fallen, risen = (RED, GREEN) if self.good == "up" else (GREEN, RED)
-        return [
-            model.Threshold(value=None, color=fallen),
-            model.Threshold(value=-self.worth, color=NEUTRAL),
-            model.Threshold(value=self.worth, color=risen),
-        ]
-
-
 def _target(query: Query, number: int, *, instant: bool = False) -> prometheus.Dataquery:
     built = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(_letter(number))
     built = built.datasource(SOURCE)
     return built.instant() if instant else built.range()
 
 
-def _targets(queries: Sequence[Query], *, instant: bool = False) -> list[prometheus.Dataquery]:
+def targets_of(queries: Sequence[Query], *, instant: bool = False) -> list[prometheus.Dataquery]:
+    """The queries as Grafana takes them, lettered in their order; `instant`: of the range's end alone."""
     return [_target(query, number, instant=instant) for number, query in enumerate(queries)]
 
 
-def _steps(steps: Sequence[model.Threshold]) -> ThresholdsConfig:
-    return ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(list(steps))
-
-
-def _plain(color: str = NEUTRAL) -> ThresholdsConfig:
-    return _steps([model.Threshold(value=None, color=color)])
+def plain(color: str = NEUTRAL) -> ThresholdsConfig:
+    """One color whatever the value."""
+    return ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps([model.Threshold(value=None, color=color)])
 
 
 def titled(title: str, queries: Sequence[Query]) -> str:
-    """The title with the chosen window in it, where a query follows the reader's choice."""
-    chosen = any('window="$window"' in query.expression for query in queries)
-    return f"{title}, $window" if chosen and "$window" not in title else title
+    """The title with the window that the reader chooses, or else with the one that all queries are always of."""
+    windows = {window for query in queries for window in re.findall(r'window="([^"]+)"', query.expression)}
+    if CHOSEN in windows:
+        windows = {CHOSEN}
+    if len(windows) != 1:
+        return title
+    (window,) = windows
+    return title if re.search(rf"{re.escape(window)}(?!\w)", title) else f"{title}, {window}"
 
 
-def _tile(title: str, description: str, unit: str, queries: Sequence[Query]) -> stat.Panel:
-    panel = stat.Panel().title(titled(title, queries)).description(description).datasource(SOURCE).unit(unit)
-    for target in _targets(queries, instant=True):
-        panel = panel.with_target(target)
-    panel = panel.text(common.VizTextDisplayOptions().title_size(12).value_size(VALUE_PIXELS)).wide_layout(False)
-    return panel.graph_mode(options.BigValueGraphMode.NONE).reduce_options(
-        common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
-    )
-
-
-def now(
-    title: str,
-    description: str,
-    unit: str,
-    query: str,
-    *,
-    change: Change | None = None,
-    bounds: Bounds | None = None,
-    absent: str = NO_DATA,
-    said: Mapping[int, tuple[str, str]] | None = None,
-    width: int = 4,
-    height: int = 4,
-) -> Sized:
-    """One number of this moment, large, and with `change` how it compares with a week ago.
-
-    It is asked for at the end of the time range alone. Without a sample it says `absent`, and never an older number;
-    `said` has the words and the color of values that are no numbers.
-    """
-    queries = [Query(_or_none(query), "now")]
-    if change:
-        queries.append(Query(_or_none(change.expression), "change to last week"))
-    panel = (
-        _tile(title, description, unit, queries)
-        .thresholds(_steps(bounds.steps()) if bounds else _plain())
-        .color_mode(options.BigValueColorMode.VALUE)
-        .text_mode(options.BigValueTextMode.VALUE_AND_NAME if change else options.BigValueTextMode.VALUE)
-        .mappings([_in_words(said), *_none(absent)] if said else _none(absent))
-        .no_value(absent)
-    )
-    if unit in ("percentunit", "s"):
-        panel = panel.decimals(1)
-    if change:
-        steps = [{"value": step.value, "color": step.color} for step in change.steps()]
-        panel = panel.override_by_query(
-            "B",
-            [
-                model.DynamicConfigValue("unit", change.unit),
-                model.DynamicConfigValue("decimals", 1),
-                model.DynamicConfigValue("mappings", _none(UNKNOWN)),
-                model.DynamicConfigValue("noValue", UNKNOWN),
-                model.DynamicConfigValue("thresholds", {"mode": "absolute", "steps": steps}),
-            ],
-        )
-    return Sized(panel, width, height)
-
-
-def _none(words: str) -> list[model.ValueMapping]:
+def instead_of_none(words: str) -> list[model.ValueMapping]:
     """What is shown in place of a value that is none."""
     result = model.ValueMappingResult(text=words, color=RED if words == NO_DATA else NEUTRAL, index=MOST_WORDS)
     none = model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NULL_AND_NAN, result=result)
     return [model.SpecialValueMap(options=none)]
 
 
-def _in_words(said: Mapping[int, tuple[str, str]]) -> model.ValueMap:
-    """The words and the color of some values."""
-    found = {
-        str(value): model.ValueMappingResult(text=words, color=color, index=index)
-        for index, (value, (words, color)) in enumerate(said.items())
-    }
-    return model.ValueMap(options=found)
-
-
-def _or_none(expression: str) -> str:
+def or_none(expression: str) -> str:
     """The expression, or not a number where it has no value, so that its place in the tile stays and says so."""
     return f"{expression} or vector(NaN)"
-
-
-def state(
-    title: str,
-    description: str,
-    query: str,
-    said: Mapping[int, tuple[str, str]],
-    *,
-    loud: bool = False,
-    width: int = 4,
-    height: int = 4,
-) -> Sized:
-    """A state of this moment in words: for each value of the query its text and its color.
-
-    Without a sample the state is `NOT_SCRAPED`, which is red. With `loud` the whole tile has the color.
-    """
-    told = {**said, NOT_SCRAPED: ("NO: nothing is scraped" if loud else NO_DATA, RED)}
-    panel = (
-        _tile(title, description, "none", [Query(f"{query} or vector({NOT_SCRAPED})", "now")])
-        .thresholds(_plain(RED))
-        .mappings([_in_words(told)])
-        .color_mode(options.BigValueColorMode.BACKGROUND if loud else options.BigValueColorMode.VALUE)
-        .text_mode(options.BigValueTextMode.VALUE)
-        .no_value(NO_DATA)
-    )
-    return Sized(panel, width, height)
-
-
-def note(content: str, *, width: int = 24, height: int = 2) -> Sized:
-    """A text in Markdown, without a frame or a title."""
-    panel = text.Panel().mode(text_model.TextMode.MARKDOWN).content(content).transparent(True)
-    return Sized(panel, width, height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +121,14 @@ def course(
     log: bool = False,
     band: Band | None = None,
     absent: str = "",
+    many: bool = False,
     width: int = 12,
     height: int = 8,
 ) -> Sized:
-    """Lines over time; with `last_week` the last query is the one of a week ago, and dashed."""
+    """Lines over time; with `last_week` the last query is the one of a week ago, and dashed.
+
+    Where there may be `many` lines, their names are listed beside them; below, they would take the graph's room.
+    """
     single = len(queries) == 1 and "{{" not in queries[0].legend
     panel = (
         timeseries.Panel()
@@ -270,7 +144,7 @@ def course(
         .legend(
             common.VizLegendOptions()
             .display_mode(options.LegendDisplayMode.LIST)
-            .placement(options.LegendPlacement.BOTTOM)
+            .placement(options.LegendPlacement.RIGHT if many else options.LegendPlacement.BOTTOM)
             .show_legend(not single)
             .calcs([])
         )
@@ -286,7 +160,7 @@ def course(
         panel = panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
     if absent:
         panel = panel.no_value(absent)
-    for target in _targets(queries):
+    for target in targets_of(queries):
         panel = panel.with_target(target)
     if any("{{" in query.legend for query in queries):
         words = {"regex": "/_/g", "renamePattern": " "}
@@ -335,10 +209,11 @@ def bars(
     width: int = 8,
     height: int = 8,
 ) -> Sized:
-    """One horizontal bar for each query, in their order; the longest is full unless `largest` says what is.
+    """One bar for each query, in their order; the longest is full unless `largest` says what is. Many stand upright.
 
     `colors` has one for all bars, or one for each.
     """
+    upright = len(queries) > MOST_BARS
     panel = (
         bargauge.Panel()
         .title(titled(title, queries))
@@ -346,22 +221,22 @@ def bars(
         .datasource(SOURCE)
         .unit(unit)
         .min(0)
-        .orientation(options.VizOrientation.HORIZONTAL)
+        .orientation(options.VizOrientation.VERTICAL if upright else options.VizOrientation.HORIZONTAL)
         .display_mode(options.BarGaugeDisplayMode.BASIC)
         .value_mode(options.BarGaugeValueMode.TEXT)
-        .text(common.VizTextDisplayOptions().title_size(14).value_size(18))
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(12 if upright else 18))
         .show_unfilled(True)
-        .thresholds(_plain())
+        .thresholds(plain())
         .color_scheme(FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(colors[0]))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
-        .mappings(_none("no value" if unit == "percentunit" else NO_DATA))
+        .mappings(instead_of_none("no value" if unit == "percentunit" else NO_DATA))
         .no_value(NO_DATA)
     )
     if unit == "percentunit":
         panel = panel.decimals(1)
     if largest is not None:
         panel = panel.max(largest)
-    for target in _targets([Query(_or_none(one.expression), one.legend) for one in queries], instant=True):
+    for target in targets_of([Query(or_none(one.expression), one.legend) for one in queries], instant=True):
         panel = panel.with_target(target)
     for number, color in enumerate(colors):
         if color != colors[0]:

@@ -202,9 +202,9 @@ def age(family: str, *, by: str = "") -> str:
     return f"min{_by(by)}({of_product(f'(timestamp({gauge}) - ({gauge} > 0))')})"
 
 
-def change(now: str, before: str) -> str:
-    """How much larger `now` is than `before`, as a ratio of it; nothing where that was 0."""
-    return f"{now} / ({before} != 0) - 1"
+def change(now: str, before: str, least: int = 0) -> str:
+    """How much larger `now` is than `before`, as a ratio of it; nothing where that was 0, or less than `least`."""
+    return f"{now} / ({before} {f'>= {least}' if least else '!= 0'}) - 1"
 
 
 def points(now: str, before: str) -> str:

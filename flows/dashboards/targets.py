@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flows.dashboards.comparisons import compared
-from flows.dashboards.panels import BLUE, GREEN, RED, Query, Sized, bars, course, state
+from flows.dashboards.panels import BLUE, GREEN, RED, Query, Sized, bars, course
 from flows.dashboards.queries import Numbers
+from flows.dashboards.tiles import state
 from flows.metrics.charts import Target
 
 HEIGHT = 5
@@ -29,8 +30,16 @@ def target_of(numbers: Numbers, node: Target) -> Iterator[Sized]:
     if node.whole and unit == "short":
         unit = "locale"  # a count has all its digits
     yield compared(
-        numbers, value, title, node.description, good=node.good, where=where, unit=unit, width=5, height=HEIGHT
-    )  # fmt: skip
+        numbers,
+        value,
+        f"{title}: {node.metric}",
+        node.description,
+        good=node.good,
+        where=where,
+        unit=unit,
+        width=5,
+        height=HEIGHT,
+    )
     for on_track in asked(("on_track", "now")):
         yield state(
             f"{title}: on track",

@@ -14,8 +14,9 @@ from itertools import groupby
 from flows.dashboards.comparisons import compared
 from flows.dashboards.drawn import panels_of
 from flows.dashboards.page import COLUMNS, Gap, Page, Row, freshness
-from flows.dashboards.panels import Good, Query, Sized, course
+from flows.dashboards.panels import Query, Sized, course
 from flows.dashboards.queries import A_WEEK, Numbers
+from flows.dashboards.tiles import Good
 from flows.metrics.charts import Target
 
 UID = "tidegauge-tree"

@@ -6,9 +6,19 @@ without lines. Units, windows and breakdowns follow from the catalogue, so none 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+ABBREVIATIONS: Final = {"mrr", "arr", "arpa", "arpu", "arppu", "cac", "cpa", "ltv", "nps", "csat", "ces"}
+
+
+def title_of(metric: str) -> str:
+    """A metric's name as a title where no chart has one: `mrr.moved_in` as `MRR moved in`, without parts in `<>`."""
+    first, *others = re.sub(r"[._]?<[^>]*>", "", metric).strip(".").replace(".", " ").replace("_", " ").split(" ")
+    words = [first if first in ABBREVIATIONS else first.capitalize(), *others]
+    return " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
 
 
 class Spread(NamedTuple):
@@ -28,6 +38,7 @@ class Line:
     split: str | None = None  # one for each value of this breakdown, in place of the total
     below_zero: bool = False  # what a stock has lost, beside lines of what it has gained
     spread: Spread | None = None
+    edge: Literal["lower", "upper"] | None = None  # an end of the interval of the first line, as a metric of its own
 
     @property
     def metrics(self) -> tuple[str, ...]:

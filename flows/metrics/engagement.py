@@ -65,7 +65,7 @@ CHARTS = ChartRow(
     "Active days",
     [
         Bars(
-            "Active days of the last 7",
+            "Users by active days of the last 7",
             "Users by the number of days, of the last seven, on which they were active.",
             CURVES[WEEK].name,
             "days",
@@ -75,6 +75,13 @@ CHARTS = ChartRow(
             "On average, of users with any.",
             [Line(MEANS[WEEK].name, "of the last 7"), Line(MEANS[MONTH].name, "of the last 30")],
             width=8,
+        ),
+        Bars(
+            "Users by active days of the last 30",
+            "Users by the number of days, of the last thirty, on which they were active.",
+            CURVES[MONTH].name,
+            "days",
+            width=24,
         ),
     ],
 )

@@ -34,7 +34,7 @@ EVENTS_BY_NAME = Metric(
 SIGNED_UP: Final = "signed_up"
 
 PER_SECOND = Rate(
-    "Events per second",
+    "Events",
     "Events counted, by name, as they are read. A stretch without any that is no quiet night is an outage.",
     "events",
     "event",

@@ -33,7 +33,7 @@ PER_USER = Metric(
     "invites_per_user", "Invites per new user of the window.", "events", "Referrals", "invites_per_new_user_ratio"
 )
 CONVERSION = Metric("invite_conversion", "Joins per invite.", "ratio", "Referrals", "invite_conversion_ratio")
-K_FACTOR = Metric("k_factor", "Joins per new user of the window.", "ratio", "Referrals", "k_factor_ratio")
+K_FACTOR = Metric("k_factor", "Joins per new user of the window.", "joins per new user", "Referrals", "k_factor_ratio")
 CHARTS = [
     Course(
         "Invites and joins",
@@ -51,9 +51,11 @@ CHARTS = [
     Course(
         "K-factor",
         "Joins per new user: above 1, users who invite are enough for growth.",
-        [Line("k_factor"), Line("invites_per_user", "invites per new user")],
+        [Line("k_factor")],
+        last_week=True,
         width=8,
     ),
+    Course("Invites per new user", "Invites over the new users of the window.", [Line("invites_per_user")], width=8),
 ]
 
 
@@ -113,7 +115,7 @@ class Referrals(Family):
         if not self._config.long_windows:
             return []
         window = format_duration(self._config.long_windows[-1])
-        return [ChartRow(f"Referrals, {window}", CHARTS, {"window": window}, "Referrals")]
+        return [ChartRow("Referrals", CHARTS, {"window": window})]
 
 
 @steady

@@ -6,17 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 NOTHING: Final = "-"
+SIGNS: Final = {"EUR": "€", "GBP": "£", "JPY": "¥", "USD": "$"}
+LEAST_RISE: Final = 0.2
+"""Of the largest value: what a line rises from its least to its largest block for. A small change is drawn small."""
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
 
-def shown(form: str, value: float | None, minor_digits: int = 2) -> str:
-    """A number in a format of `flows/web/cards.py`; money without its currency."""
+def shown(form: str, value: float | None, minor_digits: int = 2, currency: str | None = None) -> str:
+    """A number in a format of `flows/web/cards.py`; money with the sign of its currency, or with its code behind."""
     if value is None:
         return NOTHING
-    if form == "money":
-        major = value / 10**minor_digits
-        return f"{major:,.0f}" if abs(major) >= 1000 else f"{major:,.{minor_digits}f}"
-    return FORMATS[form](value)
+    if form != "money":
+        return FORMATS[form](value)
+    major = abs(value) / 10**minor_digits
+    amount = f"{major:,.0f}" if major >= 1000 else f"{major:,.{minor_digits}f}"
+    minus, sign = "-" if value < 0 else "", SIGNS.get(currency or "", "")
+    return f"{minus}{sign}{amount}" if sign or not currency else f"{minus}{amount} {currency}"
 
 
 def age(ms: float) -> str:
@@ -38,10 +43,10 @@ FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
 
 
 def spark(values: Sequence[float], width: int) -> str:
-    """The last `width` values as a line, from their least to their largest; where all are equal it is flat."""
+    """The last `width` values as a line, from their least to their largest; where these are close it is flat."""
     last = values[-width:]
     low, high = min(last, default=0), max(last, default=0)
-    step = (high - low) / (len(BLOCKS) - 1)
+    step = max(high - low, LEAST_RISE * abs(high)) / (len(BLOCKS) - 1)
     return "".join(BLOCKS[round((value - low) / step)] if step else BLOCKS[0] for value in last)
 
 

@@ -123,10 +123,11 @@ def _percent(reading: Reading, cell: str) -> str:
 
 
 def _rate(reading: Reading) -> str:
-    if reading.events_per_second is not None:
-        return f"{reading.events_per_second:,.0f}"
     last_minute = reading.number("events.1m")
-    return NOTHING if last_minute is None else f"{last_minute / 60:,.0f}"
+    rate = reading.events_per_second
+    if rate is None and last_minute is not None:
+        rate = last_minute / 60
+    return NOTHING if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 def _rejected(reading: Reading) -> int:

@@ -51,6 +51,7 @@ class View:
             "steps": self._steps,
             "movements": self._movements,
             "ranking": self._ranking,
+            "bars": self._in_order,
             "rates": self._rates,
             "histogram": self._histogram,
             "split": self._split,
@@ -131,18 +132,24 @@ class View:
         for row in card.rows:
             yield _line(row.title, self._figure(reading, row), width)
         windows = list(self._layout.windows)[: max(1, (width - 16) // FIGURE)]
-        groups = [(name, rows) for name, rows in card.groups if rows]
-        if groups:
+        if any(NOW not in row.cells for _, rows in card.groups for row in rows):
             yield Text("".join(window.rjust(FIGURE) for window in windows).rjust(width), "dim")
-        for _, rows in groups:
+        for name, rows in card.groups:
+            if name and len(rows) > 1:
+                yield Text(name, "dim")
             for row in rows:
-                figures = [self._figure(reading, row, window).rjust(FIGURE) for window in windows]
-                yield _line(row.title, "".join(figures), width)
+                title = row.title if len(rows) > 1 or name in ("", row.title) else f"{name}, {row.title}"
+                shown_windows = [NOW] if NOW in row.cells else windows
+                figures = [self._figure(reading, row, window).rjust(FIGURE) for window in shown_windows]
+                yield _line(title, "".join(figures), width)
 
     def _movements(self, reading: Reading, card: Card, width: int) -> Iterator[Text]:
         yield from self._bars(reading, card.rows, width)
         if card.whole is not None:
             yield _line(card.whole.title, self._figure(reading, card.whole), width, "bold")
+
+    def _in_order(self, reading: Reading, card: Card, width: int) -> Iterator[Text]:
+        yield from self._bars(reading, card.rows, width)
 
     def _ranking(self, reading: Reading, card: Card, width: int) -> Iterator[Text]:
         yield from self._bars(reading, self._by_size(reading, card.rows), width)
@@ -216,7 +223,8 @@ class View:
         return sorted(rows, key=lambda row: self._value(reading, row) or 0.0, reverse=True)
 
     def _figure(self, reading: Reading, row: Row, window: str = "") -> str:
-        text = shown(row.format, reading.number(self._cell(row, window)), self._layout.minor_digits)
+        number, layout = reading.number(self._cell(row, window)), self._layout
+        text = shown(row.format, number, layout.minor_digits, layout.currency)
         error = reading.number(self._cell(_off(row))) if row.interval else None
         return text if error is None or row.interval is None else f"{text} ± {100 * error * row.interval.times:.1f}"
 

@@ -39,14 +39,15 @@ class Row:
 
 
 Kind: TypeAlias = Literal[
-    "table", "steps", "movements", "ranking", "rates", "histogram", "split", "node", "top", "days", "triangle"
+    "table", "steps", "movements", "ranking", "bars", "rates", "histogram", "split", "node", "top", "days", "triangle"
 ]
 """How a card shows its rows.
 
-    table      numbers of now, and groups of rows with a column for each window
+    table      numbers of now, and groups of rows, those that have windows with a column for each
     steps      each with what was lost since the one before; `whole`: the rate at which all of them are taken
     movements  what a stock gained and lost in the window; `whole`: the stock
     ranking    by size
+    bars       in their own order
     rates      counts of the window, by second
     histogram  cumulative counts, of which the page shows what each adds; `whole`: how many there are in all
     split      by each breakdown, a group of rows for each, of which the reader chooses one

@@ -26,6 +26,8 @@ MONEY_BY_DAY: Final = ("revenue", "mrr")
 """Fields of a day in minor units."""
 LONG_LIST: Final = 4
 """A line with more values of its label than this is a list by size."""
+MOST_BARS: Final = 12
+"""Longer ones are numbers in the folded list."""
 BUCKET: Final = "_le_<bound>"
 
 
@@ -83,11 +85,16 @@ def _sections(numbers: Numbers, listed: Catalogue) -> Iterator[Section]:
             cards = [*_rest([one for card in cards for one in card.shown])]
         rest = [one for one in numbers.of_panel(row.part_of or row.title, row.where) if _key(one) not in used]
         if cards or rest:
-            yield Section(row.title, [*cards, *_rest(rest, folded=bool(cards))])
+            yield Section(_heading(row), [*cards, *_rest(rest, folded=bool(cards))])
     panels = {row.part_of or row.title for row, _ in drawn}
     for panel in dict.fromkeys(metric.panel for metric in listed.metrics()):
         if panel not in panels:
             yield Section(panel, [*_rest(list(numbers.of_panel(panel, {})), folded=False)])
+
+
+def _heading(row: ChartRow) -> str:
+    """Its title, with the window that all of it is of where the reader does not choose it."""
+    return f"{row.title}, {row.where['window']}" if "window" in row.where else row.title
 
 
 def _key(row: Row) -> tuple[tuple[str, str], ...]:
@@ -121,15 +128,17 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 if isinstance(card, list):
                     new = [one for one in card if _key(one) not in seen]
                     seen |= {_key(one) for one in new}
-                    facts += [_named(one, chart.title) for one in new if NOW in one.cells]
-                    windowed = [one for one in new if NOW not in one.cells]
-                    groups += [(chart.title, windowed)] if windowed else []
+                    alone = len(new) == 1 and NOW in new[0].cells
+                    facts += [_named(one, chart.title) for one in new if alone]
+                    grouped = [replace(one, title=one.title.removeprefix(f"{chart.title}, ")) for one in new]
+                    groups += [(chart.title, grouped)] if grouped and not alone else []
                 else:
                     others += [card]
                 others += _splits(numbers, chart, row.where)
             case Bars() if chart.metric in numbers:
-                legend = f"{chart.title}: {{{{{chart.label}}}}}"
-                facts += numbers.rows(chart.metric, legend, (chart.label,), row.where)
+                rows = list(numbers.rows(chart.metric, f"{{{{{chart.label}}}}}", (chart.label,), row.where))
+                if len(rows) <= MOST_BARS:
+                    others.append(Card("bars", chart.title, rows, description=chart.description))
             case Steps() if chart.metric in numbers and chart.label not in steps:
                 steps.add(chart.label)
                 others.append(_steps(numbers, chart, row))
@@ -148,6 +157,7 @@ def _cards(numbers: Numbers, row: ChartRow) -> Iterator[Card]:
                 others += _by_breakdown(numbers, chart, {**row.where, **chart.where})
             case _:
                 pass
+    groups.sort(key=lambda group: len(group[1]) > 1)  # rows that need no heading stand before the first one
     table = [Card("table", "", facts, groups)] if facts or groups else []
     first = [card for card in others if card.kind == "steps"]
     yield from [*first, *table, *(card for card in others if card not in first)]

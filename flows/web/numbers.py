@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from flows.config.model import Config, format_duration
 from flows.metrics.catalogue import Catalogue
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.metrics.charts import Course, Line, Number, Target
+from flows.metrics.charts import Course, Line, Number, Target, title_of
 from flows.metrics.formulas import ratio, shortfall
 from flows.web.cards import NOW, Card, Interval, Row
-
-ABBREVIATIONS: Final = {"mrr", "arr", "arpa"}
 
 
 class Numbers:
@@ -54,7 +51,9 @@ class Numbers:
         if number.metric in self:
             cells = self._by_window(self._fitting(number.metric, number.where))
             if cells:
-                row = self._row(number.metric, number.title, cells, number.where, number.description)
+                window = number.where.get("window", "")
+                title = number.title if number.title.endswith(window) else f"{number.title}, {window}"
+                row = self._row(number.metric, title, cells, number.where, number.description)
                 yield replace(row, good=number.good or "")
 
     def node(self, chart: Target) -> Card:
@@ -145,7 +144,7 @@ class Numbers:
         if stems or name not in self:
             return None
         cells = self._by_window(self._fitting(name, {}))
-        return self._row(name, _title(name), cells, {}, self.metric(name).help) if NOW in cells else None
+        return self._row(name, title_of(name), cells, {}, self.metric(name).help) if NOW in cells else None
 
     def of_panel(self, panel: str, where: Mapping[str, str]) -> Iterator[Row]:
         """A row for every number of a panel's metrics, without breakdowns."""
@@ -228,11 +227,9 @@ def _stem(cell: Cell | Derived) -> str:
     return cell.name.partition("{")[0].removesuffix(f".{window}") if window else cell.name.partition("{")[0]
 
 
-def _title(name: str) -> str:
-    """`mrr.moved_in` as `MRR moved in`."""
-    name = re.sub(r"_le_(\d+)$", r" at most \1 s", name)
-    first, *others = name.replace(".", " ").replace("_", " ").split(" ")
-    return " ".join([first.upper() if first in ABBREVIATIONS else first.capitalize(), *others])
+def _title(stem: str) -> str:
+    """`sessions.duration_le_10` as `Sessions duration at most 10 s`."""
+    return title_of(re.sub(r"_le_(\d+)$", r" at most \1 s", stem))
 
 
 def _words(value: str) -> str:

@@ -22,6 +22,7 @@ from flows.config.model import Config
 from flows.dashboards.queries import Numbers
 from flows.metrics.catalogue import Catalogue, catalogue, families
 from flows.metrics.cells import Cell, Derived, Metric
+from flows.metrics.charts import Course
 from flows.metrics.frameworks import FRAMEWORKS
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
@@ -31,6 +32,7 @@ from tests.test_docs import block_named, load_from
 
 SHOP_FILE = ROOT / "deploy" / "examples" / "shop.yaml"
 SHOP = load(SHOP_FILE, environment={}).config
+SAAS = load(ROOT / "deploy" / "examples" / "saas.yaml", environment={}).config
 PLAIN = SHOP.model_copy(update={"tree": {}})
 STORED = ROOT / "deploy" / "grafana" / "dashboards"
 
@@ -167,6 +169,8 @@ def test_every_query_asks_for_series_that_are_served() -> None:
 def test_the_breakdown_that_most_is_broken_down_by_is_chosen_first() -> None:
     (offered,) = [one for one in made(SHOP)["tidegauge-live"]["templating"]["list"] if one["name"] == "breakdown"]
     assert offered["query"].split(",")[0] == "platform"  # only what is by the chosen one has panels by it
+    assert offered["current"]["value"] == "platform"
+    assert [option["value"] for option in offered["options"] if option["selected"]] == ["platform"]
 
 
 def test_everything_that_tells_of_the_process_is_on_the_page_of_its_health() -> None:
@@ -203,8 +207,8 @@ def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
     numbers = Numbers(SHOP, Catalogue([*listed.cells, *cells], listed.derived))
     (panel,) = rows_of(json.loads(written(live(numbers), numbers)))["Warehouse"]
     assert panel["title"] == "Parcels open"
-    assert panel["targets"][0]["legendFormat"] == "{{grade}}"
-    assert panel["targets"][0]["expr"].startswith("max by (grade) (tidegauge_parcels_open{")
+    assert [target["legendFormat"] for target in panel["targets"]] == ["low", "high"]
+    assert all(target["expr"].startswith("max(tidegauge_parcels_open{") for target in panel["targets"])
 
 
 # ------------------------------------------------------------------------------------------------ what pages are for
@@ -213,10 +217,10 @@ def test_a_metric_of_a_new_kind_gets_a_row_of_its_own() -> None:
 def test_the_live_page_has_what_a_product_team_looks_for() -> None:
     rows = rows_of(made(SHOP)["tidegauge-live"])
     assert list(rows) == [
-        "How old these numbers are", "Now", "Traffic", "Activity", "Active days", "Active days: more", "Sessions",
+        "How old these numbers are", "Now", "Traffic", "Activity", "Active days", "Sessions",
         "Sessions: more", "Visitors", "Goals", "Goals: more", "Features", "Features: more", "Funnel: checkout",
-        "Funnel: purchase", "Funnels: more", "Milestone: first_order", "Milestones: more", "Retention",
-        "Lifecycle", "Lifecycle: more", "Acquisition, 30d", "Subscriptions", "Subscriptions: more", "Orders",
+        "Funnel: purchase", "Funnels: more", "Milestone: first order", "Milestones: more", "Who comes back",
+        "Lifecycle", "Lifecycle: more", "Where users come from", "Subscriptions", "Subscriptions: more", "Orders",
         "Orders: more", "Spending", "What customers are worth", "Economics: more", "Support", "Support: more",
         "Top lists: more",
     ]  # fmt: skip
@@ -251,12 +255,12 @@ def test_a_chart_stands_under_the_heading_of_its_metric() -> None:
         assert title in {panel["title"] for panel in rows[row]}
 
 
-def test_numbers_of_now_are_compared_with_last_week_and_shares_in_points() -> None:
+def test_numbers_of_now_are_compared_with_last_week_shares_in_points_and_counts_where_they_are_many() -> None:
     for panel in rows_of(made(SHOP)["tidegauge-live"])["Now"]:
         now, change = (target["expr"].removesuffix(" or vector(NaN)") for target in panel["targets"])
-        share = panel["fieldConfig"]["defaults"]["unit"] == "percentunit"
-        before = f"{now[:-1]} offset 1w)"
-        assert change == (f"100 * ({now} - {before})" if share else f"{now} / ({before} != 0) - 1")
+        unit, before = panel["fieldConfig"]["defaults"]["unit"], f"{now[:-1]} offset 1w)"
+        share, least = unit == "percentunit", ">= 100" if unit == "locale" else "!= 0"
+        assert change == (f"100 * ({now} - {before})" if share else f"{now} / ({before} {least}) - 1")
         (override,) = panel["fieldConfig"]["overrides"]
         assert override["matcher"] == {"id": "byFrameRefID", "options": "B"}
         told = {one["id"]: one["value"] for one in override["properties"]}
@@ -267,7 +271,7 @@ def test_numbers_of_now_are_compared_with_last_week_and_shares_in_points() -> No
     ("title", "fallen", "risen"),
     [
         ("Active users, $window", "red", "green"),
-        ("Bounce, provisional", "green", "red"),
+        ("Bounce, provisional, 15m", "green", "red"),
         ("Customers lost, $window", "green", "red"),
         ("Converts now: checkout", "red", "green"),
     ],
@@ -302,13 +306,76 @@ def test_windows_go_from_the_shortest_to_the_longest_and_quantiles_are_words() -
 
     assert legends("Activity", "Active users by window") == ["1m", "5m", "30m", "1h", "24h", "7d", "30d"]
     assert legends("Sessions", "Session duration, $window") == ["median", "90 %", "95 %", "mean"]
-    assert legends("Retention", "Return on the day") == ["day 1", "day 7", "day 30"]
+    assert legends("Who comes back", "Return on the day, 30d") == ["day 1", "day 7", "day 30"]
+    assert legends("Milestones: more", "Milestone matured") == ["24h", "7d", "30d"]
     assert legends("Funnel: checkout", "Lost between steps, $window") == [
         "product viewed \N{RIGHTWARDS ARROW} product added",
         "product added \N{RIGHTWARDS ARROW} checkout started",
         "checkout started \N{RIGHTWARDS ARROW} order completed",
     ]
     assert legends("Subscriptions: more", "MRR moved, $window") == ["{{from}} \N{RIGHTWARDS ARROW} {{to}}"]
+
+
+def test_a_title_names_the_window_of_its_numbers() -> None:
+    for dashboard in made(SHOP).values():
+        for panel in panels_of(dashboard):
+            windows = {
+                window
+                for target in panel["targets"]
+                for window in re.findall(r'window="([^"]+)"', target["expr"])
+            }  # fmt: skip
+            expected = {"$window"} if "$window" in windows else windows
+            assert len(expected) != 1 or f", {expected.pop()}" in panel["title"], panel["title"]
+
+
+def test_what_may_have_many_lines_names_them_beside_it_and_leaves_out_those_at_zero() -> None:
+    rows = rows_of(made(SHOP)["tidegauge-live"])
+    panels = {panel["title"]: panel for panels in rows.values() for panel in panels if panel["type"] == "timeseries"}
+    beside = {title for title, panel in panels.items() if panel["options"]["legend"]["placement"] == "right"}
+    assert {"Events by name, $window", "New users by first channel, 30d", "Revenue by $breakdown, $window"} <= beside
+    assert not {"Active users by $breakdown, $window", "Sessions by traffic, 30d"} & beside  # few values
+    for title in ("Events per second", "Events by name, $window", "New users by first channel, 30d"):
+        (target,) = panels[title]["targets"]
+        assert target["expr"].endswith(" > 0")
+
+
+def test_a_line_of_panels_has_one_height_and_a_tile_alone_is_no_wider_than_half_the_page() -> None:
+    for dashboard in made(SHOP).values():
+        for panels in rows_of(dashboard).values():
+            heights: dict[int, set[int]] = {}
+            for panel in panels:
+                place = panel["gridPos"]
+                heights.setdefault(place["y"], set()).add(place["h"])
+                assert place["w"] <= 12 or panel["type"] != "stat", panel["title"]
+            assert {len(found) for found in heights.values()} <= {1}
+
+
+def test_the_lines_of_a_graph_have_one_unit() -> None:
+    for config in (SHOP, SAAS):
+        numbers = Numbers(config)
+        for row in numbers.rows:
+            for chart in row.charts:
+                if isinstance(chart, Course):
+                    lines = [line for line in chart.lines if line.spread is None]
+                    metrics = [name for line in lines for name in line.metrics if name in numbers]
+                    assert len({numbers.unit(name) for name in metrics}) <= 1, chart.title
+
+
+def test_the_interval_of_a_satisfaction_is_a_band() -> None:
+    (panel,) = (one for one in rows_of(made(SAAS)["tidegauge-live"])["Survey: support"] if "Satisfied" in one["title"])
+    named = {target["refId"]: target["legendFormat"] for target in panel["targets"]}
+    overrides = {one["matcher"]["options"]: one["properties"] for one in panel["fieldConfig"]["overrides"]}
+    assert {named[ref] for ref in overrides} == {"at least", "at most"}
+    (below,) = [
+        told["value"] for told in overrides["C"] if told["id"] == "custom.fillBelowTo"
+    ]  # fmt: skip
+    assert below == named["B"] == "at least"
+
+
+def test_bars_that_are_many_stand_upright() -> None:
+    panels = {panel["title"]: panel for panel in rows_of(made(SHOP)["tidegauge-live"])["Active days"]}
+    assert panels["Users by active days of the last 7"]["options"]["orientation"] == "horizontal"
+    assert panels["Users by active days of the last 30"]["options"]["orientation"] == "vertical"
 
 
 def test_the_interval_of_a_conversion_is_a_band_that_the_legend_leaves_out() -> None:
@@ -335,7 +402,7 @@ def test_what_is_seldom_needed_is_in_closed_rows() -> None:
     }
     assert closed == {
         "tidegauge-live": [
-            "Active days: more", "Sessions: more", "Goals: more", "Features: more", "Funnels: more", "Milestones: more",
+            "Sessions: more", "Goals: more", "Features: more", "Funnels: more", "Milestones: more",
             "Lifecycle: more", "Subscriptions: more", "Orders: more", "Economics: more",
                 "Support: more", "Top lists: more",
         ],
@@ -373,18 +440,18 @@ def test_the_tree_of_the_config_is_a_line_for_each_node() -> None:
     rows = rows_of(made(SHOP)["tidegauge-tree"])
     assert list(rows)[1:] == ["Focus", "Level 1: what drives it", "Level 2: what drives it"]
     assert [[panel["title"] for panel in panels] for panels in list(rows.values())[1:]] == [
-        ["Revenue", "Revenue: on track", "Revenue: reached", "Revenue over time"],
+        ["Revenue: mrr", "Revenue: on track", "Revenue: reached", "Revenue over time"],
         [
-            *("Weekly", "Weekly: reached", "Weekly over time"),
-            *("Bounces", "Bounces: on track", "Bounces: reached", "Bounces over time"),
-            *("Checkout", "Checkout over time"),
+            *("Weekly: active_users.7d", "Weekly: reached", "Weekly over time"),
+            *("Bounces: bounce_rate.24h", "Bounces: on track", "Bounces: reached", "Bounces over time"),
+            *("Checkout: funnel.checkout.conversion_live", "Checkout over time"),
         ],
-        ["New", "New over time"],
+        ["New: users.new.24h", "New over time"],
     ]
     units = {panel["title"]: panel["fieldConfig"]["defaults"].get("unit") for one in rows.values() for panel in one}
     assert units["Revenue over time"] == "currencyEUR"
     assert units["Bounces over time"] == "percentunit"
-    assert units["Weekly over time"] == units["Weekly"] == "locale"
+    assert units["Weekly over time"] == units["Weekly: active_users.7d"] == "locale"
     lines = [panel["gridPos"]["y"] for panel in rows["Level 1: what drives it"]]
     assert len(set(lines)) == 3
 

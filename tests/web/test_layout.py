@@ -83,7 +83,7 @@ def test_durations_are_a_histogram_of_the_window() -> None:
 
 def test_a_counter_s_rate_is_that_of_its_counts_in_the_window() -> None:
     (rates,) = cards("Traffic", "rates")
-    assert rates.title == "Events per second"
+    assert rates.title == "Events"
     assert {row.title: row.cells["1h"] for row in rates.rows}["signed up"] == "events.signed_up.1h"
 
 
@@ -111,15 +111,43 @@ def test_the_metric_tree_is_a_card_for_each_node_and_only_where_the_config_has_o
 
 
 def test_sections_fill_rows_of_three_columns() -> None:
-    rows, room = 1, 3
-    for one in PAGE.sections:
+    room = 3
+    for place, one in enumerate(PAGE.sections):
         if one.columns > room:
-            rows, room = rows + 1, 3
+            later = PAGE.sections[place:]
+            assert all(each.columns > room for each in later), "a gap that a later section could fill"
+            room = 3
         room -= one.columns
-    assert rows == -(-sum(one.columns for one in PAGE.sections) // 3), (
-        "no row has a gap that a later section could fill"
-    )
     assert {one.columns for one in PAGE.sections if one.title.startswith("Funnel")} == {3}
+
+
+def test_what_is_always_of_one_window_says_so() -> None:
+    titles = [tile.title for tile in PAGE.tiles]
+    assert {"Return on day 1, 30d", "Cost of a customer, 30d", "Active users"} <= set(titles)
+    named = [one.title for one in PAGE.sections]
+    assert {"Who comes back, 30d", "Where users come from, 30d", "Spending, 30d", "Activity"} <= set(named)
+    rows = [row.title for card in section("Activity").cards for row in card.rows]
+    assert {"Active users, 24h", "Active users, 30d"} <= set(rows)
+
+
+def test_numbers_that_belong_together_stand_below_their_heading_and_no_others() -> None:
+    (table,) = cards("Who comes back, 30d", "table")
+    assert not table.rows
+    assert [(name, titles(rows)) for name, rows in table.groups][:2] == [
+        ("Return on the day", ["day 1", "day 7", "day 30"]),
+        ("Return on the day or later", ["day 1", "day 7", "day 30"]),
+    ]
+    for one in PAGE.sections:
+        for card in one.cards:
+            sizes = [len(rows) > 1 for _, rows in card.groups if card.kind == "table" and not card.rest]
+            assert sizes == sorted(sizes), one.title
+
+
+def test_few_bars_are_a_card_and_many_are_folded_up() -> None:
+    (bars,) = cards("Active days", "bars")
+    assert titles(bars.rows) == [str(days) for days in range(1, 8)]
+    (rest,) = [card for card in section("Active days").cards if card.rest]
+    assert {row.cells[NOW] for row in rest.rows} >= {f"engagement.days_{days}_of_30" for days in range(1, 31)}
 
 
 PARCELS = Metric("parcels", "Parcels in the window.", "parcels", "Parcels", "parcels")

@@ -351,8 +351,8 @@ def test_it_finds_back_when_the_connection_was_lost(run: Run, serve: Serve, wind
     served.close()
     expect(page.locator("#state-text")).to_contain_text("connection lost")
     serve(address=address)
-    expect(page.locator("#state-text")).to_have_text("live", timeout=10_000)
     cells = publish(run, 2)
+    expect(page.locator("#state-text")).to_have_text("live", timeout=10_000)
     expect(page.locator("[data-cell='mrr']").first).to_have_text(in_words("money", str(cells["mrr"])))
 
 

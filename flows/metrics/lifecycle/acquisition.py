@@ -50,7 +50,7 @@ def acquisition_charts(config: Config) -> list[ChartRow]:
         name, _ = users
         charts += [
             Course(
-                f"New users by {name}",
+                f"New users by {name.replace('_', ' ')}",
                 "In the window, by the way that their first event came.",
                 [Line("users.new", f"{{{{{name}}}}}", split=name)],
                 width=8,
@@ -66,14 +66,14 @@ def acquisition_charts(config: Config) -> list[ChartRow]:
         name, _ = sessions
         charts.append(
             Course(
-                f"Sessions by {name}",
+                f"Sessions by {name.replace('_', ' ')}",
                 "Begun in the window.",
                 [Line("sessions.started", f"{{{{{name}}}}}", split=name)],
                 width=8,
             )
         )
     window = format_duration(config.long_windows[-1])
-    return [ChartRow(f"Acquisition, {window}", charts, {"window": window}, "Acquisition")]
+    return [ChartRow("Where users come from", charts, {"window": window}, "Acquisition")]
 
 
 def _computed(config: Config, family: str) -> tuple[str, Breakdown] | None:

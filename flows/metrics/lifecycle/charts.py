@@ -35,9 +35,9 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "Users who stay and who churn",
-            "Of the users alive at the window's start.",
-            [Line("user_retention_rate", "stay"), Line("user_churn_rate", "churn")],
+            "Users who churn",
+            "Of the users alive at the window's start, the share that churned in it.",
+            [Line("user_churn_rate")],
             width=8,
         ),
         Course(

@@ -18,7 +18,7 @@ CHARTS: list[Chart] = [
         width=8,
     ),
     Course(
-        "Share that has reached it",
+        "Share that reached it in time",
         "Of the users whose time is up, by the window in which they started, as of so long ago.",
         [Line("milestone_rate.<name>", "{{window}}", by=("window",))],
         width=8,
@@ -58,4 +58,4 @@ def charts_of(config: Config, name: str) -> list[ChartRow]:
         [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
         width=8,
     )
-    return [ChartRow(f"Milestone: {name}", [outcomes, *CHARTS], {"milestone": name}, PANEL)]
+    return [ChartRow(f"Milestone: {name.replace('_', ' ')}", [outcomes, *CHARTS], {"milestone": name}, PANEL)]

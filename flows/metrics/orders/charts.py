@@ -64,7 +64,7 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "Customers",
+            "Customers who order",
             "Users whose latest order is at most `lapse_after` ago, and at the same time last week.",
             [Line("orders.customers_active")],
             last_week=True,

@@ -52,4 +52,4 @@ def charts_of(config: Config) -> list[ChartRow]:
             width=6,
         ),
     ]
-    return [ChartRow(PANEL, charts, {"window": window})]
+    return [ChartRow("Who comes back", charts, {"window": window}, PANEL)]

@@ -45,7 +45,7 @@ CPA = Metric(
     "cpa",
 )
 LTV_OVER_CAC = Metric(
-    "ltv_cac_ratio.<kind>", "Lifetime value over acquisition cost of 30 days.", "ratio", PANEL, "ltv_cac_ratio"
+    "ltv_cac_ratio.<kind>", "Lifetime value over acquisition cost of 30 days.", "times the cost", PANEL, "ltv_cac_ratio"
 )
 PAYBACK = Metric(
     "cac_payback_months",

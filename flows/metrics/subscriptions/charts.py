@@ -35,8 +35,8 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "Customers",
-            "Customers who pay, and at the same time last week.",
+            "Customers who pay",
+            "Customers with a subscription that they pay for, and at the same time last week.",
             [Line("customers.active")],
             last_week=True,
             width=8,
@@ -64,7 +64,7 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "Retention",
+            "Retention of customers and revenue",
             "Of the customers and the revenue at the window's start, what stayed. Net adds expansion: above 100 %, "
             "those who stayed pay more than was lost.",
             [

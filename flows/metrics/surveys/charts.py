@@ -25,7 +25,7 @@ def charts_of(config: Config, name: str, survey: Survey) -> list[ChartRow]:
             "Net promoter score",
             "Promoters minus detractors, -100 to 100, and two standard errors to either side.",
             [
-                Line("nps.<name>"),
+                Line("nps.<name>", "score"),
                 Line("nps.<name>", "at most", spread=Spread("nps_se.<name>", 2)),
                 Line("nps.<name>", "at least", spread=Spread("nps_se.<name>", -2)),
             ],
@@ -34,7 +34,11 @@ def charts_of(config: Config, name: str, survey: Survey) -> list[ChartRow]:
         "csat": Course(
             "Satisfied",
             "Share of responses in the upper quarter of the scale, and its 95 % confidence interval.",
-            [Line("csat.<name>"), Line("csat_low.<name>", "at least"), Line("csat_high.<name>", "at most")],
+            [
+                Line("csat.<name>", "satisfied"),
+                Line("csat_low.<name>", "at least", edge="lower"),
+                Line("csat_high.<name>", "at most", edge="upper"),
+            ],
             width=8,
         ),
         "ces": Course(
@@ -42,4 +46,4 @@ def charts_of(config: Config, name: str, survey: Survey) -> list[ChartRow]:
         ),
     }
     charts = [scores[survey.kind], responses, by_score]
-    return [ChartRow(f"Survey: {name}, {window}", charts, {"survey": name, "window": window}, "Surveys")]
+    return [ChartRow(f"Survey: {name}", charts, {"survey": name, "window": window}, "Surveys")]

@@ -9,6 +9,7 @@ import { why } from "./why.js";
 
 const SEEN = 240; // values of a number that only this page remembers
 const LEAST_BASE = 100;
+const MOST_BARS = 8;
 const DOWN = "▼", UP = "▲";
 
 export const page = { layout: null, window: "", breakdown: "", views: [] };
@@ -51,12 +52,12 @@ const ABOUT = {
 const WAS = {
   window: "the day before",
   today: "by this time the day before",
-  minute: "in that minute the day before",
 };
 
 function compared(row, told, movements) {
   if (told) {
     const about = ABOUT[told.over], difference = told.now - told.before;
+    if (!told.tells && told.over === "minute") return { bold: "", plain: `last minute ${text.shown(row.format, told.now)}, the day before ${text.shown(row.format, told.before)}` };
     if (!told.tells) return { bold: "", plain: `${text.shown(row.format, told.before)} ${WAS[told.over]}` };
     if (row.format === "share") return arrow(row, difference, `${text.inPoints(Math.abs(difference))} points`, about);
     return arrow(row, difference, text.share(Math.abs(difference) / told.before), about);
@@ -79,11 +80,10 @@ function compared(row, told, movements) {
 export function tile(row, place) {
   const movements = row.cells[""] && page.layout.sections.flatMap((section) => section.cards).find((card) => card.kind === "movements" && card.whole?.cells[""] === row.cells[""]);
   const bold = make("b"), plain = make("span"), change = make("p", { class: "change" }, bold, " ", plain);
-  const line = spark(), caption = make("figcaption"), span = make("small");
+  const line = spark(), caption = make("figcaption");
   const seen = [];
   let drawn = null;
   page.views.push(() => {
-    put(span, row.cells[""] ? "" : `· ${page.window}`);
     const own = live.tiles[place], told = compared(row, own?.compared?.[page.window], movements);
     put(bold, told.bold);
     put(plain, told.plain);
@@ -107,23 +107,33 @@ export function tile(row, place) {
       put(caption, seen.length > 1 ? `since ${text.clock(seen[0].at)}: ${low === high ? low : `${low} to ${high}`}` : "");
     }
   });
-  return make("article", { class: "tile", "aria-label": row.title }, make("div", { class: "name" }, make("span", {}, row.title, " ", span), asks(row)), value("p", row, { class: "value" }), change, make("figure", { class: "spark" }, line.svg, caption));
+  return make("article", { class: "tile", "aria-label": row.title }, make("div", { class: "name" }, make("span", {}, row.title, " ", windowOf(row)), asks(row)), value("p", row, { class: "value" }), change, make("figure", { class: "spark" }, line.svg, caption));
 }
 
 // Cards
 
 function facts(rows) {
-  return rows.length ? make("dl", { class: "facts" }, ...rows.map((row) => make("div", {}, make("dt", {}, row.title, asks(row)), value("dd", row)))) : null;
+  return rows.length ? make("dl", { class: "facts" }, ...rows.map((row) => make("div", {}, make("dt", {}, row.title, windowOf(row), asks(row)), value("dd", row)))) : null;
+}
+
+/** The window that a number is of where the reader chooses it, behind its title. */
+function windowOf(row) {
+  const span = make("small");
+  if (!row.cells[""]) page.views.push(() => put(span, `· ${page.window}`));
+  return span;
 }
 
 function table(card, title) {
   const windows = Object.keys(page.layout.windows), several = card.groups.length > 1;
   const heads = windows.map((window) => make("th", { scope: "col", text: window }));
   const bodies = card.groups.filter(([, rows]) => rows.length).flatMap(([name, rows]) => [
-    ...(several && !(rows.length === 1 && rows[0].title === name) ? [make("tr", { class: "group" }, make("th", { scope: "colgroup", colspan: windows.length + 1, text: name }))] : []),
-    ...rows.map((row) => make("tr", {}, make("th", { scope: "row" }, named(row)), ...windows.map((window) => (row.cells[window] ? value("td", row, { "data-window": window }, window) : make("td"))))),
+    ...((several || rows.length > 1) && !(rows.length === 1 && rows[0].title === name) ? [make("tr", { class: "group" }, make("th", { scope: "colgroup", colspan: windows.length + 1, text: name }))] : []),
+    ...rows.map((row) => make("tr", {}, make("th", { scope: "row" }, named(row)), ...(row.cells[""]
+      ? [value("td", row, { colspan: windows.length })]
+      : windows.map((window) => (row.cells[window] ? value("td", row, { "data-window": window }, window) : make("td")))))),
   ]);
-  const grid = bodies.length ? make("table", { "aria-label": title }, make("thead", {}, make("tr", {}, make("td"), ...heads)), make("tbody", {}, ...bodies)) : null;
+  const headed = card.groups.some(([, rows]) => isWindowed(rows)) ? make("thead", {}, make("tr", {}, make("td"), ...heads)) : null;
+  const grid = bodies.length ? make("table", { "aria-label": title }, headed, make("tbody", {}, ...bodies)) : null;
   if (grid) page.views.push(() => {
     for (const cell of [...heads, ...grid.querySelectorAll("td[data-window]")]) {
       cell.classList.toggle("chosen", (cell.dataset.window ?? cell.textContent) === page.window);
@@ -166,19 +176,26 @@ function heading(title, windowed) {
 
 const amountOf = (row) => value("span", row, { class: "amount" });
 
+/** A bar for each row; of many, those that count nothing are left out, and how many these are is said below. */
 function bars(rows, { sorted = false, amount = amountOf } = {}) {
-  const list = make("ul", { class: "bars" });
+  const list = make("ul", { class: "bars" }), counts = rows.length > MOST_BARS && ["count", "money"].includes(rows[0].format);
+  const rest = make("li", { class: "rest", hidden: "" }, make("span", { class: "note" }));
   const shown = rows.map((row) => {
     const own = bar(), item = make("li", {}, make("span", { class: "label" }, named(row)), own.element, amount(row));
     return { row, own, item };
   });
-  list.append(...shown.map(({ item }) => item));
+  list.append(...shown.map(({ item }) => item), rest);
   page.views.push(() => {
-    const values = shown.map(({ row }) => valueOf(row) ?? 0), largest = Math.max(...values.map(Math.abs), rows[0].format === "share" ? 1 : 0);
+    const found = shown.map(({ row }) => valueOf(row)), values = found.map((value) => value ?? 0);
+    shown.forEach(({ item }, i) => { item.hidden = counts && !values[i]; });
+    const missing = found.filter((value) => value === undefined).length, none = found.filter((value) => value === 0).length;
+    rest.hidden = !counts || !(none + missing);
+    put(rest.firstChild, [none ? `${none} more: 0` : "", missing ? `${missing} more have no value` : ""].filter(Boolean).join(", "));
+    const largest = Math.max(...values.map(Math.abs), rows[0].format === "share" ? 1 : 0);
     shown.forEach(({ own }, i) => own.set(0, largest ? Math.abs(values[i]) / largest : 0));
     if (!sorted) return;
     const order = shown.map(({ item }, i) => [item, values[i]]).sort((a, b) => b[1] - a[1]).map(([item]) => item);
-    if (order.some((item, i) => list.children[i] !== item) && !list.contains(document.activeElement)) list.append(...order);
+    if (order.some((item, i) => list.children[i] !== item) && !list.contains(document.activeElement)) list.append(...order, rest);
   });
   return list;
 }
@@ -221,14 +238,14 @@ function rates(card) {
 
 const isWindowed = (rows) => rows.some((row) => !row.cells[""]);
 
-function ranking(card) {
-  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, isWindowed(card.rows))), bars(card.rows, { sorted: true }));
+function ranking(card, sorted = true) {
+  return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, isWindowed(card.rows))), bars(card.rows, { sorted }));
 }
 
 function split(card) {
   const lists = new Map(card.groups.map(([name, rows]) => [name, bars(rows)])), names = [...lists.keys()], body = make("div");
   const words = (name) => name.replaceAll("_", " ");
-  const title = names.length === 1 && !card.title.includes(` by ${names[0]}`) ? `${card.title} by ${words(names[0])}` : card.title;
+  const title = names.length === 1 && !card.title.includes(` by ${words(names[0])}`) ? `${card.title} by ${words(names[0])}` : card.title;
   const head = make("div", { class: "head" }, heading(title, isWindowed(card.groups[0][1])));
   const choose = (name) => body.replaceChildren(lists.get(name));
   if (names.length > 1) head.append(choice(`${card.title} by`, names.map((name) => [name, `by ${words(name)}`]), names[0], choose));
@@ -264,7 +281,7 @@ function movements(card) {
     if (card.whole) spans.push([0, end]);
     // Where little moves beside much that stays, the bars begin close below the least: else no movement can be seen.
     const high = Math.max(...spans.map(([, to]) => to), 1), low = Math.min(...spans.slice(card.whole ? 1 : 0, card.whole ? -1 : undefined).map(([from]) => from), start, end);
-    const zero = card.whole && high - low < high / 4 ? Math.max(0, low - (high - low)) : 0;
+    const zero = card.whole && high > low && high - low < high / 4 ? Math.max(0, low - (high - low)) : 0;
     spans.forEach(([from, to], i) => lanes[i].set((from - zero) / (high - zero), (to - Math.max(from, zero)) / (high - zero)));
   });
   return make("section", { class: "card" }, make("div", { class: "head" }, heading(card.title, true)), list);
@@ -323,7 +340,7 @@ function top(card) {
   return make("section", { class: "card" }, make("div", { class: "head" }, make("h3", {}, card.title, span)), list, none, rest, make("p", { class: "note", text: card.description }));
 }
 
-const KINDS = { table, steps, ranking, rates, histogram, split, movements, node, top, days: (card) => days(card, page.layout), triangle: (card) => triangle(card, page.layout) };
+const KINDS = { table, steps, ranking: (card) => ranking(card), bars: (card) => ranking(card, false), rates, histogram, split, movements, node, top, days: (card) => days(card, page.layout), triangle: (card) => triangle(card, page.layout) };
 
 export function section(told) {
   const cards = told.cards.map((card) => KINDS[card.kind](card, told.title)), id = `section-${page.views.length}`;

@@ -4,6 +4,7 @@ import { draw, make, put } from "./dom.js";
 import { clock, count } from "./format.js";
 
 const MINUTE = 60000, DAY = 1440, TOGETHER = 5; // minutes whose mean is one point of the course
+const LEAST_ROOM = 0.2; // of the largest value: how much a tile's line spans at least
 const HIGH = 240, LEFT = 52, BELOW = 24, ABOVE = 8;
 
 function paths(values, x, y, floor) {
@@ -31,8 +32,10 @@ export function spark() {
     svg,
     set(values, fromZero) {
       const there = values.filter((value) => value !== null);
-      const low = fromZero ? 0 : Math.min(...there), high = Math.max(...there), room = high - low || 1;
-      const y = (value) => 38 - (36 * (value - low)) / room;
+      const low = fromZero ? 0 : Math.min(...there), high = Math.max(...there);
+      // A small change is drawn small: one session more or less among a hundred is no cliff.
+      const room = fromZero ? high || 1 : Math.max(high - low, Math.abs(high) * LEAST_ROOM, Number.MIN_VALUE), middle = (low + high) / 2;
+      const y = (value) => (fromZero ? 38 - (36 * value) / room : 20 - (36 * (value - middle)) / room);
       const found = there.length < 2 ? { line: "", area: "" } : paths(values, (i) => (100 * i) / (values.length - 1), high === low ? () => 20 : y, 40);
       line.setAttribute("d", found.line);
       area.setAttribute("d", high === low ? "" : found.area);

@@ -5,6 +5,8 @@ const two = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFract
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const points = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
+const small = new Intl.NumberFormat("en", { maximumSignificantDigits: 1 });
+
 export const NOTHING = "–";
 let money = { digits: 2, fine: whole, coarse: whole };
 let zone = "UTC";
@@ -50,7 +52,8 @@ export const inPoints = (value) => points.format(100 * value);
 export function rate(value, seconds, largest) {
   if (value === undefined) return NOTHING;
   const [times, unit] = largest >= seconds ? [1, "s"] : 60 * largest >= seconds ? [60, "min"] : [3600, "h"];
-  return `${points.format((times * value) / seconds)} / ${unit}`;
+  const often = (times * value) / seconds;
+  return `${often && often < 0.1 ? small.format(often) : points.format(often)} / ${unit}`;
 }
 
 export const seconds = (value) => duration(1000 * value);

@@ -18,7 +18,10 @@ const STATES = {
   gone: () => "connection lost, trying again",
 };
 
-const REASONS = { absent: "Nothing is published for this product, or its job has seen no event yet. This page shows numbers as soon as there are some." };
+const REASONS = {
+  absent: "Nothing is published for this product, or its job has seen no event yet. This page shows numbers as soon as there are some.",
+  stale: "The numbers below stand still: the job that publishes them has stopped, or does not reach Redis.",
+};
 
 function time(element, ms) {
   put(element, ms === undefined ? text.NOTHING : text.clockAndDay(ms));

@@ -157,6 +157,7 @@ function Body({ panel, frames, values, span, width, height }: BodyProps) {
             colorMode={options.colorMode}
             graphMode={options.graphMode}
             justifyMode={options.justifyMode}
+            disableWideLayout={!options.wideLayout}
             textMode={options.textMode === 'auto' && single ? BigValueTextMode.Value : options.textMode}
             text={options.text}
             theme={theme}
