@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from deploy.bench.stream import AWAY, CHUNK, PLANS, PLATFORMS, STATUSES, Moments, Stream, chosen
 
 DAY_MS: Final = 86_400_000
+DAYS_TO_PAUSE, PAUSE_DAYS = 2, 35
 DRAWS: Final = 1_000_000
 """What an event tells depends on its user and a number below this."""
+COMPANY, OFFICE = 8, 40
+"""Users who share a subscription, and a ticket."""
 
 Says = Callable[[int, int], bytes]
 """Further properties of an event, each with a comma before it, of its user and draw."""
@@ -64,9 +67,15 @@ def _cancellation(user: int, draw: int) -> bytes:
 
 
 def _subscription(user: int, draw: int) -> bytes:
+    """That of a company of eight users, each of whom has an own plan in mind."""
     status = STATUSES[draw // 10 % len(STATUSES)][1] if draw % 3 == 0 else b"active"
-    state = b',"subscription_id":"s-%d","status":"%b","amount":"%d.00","interval":"month","currency":"EUR","quantity":1'
-    return state % (user, status, 20 + (user + draw % 2) % 5)
+    state = (
+        b',"subscription_id":"s-%d","customer_id":"c-%d","status":"%b","amount":"%d.00","interval":"month",'
+        b'"currency":"EUR","quantity":1'
+    ) % (user // COMPANY, user // COMPANY, status, 20 + (user + draw % 2) % 5)
+    if draw % 7 == 0:
+        return state + b',"cancel_at":"2026-07-01T00:00:00Z"'
+    return state + b',"effective_at":"2026-06-01T00:00:00Z"' if draw % 11 == 0 else state
 
 
 def _spend(user: int, draw: int) -> bytes:
@@ -89,7 +98,7 @@ def _response(user: int, draw: int) -> bytes:
 
 
 def _ticket(user: int, draw: int) -> bytes:
-    return b',"ticket_id":"t-%d-%d","severity":"%b"' % (user, draw % 3, (b"low", b"high", b"odd")[draw // 3 % 3])
+    return b',"ticket_id":"t-%d","severity":"%b"' % (user // OFFICE, (b"low", b"high", b"odd")[draw % 3])
 
 
 def _feedback(user: int, draw: int) -> bytes:
@@ -175,13 +184,19 @@ TEMPLATE: Final = (
 
 @dataclass(frozen=True)
 class RichStream(Stream):
-    """A stream of everything, endless as well; every `day_events` events the rest of a day passes, unless that is 0."""
+    """A stream of everything, endless as well.
+
+    With `day_events` a day passes after so many events, and after DAYS_TO_PAUSE of these days PAUSE_DAYS more, in which
+    users churn.
+    """
 
     day_events: int = 0
 
     def _arrivals(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        days = places // self.day_events if self.day_events else 0
-        return super()._arrivals(places) + days * DAY_MS
+        if not self.day_events:
+            return super()._arrivals(places)
+        days = places // self.day_events
+        return super()._arrivals(places) + (days + (days >= DAYS_TO_PAUSE) * PAUSE_DAYS) * DAY_MS
 
     def _values(self, chance: np.random.Generator, chunk: Moments) -> list[bytes]:
         kinds = [KINDS[number] for number in _places([kind.share for kind in KINDS], chance.random(CHUNK))]
