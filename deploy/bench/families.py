@@ -74,8 +74,9 @@ class Growth:
     def containers(self) -> Counter[str]:
         """Bytes beyond the first users by container, of all users together."""
         found: Counter[str] = Counter()
-        for name, size in self.many.arrays.items():
-            found[name.partition("/")[0]] += size - self.few.arrays.get(name, 0)
+        for sign, held in ((1, self.many), (-1, self.few)):
+            for name, size in held.arrays.items():
+                found[name.partition("/")[0]] += sign * size
         return found
 
 

@@ -193,10 +193,11 @@ class RichStream(Stream):
     day_events: int = 0
 
     def _arrivals(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        if not self.day_events:
-            return super()._arrivals(places)
-        days = places // self.day_events
-        return super()._arrivals(places) + (days + (days >= DAYS_TO_PAUSE) * PAUSE_DAYS) * DAY_MS
+        arrivals = super()._arrivals(places)
+        if self.day_events:
+            days = places // self.day_events
+            arrivals += (days + (days >= DAYS_TO_PAUSE) * PAUSE_DAYS) * DAY_MS
+        return arrivals
 
     def _values(self, chance: np.random.Generator, chunk: Moments) -> list[bytes]:
         kinds = [KINDS[number] for number in _places([kind.share for kind in KINDS], chance.random(CHUNK))]

@@ -30,7 +30,7 @@ def names_of(records: list[Record]) -> Counter[str]:
         except ValueError:
             continue
         if isinstance(event, dict):
-            found[event.get("event", event["type"])] += 1
+            found[str(event.get("event", event.get("type")))] += 1
     return found
 
 
