@@ -48,13 +48,13 @@ def _used(user: int, draw: int) -> bytes:
 
 def _order(user: int, draw: int) -> bytes:
     """One of a user's fifty orders, so that some are told twice."""
-    return b',"order_id":"o-%d-%d","revenue":%d.90,"currency":"EUR"' % (user, draw % 50, draw % 300) + _product(
+    return b',"order_id":"o-%d-%d","revenue":%d.90,"currency":"USD"' % (user, draw % 50, draw % 300) + _product(
         user, draw
     )
 
 
 def _refund(user: int, draw: int) -> bytes:
-    return b',"order_id":"o-%d-%d","refund_id":"r-%d","total":%d.50,"currency":"EUR"' % (
+    return b',"order_id":"o-%d-%d","refund_id":"r-%d","total":%d.50,"currency":"USD"' % (
         user,
         draw % 50,
         draw,
@@ -71,7 +71,7 @@ def _subscription(user: int, draw: int) -> bytes:
     status = STATUSES[draw // 10 % len(STATUSES)][1] if draw % 3 == 0 else b"active"
     state = (
         b',"subscription_id":"s-%d","customer_id":"c-%d","status":"%b","amount":"%d.00","interval":"month",'
-        b'"currency":"EUR","quantity":1'
+        b'"currency":"USD","quantity":1'
     ) % (user // COMPANY, user // COMPANY, status, 20 + (user + draw % 2) % 5)
     if draw % 7 == 0:
         return state + b',"cancel_at":"2026-07-01T00:00:00Z"'
@@ -80,7 +80,7 @@ def _subscription(user: int, draw: int) -> bytes:
 
 def _spend(user: int, draw: int) -> bytes:
     return (
-        b',"spend_id":"m-%d","amount":%d.25,"currency":"EUR","category":"%b","channel":"%b",'
+        b',"spend_id":"m-%d","amount":%d.25,"currency":"USD","category":"%b","channel":"%b",'
         b'"period_start":"2026-03-%02d","period_end":"2026-04-%02d"'
     ) % (
         draw % 2_000,

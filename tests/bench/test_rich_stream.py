@@ -5,10 +5,11 @@ from collections import Counter
 
 import pytest
 
-from deploy.bench import everything, rich_stream
+from deploy.bench import everything, rich_stream, stream
 from deploy.bench.rich_stream import RichStream
 from deploy.bench.stream import CHUNK, Stream
 from flows.audit import Record, recompute
+from flows.config.model import Config
 from flows.facts.fact import Fact
 from flows.metrics.catalogue import facts, families
 from flows.metrics.minutes import MinuteBook
@@ -74,11 +75,20 @@ def test_every_family_counts_something() -> None:
 
 
 def test_days_pass_and_before_most_of_them_a_pause_in_which_users_churn() -> None:
-    stream = RichStream(users=100, rate=100.0, day_events=500)
-    days = [record.timestamp_ms // rich_stream.DAY_MS for record in stream.records(3_000)]
+    of_days = RichStream(users=100, rate=100.0, day_events=500)
+    days = [record.timestamp_ms // rich_stream.DAY_MS for record in of_days.records(3_000)]
     passed = sorted(set(days))
     assert [day - passed[0] for day in passed] == [0, 1, 37, 38, 39, 40]
 
 
 def test_an_event_takes_about_350_bytes(records: list[Record]) -> None:
     assert 330 <= sum(len(record.value or b"") for record in records) / EVENTS <= 370
+
+
+@pytest.mark.parametrize("config", [everything.smallest(), stream.config(), everything.every_option()])
+def test_no_config_rejects_more_than_what_is_broken(config: Config) -> None:
+    """Rejecting costs much, and would be taken for the cost of a family."""
+    rejected: Counter[str] = Counter()
+    for account in recompute(RichStream(60, 3, 20.0).records(3_000), config).accounting.values():
+        rejected.update({name: count for name, count in account.items() if name.startswith("rejected.")})
+    assert rejected.total() / 3_000 < 2 * stream.BROKEN
