@@ -20,4 +20,8 @@ LAG: Final = Asked("<= 100")  # ms of load by which the lag grew
 RECOVERY: Final = Asked("<= 5", "<= 2")  # s, SIGKILL to the first right value
 IDLE_CPU: Final = Asked("<= 3")  # % of a core, at a hundred events a second
 IDLE_FRESHNESS: Final = Asked("<= 300")  # ms, p99, at a hundred events a second
+EVERYTHING_SPEED: Final = Asked(">= 450,000")  # events per second and core, with every part of the config
+EVERYTHING_BARE: Final = Asked("<= 2.2", "<= 1.5")  # of the loop that reads and throws away
+EVERYTHING_STATE: Final = Asked("<= 260", "<= 160")  # bytes of checkpoint per known user
+EVERYTHING_MEMORY: Final = Asked("<= 1,000", "<= 300")  # MB at a million users
 RIGHT: Final = Asked("<= 0")

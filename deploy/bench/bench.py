@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from deploy.bench import bars, laboratory, measures, verdict
+from deploy.bench import bars, families, laboratory, measures, verdict
 from deploy.bench.laboratory import Laboratory, Topic, say
 from deploy.bench.processes import RunFailed
 from deploy.bench.scrape import scrapes
@@ -28,7 +28,9 @@ from deploy.bench.table import NOTHING, Row, text, write_json
 from flows.audit import recompute
 from tests.services import ServerUnavailable
 
-PARTS = ("catch-up", "stages", "users", "paced", "idle", "scrape")
+PARTS = ("catch-up", "stages", "users", "paced", "idle", "scrape", "families")
+SLOW = ("families",)
+"""Parts that `--quick` leaves out unless they are asked for."""
 IDLE_RATE = 100.0  # events/s
 SERIES = (1_000, 5_000)
 HALF_LOAD = 0.55  # of the maximum: up to there freshness is asked for
@@ -57,6 +59,14 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         default=8.0,
         help="no further number of users is begun after so long (%(default)s)",
     )
+    add(
+        "--family-users",
+        type=int,
+        nargs=2,
+        metavar=("FEW", "MANY"),
+        default=[10_000, 100_000] if quick else [100_000, 1_000_000],
+        help="numbers of users between which the state of a family is measured (%(default)s)",
+    )
     add("--repeats", type=int, default=1 if quick else 3, help="runs of each size; the cheapest counts (%(default)s)")
     add("--rate", type=float, default=500.0, help="events per second of simulated time, in catch-up (%(default)s)")
     add(
@@ -78,13 +88,16 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         help="events compared with the reference (%(default)s)",
     )
     add("--seed", type=int, default=1)
-    add("--only", nargs="*", choices=PARTS, default=PARTS, help="parts to measure; the comparison is always made")
+    usual = [part for part in PARTS if not quick or part not in SLOW]
+    add("--only", nargs="*", choices=PARTS, default=usual, help="parts to measure; the comparison is always made")
     add("--json", type=Path, metavar="FILE", help="write the results there as well")
     options = parser.parse_args(given)
     options.smaller = options.smaller or options.events // 3
     options.only = list(options.only)
     if not 0 < options.smaller < options.events:
         parser.error("--smaller must be less than --events")
+    if not 0 < options.family_users[0] < options.family_users[1]:
+        parser.error("--family-users: FEW must be less than MANY")
     if "paced" in options.only and "catch-up" not in options.only and options.paced_rate is None:
         parser.error("without catch-up the maximum is not known: give --paced-rate")
     return options
@@ -125,6 +138,8 @@ def measure(lab: Laboratory, options: argparse.Namespace) -> list[Row]:
     if "scrape" in options.only:
         for series in SERIES:
             rows += scrapes(lab, series, options.scrapes)
+    if "families" in options.only:
+        rows += families.costs(lab, options)
     return rows
 
 
@@ -197,16 +212,20 @@ def main(given: Sequence[str] | None = None) -> int:
         with laboratory.running(cores[0], cores[-1]) as lab:
             rows = measure(lab, options)
             wrong = mistakes(lab, options)
+            rows += [
+                Row("compared with the reference", "events", options.compared),
+                Row("compared with the reference", "wrong numbers", len(wrong), "", bars.RIGHT),
+            ]
+            if "families" in options.only:
+                found, further = families.verdict(families.differences(lab, options))
+                rows += found
+                wrong += further
     except ServerUnavailable as missing:
         say(str(missing))
         return 3
     except (RunFailed, TimeoutError) as failure:
         say(str(failure))
         return 1
-    rows += [
-        Row("compared with the reference", "events", options.compared),
-        Row("compared with the reference", "wrong numbers", len(wrong), "", bars.RIGHT),
-    ]
     print(text(rows))
     took = time.monotonic() - began
     print(f"\n{took:.0f} s; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {len(cores)} cores")

@@ -89,9 +89,13 @@ class Laboratory:
             return processes.start("flows.app", ["run", *arguments], self.core, self.log, environment)
         return processes.start("deploy.bench.staged", [str(report), *arguments], self.core, self.log, environment)
 
-    def warm_up(self, topic: Topic) -> None:
-        """A run of the job that is not measured; the first one of a version compiles its loops."""
-        self.catch_up(topic, seconds=COMPILE_SECONDS)
+    def file_of(self, config: Config) -> Path:
+        """`config` as a new file."""
+        return write_config(self.folder / f"config-{uuid.uuid4().hex}.yaml", config)
+
+    def warm_up(self, topic: Topic, config: Path | None = None) -> None:
+        """A run of the job that is not measured; the first one of a version and a config compiles its loops."""
+        self.catch_up(topic, config=config, seconds=COMPILE_SECONDS)
 
     def catch_up(
         self,
@@ -99,12 +103,16 @@ class Laboratory:
         *options: str,
         report: Path | None = None,
         state: Path | None = None,
+        config: Path | None = None,
         seconds: float = processes.RUN_SECONDS,
     ) -> Cost:
-        """The job from nothing to the end of the topic: empty Redis, no checkpoint before. `state` keeps its last."""
+        """The job from nothing to the end of the topic: empty Redis, no checkpoint before. `state` keeps its last.
+
+        `config`: another one, of the same product.
+        """
         self._client.flushall()
         with self.state() as passing:
-            run = self.job(topic, "--until-end", *options, state=state or passing, report=report)
+            run = self.job(topic, "--until-end", *options, state=state or passing, report=report, config=config)
             cost = processes.cost_of(run, self.log, seconds)
         if self.live().get("_consumed") != str(topic.events):
             raise processes.RunFailed(f"the job published {self.live().get('_consumed')} of {topic.events} records")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,8 @@ from deploy.bench.table import NOTHING, Row
 from tests.services import wait_until
 
 START_SECONDS = 120.0
-MODES = ("bare", "decode", "job")
+YARDSTICKS = ("bare", "decode")
+MODES = (*YARDSTICKS, "job")
 TITLES = {"bare": "bare consume loop", "job": "tidegauge"}
 MANY = 1_000_000
 """Known users from which on the bars of memory and state hold: below, what a config costs whoever comes weighs more."""
@@ -40,10 +41,22 @@ def slope(small: Sequence[Cost], large: Sequence[Cost], events: int) -> Slope:
 
 
 class CatchUp:
-    """One topic read from its beginning to its end, at two sizes."""
+    """One topic read from its beginning to its end, at two sizes.
 
-    def __init__(self, laboratory: Laboratory, stream: Stream, small: int, large: int, repeats: int) -> None:
+    `configs`: further modes, in which the job runs with another config.
+    """
+
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        stream: Stream,
+        small: int,
+        large: int,
+        repeats: int,
+        configs: Mapping[str, Path] | None = None,
+    ) -> None:
         self._laboratory = laboratory
+        self._configs = configs or {}
         self._events = large - small
         self.topic = Topic(laboratory, stream)
         self._sizes = (small, large)
@@ -66,7 +79,10 @@ class CatchUp:
 
     def _once(self, mode: str, step: int, repeat: int) -> None:
         size = self._sizes[step]
-        cost = self._laboratory.catch_up(self.topic) if mode == "job" else self._laboratory.loop(mode, self.topic)
+        if mode in YARDSTICKS:
+            cost = self._laboratory.loop(mode, self.topic)
+        else:
+            cost = self._laboratory.catch_up(self.topic, config=self._configs.get(mode))
         self._costs.setdefault((mode, size), []).append(cost)
         who = f"{mode:<6} {self.topic.stream.users:>9,} users {size:>9,} events"
         say(f"{who}  {cost.cpu_s:6.2f} s CPU  {cost.wall_s:6.2f} s  ({repeat + 1})")
@@ -115,16 +131,17 @@ def stages(laboratory: Laboratory, topic: Topic) -> list[Row]:
     with laboratory.state() as state:
         laboratory.catch_up(topic, "--checkpoint", "1s", report=report, state=state)
         told: dict[str, Any] = json.loads(report.read_text())
-        return [*_by_stage(topic, told), *_checkpoints(laboratory, topic, told), *_start_up(laboratory, topic, state)]
+        return [*by_stage(topic, told), *_checkpoints(laboratory, topic, told), *_start_up(laboratory, topic, state)]
 
 
-def _by_stage(topic: Topic, told: dict[str, Any]) -> list[Row]:
+def by_stage(topic: Topic, told: dict[str, Any], section: str = STAGES) -> list[Row]:
+    """Where the time went, by the report of staged.py."""
     spent: dict[str, float] = told["stage_ns"]
     rest = told["process_ns"] - told["librdkafka_ns"] - sum(spent.values())
     costs = [("librdkafka's threads", told["librdkafka_ns"])]
     costs += [(name, spent[name]) for stage in ORDER for name in sorted(spent) if name.split(":")[0] == stage]
     costs += [("engine, garbage collection and the rest", rest), ("all", told["process_ns"])]
-    return [Row(STAGES, name, ns / topic.events, "ns/event") for name, ns in costs]
+    return [Row(section, name, ns / topic.events, "ns/event") for name, ns in costs]
 
 
 def _checkpoints(laboratory: Laboratory, topic: Topic, told: dict[str, Any]) -> list[Row]:

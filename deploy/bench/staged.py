@@ -29,12 +29,26 @@ from flows.measure.lane import FactLane
 from flows.measure.shard import Shard
 from flows.measure.users import Users
 from flows.metrics.active_users import ActiveUsers
+from flows.metrics.engagement import Engagement
 from flows.metrics.events import Events
+from flows.metrics.features import Feature
+from flows.metrics.feedback import Feedback
 from flows.metrics.funnels import Funnel
+from flows.metrics.goals import Goal
 from flows.metrics.lifecycle import Lifecycle
+from flows.metrics.milestones import Milestones
 from flows.metrics.minutes import MinuteBook, Minutes
+from flows.metrics.orders import Orders
+from flows.metrics.orders.returns import OrderCancellations, OrderRefunds
+from flows.metrics.referrals import Referrals
+from flows.metrics.retention import Retained
 from flows.metrics.sessions import Sessions
+from flows.metrics.spend import Spending
 from flows.metrics.subscriptions import Subscriptions
+from flows.metrics.surveys import Surveyed
+from flows.metrics.tickets import Tickets
+from flows.metrics.top import Top
+from flows.metrics.visitors import Visitors
 from flows.pipeline import Measure
 from flows.publish.redis.sink import RedisPublisher
 from flows.run.job import Outputs
@@ -50,7 +64,23 @@ FAMILIES = {
     "lifecycle": Lifecycle,
     "subscriptions": Subscriptions,
     "minutes": Minutes,
+    "engagement": Engagement,
+    "visitors": Visitors,
+    "goals": Goal,
+    "features": Feature,
+    "milestones": Milestones,
+    "retention": Retained,
+    "orders": Orders,
+    "refunds": OrderRefunds,
+    "cancellations": OrderCancellations,
+    "spend": Spending,
+    "surveys": Surveyed,
+    "feedback": Feedback,
+    "tickets": Tickets,
+    "referrals": Referrals,
+    "top lists": Top,
 }
+"""Every family by the name of its stage; those that a config does not have take no time."""
 STAGES: list[tuple[Any, str, str]] = [
     (Part, "next_batch", "source"),
     (Intake, "read", "decode"),
@@ -70,6 +100,9 @@ STAGES: list[tuple[Any, str, str]] = [
     (Outputs, "publish", "publish"),
     (RedisPublisher, "_write", "publish"),
 ]
+
+HEADER = 2
+"""The place of the header among the pieces of a state; the arrays that it lists follow."""
 
 
 class Stopwatch:
@@ -110,6 +143,8 @@ class Checkpoints:
         self.pause_s: list[float] = []
         self.bytes_: list[int] = []
         self._sizes: list[int] = []
+        self._states: list[tuple[bytes, list[int]]] = []
+        self._last: list[tuple[bytes, list[int]]] = []
         self._frozen_s = 0.0
         self._began = 0.0
 
@@ -126,7 +161,9 @@ class Checkpoints:
             return name
 
         def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview], over: str) -> str:
-            self._sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
+            sizes = [memoryview(piece).nbytes for piece in pieces]
+            self._sizes.append(sum(sizes))
+            self._states.append((bytes(pieces[HEADER]), sizes))
             return write(files, pieces, over)
 
         def watched_next_batch(part: Part[Any]) -> Any:
@@ -144,7 +181,17 @@ class Checkpoints:
         if self._sizes:
             self.freeze_s.append(self._frozen_s)
             self.bytes_.append(sum(self._sizes))
-            self._sizes, self._frozen_s = [], 0.0
+            self._last = self._states
+            self._sizes, self._states, self._frozen_s = [], [], 0.0
+
+    def contents(self) -> Counter[str]:
+        """What the last epoch consists of: bytes by array, of all shards together, and of the headers."""
+        found: Counter[str] = Counter()
+        for header, sizes in self._last:
+            found["header"] += sum(sizes[: HEADER + 1])
+            for (name, _, _), size in zip(json.loads(header)["arrays"], sizes[HEADER + 1 :], strict=True):
+                found[name] += size
+        return found
 
 
 def thread_ns() -> Counter[str]:
@@ -192,6 +239,7 @@ def run(report: Path, options: list[str]) -> int:
                 "freeze_s": checkpoints.freeze_s,
                 "pause_s": checkpoints.pause_s,
                 "checkpoint_bytes": checkpoints.bytes_,
+                "array_bytes": checkpoints.contents(),
             }
         )
     )

@@ -12,9 +12,9 @@ luck.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from confluent_kafka import Producer
@@ -97,6 +97,15 @@ class Chunk:
     arrivals_ms: list[int]  # Kafka's CreateTime
 
 
+class Moments(NamedTuple):
+    """Who does something when, of the events of one chunk."""
+
+    places: NDArray[np.int64]  # in the stream
+    users: NDArray[np.int64]
+    times: list[bytes]  # of the events: ISO 8601, without the zone
+    home: NDArray[np.float64]  # from 0 to 1, the same for a user in all chunks
+
+
 @dataclass(frozen=True)
 class Stream:
     """An endless stream; two with the same fields are the same."""
@@ -143,33 +152,14 @@ class Stream:
         users = np.searchsorted(self._shares, chance.random(CHUNK))
         introduced = places < self.users
         users[introduced] = self._order[places[introduced]]
-        arrivals = START_MS + (places * 1000 / self.rate).astype(np.int64)
+        arrivals = self._arrivals(places)
         luck = chance.random(CHUNK)
         delays = np.where(luck < DISORDERED, chance.integers(*DELAY_MS, CHUNK), 0)
         delays = np.where(luck > 1 - LATE, chance.integers(*LATE_MS, CHUNK), delays)
-        times = (arrivals - delays).astype("datetime64[ms]")
+        times = np.datetime_as_string((arrivals - delays).astype("datetime64[ms]")).astype("S23").tolist()
         # A user's own choice follows from the number alone (Knuth's multiplicative hash), so that it stays.
         home = (users * 2_654_435_761 % 2**32) / 2**32
-        kinds = _chosen(KINDS, chance.random(CHUNK))
-        values = [
-            TEMPLATE % row
-            for row in zip(
-                places.tolist(),
-                chance.integers(0, 2**48, CHUNK).tolist(),
-                kinds,
-                users.tolist(),
-                np.datetime_as_string(times).astype("S23").tolist(),
-                _chosen(PLATFORMS, np.where(chance.random(CHUNK) < AWAY, chance.random(CHUNK), home)),
-                _chosen(PLANS, home * 97 % 1),
-                chance.integers(0, 100_000, CHUNK).tolist(),
-                chance.integers(0, 500, CHUNK).tolist(),
-                strict=True,
-            )
-        ]
-        statuses = _chosen(STATUSES, chance.random(CHUNK))
-        for place in [place for place, kind in enumerate(kinds) if kind == SUBSCRIPTION]:
-            state = STATE % (users[place], statuses[place], 20 + users[place] % 5)
-            values[place] = values[place].replace(b'"plan":', state, 1)
+        values = self._values(chance, Moments(places, users, times, home))
         broken = np.flatnonzero(chance.random(CHUNK) < BROKEN).tolist()
         taste = random.Random(number)
         for place in broken:
@@ -179,8 +169,38 @@ class Stream:
             values[place], users[place] = values[original], users[original]
         return Chunk(values, (users % self.partitions).tolist(), users.tolist(), arrivals.tolist())
 
+    def _arrivals(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When the events of `places` come to Kafka, in ms."""
+        return START_MS + (places * 1000 / self.rate).astype(np.int64)
 
-def _chosen(choices: tuple[tuple[float, bytes], ...], luck: NDArray[np.float64]) -> list[bytes]:
+    def _values(self, chance: np.random.Generator, chunk: Moments) -> list[bytes]:
+        """The events of a chunk, each as it is meant."""
+        kinds = chosen(KINDS, chance.random(CHUNK))
+        values = [
+            TEMPLATE % row
+            for row in zip(
+                chunk.places.tolist(),
+                chance.integers(0, 2**48, CHUNK).tolist(),
+                kinds,
+                chunk.users.tolist(),
+                chunk.times,
+                chosen(PLATFORMS, np.where(chance.random(CHUNK) < AWAY, chance.random(CHUNK), chunk.home)),
+                chosen(PLANS, chunk.home * 97 % 1),
+                chance.integers(0, 100_000, CHUNK).tolist(),
+                chance.integers(0, 500, CHUNK).tolist(),
+                strict=True,
+            )
+        ]
+        statuses = chosen(STATUSES, chance.random(CHUNK))
+        for place in [place for place, kind in enumerate(kinds) if kind == SUBSCRIPTION]:
+            user = int(chunk.users[place])
+            state = STATE % (user, statuses[place], 20 + user % 5)
+            values[place] = values[place].replace(b'"plan":', state, 1)
+        return values
+
+
+def chosen(choices: Sequence[tuple[float, bytes]], luck: NDArray[np.float64]) -> list[bytes]:
+    """One of `choices`, each with its share, for every number from 0 to 1."""
     bounds = np.cumsum([share for share, _ in choices])
     texts = np.array([text for _, text in choices], object)
     chosen: list[bytes] = texts[np.searchsorted(bounds[:-1], luck, side="right")].tolist()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 from collections import Counter
@@ -36,6 +37,12 @@ def test_a_stream_is_the_same_again_and_its_prefixes_are_smaller_streams(bench_s
     rest = [value for chunk in bench_stream.chunks(CHUNK + 7, EVENTS) for value in chunk.values]
     assert rest == [record.value for record in whole[CHUNK + 7 :]]
     assert Stream(users=2_000, seed=6, rate=100.0).records(100) != whole[:100]
+
+
+def test_the_stream_is_that_of_earlier_benches() -> None:
+    """Else their numbers could not be compared."""
+    digest = hashlib.sha256(b"\n".join(record.value or b"" for record in Stream(500, 1, 100.0).records(25_000)))
+    assert digest.hexdigest() == "720f952844700a2c8ca8bcaba0fc9805ef370609f5905a8e1228a3f125f371bb"
 
 
 def test_a_user_keeps_to_one_partition_and_each_is_introduced_once(bench_stream: Stream) -> None:
