@@ -81,10 +81,10 @@ class ClusterWatch:
         found, self._id = self._id, None
         return found
 
-    def _next_broker(self) -> int:
+    def _next_broker(self) -> int | None:
         brokers = sorted(self._brokers())
         self._turn += 1
-        return brokers[self._turn % len(brokers)]
+        return brokers[self._turn % len(brokers)] if brokers else None
 
     def _is_due(self, question: object, every_seconds: float) -> bool:
         now = self._monotonic()

@@ -90,7 +90,7 @@ class LibrdkafkaQuestions:
         self._open: dict[int, Offsets | None] = {}  # by the number of a question; the answer so far of one for offsets
         self._asked = 0
 
-    def ask_topic(self, broker: int, seconds: float) -> int:
+    def ask_topic(self, broker: int | None, seconds: float) -> int:
         """Ask a broker who keeps each partition; the number of the question, which is open for so long at most."""
         names = (_TEXT * 1)(self._topic)
         topics = self._library.rd_kafka_TopicCollection_of_topic_names(names, 1)
@@ -113,7 +113,7 @@ class LibrdkafkaQuestions:
         self._library.rd_kafka_AdminOptions_destroy(options)
         return number
 
-    def ask_options(self, broker: int, seconds: float) -> int:
+    def ask_options(self, broker: int | None, seconds: float) -> int:
         """Ask a broker how the topic is configured."""
         resource = self._library.rd_kafka_ConfigResource_new(_TOPIC, self._topic)
         number, options = self._question(None, seconds, broker)

@@ -48,7 +48,7 @@ class PublicQuestions:
         self._asked = 0
         self._id_question: int | None = None
 
-    def ask_topic(self, broker: int, seconds: float) -> int:
+    def ask_topic(self, broker: int | None, seconds: float) -> int:
         """Ask who keeps each partition, and for the topic's id; the number of the first question."""
         client = self._connected()
         self._waits = self._waits or ThreadPoolExecutor(1, thread_name_prefix="kafka-metadata")
@@ -69,7 +69,7 @@ class PublicQuestions:
             list(by_partition.values()), lambda number: _offsets(number, Offsets(which, asked, {}), by_partition)
         )
 
-    def ask_options(self, broker: int, seconds: float) -> int:
+    def ask_options(self, broker: int | None, seconds: float) -> int:
         """Ask how the topic is configured."""
         resource = _ADMIN.ConfigResource(_ADMIN.ConfigResource.Type.TOPIC, self._topic)
         (described,) = self._connected().describe_configs([resource], request_timeout=seconds).values()

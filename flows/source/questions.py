@@ -66,14 +66,14 @@ Answer = Topic | Offsets | TopicOptions | Unanswered
 class Questions(Protocol):
     """About one topic. Each question is open for so many `seconds` at most."""
 
-    def ask_topic(self, broker: int, seconds: float) -> int:
-        """Ask `broker`, or any, who keeps each partition; the number of the question."""
+    def ask_topic(self, broker: int | None, seconds: float) -> int:
+        """Ask `broker`, or any (None), who keeps each partition; the number of the question."""
 
     def ask_offsets(self, which: int, partitions: Iterable[int], seconds: float) -> int:
         """FIRST, NEWEST or LATEST of these partitions; all should have the same leader."""
 
-    def ask_options(self, broker: int, seconds: float) -> int:
-        """Ask `broker`, or any, how the topic is configured."""
+    def ask_options(self, broker: int | None, seconds: float) -> int:
+        """Ask `broker`, or any (None), how the topic is configured."""
 
     def is_open(self, number: int | None) -> bool:
         """Whether the answer to this question is still to come."""

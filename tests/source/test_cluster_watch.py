@@ -48,10 +48,10 @@ class NotedQuestions:
         self.open.add(self._number)
         return self._number
 
-    def ask_topic(self, broker: int, seconds: float) -> int:
+    def ask_topic(self, broker: int | None, seconds: float) -> int:
         return self._ask("topic", broker)
 
-    def ask_options(self, broker: int, seconds: float) -> int:
+    def ask_options(self, broker: int | None, seconds: float) -> int:
         return self._ask("options")
 
     def ask_offsets(self, which: int, partitions: Iterable[int], seconds: float) -> int:
@@ -73,7 +73,8 @@ class Watching:
         self.questions: Any = NotedQuestions()
         self.outages = Outages(45_000, lambda: self.now)
         self.outages.add([0, 1, 2])
-        self.watch = ClusterWatch(self.questions, lambda: [2, 1], self.outages, lambda _: 10, lambda: self.now)
+        self.brokers = [2, 1]
+        self.watch = ClusterWatch(self.questions, lambda: self.brokers, self.outages, lambda _: 10, lambda: self.now)
 
     def look(self, *answers: Answer, later: float = 0.0) -> list[tuple[Any, ...]]:
         """What is asked after these answers, so much later."""
@@ -100,6 +101,11 @@ def test_once_a_second_one_broker_is_asked_of_the_topic_and_each_leader_of_its_p
     assert watching.look(later=0.5) == []
     assert watching.look(later=0.5) == [("topic", 2), (NEWEST, (0, 2)), (NEWEST, (1,))]
     assert watching.look(later=1.0)[0] == ("topic", 1)  # they take turns
+
+
+def test_where_no_broker_is_known_any_is_asked(watching: Watching) -> None:
+    watching.brokers.clear()
+    assert watching.look() == [("topic", None)]
 
 
 def test_a_question_that_is_open_is_not_asked_again(watching: Watching) -> None:
