@@ -20,7 +20,7 @@ def rules(shape: AmountFell, source: Source) -> list[Recording | Alert]:
     items, amount = shape.items.name, shape.amount.name
     now, then = numbers.of(amount), numbers.of(f"{amount}_last_week")
     usual, usual_items = f"{amount}_last_week", numbers.of(f"{items}_last_week")
-    spread = sqrt((1 + shape.variation**2) * (1 + shape.window_ms / source.alerts.span))
+    spread = sqrt((1 + shape.variation**2) * (1 + 1 / source.windows_in_hour(shape.window_ms)))
     return [
         numbers.amount(shape.items),
         numbers.amount(shape.amount),

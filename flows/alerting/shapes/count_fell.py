@@ -40,7 +40,7 @@ def rules(shape: CountFell, source: Source) -> list[Recording | Alert]:
             hour a week later.""",
         ),
         numbers.dispersion(numbers.same_hour("stddev_over_time", count), usual, "hour"),
-        numbers.counts_apart(then, now, shape.window_ms / source.alerts.span, "fallen"),
+        numbers.counts_apart(then, now, 1 / source.windows_in_hour(shape.window_ms), "fallen"),
         numbers.alert(
             numbers.condition(
                 now,
