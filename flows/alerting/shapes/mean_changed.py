@@ -53,7 +53,7 @@ def _errors(numbers: Numbers, shape: MeanChanged) -> Iterator[Recording]:
     now, then = numbers.of(mean), numbers.of(f"{mean}_last_week")
     rose = isinstance(shape.change, Growth)
     difference, moved = (f"{now} - {then}", "risen") if rose else (f"{then} - {now}", "fallen")
-    error = f"error_{shape.unit}"
+    error, pooled = f"error_{shape.unit}", numbers.of("pooled_variance")
     if isinstance(shape.variation, Series):
         published = f"{numbers.source.shown(shape.variation)}\nand ({count} > 0)"
         yield numbers.record(error, published, "Its standard error.")
@@ -65,9 +65,9 @@ def _errors(numbers: Numbers, shape: MeanChanged) -> Iterator[Recording]:
             / ({count} + {count_then})
             + {count} * {count_then}
             / ({count} + {count_then}) ^ 2 * ({now} - {then}) ^ 2""",
-            "The variance of the items of both together, as if nothing had changed: within each and between their means.",
+            "The variance of the items of both together, as if nothing had changed: within each, between their means.",
         )
-        deviation = f"sqrt({numbers.of("pooled_variance")})"
+        deviation = f"sqrt({pooled})"
         about = "from the variance of the items of both."
     else:
         deviation = f"{shape.variation:g} * {then}"
