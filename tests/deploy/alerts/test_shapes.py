@@ -31,6 +31,7 @@ from flows.metrics.alerts import (
     Estimated,
     Fall,
     Growth,
+    Loss,
     MeanChanged,
     OffTrack,
     Rise,
@@ -268,6 +269,21 @@ def test_a_share_of_one_label_can_have_limits_of_its_own(tmp_path: Path) -> None
     judge(written(shape, tmp_path), Toy(shown), expected, tmp_path)
 
 
+def test_windows_longer_than_the_compared_hour_count_once(tmp_path: Path) -> None:
+    """Of 400 answers a day, 40 percent are unhappy, then 56: with as many then as now, that is 4.5 standard errors."""
+    share = replace(COUNTED, window_ms=24 * HOUR_MS)
+    shown = {
+        series("answers", 'group="unhappy", what="nps"'): level(
+            160,
+            ("7d 02:00", "7d 03:00", 224),
+            ("7d 06:00", "7d 07:00", 208),  # 52 percent: 3.4 standard errors
+        ),
+        series("answers", 'group="all", what="nps"'): level(400),
+    }
+    expected = [Firing("UnhappyAnswers", "7d 02:05", "7d 03:10", "what=nps")]
+    judge(written(replace(UNHAPPY, share=share), tmp_path), Toy(shown), expected, tmp_path)
+
+
 # --------------------------------------------------------------------------------------------- amount fell
 
 REVENUE = AmountFell(
@@ -357,6 +373,69 @@ def test_a_mean_that_changes(over: Series | None, change: Growth | Fall, tmp_pat
     shown[series("order_mean")] = worth if over is None else worth / 2
     expected = [Firing("SmallBaskets", after(begin, 1), after(begin, 14)) for begin in MEAN_CHANGED[type(change)]]
     judge(rules, Toy(shown), expected, tmp_path)
+
+
+SCORE = MeanChanged(
+    name="score",
+    alert="ScoreDrop",
+    about="What answers are worth: 100, 0 or -100.",
+    items=Amount("answers", "How many.", Series("answers", by=("what",))),
+    mean=Series("score", by=("what",)),
+    unit="points",
+    change=Loss(amount=10, below=-50),
+    variation=Series("score_error", by=("what",)),
+    least=30,
+    summary="The score is {{ $value }}",
+    description="The score is {{ $value }}.",
+)
+
+
+def test_a_mean_with_a_published_error_that_falls(tmp_path: Path) -> None:
+    """Also below 0, where no share of it could be asked for; and not by chance, in few or in many answers."""
+    rules = written(SCORE, tmp_path)
+    assert recorded(rules) == [
+        f"tidegauge:score:{name}"
+        for name in (
+            *("answers", "mean_points", "answers_last_week", "mean_points_last_week"),
+            *("error_points", "error_points_last_week", "pooled_variance", "standard_errors"),
+        )
+    ]
+    answers = level(1000, ("7d 08:00", "7d 09:00", 100), ("7d 12:00", "7d 13:00", 29))
+    promoters = level(
+        0.3,
+        ("0d 17:00", "0d 18:00", 0),  # on the first day: beyond doubt
+        ("0d 20:00", "0d 21:00", 0.05),  # too near to the limit
+        ("7d 02:00", "7d 03:00", 0.15),  # half of the promoters are passives now
+        ("7d 08:00", "7d 09:00", 0.15),  # in a hundred answers that may be chance
+        ("7d 12:00", "7d 13:00", 0),  # too few to judge by
+        ("7d 14:00", "7d 15:00", 0),  # all are detractors: the variance of these alone is 0
+    )
+    detractors = level(
+        0.4,
+        ("0d 17:00", "0d 18:00", 0.9),
+        ("0d 20:00", "0d 21:00", 0.58),
+        ("7d 04:00", "7d 05:00", 0.48),  # eight points do not matter
+        ("7d 06:00", "7d 07:00", 0.2),  # more is no drop
+        ("7d 12:00", "7d 13:00", 1),
+        ("7d 14:00", "7d 15:00", 1),
+    )
+    shown = scores("nps", answers, promoters, detractors)
+    # The one answer of the first week, of a promoter, is no score to fall from.
+    first = level(0, ("0d 00:00", "7d 00:00", 1))
+    shown |= scores("new", level(1000, ("0d 00:00", "7d 00:00", 1)), np.where(first, 1, 0.3), np.where(first, 0, 0.4))
+    begins = ("0d 17:00", "7d 02:00", "7d 14:00")
+    expected = [Firing("ScoreDrop", after(begin, 1), after(begin, 14), "what=nps") for begin in begins]
+    judge(rules, Toy(shown), expected, tmp_path)
+
+
+def scores(what: str, answers: np.ndarray, promoters: np.ndarray, detractors: np.ndarray) -> dict[str, np.ndarray]:
+    """What is published of answers with these shares."""
+    mean = promoters - detractors
+    return {
+        series("answers", f'what="{what}"'): answers,
+        series("score", f'what="{what}"'): 100 * mean,
+        series("score_error", f'what="{what}"'): 100 * np.sqrt((promoters + detractors - mean**2) / answers),
+    }
 
 
 # ---------------------------------------------------------------------------------------------- stock fell
