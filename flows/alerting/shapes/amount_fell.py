@@ -24,8 +24,14 @@ def rules(shape: AmountFell, source: Source) -> list[Recording | Alert]:
     return [
         numbers.amount(shape.items),
         numbers.amount(shape.amount),
-        numbers.last_week(items, "How many, on average over the hour around this time last week."),
-        numbers.last_week(amount, "And the amount then."),
+        numbers.record(
+            f"{items}_last_week",
+            numbers.least_of_weeks(items),
+            """
+            How many, on average over the hour around this time last week, or the week before where that was less. So a
+            surge makes no drop of the same hour a week later.""",
+        ),
+        numbers.record(f"{amount}_last_week", numbers.least_of_weeks(amount), "And the amount then."),
         numbers.record(
             "standard_errors",
             f"({then} - {now})\n/ ({spread:.3g} * {then} / sqrt({usual_items}) > 0)",

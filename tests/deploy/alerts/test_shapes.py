@@ -41,8 +41,9 @@ from flows.metrics.alerts import (
     StockFell,
 )
 from flows.metrics.catalogue import alerts_of
+from tests.deploy.alerts.conditions import DAY, HOUR, STEP_S, at
 from tests.deploy.alerts.judge import Firing, judge, promtool
-from tests.deploy.alerts.timeline import DAY, HOUR, STEP_S, TARGET, at
+from tests.deploy.alerts.timeline import TARGET
 from tests.services import ROOT
 
 HOUR_MS = 3_600_000
