@@ -195,7 +195,21 @@ def a_second_week_of_slow_trouble() -> Told:
     week.change("7d 14:00", "7d 22:00", times(reach=0.1))
     # Everything at forty percent off: as many orders as ever, which bring less.
     week.change("7d 19:30", "7d 20:30", times(order_eur=0.6))
-    expected: list[Firing] = []
+    expected = [
+        Firing("MilestoneSlow", "7d 02:30", "8d 03:25", "milestone=first_order"),
+        Firing("OrdersDrop", "7d 01:40", "7d 02:30"),
+        Firing("RevenueDrop", "7d 01:40", "7d 02:30"),
+        Firing("KeyActionDrop", "7d 01:40", "7d 02:30", "what=order_completed"),
+        Firing("GoalDrop", "7d 01:40", "7d 02:30", "what=purchase"),
+        Firing("ResolutionSlow", "7d 08:10", "8d 03:40"),
+        Firing("OrderRefundsRise", "7d 08:10", "7d 09:30"),
+        Firing("CacRise", "7d 08:55", "8d 21:55"),  # to the end: a week forgets nothing in a day
+        Firing("TicketSurge", "7d 10:15", "7d 11:20"),
+        Firing("EscalationSpike", "7d 15:15", "8d 15:10"),
+        Firing("RetentionDrop", "7d 18:45", "8d 17:45"),
+        Firing("MilestoneDrop", "7d 19:10", "8d 17:50", "milestone=first_order"),
+        Firing("OrderValueDrop", "7d 20:15", "7d 20:50"),
+    ]
     return week, expected
 
 
@@ -210,5 +224,11 @@ def users_who_say_less_good_things() -> Told:
     # A dip of the churn's progress, then a longer one.
     week.change("7d 15:00", "7d 15:45", becomes(on_track=False))
     week.change("7d 17:00", "7d 19:00", becomes(on_track=False))
-    expected: list[Firing] = []
+    expected = [
+        Firing("NegativeFeedbackRise", "7d 02:45", "7d 03:35"),
+        Firing("DetractorsRise", "7d 06:05", "8d 19:55", "survey=nps"),
+        Firing("CsatDrop", "7d 10:50", "8d 09:05", "survey=support"),
+        Firing("NpsDrop", "7d 16:00", "8d 19:55", "survey=nps"),
+        Firing("TargetMissed", "7d 18:00", "7d 19:10", "node=churn"),
+    ]
     return week, expected
