@@ -174,7 +174,7 @@ def the_pipeline_tells_of_itself() -> Told:
 
 @story("shop")
 def a_second_week_of_slow_trouble() -> Told:
-    """What is judged over an hour, then what is judged over a day or a week and leaves it as slowly."""
+    """What is judged over an hour, then what is judged over a day or a week, and leaves it as slowly."""
     week = Timeline(8 * DAY + 22 * HOUR)
     # Those who reach their first order need five times as long.
     week.change("7d 00:00", "7d 06:00", times(reach_s=5))
