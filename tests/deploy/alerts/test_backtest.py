@@ -137,7 +137,7 @@ def test_a_fall_of_a_milestone_and_of_the_retention_is_listed(
     milestone    of those who sign up from hour 60 to 72 one in ten, not four, reach it. After x of these hours the
                  rate is 0.4 - 0.3 x / 24, and below three quarters of 0.4 once x is 8, at 20:00 of the third day.
     retention    of those who sign up from hour 24 on a fifth, not half, come back, which is known two days later. After
-                 x hours the share is 0.5 - 0.3 x / 24, and below three quarters of 0.5 once x is 10: at 10:00 of the fourth.
+                 x hours the share is 0.5 - 0.3 x / 24, and below three quarters of 0.5 once x is 10, at 10:00 on day 4.
     """
     config = tmp_path / "journal.yaml"
     config.write_text(
