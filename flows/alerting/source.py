@@ -65,6 +65,10 @@ class Source:
         offset = self.pace.span(weeks * self.alerts.same_hour - self.alerts.span / 2)
         return f"{function}({self.recorded(name)}[{span}] offset {offset})"
 
+    def windows_in_hour(self, window_ms: int) -> float:
+        """How many independent windows that hour is worth. Longer ones share most of what they count: one."""
+        return max(1.0, self.alerts.span / window_ms)
+
     def last_day(self) -> str:
         """The range of the last day, or of a seventh of the time since the same hour, looked at 100 times."""
         day_ms = self.alerts.same_hour / 7

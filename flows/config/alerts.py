@@ -272,6 +272,18 @@ class DetractorsAlert(Section):
     severity: Severity = "ticket"
 
 
+class NpsAlert(Section):
+    """NpsDrop: the net promoter score of a survey of kind `nps` is lower, be it by detractors or by fewer promoters."""
+
+    window: Long = 7 * DAY_MS
+    """Window of the responses: the smallest of the config's `long_windows` that is not below this."""
+    drop: Annotated[float, Field(gt=0, le=200)] = 10
+    """Least drop of the score from the same hour last week, in points: the score lies between -100 and 100."""
+    below: Annotated[float, Field(ge=-100, le=100)] = 0
+    """Threshold of the score when there is no last week to compare with. 0: more detractors than promoters."""
+    severity: Severity = "ticket"
+
+
 class CsatAlert(Section):
     """CsatDrop: fewer of the answers to a survey of kind `csat` are satisfied."""
 
@@ -429,6 +441,7 @@ class Alerts(Section):
     order_refunds: OrderRefundsAlert | None = OrderRefundsAlert()
     cac: CacAlert | None = CacAlert()
     detractors: DetractorsAlert | None = DetractorsAlert()
+    nps: NpsAlert | None = NpsAlert()
     csat: CsatAlert | None = CsatAlert()
     feedback: FeedbackAlert | None = FeedbackAlert()
     session_duration: SessionDurationAlert | None = SessionDurationAlert()

@@ -7,7 +7,7 @@ enough volume, and fresh numbers; a declaration says what those are for its numb
 `AmountFell`    less money than in the same hour last week, brought by independent items: revenue
 `CountRose`     more than in the trailing time: cancellations, tickets
 `ShareChanged`  another share of a whole than in the same hour last week, up or down: bounces, conversions
-`MeanChanged`   more or less of something each than in the same hour last week: the duration of sessions
+`MeanChanged`   more or less of something each than in the same hour last week: the duration of sessions, NPS
 `StockFell`     a stock loses more than in the trailing time: MRR
 `OffTrack`      less of the way to a target has been gone than of the time for it: a node of the metric tree
 """
@@ -124,6 +124,14 @@ class Fall:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """A mean that matters when it is smaller, whatever its sign."""
+
+    amount: float  # smaller by so much, in the mean's unit
+    below: float  # without a last week: smaller than this
+
+
+@dataclass(frozen=True, slots=True)
 class Growth:
     """A mean that matters when it is larger."""
 
@@ -177,8 +185,9 @@ class MeanChanged(Shape):
     over: Series | None = None
     """What the published mean is over, if `items` are only some of it, and the others add nothing to the total."""
     unit: str  # of the mean, in Prometheus: seconds, minor_units
-    change: Growth | Fall  # their limits in `unit`
-    variation: float  # standard deviation of one item over the mean
+    change: Growth | Fall | Loss  # their limits in `unit`
+    variation: float | Series
+    """The standard deviation of one item over the mean; or the published standard error of the mean, in `unit`."""
     least: int  # not judged by fewer items
 
 

@@ -20,12 +20,18 @@ def rules(shape: AmountFell, source: Source) -> list[Recording | Alert]:
     items, amount = shape.items.name, shape.amount.name
     now, then = numbers.of(amount), numbers.of(f"{amount}_last_week")
     usual, usual_items = f"{amount}_last_week", numbers.of(f"{items}_last_week")
-    spread = sqrt((1 + shape.variation**2) * (1 + shape.window_ms / source.alerts.span))
+    spread = sqrt((1 + shape.variation**2) * (1 + 1 / source.windows_in_hour(shape.window_ms)))
     return [
         numbers.amount(shape.items),
         numbers.amount(shape.amount),
-        numbers.last_week(items, "How many, on average over the hour around this time last week."),
-        numbers.last_week(amount, "And the amount then."),
+        numbers.record(
+            f"{items}_last_week",
+            numbers.least_of_weeks(items),
+            """
+            How many, on average over the hour around this time last week, or the week before where that was less. So a
+            surge makes no drop of the same hour a week later.""",
+        ),
+        numbers.record(f"{amount}_last_week", numbers.least_of_weeks(amount), "And the amount then."),
         numbers.record(
             "standard_errors",
             f"({then} - {now})\n/ ({spread:.3g} * {then} / sqrt({usual_items}) > 0)",

@@ -9,22 +9,15 @@ from flows.alerting.shapes.numbers import Numbers
 from flows.alerting.source import Source
 from flows.metrics.alerts import CountFell
 
-WEEKS: Final = 2
-"""Past weeks; the smallest counts, so that a surge makes no drop of the same hour a week later."""
 USUAL_IN_A_DAY: Final = 10
 """In the first week, how many times `least` the last day's mean must be: that day had other hours than this one."""
 
 
 def rules(shape: CountFell, source: Source) -> list[Recording | Alert]:
     """Anscombe's transform, with the dispersion of the hour that is compared with."""
-    labels = shape.counts[0].label_names()
-    numbers = Numbers(shape, source, labels)
+    numbers = Numbers(shape, source, shape.counts[0].label_names())
     count = shape.counts[0].name
     now, then, usual = numbers.of(count), numbers.of("last_week"), numbers.of("same_hour")
-    older = "\n".join(
-        f'or label_replace({numbers.same_hour("avg_over_time", count, weeks)}, "weeks_ago", "{weeks}", "", "")'
-        for weeks in range(2, WEEKS + 1)
-    )
     return [
         *map(numbers.amount, shape.counts),
         numbers.record(
@@ -34,13 +27,13 @@ def rules(shape: CountFell, source: Source) -> list[Recording | Alert]:
         ),
         numbers.record(
             "last_week",
-            f"min by ({', '.join(('product', *labels))}) (\n  {usual}\n  {older}\n)",
+            numbers.least_of_weeks(count),
             """
             What is usual: that, or the same of the week before where it was less. So a surge makes no drop of the same
             hour a week later.""",
         ),
         numbers.dispersion(numbers.same_hour("stddev_over_time", count), usual, "hour"),
-        numbers.counts_apart(then, now, shape.window_ms / source.alerts.span, "fallen"),
+        numbers.counts_apart(then, now, 1 / source.windows_in_hour(shape.window_ms), "fallen"),
         numbers.alert(
             numbers.condition(
                 now,

@@ -13,6 +13,8 @@ from flows.metrics.alerts import Amount, Shape
 
 AT_LEAST: Final = 7
 """The trailing time counts once a seventh of it has passed."""
+WEEKS: Final = 2
+"""Past weeks; the smallest number counts, so that a surge makes no drop of the same hour a week later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,14 @@ class Numbers:
     def last_week(self, number: str, comment: str) -> Recording:
         """Its mean over that hour, as `<number>_last_week`."""
         return self.record(f"{number}_last_week", self.same_hour("avg_over_time", number), comment)
+
+    def least_of_weeks(self, number: str) -> str:
+        """The smallest mean over that hour of the last weeks."""
+        weeks = "\n  or ".join(
+            f'label_replace({self.same_hour("avg_over_time", number, weeks)}, "weeks_ago", "{weeks}", "", "")'
+            for weeks in range(1, WEEKS + 1)
+        )
+        return f"min by ({', '.join(('product', *self.labels))}) (\n  {weeks}\n)"
 
     def trailing(self, function: str, number: str, window_ms: int) -> str:
         """A function of one of them over the trailing time without its last window."""

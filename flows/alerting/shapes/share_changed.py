@@ -32,7 +32,7 @@ def rules(shape: ShareChanged, source: Source) -> list[Recording | Alert]:
 
 
 def _z_test(numbers: Numbers, change: Rise | Fall, share: Counted) -> Iterator[Recording]:
-    windows = f"{numbers.source.alerts.span / share.window_ms:g}"
+    windows = f"{numbers.source.windows_in_hour(share.window_ms):g}"
     part, whole = share.part.name, share.whole.name
     now, then = numbers.of(whole), numbers.of(f"{whole}_last_week")
     part_now, part_then = numbers.of(part), numbers.of(f"{part}_last_week")
@@ -46,7 +46,7 @@ def _z_test(numbers: Numbers, change: Rise | Fall, share: Counted) -> Iterator[R
     yield numbers.record(
         "ratio_pooled",
         f"({part_now} + {windows} * {part_then})\n/ ({now} + {windows} * {then})",
-        f"The share of both together, as if nothing had changed. That hour has {windows} times as long a window.",
+        f"The share of both together, as if nothing had changed. Windows that this hour is worth: {windows}.",
     )
     yield numbers.record(
         "standard_errors",

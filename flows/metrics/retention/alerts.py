@@ -15,7 +15,8 @@ def alerts_of(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
     if limits is None or config.retention is None or not config.long_windows:
         return
     day = config.retention.days[0]
-    window = label_of(window_of(config.long_windows, limits.window))
+    window_ms = window_of(config.long_windows, limits.window)
+    window = label_of(window_ms)
 
     def users(state: str) -> Series:
         return Series("retention_users", {"day": str(day), "state": state, "window": window})
@@ -27,8 +28,7 @@ def alerts_of(config: Config, thresholds: Alerts) -> Iterator[AnyShape]:
         share=Counted(
             part=Amount("returned", f"Those who returned on day {day}.", users("returned")),
             whole=Amount("cohort", f"Users who started within {window} and whose day {day} is over.", users("cohort")),
-            # Windows of one hour share nearly all of their users: their mean is worth no more than one of them.
-            window_ms=thresholds.span,
+            window_ms=window_ms,
         ),
         change=Fall(drop=limits.drop, below=limits.below),
         least=limits.users,

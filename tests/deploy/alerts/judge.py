@@ -12,12 +12,16 @@ from typing import NamedTuple, Protocol
 import pytest
 import yaml
 
-from tests.deploy.alerts.timeline import STEP_S, at, clock, notation
+from tests.deploy.alerts.conditions import STEP_S, at, clock
+from tests.deploy.alerts.timeline import notation
 from tests.lacking import program
+
+TOLD_APART = ("funnel", "what", "kind", "milestone", "survey", "node")
+"""Labels that tell series of one alert apart."""
 
 
 class Firing(NamedTuple):
-    """An alert that fires from one step to another, both included; `label` tells series of one alert apart."""
+    """An alert that fires from one step to another, both included; `label` is one of TOLD_APART."""
 
     alert: str
     begin: str  # "7d 02:25"
@@ -47,7 +51,7 @@ def unit_test(rules: Path, timeline: Life, expected: Sequence[Firing]) -> dict[s
         labels = f'alertname="{firing.alert}"' + (', {}="{}"'.format(*firing.label.split("=")) if firing.label else "")
         for step in range(at(firing.begin), at(firing.end) + 1):
             by_step.setdefault(step, []).append({"labels": f"{{{labels}}}", "value": 1})
-    fire = 'max by (alertname, funnel, what, kind) (ALERTS{alertstate="firing"})'
+    fire = f'max by (alertname, {", ".join(TOLD_APART)}) (ALERTS{{alertstate="firing"}})'
     return {
         "rule_files": [str(rules)],
         "evaluation_interval": f"{STEP_S}s",

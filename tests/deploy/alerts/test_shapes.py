@@ -6,16 +6,13 @@ family of the project has them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from flows.alerting.freshness import freshness
-from flows.alerting.promql import Pace, rule_file
+from flows.alerting.promql import Pace
 from flows.alerting.shapes import rules_of
 from flows.alerting.source import Source
 from flows.config.alerts import Alerts
@@ -23,85 +20,20 @@ from flows.config.file import load_alerts
 from flows.config.model import Config
 from flows.metrics.alerts import (
     Amount,
-    AmountFell,
-    AnyShape,
     Counted,
     CountFell,
     CountRose,
     Estimated,
     Fall,
-    Growth,
-    MeanChanged,
-    OffTrack,
     Rise,
     Series,
     ShareChanged,
     ShareOf,
-    StockFell,
 )
 from flows.metrics.catalogue import alerts_of
-from tests.deploy.alerts.judge import Firing, judge, promtool
-from tests.deploy.alerts.timeline import DAY, HOUR, STEP_S, TARGET, at
+from tests.deploy.alerts.judge import Firing, judge
+from tests.deploy.alerts.toy import HOUR_MS, Toy, after, counted, level, recorded, series, written
 from tests.services import ROOT
-
-HOUR_MS = 3_600_000
-LENGTH = 7 * DAY + 16 * HOUR
-
-
-@dataclass(frozen=True)
-class Toy:
-    """A product whose process is always well, and shows some series."""
-
-    shown: Mapping[str, np.ndarray]
-    steps: int = LENGTH
-
-    def series(self) -> Mapping[str, Sequence[float | None]]:
-        """With what the process tells of itself."""
-        step = np.arange(self.steps)
-        well = {
-            f'tidegauge_build_info{{product="toy", {TARGET}}}': step * 0 + 1,
-            f"tidegauge_watermark_timestamp_seconds{{{TARGET}}}": step * STEP_S - 10,
-            f"tidegauge_caught_up{{{TARGET}}}": step * 0 + 1,
-            f"tidegauge_events_consumed_total{{{TARGET}}}": step * 1000,
-        }
-        return {
-            name: [None if np.isnan(value) else float(value) for value in values.astype(float)]
-            for name, values in (well | dict(self.shown)).items()
-        }
-
-
-def series(family: str, labels: str = "", target: str = TARGET) -> str:
-    """A series of the toy product."""
-    return f'tidegauge_{family}{{product="toy", {target}{", " + labels if labels else ""}}}'
-
-
-def level(usual: float, *changes: tuple[str, str, float]) -> np.ndarray:
-    """One value a step: the usual one, but other ones from one time to another."""
-    values = np.full(LENGTH, usual)
-    for begin, end, value in changes:
-        values[at(begin) : at(end)] = value
-    return values
-
-
-def counted(means: np.ndarray, seed: int = 1) -> np.ndarray:
-    """Poisson counts of these means."""
-    return np.random.default_rng(seed).poisson(means).astype(float)
-
-
-def written(shape: AnyShape, folder: Path) -> Path:
-    """The rules of a product with this alert alone, which promtool finds valid."""
-    source = Source(Config(product="toy"), Alerts(), Pace(), {"tickets": ["platform"]})
-    file = folder / "rules.yml"
-    file.write_text(rule_file([freshness(source), rules_of(shape, source)], "One alert."))
-    done = promtool("check", "rules", "--lint-fatal", str(file))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return file
-
-
-def recorded(file: Path) -> list[str]:
-    """The names of what an alert's own group records."""
-    return [rule["record"] for rule in yaml.safe_load(file.read_text())["groups"][-1]["rules"] if "record" in rule]
-
 
 # ---------------------------------------------------------------------------------------------- count fell
 
@@ -251,12 +183,6 @@ def test_a_share_that_changes(share: Counted | Estimated, change: Rise | Fall, t
     judge(rules, Toy(shown), expected, tmp_path)
 
 
-def after(text: str, steps: int) -> str:
-    """So many steps later."""
-    step = at(text) + steps
-    return f"{step // DAY}d {step % DAY // 12:02d}:{step % 12 * 5:02d}"
-
-
 def test_a_share_of_one_label_can_have_limits_of_its_own(tmp_path: Path) -> None:
     """Both rise by 20 points; for csat that does not matter."""
     shape = replace(UNHAPPY, apart={"csat": (Rise(points=0.3, above=0.9), 200)})
@@ -268,195 +194,19 @@ def test_a_share_of_one_label_can_have_limits_of_its_own(tmp_path: Path) -> None
     judge(written(shape, tmp_path), Toy(shown), expected, tmp_path)
 
 
-# --------------------------------------------------------------------------------------------- amount fell
-
-REVENUE = AmountFell(
-    name="revenue",
-    alert="RevenueDrop",
-    about="What the orders of the last hour bring.",
-    items=Amount("orders", "How many.", Series("orders")),
-    amount=Amount("sum_eur", "What they bring.", Series("revenue")),
-    window_ms=HOUR_MS,
-    drop=0.4,
-    below=100,
-    variation=1,
-    least=100,
-    summary="Orders bring {{ $value }}",
-    description="Orders bring {{ $value }}.",
-)
-
-
-def test_an_amount_that_falls(tmp_path: Path) -> None:
-    rules = written(REVENUE, tmp_path)
-    assert recorded(rules) == [
-        f"tidegauge:revenue:{name}"
-        for name in ("orders", "sum_eur", "orders_last_week", "sum_eur_last_week", "standard_errors")
-    ]
-    orders = level(
-        1200,
-        ("0d 17:00", "0d 19:00", 100),  # on the first day: few, but not beyond doubt
-        ("6d 20:00", "6d 21:00", 0),  # in the first week: nothing, where many were usual
-        ("7d 06:00", "7d 07:00", 840),  # three tenths fewer, which is not enough
-        ("7d 12:00", "7d 13:00", 0),  # nothing at all
-    )
-    each = level(
-        40,
-        ("7d 02:00", "7d 03:00", 20),  # each brings half
-        ("7d 06:00", "7d 07:00", 30),  # and a quarter less: both together are 0.525
-    )
-    shown = {series("orders"): orders, series("revenue"): orders * each}
-    begins = ("6d 20:00", "7d 02:00", "7d 06:00", "7d 12:00")
-    expected = [Firing("RevenueDrop", after(begin, 1), after(begin, 14)) for begin in begins]
-    judge(rules, Toy(shown), expected, tmp_path)
-
-
-# -------------------------------------------------------------------------------------------- mean changed
-
-BASKETS = MeanChanged(
-    name="baskets",
-    alert="SmallBaskets",
-    about="What orders of the last hour are worth.",
-    items=Amount("orders", "How many.", Series("orders")),
-    mean=Series("order_mean"),
-    unit="minor_units",
-    change=Fall(drop=0.3, below=500),
-    variation=1,
-    least=100,
-    summary="Orders are worth {{ $value }}",
-    description="An order is worth {{ $value }} on average.",
-)
-
-
-MEAN_CHANGED = {Growth: ("0d 22:00", "7d 08:00"), Fall: ("0d 20:00", "7d 02:00")}
-
-
-@pytest.mark.parametrize("change", [Growth(rise=0.5, above=9000), Fall(drop=0.3, below=500)], ids=["rise", "fall"])
-@pytest.mark.parametrize("over", [None, Series("carts")], ids=["of all", "of some"])
-def test_a_mean_that_changes(over: Series | None, change: Growth | Fall, tmp_path: Path) -> None:
-    """Where the published mean is over all carts, half of which are no orders, the mean of orders is twice as large."""
-    rules = written(replace(BASKETS, over=over, change=change), tmp_path)
-    assert recorded(rules) == [
-        f"tidegauge:baskets:{name}"
-        for name in ("orders", "mean_minor_units", "orders_last_week", "mean_minor_units_last_week", "standard_errors")
-    ]
-    orders = counted(level(400, ("7d 10:00", "7d 11:00", 30), ("7d 12:00", "7d 13:00", 30)))
-    worth = level(
-        4000,
-        ("0d 17:00", "0d 18:00", 1000),  # on the first day: cheap, but not beyond doubt
-        ("0d 18:30", "0d 19:30", 10_000),  # dear, but not beyond doubt
-        ("0d 20:00", "0d 21:00", 200),  # beyond it
-        ("0d 22:00", "0d 23:00", 20_000),
-        ("7d 02:00", "7d 03:00", 2000),  # half
-        ("7d 05:00", "7d 06:00", 5000),  # does not matter
-        ("7d 06:00", "7d 07:00", 3500),  # nor does this
-        ("7d 08:00", "7d 09:00", 8000),  # twice as much
-        ("7d 10:00", "7d 11:00", 1000),  # by a few only
-        ("7d 12:00", "7d 13:00", 9000),
-    )
-    shown = {series("orders"): orders, series("carts"): 2 * orders}
-    shown[series("order_mean")] = worth if over is None else worth / 2
-    expected = [Firing("SmallBaskets", after(begin, 1), after(begin, 14)) for begin in MEAN_CHANGED[type(change)]]
-    judge(rules, Toy(shown), expected, tmp_path)
-
-
-# ---------------------------------------------------------------------------------------------- stock fell
-
-PREPAID = StockFell(
-    name="prepaid",
-    alert="PrepaidDrop",
-    about="Prepaid money, and what was taken back of it within 1h.",
-    stock=Amount("now", "All.", Series("prepaid")),
-    lost=Amount(
-        "net_loss",
-        "Taken back.",
-        Series("prepaid_moved", one_of=("movement", ("refund", "dispute"))),
-        Series("prepaid_moved", one_of=("movement", ("paid",))),
-    ),
-    window_ms=HOUR_MS,
-    loss=0.02,
-    static_loss=0.05,
-    holders=Series("holders"),
-    least=5,
-    summary="{{ $value | humanizePercentage }} is gone",
-    description="{{ $value | humanizePercentage }} was taken back within 1h.",
-)
-
-
-def test_a_stock_that_falls(tmp_path: Path) -> None:
-    rules = written(PREPAID, tmp_path)
-    assert recorded(rules) == [
-        f"tidegauge:prepaid:{name}"
-        for name in ("now", "net_loss", "net_loss_ratio", "net_loss_trailing_mean", "standard_errors")
-    ]
-    refund = counted(
-        level(
-            100,
-            ("0d 17:00", "0d 18:00", 3000),  # on the first day: 3 %, not beyond doubt
-            ("0d 20:00", "0d 21:00", 9000),  # beyond it
-            ("7d 02:00", "7d 03:00", 4000),  # 4 %
-            ("7d 06:00", "7d 07:00", 1400),  # 1.4 %: does not matter
-        )
-    )
-    paid = counted(level(120, ("7d 10:00", "7d 11:00", 9000)), 2)
-    expected = [
-        Firing("PrepaidDrop", "0d 20:05", "0d 21:10"),
-        Firing("PrepaidDrop", "7d 02:05", "7d 03:10"),
-    ]
-    judge(rules, Toy(prepaid(refund, paid)), expected, tmp_path)
-
-
-def test_what_two_processes_show_is_counted_once(tmp_path: Path) -> None:
-    """One follows the other, and for some hours both show the same."""
-    refund = counted(level(100, ("7d 02:00", "7d 03:00", 1400), ("7d 06:00", "7d 07:00", 3000)))
-    shown = prepaid(refund, counted(level(120), 2))
-    both = level(np.nan, ("7d 01:00", "7d 10:00", 0))
-    shown |= {name.replace('instance="', 'instance="next.'): values + both for name, values in shown.items()}
-    judge(written(PREPAID, tmp_path), Toy(shown), [Firing("PrepaidDrop", "7d 06:05", "7d 07:10")], tmp_path)
-
-
-def prepaid(refund: np.ndarray, paid: np.ndarray) -> dict[str, np.ndarray]:
-    """A stock of 100,000 with these movements within an hour."""
-    return {
-        series("prepaid"): level(100_000),
-        series("holders"): level(1000),
-        series("prepaid_moved", 'movement="refund"'): refund,
-        series("prepaid_moved", 'movement="dispute"'): level(10),
-        series("prepaid_moved", 'movement="paid"'): paid,
+def test_windows_longer_than_the_compared_hour_count_once(tmp_path: Path) -> None:
+    """Of 400 answers a day, 40 percent are unhappy, then 56: with as many then as now, that is 4.5 standard errors."""
+    share = replace(COUNTED, window_ms=24 * HOUR_MS)
+    shown = {
+        series("answers", 'group="unhappy", what="nps"'): level(
+            160,
+            ("7d 02:00", "7d 03:00", 224),
+            ("7d 06:00", "7d 07:00", 208),  # 52 percent: 3.4 standard errors
+        ),
+        series("answers", 'group="all", what="nps"'): level(400),
     }
-
-
-# ---------------------------------------------------------------------------------------------- off track
-
-PLAN = OffTrack(
-    name="plan",
-    alert="PlanMissed",
-    about="Whether plans are kept.",
-    on_track=[Amount("kept", "Kept.", Series("kept", {"node": node}), labels={"what": node}) for node in ("a", "b")],
-    progress=[Amount("gone", "Gone.", Series("gone", {"node": node}), labels={"what": node}) for node in ("a", "b")],
-    lasting_ms=HOUR_MS,
-    summary="{{ $labels.what }} is behind",
-    description="{{ $labels.what }} is behind.",
-)
-
-
-def test_a_plan_that_is_not_kept(tmp_path: Path) -> None:
-    """After an hour, and not for a dip; a number that is absent says nothing."""
-    rules = written(PLAN, tmp_path)
-    assert recorded(rules) == [*["tidegauge:plan:kept"] * 2, *["tidegauge:plan:gone"] * 2]
-    kept = level(
-        1.0,
-        ("1d 02:00", "1d 02:50", 0),  # a dip
-        ("1d 06:00", "1d 09:00", 0),
-        ("1d 12:00", "1d 15:00", np.nan),
-        ("2d 06:00", "2d 07:30", 0),
-    )
-    shown = {series("kept", 'node="a"'): kept, series("kept", 'node="b"'): level(1)}
-    shown |= {series("gone", f'node="{node}"'): level(0.25) for node in ("a", "b")}
-    expected = [
-        Firing("PlanMissed", "1d 07:00", "1d 09:10", "what=a"),
-        Firing("PlanMissed", "2d 07:00", "2d 07:40", "what=a"),
-    ]
-    judge(rules, Toy(shown), expected, tmp_path)
+    expected = [Firing("UnhappyAnswers", "7d 02:05", "7d 03:10", "what=nps")]
+    judge(written(replace(UNHAPPY, share=share), tmp_path), Toy(shown), expected, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ all of them

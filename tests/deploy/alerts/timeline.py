@@ -3,7 +3,7 @@
 conditions by step        what visitors and customers do: traffic, share engaged, conversion, cancellations, ...
    |  Poisson counts, seeded
 activity by step          visits, orders, cancellations, ... of one step
-   |  windows, as METRICS.md has them
+   |  windows, as METRICS.md has them; outcomes.py has those of what comes of visits
 cells by step             sessions begun 5 to 15 minutes ago, orders of the last hour, ...
    |  process by step     running, down, catching up: it shows the cells of the time it stands at
 series                    one value a step, _ where there is none
@@ -11,64 +11,17 @@ series                    one value a step, _ where there is none
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-STEP_S = 300
-HOUR = 12  # steps
-DAY = 24 * HOUR
+from tests.deploy.alerts.conditions import DAY, HOUR, STEP_S, Conditions, at, window
+from tests.deploy.alerts.outcomes import Outcomes
+
 TARGET = 'job="tidegauge", instance="tidegauge:9108"'
 FUNNELS = ("checkout", "purchase")
 PRICE = 20.0
-
-
-def at(text: str) -> int:
-    """The step of `7d 02:25`."""
-    days, _, clock = text.rpartition("d ")
-    hours, minutes = map(int, clock.split(":"))
-    return int(days or 0) * DAY + hours * HOUR + minutes // 5
-
-
-def clock(step: int) -> str:
-    """`7d 02:25`: the other way round."""
-    return f"{step // DAY}d {step % DAY // HOUR:02d}:{step % HOUR * 5:02d}"
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """How things are in one step; rates are per step at an average time of day."""
-
-    visits: float = 500.0
-    engaged: float = 0.45  # share of sessions
-    conversion: float = 0.30
-    orders: float = 40.0
-    sign_ups: float = 20.0
-    searches: float = 60.0
-    left: float = 0.25  # customers who stop paying
-    joined: float = 0.3
-    asked: float = 0.3
-    lost: float = 5.0  # MRR, besides that of customers who leave
-    won: float = 12.0
-    stay_s: float = 120.0  # mean duration of engaged sessions
-    lag_messages: float = 0.0
-    late: float = 0.003  # shares of records; out of order for their user
-    rejected: float = 0.002
-    duplicates: float = 0.01
-    difference: float = 0.0  # of the accounting
-    publishing: bool = True
-    saving: bool = True  # checkpoints
-    hangs: bool = False  # a transaction is open, and nobody ends it
-    letters_s: float = 0.0  # how long the oldest dead letter has waited
-    dropped: float = 0.0  # dead letters, in each step
-    silent: bool = False  # nothing comes in, and the clock goes with the time
-    state: str = "running"  # down; stuck: the clock stands; behind: it falls behind; catching up: four times as fast
-
-    def times(self, **factors: float) -> Conditions:
-        """The same with some rates multiplied."""
-        return replace(self, **{name: getattr(self, name) * factor for name, factor in factors.items()})
-
 
 Change = Callable[[Conditions], Conditions]
 
@@ -80,6 +33,7 @@ class Timeline:
     steps: int
     usual: Conditions = field(default_factory=Conditions)
     seed: int = 1
+    product: str = "shop"
     subscribers: int = 2000
     changes: list[tuple[int, int, Change]] = field(default_factory=list)
 
@@ -93,7 +47,7 @@ class Timeline:
         found = []
         for step in range(self.steps):
             rhythm = 1 + 0.6 * np.cos((step % DAY / HOUR - 20) * 2 * np.pi / 24)
-            now = self.usual.times(visits=rhythm, orders=rhythm, sign_ups=rhythm, searches=rhythm)
+            now = self.usual.times(**dict.fromkeys(("visits", "orders", "sign_ups", "searches", "spend_eur"), rhythm))
             for begin, end, change in self.changes:
                 if begin <= step < end:
                     now = change(now)
@@ -106,18 +60,10 @@ class Timeline:
         cells = _cells(conditions, self.seed, self.subscribers)
         stands = _stands_at(conditions)
         shown: dict[str, list[float | None]] = {
-            name: [None if place is None else float(values[place]) for place in stands]
+            _series(name, self.product): [None if place is None else float(values[place]) for place in stands]
             for name, values in cells.items()
         }
-        return shown | _health(conditions, cells, stands, self.seed)
-
-
-def _window(values: np.ndarray, steps: int, delay: int = 0) -> np.ndarray:
-    """Sums over trailing windows, each ending so many steps before."""
-    sums = np.concatenate([np.zeros(1), np.cumsum(values)])
-    ends = np.clip(np.arange(len(values)) + 1 - delay, 0, None)
-    found: np.ndarray = sums[ends] - sums[np.clip(ends - steps, 0, None)]
-    return found
+        return shown | _health(conditions, stands, self.seed, self.product)
 
 
 def _cells(conditions: list[Conditions], seed: int, subscribers: int) -> dict[str, np.ndarray]:
@@ -135,46 +81,46 @@ def _cells(conditions: list[Conditions], seed: int, subscribers: int) -> dict[st
     engaged = of(visits, "engaged")
     stayed_s = engaged * np.array([now.stay_s for now in conditions])
     cells: dict[str, np.ndarray] = {
-        "sessions_settling{}": _window(visits, 2, delay=1),  # begun 5 to 15 minutes ago
-        "sessions_settling_engaged{}": _window(engaged, 2, delay=1),
-        'active_users{window="5m"}': _window(visits, 1) * 1.1,
-        'window_events{event="order_completed", window="1h"}': _window(orders, HOUR),
-        'window_events{event="signed_up", window="1h"}': _window(sign_ups, HOUR),
-        'window_customers{movement="churned", window="1h"}': _window(left, HOUR),
+        "sessions_settling{}": window(visits, 2, delay=1),  # begun 5 to 15 minutes ago
+        "sessions_settling_engaged{}": window(engaged, 2, delay=1),
+        'active_users{window="5m"}': window(visits, 1) * 1.1,
+        'window_events{event="order_completed", window="1h"}': window(orders, HOUR),
+        'window_events{event="signed_up", window="1h"}': window(sign_ups, HOUR),
+        'window_customers{movement="churned", window="1h"}': window(left, HOUR),
         'window_customers{movement="churned_inside", window="1h"}': np.zeros(len(left)),
-        'window_cancellations_requested{window="1h"}': _window(asked, HOUR),
+        'window_cancellations_requested{window="1h"}': window(asked, HOUR),
         "customers_active{}": subscribers + np.cumsum(counts("joined") - left),
     }
     mrr = subscribers * PRICE + np.cumsum(won - lost - left * PRICE)
     cells['mrr{currency="EUR"}'] = mrr
     cells["mrr_difference{}"] = np.zeros(len(mrr))
     for movement, amounts in {"churned": left * PRICE, "contraction": lost, "new": won}.items():
-        cells[f'window_mrr_movement{{movement="{movement}", window="1h", currency="EUR"}}'] = _window(amounts, HOUR)
+        cells[f'window_mrr_movement{{movement="{movement}", window="1h", currency="EUR"}}'] = window(amounts, HOUR)
     for funnel in FUNNELS:
         entered = np.round(visits * 0.5)
-        n = _window(entered, HOUR)
-        ratio = _window(of(entered, "conversion"), HOUR) / np.maximum(n, 1)
+        n = window(entered, HOUR)
+        ratio = window(of(entered, "conversion"), HOUR) / np.maximum(n, 1)
         labels = f'funnel="{funnel}"'
         cells[f'funnel_attempts{{{labels}, step="01_product_viewed", window="1h"}}'] = n
         cells[f'funnel_conversion_ratio{{{labels}, kind="live"}}'] = ratio
         cells[f"funnel_conversion_standard_error{{{labels}}}"] = np.sqrt(ratio * (1 - ratio) / np.maximum(n, 1))
-    closed = _window(visits, HOUR, delay=6)  # a session closes half an hour after its last event
+    closed = window(visits, HOUR, delay=6)  # a session closes half an hour after its last event
     cells['window_sessions{state="closed", window="1h"}'] = closed
-    cells['window_sessions{state="bounced", window="1h"}'] = closed - _window(engaged, HOUR, delay=6)
-    mean = _window(stayed_s, HOUR, delay=6) / np.maximum(closed, 1)
+    cells['window_sessions{state="bounced", window="1h"}'] = closed - window(engaged, HOUR, delay=6)
+    mean = window(stayed_s, HOUR, delay=6) / np.maximum(closed, 1)
     cells['session_duration_mean_seconds{window="1h"}'] = mean
     # Each user signs up once; every tenth order is a user's second one; a user searches three times.
     uses = {"goal=signup": sign_ups, "goal=purchase": np.floor(orders * 0.9), "feature=search": counts("searches") // 3}
     for name, users in uses.items():
         kind, _, value = name.partition("=")
-        cells[f'{kind}_users{{{kind}="{value}", window="1h"}}'] = _window(users, HOUR)
-    return {_series(name): values for name, values in cells.items()}
+        cells[f'{kind}_users{{{kind}="{value}", window="1h"}}'] = window(users, HOUR)
+    return cells | Outcomes(conditions, sign_ups, orders, seed).cells()
 
 
-def _series(name: str) -> str:
+def _series(name: str, product: str) -> str:
     family, _, labels = name.partition("{")
     inside = labels.rstrip("}")
-    return f'tidegauge_{family}{{product="shop", {TARGET}{", " + inside if inside else ""}}}'
+    return f'tidegauge_{family}{{product="{product}", {TARGET}{", " + inside if inside else ""}}}'
 
 
 def _stands_at(conditions: list[Conditions]) -> list[int | None]:
@@ -192,7 +138,7 @@ def _stands_at(conditions: list[Conditions]) -> list[int | None]:
 
 
 def _health(
-    conditions: list[Conditions], cells: Mapping[str, np.ndarray], stands: list[int | None], seed: int
+    conditions: list[Conditions], stands: list[int | None], seed: int, product: str
 ) -> dict[str, list[float | None]]:
     """What the process tells of itself. Its counters begin anew after it was down."""
     random = np.random.default_rng(seed)
@@ -236,7 +182,10 @@ def _health(
             }
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
-    labels = {"build_info": f'{{product="shop", {TARGET}}}', "events_rejected_total": f'{{reason="bad_id", {TARGET}}}'}
+    labels = {
+        "build_info": f'{{product="{product}", {TARGET}}}',
+        "events_rejected_total": f'{{reason="bad_id", {TARGET}}}',
+    }
     return {f"tidegauge_{name}{labels.get(name, f'{{{TARGET}}}')}": values for name, values in columns.items()}
 
 
