@@ -61,7 +61,7 @@ class Engine:
         snapshot = snapshots[-1]
         assert snapshot is not None
         self.minutes |= snapshot.minutes
-        self._days = self._kept_days(self._days | snapshot.days, snapshot.watermark_ms)
+        self._days = self._kept_days({**self._days, **snapshot.days}, snapshot.watermark_ms)
         before, now = self._told, snapshot.cells
         assert snapshot.changed is not None
         assert {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)} <= snapshot.changed
