@@ -24,9 +24,10 @@ from flows.audit.minutes import MINUTE_MS, Course, Latecomer, is_same, late_by_u
 from flows.audit.parse import parse
 from flows.audit.recompute import in_place
 from flows.audit.records import Event
+from flows.audit.scopes import scoped
 from flows.audit.sessions import Session, all_sessions, session_cells
 from flows.audit.uses import Use, all_uses, goal_cells, visitor_cells
-from flows.config.model import OTHER, UNKNOWN, Config, Sessions, format_duration
+from flows.config.model import OTHER, UNKNOWN, Breakdown, Config, Sessions, format_duration
 from flows.metrics.visitors import Visitors
 
 
@@ -72,14 +73,18 @@ class Expected:
 
     def _goes_on(self, breakdown: str) -> bool:
         one, other = self.old.breakdowns.get(breakdown), self.new.breakdowns[breakdown]
-        return one is not None and one.field == other.field and set(one.labels()) <= set(other.labels())
+        if one is None or not set(one.labels()) <= set(other.labels()):
+            return False
+        return all(getattr(one, key) == getattr(other, key) for key in Breakdown.model_fields.keys() - {"values", "of"})
 
     def _for(self, family: str, events: Sequence[Event], used: Sequence[Event]) -> list[Event]:
         """The events as a family sees them that may be broken down only now."""
         late = [name for name in self.new.breakdowns if self._goes_on(name) and self._is_of_now(name, family)]
-        earlier = {id(event) for event in used}
+        earlier = {place_of(event) for event in used}
         return [
-            replace(event, values={**event.values, **dict.fromkeys(late, UNKNOWN)}) if id(event) in earlier else event
+            replace(event, values={**event.values, **dict.fromkeys(late, UNKNOWN)})
+            if place_of(event) in earlier
+            else event
             for event in events
         ]
 
@@ -92,7 +97,7 @@ class Expected:
     def keeps(self, part: str) -> bool:
         """Whether a family, or a funnel, has the definition that it had."""
         one, other = self.old, self.new
-        same_presence = one.presence == other.presence
+        same_presence = self._same_presence()
         match part:
             case "events":
                 return True
@@ -101,7 +106,8 @@ class Expected:
             case "engagement":
                 return same_presence and one.active_users == other.active_users and one.time_zone == other.time_zone
             case "visitors":
-                return one.measures_visitors and Visitors(one).definition() == Visitors(other).definition()
+                same = Visitors(one).definition().words == Visitors(other).definition().words
+                return one.measures_visitors and same and same_presence
             case "sessions":
                 return (
                     same_presence
@@ -117,6 +123,17 @@ class Expected:
         same_presence = same_presence or other.funnels[part].order != "strict"
         return same_presence and part in one.funnels and one.funnels[part] == other.funnels[part]
 
+    def _same_presence(self) -> bool:
+        """Whether the same events show presence. Names that facts add to those which do not may have shown it before,
+        but only as `other`.
+        """
+        if self.old.presence != self.new.presence:
+            return False
+        if self.new.presence.only is not None:
+            return True
+        hid, hides = self.old.events_of_nobody(), self.new.events_of_nobody()
+        return hid <= hides and (hides - hid).isdisjoint(self.old.vocabulary())
+
     def cells(self, as_of_ms: int) -> Cells:
         """All cells at this T, when all records have been read."""
         new = self.new
@@ -130,8 +147,10 @@ class Expected:
             [late for late in judgement.late_in_order if id(late.event) in self._read_before],
             self.watermark_ms,
         )
-        self._ordered, self._final_watermark = ordered, watermark
-        self._passed = {(event.partition, event.offset) for event in passed}
+        self._passed = {place_of(event) for event in passed}
+        ordered = self._scoped(ordered)
+        passed = self._had_passed(ordered)
+        self._judgement, self._ordered, self._final_watermark = judgement, ordered, watermark
         self._late = [late for late in judgement.late_in_order if late.bound_ms <= watermark]
 
         of_events = self._for("events", judgement.accepted, arrived)
@@ -184,9 +203,28 @@ class Expected:
         names = {part: f"funnel.{part}" if part in self.new.funnels else part for part in parts}
         return {names[part]: 0 if self.keeps(part) else self.moment.since_ms for part in parts}
 
+    def _scoped(self, ordered: list[Event]) -> list[Event]:
+        """Under the values of their scopes. A breakdown that is new begins with what users and sessions begin with from
+        the change on; of a session that is open then it has `unknown`, where sessions were known.
+        """
+        known = any(breakdown.scope == "session" for breakdown in self.old.breakdowns.values())
+        later = [event for event in ordered if place_of(event) not in self._passed]
+        lately = {place_of(event): event for event in scoped(later, self.new)}
+        anew = [
+            name
+            for name, one in self.new.breakdowns.items()
+            if not self._goes_on(name) and (one.scope == "first" or (one.scope == "session" and not known))
+        ]
+        return [
+            replace(event, values={**event.values, **{name: lately[place_of(event)].values[name] for name in anew}})
+            if place_of(event) in lately
+            else event
+            for event in scoped(ordered, self.new)
+        ]
+
     def _had_passed(self, events: Sequence[Event]) -> list[Event]:
         """Those that had been used when the config changed."""
-        return [event for event in events if (event.partition, event.offset) in self._passed]
+        return [event for event in events if place_of(event) in self._passed]
 
     def _lived(self, visits: list[Event]) -> list[Session]:
         """The sessions that were open at the change, the latest of each user, and those that began later."""
@@ -224,7 +262,7 @@ class Expected:
         events = self._for("visitors", self._of_part(kept, ordered), passed)
         cells = visitor_cells(events, self.new, watermark)
         gone = self._passed if kept else set()
-        lately = [event for event in events if (event.partition, event.offset) not in gone]
+        lately = [event for event in events if place_of(event) not in gone]
         for config in self._new_windows():
             for name, views in visitor_cells(lately, config, watermark).items():
                 if name.startswith("views."):
@@ -241,7 +279,7 @@ class Expected:
         uses = all_uses(self._for("goals", self._of_part(kept, ordered), passed), self.new.goals[name])
         cells: Cells = goal_cells(name, uses, self.new, watermark, visitors)
         gone = self._passed if kept else set()
-        lately: list[Use] = [use for use in uses if (use.event.partition, use.event.offset) not in gone]
+        lately: list[Use] = [use for use in uses if place_of(use.event) not in gone]
         for config in self._new_windows():
             found = goal_cells(name, lately, config, watermark, visitors)
             of_users = (f"goal.{name}.users.", f"conversion_rate.{name}.")
@@ -313,6 +351,11 @@ class Expected:
                 without = [event for event in events if not is_same(event, one.event)]
                 yield Latecomer(one.bound_ms, self._course(events), self._course(without))
                 events = without
+
+
+def place_of(event: Event) -> tuple[int, int]:
+    """Of its record."""
+    return event.partition, event.offset
 
 
 def _rules(config: Config) -> Sessions:
