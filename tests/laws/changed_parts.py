@@ -50,7 +50,11 @@ class ExpectedOfAll(Expected):
     def parts(self) -> list[str]:
         """Those that `Expected` does not have."""
         new = self.new
-        of = {"retention": new.retention, "referrals": new.referrals, "subscriptions": new.subscriptions}
+        of: dict[str, object] = {
+            "retention": new.retention,
+            "referrals": new.referrals,
+            "subscriptions": new.subscriptions,
+        }
         of |= {"orders": new.orders, "spend": new.spend, "feedback": new.feedback, "tickets": new.tickets}
         returns = {"order_refunds": "refunded", "order_cancellations": "cancelled"}
         return [
