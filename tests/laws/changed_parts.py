@@ -75,9 +75,9 @@ class ExpectedOfAll(Expected):
         if was is None or was != now:
             return False
         name, new = part.partition(".")[2], self.new
-        by_presence = (part.startswith("milestone.") and new.milestones[name].from_first_seen) or (
-            part == "retention" and (new.retention.from_first_seen or new.retention.any_returns)  # type: ignore[union-attr]
-        )
+        by_presence = part.startswith("milestone.") and new.milestones[name].from_first_seen
+        if part == "retention" and new.retention is not None:
+            by_presence = new.retention.from_first_seen or new.retention.any_returns
         return self._same_presence() or not by_presence
 
     def since(self) -> dict[str, int]:
