@@ -38,7 +38,7 @@ brokers: $(VENV)/installed  ## three Kafka brokers, injured in every way, one af
 	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/all_away.py tests/brokers/test_dead_letters.py $(BROKERS)
 
 .PHONY: mutations
-mutations: $(VENV)/installed  ## the code made wrong in four ways, each of which the tests have to notice
+mutations: $(VENV)/installed  ## the code made wrong in five ways, each of which the tests have to notice
 	@$(PYTHON_IN_VENV) -m pytest -q -s tests/simulation -k code_that_is_wrong
 	@$(PYTHON_IN_VENV) -m tests.faults.mutations
 

@@ -52,6 +52,8 @@ class Windows(Container):
             np.zeros((n, PANES, counters), np.int64),
             np.zeros((n, counters), np.int64),
         )
+        self.new_places: Sequence[int] = ()
+        """Along the last axis: those that are new since the checkpoint, so that they are empty in all windows."""
 
     @property
     def totals(self) -> NDArray[np.int64]:
@@ -85,6 +87,8 @@ class Windows(Container):
         old = np.zeros(len(past["widths"]) * PANES * prod(sizes), np.int64)
         old[arrays["places"]] = arrays["counts"]
         old = carried(old.reshape(len(past["widths"]), PANES, *sizes), 2, self._axes, past["axes"])
+        sources = self._axes[-1].sources(past["axes"][-1]) if self._axes else ()
+        self.new_places = [place for place, found in enumerate(sources) if not found]
         heads, begins = np.full_like(self.ring.heads, NO_TIME), np.full_like(self.ring.begins, NO_TIME)
         panes = np.zeros_like(self.ring.panes)
         for w, kind in enumerate(self._kinds()):

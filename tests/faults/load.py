@@ -31,7 +31,10 @@ CONFIG = Config(
     sessions={"timeout": "90s"},
     key_actions=["Bought"],
     churn_after="10m",
-    funnels={"buy": {"window": "3m", "steps": ["Viewed", "Added", "Bought"]}},
+    funnels={
+        "buy": {"window": "3m", "steps": ["Viewed", "Added", "Bought"]},
+        "same": {"window": "3m", "hold": "context.device.type", "steps": ["Viewed", "Added", "Bought"]},
+    },
     breakdowns={"platform": {"field": "context.device.type", "values": ["web", "ios"]}},
     subscriptions={"currency": "USD", "plans": ["Pro"]},
     windows=["1m", "30m", "24h"],

@@ -19,6 +19,7 @@ HISTORIES: Final[Mapping[str, Sequence[str]]] = {
     "no fence": ["run frozen and replaced"],
     "no dedup in the checkpoint": ["run killed", "run killed"],
     "clock follows the future": ["Redis flushed"],
+    "values of another step": ["Redis flushed"],
 }
 """Faults after which it has to show."""
 

@@ -1,4 +1,4 @@
-"""The code made wrong in four ways, each of which the suite has to notice; nothing of it stays in the product."""
+"""The code made wrong in five ways, each of which the suite has to notice; nothing of it stays in the product."""
 
 from __future__ import annotations
 
@@ -61,10 +61,27 @@ def clock_follows_the_future() -> None:
     Intake.read = read  # type: ignore[method-assign] # the mistake
 
 
+def values_of_another_step() -> None:
+    """A funnel that holds a field is shown, with each event, the value of the one before."""
+    from flows.measure.tied_values import TiedValues
+
+    original = TiedValues.show
+    before = np.zeros(1, np.uint64)
+
+    def show(self: Any, rows: Any, since: Any) -> None:
+        original(self, rows, since)
+        for family in self._families.values():
+            both = np.concatenate([before, family.tied_values])
+            family.tied_values, before[0] = both[:-1], both[-1]
+
+    TiedValues.show = show  # type: ignore[method-assign] # the mistake
+
+
 MUTATIONS: Final[Mapping[str, Callable[[], None]]] = {
     "increments": increments,
     "no fence": no_fence,
     "no dedup in the checkpoint": no_dedup_in_checkpoint,
     "clock follows the future": clock_follows_the_future,
+    "values of another step": values_of_another_step,
 }
 NAMES: Final[Sequence[str]] = tuple(MUTATIONS)

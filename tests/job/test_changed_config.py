@@ -23,6 +23,7 @@ THEN = Config.model_validate(
         "funnels": {
             "buy": {"window": "20m", "steps": ["Viewed", "Added", "Bought"]},
             "look": {"window": "5m", "steps": ["Viewed", "Left"]},
+            "same": FIRST.funnels["same"].model_dump(mode="json", by_alias=True),
         },
         "breakdowns": {
             "device": {"field": "context.device.type", "values": ["web"], "of": ["events"]},

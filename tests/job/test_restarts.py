@@ -21,7 +21,10 @@ CONFIG = Config(
     key_actions=["Bought"],
     sessions={"timeout": "5m"},
     churn_after="20m",
-    funnels={"buy": {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}},
+    funnels={
+        "buy": {"window": "10m", "steps": ["Viewed", "Added", "Bought"]},
+        "same": {"window": "10m", "hold": "context.device.type", "steps": ["Viewed", "Added", "Bought"]},
+    },
     breakdowns={"platform": {"field": "context.device.type", "values": ["web", "ios"]}},
     dedup_horizon="5m",
     shards=4,

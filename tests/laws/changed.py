@@ -4,28 +4,30 @@ The past stays as it was read. An event read before the change has the name and 
 `other` where it was not told apart, a value of a breakdown that is new is `unknown`. A part that goes on equals the
 reference over the whole stream; one that starts afresh, or is new, equals that over the events from S on, the first
 millisecond after everything that had been read at the change. A window that is new holds what was alive at the change,
-and what has happened since.
+what was concluded of each user last, since an event that is late but in order may take that back, and what has been
+booked since, at whatever time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.audit import Record
 from flows.audit.activity import active_user_cells, event_cells
-from flows.audit.cells import Cells, groups, put_ratio
+from flows.audit.cells import Cells, by_user, groups, put_ratio
 from flows.audit.clock import Read, judge
 from flows.audit.engagement import engagement_cells
-from flows.audit.funnels import Attempt, all_attempts, funnel_cells, is_dropped, put_matured
-from flows.audit.lifecycle import Lifecycle, Passage, lifecycle_cells, lifecycle_of
-from flows.audit.minutes import MINUTE_MS, Course, minute_history, minute_of
+from flows.audit.funnels import Attempt, all_attempts, funnel_cells, put_matured
+from flows.audit.lifecycle import Lifecycle, lifecycle_cells, lifecycle_of
+from flows.audit.minutes import MINUTE_MS, Course, Latecomer, is_same, late_by_user, minute_history, minute_of
 from flows.audit.parse import parse
 from flows.audit.recompute import in_place
 from flows.audit.records import Event
-from flows.audit.sessions import all_sessions, session_cells
+from flows.audit.scopes import scoped
+from flows.audit.sessions import Session, all_sessions, session_cells
 from flows.audit.uses import Use, all_uses, goal_cells, visitor_cells
-from flows.config.model import OTHER, UNKNOWN, Config, Sessions, format_duration
+from flows.config.model import OTHER, UNKNOWN, Breakdown, Config, Sessions, format_duration
 from flows.metrics.visitors import Visitors
 
 
@@ -71,14 +73,18 @@ class Expected:
 
     def _goes_on(self, breakdown: str) -> bool:
         one, other = self.old.breakdowns.get(breakdown), self.new.breakdowns[breakdown]
-        return one is not None and one.field == other.field and set(one.labels()) <= set(other.labels())
+        if one is None or not set(one.labels()) <= set(other.labels()):
+            return False
+        return all(getattr(one, key) == getattr(other, key) for key in Breakdown.model_fields.keys() - {"values", "of"})
 
     def _for(self, family: str, events: Sequence[Event], used: Sequence[Event]) -> list[Event]:
         """The events as a family sees them that may be broken down only now."""
         late = [name for name in self.new.breakdowns if self._goes_on(name) and self._is_of_now(name, family)]
-        earlier = {id(event) for event in used}
+        earlier = {place_of(event) for event in used}
         return [
-            replace(event, values={**event.values, **dict.fromkeys(late, UNKNOWN)}) if id(event) in earlier else event
+            replace(event, values={**event.values, **dict.fromkeys(late, UNKNOWN)})
+            if place_of(event) in earlier
+            else event
             for event in events
         ]
 
@@ -91,7 +97,7 @@ class Expected:
     def keeps(self, part: str) -> bool:
         """Whether a family, or a funnel, has the definition that it had."""
         one, other = self.old, self.new
-        same_presence = one.presence == other.presence
+        same_presence = self._same_presence()
         match part:
             case "events":
                 return True
@@ -100,7 +106,8 @@ class Expected:
             case "engagement":
                 return same_presence and one.active_users == other.active_users and one.time_zone == other.time_zone
             case "visitors":
-                return one.measures_visitors and Visitors(one).definition() == Visitors(other).definition()
+                same = Visitors(one).definition().words == Visitors(other).definition().words
+                return one.measures_visitors and same and same_presence
             case "sessions":
                 return (
                     same_presence
@@ -116,6 +123,17 @@ class Expected:
         same_presence = same_presence or other.funnels[part].order != "strict"
         return same_presence and part in one.funnels and one.funnels[part] == other.funnels[part]
 
+    def _same_presence(self) -> bool:
+        """Whether the same events show presence. Names that facts add to those which do not may have shown it before,
+        but only as `other`.
+        """
+        if self.old.presence != self.new.presence:
+            return False
+        if self.new.presence.only is not None:
+            return True
+        hid, hides = self.old.events_of_nobody(), self.new.events_of_nobody()
+        return hid <= hides and (hides - hid).isdisjoint(self.old.vocabulary())
+
     def cells(self, as_of_ms: int) -> Cells:
         """All cells at this T, when all records have been read."""
         new = self.new
@@ -124,8 +142,16 @@ class Expected:
         ordered = in_place(judgement.on_time, judgement.late_in_order, watermark)
         before = [event for event in judgement.accepted if id(event) in self._read_before]
         arrived = [event for event in before if event.ts <= self.moment.as_of_ms]
-        passed = [event for event in ordered if id(event) in self._read_before and event.ts < self.watermark_ms]
-        self._ordered, self._final_watermark = ordered, watermark
+        passed = in_place(
+            [event for event in judgement.on_time if id(event) in self._read_before],
+            [late for late in judgement.late_in_order if id(late.event) in self._read_before],
+            self.watermark_ms,
+        )
+        self._passed = {place_of(event) for event in passed}
+        ordered = self._scoped(ordered)
+        passed = self._had_passed(ordered)
+        self._judgement, self._ordered, self._final_watermark = judgement, ordered, watermark
+        self._late = [late for late in judgement.late_in_order if late.bound_ms <= watermark]
 
         of_events = self._for("events", judgement.accepted, arrived)
         cells: Cells = event_cells(of_events, new, as_of_ms)
@@ -142,9 +168,9 @@ class Expected:
             cells |= self._goal(name, ordered, passed, watermark, cells)
 
         kept = self.keeps("sessions")
-        self._sessions = all_sessions(self._for("sessions", self._of_part(kept, ordered), passed), new)
-        cells |= session_cells(self._sessions, new, watermark, cells)
-        lived = [session for session in self._sessions if session.closes_at >= self.watermark_ms or not kept]
+        visits = self._for("sessions", self._of_part(kept, ordered), passed)
+        cells |= session_cells(all_sessions(visits, new), new, watermark, cells)
+        lived = self._lived(visits) if kept else all_sessions(visits, new)
         for config in self._new_windows():
             found = session_cells(lived, config, watermark, cells)
             cells |= {name: cell for name, cell in found.items() if _is_windowed(name, config)}
@@ -158,20 +184,14 @@ class Expected:
                     cells[name] = bounced
                     if rate in cells:
                         put_ratio(cells, rate, int(bounced), int(cells[f"sessions.closed.{name.removeprefix(stem)}"]))
-        self._attempts: dict[str, list[Attempt]] = {}
         for name in new.funnels:
             cells |= self._funnel(name, ordered, passed, watermark)
-        self._lifecycle = lifecycle_of(
-            self._for("users", self._of_part(self.keeps("lifecycle"), ordered), passed), new, watermark
-        )
-        cells |= lifecycle_cells(self._lifecycle, new, watermark)
+        lives = self._for("users", self._of_part(self.keeps("lifecycle"), ordered), passed)
+        lifecycle = lifecycle_of(lives, new, watermark)
+        cells |= lifecycle_cells(lifecycle, new, watermark)
         if self.keeps("lifecycle"):
-            new_ones, resurrected, churned = (
-                [passage for passage in passages if passage.at >= self.watermark_ms] for passages in self._transitions()
-            )
-            lately = Lifecycle(new_ones, resurrected, churned, self._lifecycle.alive)
             for config in self._new_windows():
-                found = lifecycle_cells(lately, config, watermark)
+                found = lifecycle_cells(self._lately(lives, lifecycle.alive, watermark), config, watermark)
                 del found["users.known"]
                 cells = _without(cells | found, found, config, "user")
         return cells
@@ -183,8 +203,49 @@ class Expected:
         names = {part: f"funnel.{part}" if part in self.new.funnels else part for part in parts}
         return {names[part]: 0 if self.keeps(part) else self.moment.since_ms for part in parts}
 
-    def _transitions(self) -> tuple[list[Passage], ...]:
-        return self._lifecycle.new, self._lifecycle.resurrected, self._lifecycle.churned
+    def _scoped(self, ordered: list[Event]) -> list[Event]:
+        """Under the values of their scopes. A breakdown that is new begins with what users and sessions begin with from
+        the change on; of a session that is open then it has `unknown`, where sessions were known.
+        """
+        known = any(breakdown.scope == "session" for breakdown in self.old.breakdowns.values())
+        later = [event for event in ordered if place_of(event) not in self._passed]
+        lately = {place_of(event): event for event in scoped(later, self.new)}
+        anew = [
+            name
+            for name, one in self.new.breakdowns.items()
+            if not self._goes_on(name) and (one.scope == "first" or (one.scope == "session" and not known))
+        ]
+        return [
+            replace(event, values={**event.values, **{name: lately[place_of(event)].values[name] for name in anew}})
+            if place_of(event) in lately
+            else event
+            for event in scoped(ordered, self.new)
+        ]
+
+    def _had_passed(self, events: Sequence[Event]) -> list[Event]:
+        """Those that had been used when the config changed."""
+        return [event for event in events if place_of(event) in self._passed]
+
+    def _lived(self, visits: list[Event]) -> list[Session]:
+        """The sessions that were open at the change, the latest of each user, and those that began later."""
+        lived = []
+        for events in by_user(visits).values():
+            known = len(all_sessions(self._had_passed(events), self.new))
+            for number, session in enumerate(all_sessions(events, self.new), 1):
+                if number >= known or session.closes_at >= self.watermark_ms:
+                    lived.append(session)
+        return lived
+
+    def _lately(self, lives: list[Event], alive: int, watermark: int) -> Lifecycle:
+        """What became of each user after the last event that had been used at the change."""
+        lately = Lifecycle(alive=alive)
+        for events in by_user(lives).values():
+            last = max((event.ts for event in self._had_passed(events) if event.shows_presence), default=-1)
+            life = lifecycle_of(events, self.new, watermark)
+            lately.new += [passage for passage in life.new if passage.at > last]
+            lately.resurrected += [passage for passage in life.resurrected if passage.at > last]
+            lately.churned += [passage for passage in life.churned if passage.at > last]
+        return lately
 
     def _new_windows(self) -> list[Config]:
         """The config with each of the windows alone that are new."""
@@ -200,7 +261,8 @@ class Expected:
         kept = self.keeps("visitors")
         events = self._for("visitors", self._of_part(kept, ordered), passed)
         cells = visitor_cells(events, self.new, watermark)
-        lately = [event for event in events if event.ts >= self.watermark_ms or not kept]
+        gone = self._passed if kept else set()
+        lately = [event for event in events if place_of(event) not in gone]
         for config in self._new_windows():
             for name, views in visitor_cells(lately, config, watermark).items():
                 if name.startswith("views."):
@@ -216,7 +278,8 @@ class Expected:
         kept = self.keeps(f"goal.{name}")
         uses = all_uses(self._for("goals", self._of_part(kept, ordered), passed), self.new.goals[name])
         cells: Cells = goal_cells(name, uses, self.new, watermark, visitors)
-        lately: list[Use] = [use for use in uses if use.event.ts >= self.watermark_ms or not kept]
+        gone = self._passed if kept else set()
+        lately: list[Use] = [use for use in uses if place_of(use.event) not in gone]
         for config in self._new_windows():
             found = goal_cells(name, lately, config, watermark, visitors)
             of_users = (f"goal.{name}.users.", f"conversion_rate.{name}.")
@@ -226,23 +289,23 @@ class Expected:
     def _funnel(self, name: str, ordered: Sequence[Event], passed: Sequence[Event], watermark: int) -> Cells:
         new = self.new
         funnel, kept = new.funnels[name], self.keeps(name)
-        attempts = all_attempts(self._for("funnels", self._of_part(kept, ordered), passed), funnel)
-        self._attempts[name] = attempts
+        events = self._for("funnels", self._of_part(kept, ordered), passed)
+        attempts: list[Attempt] = []
+        alive: list[Attempt] = []
+        for of_user in by_user(events).values():
+            theirs, known = all_attempts(of_user, funnel), all_attempts(self._had_passed(of_user), funnel)
+            over = bool(known) and (known[-1].converted_at is not None or known[-1].ended_at is not None)
+            attempts += theirs
+            alive += theirs[len(known) - (bool(known) and not over) :]
         cells: Cells = funnel_cells(name, funnel, attempts, new, watermark)
         if not kept:
             return cells
-        then = self.watermark_ms
-        alive = [
-            attempt
-            for attempt in attempts
-            if all(at is None or at >= then for at in (attempt.converted_at, attempt.ended_at))
-            and (attempt.ended_at is not None or not is_dropped(attempt, funnel, then))
-        ]
         for config in self._new_windows():
             found = funnel_cells(name, funnel, alive, config, watermark)
             cells |= {cell: value for cell, value in found.items() if _is_windowed(cell, config)}
             cells = _without(cells, found, config, f"funnel.{name}")
-        unripe = [attempt for attempt in attempts if attempt.start + funnel.window >= then]
+        living = {id(attempt) for attempt in alive}
+        unripe = [one for one in attempts if one.start + funnel.window >= self.watermark_ms or id(one) in living]
         old = set(self.old.ratio_windows) if self.old.funnels else set()
         for window in new.ratio_windows:
             some = attempts if window in old else unripe
@@ -255,9 +318,7 @@ class Expected:
     def minutes(self, published: Mapping[int, Mapping[str, int]]) -> dict[int, dict[str, int]]:
         """All closed minutes, once `cells` was asked; `published`: those closed before the change."""
         new, open_from = self.new, minute_of(self.watermark_ms)
-        lifecycle, sessions = self._lifecycle, self._sessions
-        counted = self._of_part(self.keeps("minutes"), self._ordered)
-        found = minute_history(Course(counted, sessions, self._attempts, lifecycle), new, self._final_watermark)
+        found = minute_history(self._course(self._ordered), new, self._final_watermark, list(self._latecomers()))
         fields = next(iter(found.values()), None) or next(iter(published.values()), {})
         names = [name for name in fields if not name.startswith("funnel.")]
         names += [f"funnel.{name}.{what}" for name in new.funnels for what in ("entered", "converted")]
@@ -270,6 +331,31 @@ class Expected:
             for minute, values in sorted(result.items())
             if any(values.values()) and minute + MINUTE_MS <= self._final_watermark
         }
+
+    def _course(self, ordered: list[Event]) -> Course:
+        """What some events come to, each part of it since it began."""
+        of = {part: self._of_part(self.keeps(part), ordered) for part in ("minutes", "sessions", "lifecycle")}
+        attempts = {
+            name: all_attempts(self._of_part(self.keeps(name), ordered), funnel)
+            for name, funnel in self.new.funnels.items()
+        }
+        lifecycle = lifecycle_of(of["lifecycle"], self.new, self._final_watermark)
+        return Course(of["minutes"], all_sessions(of["sessions"], self.new), attempts, lifecycle)
+
+    def _latecomers(self) -> Iterator[Latecomer]:
+        """The events that came late, each with its user's course with it and without it, those read last first."""
+        of_users = by_user(self._ordered)
+        for user, late in late_by_user(self._late).items():
+            events = of_users[user]
+            for one in reversed(late):
+                without = [event for event in events if not is_same(event, one.event)]
+                yield Latecomer(one.bound_ms, self._course(events), self._course(without))
+                events = without
+
+
+def place_of(event: Event) -> tuple[int, int]:
+    """Of its record."""
+    return event.partition, event.offset
 
 
 def _rules(config: Config) -> Sessions:

@@ -61,3 +61,26 @@ def test_a_new_window_of_a_milestone_begins_with_who_is_pending_and_who_has_miss
     assert [whole[state] for state in states] == [3, 2, 0, 1]
     assert [found[state] for state in states] == [2, 1, 0, 1]  # Ana had reached it before
     assert found["milestone.order.matured.7d"] == 2
+
+
+def test_a_new_window_has_the_creation_of_the_tickets_that_are_known() -> None:
+    """A ticket escalates after the change, and another was escalated before: both are escalations of created ones."""
+    tickets = {"tickets": {}, "windows": ["1h"], "ratio_windows": [], "long_windows": [], "shards": 2}
+
+    def moved(offset: int, ticket: str, name: str, at_ms: int) -> Record:
+        event = {"type": "track", "event": name, "userId": "ana", "timestamp": START + at_ms}
+        return Record(json.dumps(event | {"properties": {"ticket_id": ticket}}).encode(), 0, offset)
+
+    names = ("Ticket Created", "Ticket Created", "Ticket Escalated", "Ticket Resolved", "Ticket Escalated", "Other")
+    whose = zip(names, ("t1", "t2", "t2", "t2", "t1", "t1"), strict=True)
+    records = [moved(offset, ticket, name, offset * HOUR) for offset, (name, ticket) in enumerate(whose)]
+    before, after = polls(records, [4], 1)
+    engine = Engine(Config.model_validate(tickets))
+    engine.read(before)
+    engine.tick()
+    new = Config.model_validate(tickets | {"windows": ["1h", "24h"], "long_windows": ["24h"]})
+    changed = engine.under(new)
+    changed.read(after)
+    found, whole = changed.tick(final=True).cells, recompute(records, new).cells
+    shown = ("tickets.created.24h", "tickets.created_escalated.24h", "escalation_rate.24h")
+    assert [found[name] for name in shown] == [whole[name] for name in shown] == [2, 2, 1.0]

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from flows.decode.intake import Intake
 from flows.measure.dedup import Recent
+from flows.measure.tied_values import TiedValues
 from flows.publish.redis import scripts as redis_scripts
 from flows.publish.redis.layout import Keys
 from flows.publish.redis.scripts import PUBLISH, TAKE
@@ -52,6 +53,7 @@ def test_code_that_is_wrong_is_noticed(mutation: str, monkeypatch: pytest.Monkey
         (redis_scripts, "PUBLISH"),
         (Recent, "save"),
         (Intake, "read"),
+        (TiedValues, "show"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))  # and back in the end
     MUTATIONS[mutation]()

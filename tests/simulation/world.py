@@ -53,7 +53,10 @@ CONFIG = Config(
     sessions={"timeout": "1m"},
     key_actions=["Bought"],
     churn_after="5m",
-    funnels={"buy": {"window": "2m", "steps": ["Viewed", "Added", "Bought"]}},
+    funnels={
+        "buy": {"window": "2m", "steps": ["Viewed", "Added", "Bought"]},
+        "same": {"window": "2m", "hold": "context.device.type", "steps": ["Viewed", "Added", "Bought"]},
+    },
     breakdowns={"platform": {"field": "context.device.type", "values": ["web"], "of": ["active_users", "sessions"]}},
     windows=["1m", "1h"],
     ratio_windows=["1h"],

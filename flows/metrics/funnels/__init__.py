@@ -42,6 +42,7 @@ from flows.metrics.funnels.books import Books
 from flows.metrics.funnels.cells import (
     BUCKETS,
     DROPPED,
+    ENTERED,
     IN_PROGRESS,
     MATURED,
     MATURED_CONVERTED,
@@ -51,13 +52,14 @@ from flows.metrics.funnels.cells import (
 )
 from flows.metrics.funnels.charts import charts_of, headlines_of
 from flows.metrics.funnels.loop import ATTEMPT, Attempts, Rules, use_events
+from flows.metrics.funnels.options import DROPPED as OUT_OF_TIME
 from flows.metrics.funnels.options import IN_PROGRESS as UNDER_WAY
 from flows.metrics.funnels.options import OPTIONAL_ATTEMPT, OptionalAttempts, Options, use_events_with_options
 from flows.metrics.histograms import BOUNDS_S, read_cumulative
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
 from flows.metrics.survival import AGES, read_ages
-from flows.state.deadlines import Deadlines
+from flows.state.deadlines import PASSED, Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import UserRows
 from flows.state.windows import PANES, Windows
@@ -220,6 +222,14 @@ class Funnel(Family):
         slots = slots[self.users.rows["state"][slots] == UNDER_WAY]
         return slots, self.users.rows["start"][slots]
 
+    def _out_of_time(self, slots: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The same of those whose latest attempt was dropped because of the time."""
+        if self._options is None:
+            slots = slots[self.drops_at.times.at[slots] >= PASSED]
+            return slots, self.drops_at.times.at[slots] - PASSED - self._window
+        slots = slots[self.users.rows["state"][slots] == OUT_OF_TIME]
+        return slots, self.users.rows["start"][slots]
+
     def forget(self, slots: NDArray[Any]) -> None:
         """Count the attempts in progress of `slots` as dropped: their users are about to be evicted."""
         slots, starts = self._in_progress(slots)
@@ -230,15 +240,20 @@ class Funnel(Family):
             self.windows.book(every, starts, outcomes + DROPPED, 1)
 
     def rebuild(self, users: int, now_ms: int) -> None:
-        """Book the attempts in progress in the windows that are new since the checkpoint."""
-        new = self.windows.begin(now_ms)
-        slots, starts = self._in_progress(np.arange(users))
-        reached = self.users.rows["reached"][slots]
-        for groups in groups_of(self._groups.split, self.users.rows["dims"][slots]):
-            self.windows.book(new, starts, groups * self._counters + self._steps + IN_PROGRESS)
-            for step in range(self._steps):
-                there = reached > step
-                self.windows.book(new, starts[there], groups[there] * self._counters + step)
+        """Book in the windows that are new since the checkpoint the attempts in progress, and those that are the latest
+        of their user and ran out of time: the drop may have to be taken back.
+        """
+        new, new_matured = self.windows.begin(now_ms), self.matured.begin(now_ms - self._window)
+        every = np.arange(users)
+        for outcome, (slots, starts) in ((IN_PROGRESS, self._in_progress(every)), (DROPPED, self._out_of_time(every))):
+            reached = self.users.rows["reached"][slots]
+            up = self.drops_at.times.at[slots] >= PASSED
+            for groups in groups_of(self._groups.split, self.users.rows["dims"][slots]):
+                self.windows.book(new, starts, groups * self._counters + self._steps + outcome)
+                for step in range(self._steps):
+                    there = reached > step
+                    self.windows.book(new, starts[there], groups[there] * self._counters + step)
+                self.matured.book(new_matured, starts[up], groups[up] * 2 + ENTERED)
 
     def trail(self, cell: Cell) -> Trail | None:
         window = self._window

@@ -34,15 +34,15 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.config.model import Config, format_duration
 from flows.metrics.charts import ChartRow, Number
-from flows.metrics.family import Family, Groups, presence
+from flows.metrics.family import Family, Groups, groups_of, presence
 from flows.metrics.frameworks import Headings
 from flows.metrics.lifecycle.acquisition import acquisition_charts, shares_of
-from flows.metrics.lifecycle.cells import LOST, blocks_of, formulas_of
+from flows.metrics.lifecycle.cells import LOST, LOST_INSIDE, blocks_of, formulas_of
 from flows.metrics.lifecycle.charts import CHARTS, HEADLINES
-from flows.metrics.lifecycle.loop import ALIVE, FIELDS, LIFE, UNSEEN, Ledger, use_events
+from flows.metrics.lifecycle.loop import ALIVE, CHURNED, FIELDS, LIFE, UNSEEN, Ledger, use_events
 from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
-from flows.state.deadlines import Deadlines
+from flows.state.deadlines import PASSED, Deadlines
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Windows
 
@@ -114,6 +114,15 @@ class Lifecycle(Family):
         """Take the users of `slots` out of the present counts: they are about to be evicted."""
         stage = self.users.rows["stage"][slots]
         self.evicted.values += (np.count_nonzero(stage != UNSEEN), np.count_nonzero(stage == ALIVE))
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book in the windows that are new since the checkpoint who has churned: it may have to be taken back."""
+        new = self.windows.begin(now_ms)
+        slots = np.flatnonzero(self.users.rows["stage"][:users] == CHURNED)
+        churned = self.users.rows[slots]
+        for groups in groups_of(self._groups.split, churned["dims"]):
+            self.windows.book(new, self.churns_at.times.at[slots] - PASSED, groups * FIELDS + LOST)
+            self.windows.book(new, churned["came"], groups * FIELDS + LOST_INSIDE)
 
     def read(self) -> NDArray[np.int64]:
         new, resurrected, churned = self.since_start.values

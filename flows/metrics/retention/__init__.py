@@ -159,13 +159,12 @@ class Retained(Family):
             return self.windows.totals.ravel()
         today = int(self.dates.sheet.head[0])
         shape = (len(self._section.days), len(self._groups) * FIELDS)
-        return np.concatenate(
-            [
-                self.dates.sums(today - day - 1, width // DAY_MS).reshape(shape)[j]
-                for j, day in enumerate(self._section.days)
-                for width in self._config.long_windows
-            ]
-        )
+        sums = [
+            self.dates.sums(today - day - 1, width // DAY_MS).reshape(shape)[j]
+            for j, day in enumerate(self._section.days)
+            for width in self._config.long_windows
+        ]
+        return np.concatenate([np.zeros(0, np.int64), *sums])
 
     def trail(self, cell: Cell) -> Trail | None:
         """Windows that are new are filled at once, from what is known of everybody."""

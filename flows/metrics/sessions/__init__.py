@@ -46,14 +46,21 @@ from flows.metrics.minutes import MinuteBook
 from flows.metrics.rows import Block, Formula
 from flows.metrics.sessions.alerts import alerts_of
 from flows.metrics.sessions.cells import (
+    BOUNCED,
     BOUNCED_BY,
     BUCKETS,
+    CLOSED,
+    DURATION_MS,
+    EVENTS,
     FIELDS,
     GAP_MS,
+    KEY_ACTIONS,
     RETURNING,
     SETTLING,
     SETTLING_ENGAGED,
     STARTED,
+    VIEWS,
+    WITH_KEY_ACTION,
     blocks_of,
     formulas_of,
     tallies_of,
@@ -61,7 +68,7 @@ from flows.metrics.sessions.cells import (
 from flows.metrics.sessions.charts import CHARTS, HEADLINES
 from flows.metrics.sessions.loop import NO_GAP, SESSION, STAYS_BY, Ledger, Rules, read_settled, use_events
 from flows.state.axes import Names
-from flows.state.deadlines import Deadlines
+from flows.state.deadlines import PASSED, Deadlines
 from flows.state.queue import Queue
 from flows.state.rows import Counters, UserRows
 from flows.state.windows import Windows
@@ -169,9 +176,11 @@ class Sessions(Family):
                 self.open.values[group_of(self._groups.split, d, self.users.rows[slot]["dims"])] -= 1
 
     def rebuild(self, users: int, now_ms: int) -> None:
-        """Book the sessions that are open in the windows that are new since the checkpoint."""
+        """Book in what is new since the checkpoint the sessions that are open, and the latest one of each user, if that
+        has closed: it may have to be taken back.
+        """
         new = self.windows.begin(now_ms)
-        slots = np.flatnonzero(self.closes_at.times.at[:users] < NEVER)
+        slots = np.flatnonzero(self.closes_at.times.at[:users] != NEVER)
         ended = self.ended.heap.rows[: int(self.ended.heap.size[0])]
         starts = np.concatenate([self.users.rows["start"][slots], ended[:, 1]])
         dims = np.concatenate([self.users.rows["dims"][slots], ended[:, 2].astype(np.uint64)])
@@ -182,6 +191,33 @@ class Sessions(Family):
             first = groups[returning] * FIELDS
             self.windows.book(new, starts[returning], first + RETURNING)
             self.windows.book(new, starts[returning], first + GAP_MS, gaps[returning])
+        self._book_closed(slots[self.closes_at.times.at[slots] >= PASSED], new, now_ms)
+
+    def _book_closed(self, slots: NDArray[Any], new: NDArray[np.int64], now_ms: int) -> None:
+        """Book the sessions of `slots`, which have closed, in the `new` windows and by the definitions that are new."""
+        sessions, closes_at = self.users.rows[slots], self.closes_at.times.at[slots] - PASSED
+        duration = closes_at - self._rules.timeout - sessions["start"]
+        buckets = np.searchsorted(np.array(BOUNDS_S) * 1000, duration)
+        within = buckets < len(BOUNDS_S)
+        amounts = {
+            CLOSED: np.ones(len(slots), np.int64),
+            BOUNCED: sessions["stays"] & self._rules.stays == 0,
+            DURATION_MS: duration,
+            WITH_KEY_ACTION: sessions["key_actions"] > 0,
+        } | {
+            field: sessions[name]
+            for field, name in ((EVENTS, "events"), (VIEWS, "views"), (KEY_ACTIONS, "key_actions"))
+        }
+        apart, new_apart = self._rules.apart, self.bounced_by.begin(now_ms)
+        every = np.arange(len(self._config.windows))
+        for groups in groups_of(self._groups.split, sessions["dims"]):
+            for field, amount in amounts.items():
+                self.windows.book(new, closes_at, groups * FIELDS + field, amount)
+            self.windows.book(new, closes_at[within], (groups * FIELDS + BUCKETS + buckets)[within])
+            for place, bit in enumerate(apart.tolist()):
+                bounced = sessions["stays"] & bit == 0
+                begun = every if place in self.bounced_by.new_places else new_apart
+                self.bounced_by.book(begun, closes_at[bounced], groups[bounced] * len(apart) + place)
 
     def trail(self, cell: Cell) -> Trail | None:
         if cell.metric in (SETTLING, SETTLING_ENGAGED):

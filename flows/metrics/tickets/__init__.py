@@ -37,13 +37,14 @@ from numpy.typing import NDArray
 from flows.checkpoint.parts import Definition
 from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.config.tickets import CREATED
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.family import Family, Groups, groups_of
 from flows.metrics.frameworks import Headings
 from flows.metrics.histograms import LONG_BOUNDS_S, read_cumulative
 from flows.metrics.rows import Block, Formula
 from flows.metrics.tickets.alerts import alerts_of
-from flows.metrics.tickets.cells import BUCKETS, COUNTERS, FRAMEWORKS, blocks_of, formulas_of
+from flows.metrics.tickets.cells import BUCKETS, COUNTERS, CREATED_ESCALATED, FRAMEWORKS, blocks_of, formulas_of
 from flows.metrics.tickets.charts import CHARTS, HEADLINES
 from flows.metrics.tickets.fact import ticket_fact
 from flows.metrics.tickets.loop import DONE, FORGET_MS, OPEN, STATE, Ledger, use_transitions
@@ -110,6 +111,19 @@ class Tickets(Family):
             for groups in groups_of(self._groups.split, gone["dims"][(gone["stage"] == OPEN) & (gone["known"] == 1)]):
                 np.subtract.at(self.open.values, groups, 1)
         self.tickets.retain(kept)
+
+    def rebuild(self, users: int, now_ms: int) -> None:
+        """Book in the windows that are new since the checkpoint the creation of the tickets that are known: those that
+        escalate later are counted among them.
+        """
+        new, known = self.windows.begin(now_ms), self.tickets.known
+        gone = (known["stage"] == DONE) & (now_ms - known["last"] > FORGET_MS)
+        created = known[(known["known"] == 1) & ~gone]
+        escalated = created["escalated"] == 1
+        for groups in groups_of(self._groups.split, created["dims"]):
+            first = groups * COUNTERS
+            self.windows.book(new, created["created"], first + CREATED)
+            self.windows.book(new, created["created"][escalated], first[escalated] + CREATED_ESCALATED)
 
     def read(self) -> NDArray[np.int64]:
         totals, groups = self.windows.totals, len(self._groups)
