@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.audit import Record
@@ -18,12 +18,13 @@ from flows.messages.raw import Raw
 from tests.audit.held import audited, held, published, verdicts, wrong
 from tests.engine import Engine, polls
 from tests.laws.test_laws import CONFIGS, PLAIN, START, cuts, encoded, events
+from tests.thorough import examples
 
 SECOND, MINUTE = 1_000, 60_000
 
 
 @given(events(), st.sampled_from(CONFIGS), st.integers(1, 3), st.lists(st.integers(1, 8), max_size=20), cuts, cuts)
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_at_every_tick_of_a_run_that_catches_up_all_numbers_are_found_right(
     stream: list[dict[str, object]],
     config: Config,
@@ -60,7 +61,7 @@ def stamped(records: list[Record], pauses: Random) -> list[Record]:
 
 
 @given(events(), st.sampled_from(CONFIGS), st.integers(1, 3), st.randoms(use_true_random=False))
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_a_run_that_reads_each_record_as_it_comes_is_found_right(
     stream: list[dict[str, object]], config: Config, partitions: int, pauses: Random
 ) -> None:
@@ -77,7 +78,7 @@ def test_a_run_that_reads_each_record_as_it_comes_is_found_right(
 
 
 @given(events(), st.sampled_from(CONFIGS), st.integers(1, 3), st.randoms(use_true_random=False))
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_whenever_records_were_read_no_right_number_is_called_wrong(
     stream: list[dict[str, object]], config: Config, partitions: int, chance: Random
 ) -> None:

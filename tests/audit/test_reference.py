@@ -19,6 +19,7 @@ from flows.audit.cells import BOUNDS_SECONDS, cumulative, put_quantile
 from flows.config.model import Config
 from flows.messages.columns import REASONS
 from flows.messages.snapshot import ACCOUNTS
+from tests.thorough import examples
 
 START = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
@@ -518,7 +519,7 @@ def stream(events: Told) -> list[Record]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(EVENTS, st.integers(0, 5 * HOUR))
 def test_the_identities_hold(events: Told, as_of: int) -> None:
     options = RICH.model_copy(update={"windows": (*RICH.windows, 365 * DAY)})
@@ -548,7 +549,7 @@ def test_the_identities_hold(events: Told, as_of: int) -> None:
     assert all(math.isfinite(value) for value in cells.values())
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(EVENTS, st.integers(0, 5 * HOUR))
 def test_disorder_within_the_lateness_changes_nothing(events: Told, as_of: int) -> None:
     in_order = stream(events)

@@ -20,12 +20,13 @@ from flows.audit.parse import parse
 from flows.audit.records import Exclusion, State
 from flows.config.model import Config
 from tests.laws.histories import Document, encoded, history
+from tests.thorough import some_of
 
 START = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 PLANS = ["Basic", "Pro", "Team Plan"]
 LABELS = ("basic", "pro", "team_plan", "other", "unknown")
-HISTORIES = 1_000
+HISTORIES = some_of(1_000)
 
 
 def config(**options: Any) -> Config:

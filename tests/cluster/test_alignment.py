@@ -16,6 +16,7 @@ from flows.messages.tick import Tick
 from tests.comparison import assert_equal
 from tests.laws.test_laws import CONFIGS, DAY, HOUR, START, encoded, events
 from tests.several import Several
+from tests.thorough import examples
 
 
 def tick(number: int, at: int | None = 0, *, final: bool = False, as_of: int | None = None) -> Tick:
@@ -86,7 +87,7 @@ def test_what_the_end_of_an_epoch_has_handed_out_is_not_handed_out_again() -> No
 
 
 @given(st.integers(1, 4), st.integers(2, 4), st.integers(0, 2**32))
-@settings(max_examples=60)
+@examples(60)
 def test_every_shard_takes_the_same_in_the_same_order(sources: int, shards: int, seed: int) -> None:
     random = Random(seed)
     alignments = [Alignment[str](sources) for _ in range(shards)]

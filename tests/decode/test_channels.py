@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.audit import Record, channels
@@ -25,6 +25,7 @@ from flows.decode.intake import Intake
 from flows.decode.link_loop import UTM
 from flows.decode.texts import SPELLINGS_KEPT
 from flows.messages.raw import Raw
+from tests.thorough import examples
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00Z
 PAGE = "https://shop.example/"
@@ -403,7 +404,7 @@ QUERIES = st.lists(
 ).map(lambda pairs: PAGE + "?" + "&".join(f"{name}={value}" for name, value in pairs))
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     st.lists(
         st.fixed_dictionaries(

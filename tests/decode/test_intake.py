@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ from flows.messages.columns import EVENT, KINDS, NO_TIME, REASONS, Columns
 from flows.messages.raw import Raw, Rejected
 from schemas.event import EXCLUSIONS, Exclusion
 from tests.services import DEADLINE_SECONDS
+from tests.thorough import examples
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 MINUTE = 60_000
@@ -664,7 +665,7 @@ RECORDS = st.lists(ALMOST_EVENTS | damaged() | st.none() | st.binary(max_size=20
 TIMES = st.sampled_from([-1, 0, NINE, NINE - DAY, NINE + DAY, NINE // 1000, NINE * 1000])
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(RECORDS, TIMES)
 def test_the_fast_path_gives_the_rows_of_the_slow_one(values: list[bytes | None], record_ms: int) -> None:
     columns, rejected = read(values, record_ms)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -18,6 +18,7 @@ from flows.messages.columns import REASONS, Columns
 from flows.messages.raw import Raw, Rejected
 from flows.metrics.subscriptions.fact import state_fact
 from flows.route.deal import deal
+from tests.thorough import examples
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 CONFIG = Config.model_validate(
@@ -103,7 +104,7 @@ STATES = st.builds(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.lists(STATES | st.none() | st.just(b"{"), min_size=1, max_size=6))
 def test_the_fast_way_gives_the_states_of_the_slow_one(values: list[bytes | None]) -> None:
     rows, reasons = slow(values)

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.config.limits import Limits
@@ -20,6 +20,7 @@ from flows.messages.columns import Columns
 from flows.messages.raw import Raw, Rejected
 from schemas.event import Problem
 from tests.facts.declared import CONFIG, FACTS, ORDER, STATE, TICKET, properties_of
+from tests.thorough import examples
 
 NOON = 1_772_442_000_000  # 2026-03-02T09:00:00Z
 NAMES = {fact.name: fact for fact in FACTS}
@@ -52,7 +53,7 @@ def as_rows(fact: Fact, told: dict[str, Plain], user: str = "ana") -> dict[str, 
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.name)
-@settings(max_examples=150)
+@examples(150)
 @given(data=st.data())
 def test_the_loop_gives_what_the_slow_reader_says(fact: Fact, data: st.DataObject) -> None:
     names = st.sampled_from(sorted(fact.events))

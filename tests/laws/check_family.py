@@ -23,6 +23,7 @@ from flows.metrics.catalogue import facts
 from flows.metrics.family import Family
 from tests.comparison import assert_equal, differences, in_order
 from tests.engine import replay
+from tests.thorough import some_of
 
 START = 1_774_742_400_000  # 2026-03-29T00:00Z, an hour before clocks change in Europe
 DAY = 86_400_000
@@ -34,7 +35,7 @@ Event = dict[str, Any]
 Law = Callable[[Config, list[Event], Random], None]
 
 
-def check_family(family: type[Family], *, examples: int = 12) -> None:
+def check_family(family: type[Family], *, examples: int = some_of(20)) -> None:
     """Hold `family` to its audit twin and to the laws of all families; the failing stream is printed."""
     assert family.EXAMPLES, f"{family.__name__} offers no config to be checked with"
     for offered in family.EXAMPLES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.audit import recompute
@@ -21,6 +21,7 @@ from tests.laws.changed_parts import ExpectedOfAll
 from tests.laws.check_family import LINKS
 from tests.laws.histories import history
 from tests.laws.test_laws import DAY, EDGES, HOUR, START, encoded, events
+from tests.thorough import examples
 
 BUY = {"window": "10m", "steps": ["Viewed", "Added", "Bought"]}
 AGAIN = {"window": "1h", "steps": ["Viewed", ["Viewed", "Added"]]}
@@ -216,7 +217,7 @@ def telling(random: Random) -> list[dict[str, object]]:
 
 
 @given(events(), st.integers(0, 2**32))
-@settings(max_examples=200)
+@examples(200)
 def test_what_both_configs_have_goes_on_to_the_digit_and_the_rest_begins_at_the_change(
     stream: list[dict[str, object]], seed: int
 ) -> None:
@@ -224,7 +225,7 @@ def test_what_both_configs_have_goes_on_to_the_digit_and_the_rest_begins_at_the_
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=150)
+@examples(150)
 def test_facts_milestones_retention_lists_and_scopes_go_on_or_begin_at_the_change(seed: int) -> None:
     random = Random(seed)
     goes_on_and_begins(telling(random), NEWER, random)
@@ -292,7 +293,7 @@ OTHERWISE = Config.model_validate(
 
 
 @given(st.integers(0, 2**32), st.integers(0, 40), st.sampled_from([PAID, UNPAID]))
-@settings(max_examples=100)
+@examples(100)
 def test_subscriptions_go_on_whatever_else_changes_and_begin_at_the_change_where_they_are_new(
     seed: int, cut: int, old: Config
 ) -> None:

@@ -17,6 +17,7 @@ from flows.audit import Record, recompute
 from flows.config.model import Config
 from tests.comparison import assert_equal, differences
 from tests.engine import Engine, polls, replay
+from tests.thorough import examples
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 START = 1_774_742_400_000  # 2026-03-29T00:00Z, an hour before clocks change in Europe
@@ -138,7 +139,7 @@ as_ofs = st.sampled_from([None, HOUR, DAY, 40 * DAY])
 
 
 @given(events(), st.sampled_from(CONFIGS), st.lists(st.integers(1, 8), max_size=20), cuts, cuts, as_ofs)
-@settings(max_examples=300)
+@examples(300)
 def test_every_number_equals_the_reference_whatever_the_polls_ticks_and_restarts(
     stream: list[dict[str, object]],
     config: Config,
@@ -158,7 +159,7 @@ def test_every_number_equals_the_reference_whatever_the_polls_ticks_and_restarts
 
 
 @given(events(), st.sampled_from(CONFIGS), st.integers(2, 12), st.lists(st.integers(1, 8), max_size=20), cuts)
-@settings(max_examples=150)
+@examples(150)
 def test_every_number_equals_the_reference_over_several_partitions(
     stream: list[dict[str, object]],
     config: Config,
@@ -178,7 +179,7 @@ def in_time_order(stream: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 @given(events(), st.sampled_from(CONFIGS), st.randoms(use_true_random=False), st.sampled_from([1, 4, 12]))
-@settings(max_examples=150)
+@examples(150)
 def test_disorder_within_the_lateness_copies_and_partitions_change_no_number(
     stream: list[dict[str, object]], config: Config, random: Random, partitions: int
 ) -> None:
@@ -207,7 +208,7 @@ def test_the_sum_over_shards_does_not_depend_on_their_number(stream: list[dict[s
 
 
 @given(events(), st.sampled_from(CONFIGS), st.lists(st.integers(1, 8), max_size=20))
-@settings(max_examples=100)
+@examples(100)
 def test_identities_hold_at_every_tick(stream: list[dict[str, object]], config: Config, lengths: list[int]) -> None:
     engine = Engine(config)
     for raw in polls(encoded(stream), lengths, 1):

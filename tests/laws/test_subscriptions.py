@@ -20,6 +20,7 @@ from flows.metrics.catalogue import catalogue
 from tests.comparison import assert_equal, differences
 from tests.engine import Engine, polls, replay
 from tests.laws.histories import Document, encoded, history
+from tests.thorough import examples, some_of
 
 DAY = 86_400_000
 PLAIN = Config.model_validate(
@@ -39,8 +40,8 @@ WITHOUT_PLANS = Config.model_validate(
     {"subscriptions": {}, "lateness": "0s", "windows": ["24h"], "ratio_windows": ["24h"], "shards": 1}
 )
 CONFIGS = (PLAIN, FEW_MOVES, WITHOUT_PLANS)
-HISTORIES = 10_000
 TOGETHER = 250
+HISTORIES = some_of(10_000) // TOGETHER * TOGETHER
 MOVEMENTS = ("new", "expansion", "contraction", "churned", "reactivated")
 
 seeds = st.integers(0, 2**32)
@@ -49,7 +50,7 @@ lengths_of_polls = st.lists(st.integers(1, 8), max_size=20)
 
 
 @given(seeds, st.sampled_from(CONFIGS), lengths_of_polls, cuts, cuts, st.sampled_from([None, 0, DAY, 400 * DAY]))
-@settings(max_examples=200)
+@examples(200)
 def test_every_number_equals_the_reference_whatever_the_polls_ticks_and_restarts(
     seed: int,
     config: Config,
@@ -68,7 +69,7 @@ def test_every_number_equals_the_reference_whatever_the_polls_ticks_and_restarts
 
 
 @given(seeds, st.sampled_from(CONFIGS), st.integers(2, 8), lengths_of_polls, cuts)
-@settings(max_examples=100)
+@examples(100)
 def test_every_number_equals_the_reference_over_several_partitions(
     seed: int, config: Config, partitions: int, lengths: list[int], restarts: frozenset[int]
 ) -> None:
@@ -93,7 +94,7 @@ def many_histories(seeds: range, most_events: int) -> list[Document]:
 
 
 @pytest.mark.parametrize("first", range(0, HISTORIES, TOGETHER))
-def test_ten_thousand_histories_give_the_numbers_of_the_reference(first: int) -> None:
+def test_histories_by_the_thousand_give_the_numbers_of_the_reference(first: int) -> None:
     random = Random(first)
     config = CONFIGS[first // TOGETHER % len(CONFIGS)]
     records = encoded(many_histories(range(first, first + TOGETHER), 25), random.choice([1, 1, 4]))
@@ -111,7 +112,7 @@ def test_ten_thousand_histories_give_the_numbers_of_the_reference(first: int) ->
 
 
 @given(seeds, st.sampled_from(CONFIGS), st.randoms(use_true_random=False), st.sampled_from([1, 4]))
-@settings(max_examples=100)
+@examples(100)
 def test_disorder_within_the_lateness_copies_and_partitions_change_no_number(
     seed: int, config: Config, random: Random, partitions: int
 ) -> None:
@@ -135,7 +136,7 @@ def test_disorder_within_the_lateness_copies_and_partitions_change_no_number(
 
 
 @given(seeds, st.sampled_from(CONFIGS), st.randoms(use_true_random=False))
-@settings(max_examples=100)
+@examples(100)
 def test_states_of_one_moment_with_a_sequence_may_be_read_in_any_order(
     seed: int, config: Config, random: Random
 ) -> None:
@@ -157,7 +158,7 @@ def test_states_of_one_moment_with_a_sequence_may_be_read_in_any_order(
 
 
 @given(seeds, st.randoms(use_true_random=False))
-@settings(max_examples=100)
+@examples(100)
 def test_a_chain_of_successors_is_one_customer_and_no_churn_in_whatever_order_it_is_read(
     seed: int, random: Random
 ) -> None:
@@ -196,7 +197,7 @@ def test_the_sum_over_shards_does_not_depend_on_their_number(seed: int, config: 
 
 
 @given(seeds, st.sampled_from(CONFIGS), lengths_of_polls, cuts)
-@settings(max_examples=100)
+@examples(100)
 def test_identities_hold_at_every_tick(seed: int, config: Config, lengths: list[int], restarts: frozenset[int]) -> None:
     assert config.subscriptions is not None
     engine = Engine(config)

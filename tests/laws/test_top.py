@@ -16,6 +16,7 @@ from tests.comparison import assert_equal
 from tests.engine import replay
 from tests.laws.check_family import Event, delayed, encoded, streams
 from tests.several import Several
+from tests.thorough import examples
 
 PANE = WINDOWS_MS[-1] // 60
 CONFIG = Config.model_validate(
@@ -34,7 +35,7 @@ PATIENT = CONFIG.model_copy(update={"lateness": 2 * PANE + 1})
 
 
 @pytest.mark.parametrize("config", [CONFIG, PATIENT], ids=["a minute late", "two panes late"])
-@settings(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_slots_are_given_out_by_the_events_alone(config: Config, data: st.DataObject) -> None:
     random: Random = data.draw(st.randoms(use_true_random=False))

@@ -25,6 +25,7 @@ from tests.faults.wrong import MUTATIONS
 from tests.services import RedisServer
 from tests.simulation.redis_model import Fate, RedisModel
 from tests.simulation.world import HOUR, LATENESS, MINUTE, SECOND, World, history
+from tests.thorough import some_of
 
 HISTORIES = int(os.environ.get("HISTORIES", "300"))
 
@@ -38,7 +39,7 @@ def _without_log() -> Iterator[None]:
 
 
 def test_the_numbers_are_right_after_every_history() -> None:
-    for seed in range(HISTORIES):
+    for seed in range(some_of(HISTORIES)):
         world = history(seed)
         try:
             world.assert_right()
@@ -149,7 +150,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=60, stateful_step_count=25)
+TestHistories.settings = settings(max_examples=some_of(60), stateful_step_count=25)
 
 
 def test_the_model_of_redis_does_what_redis_does(redis_server: RedisServer) -> None:
