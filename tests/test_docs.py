@@ -362,10 +362,10 @@ def test_examples_of_numbers_are_published() -> None:
 
 @cache
 def series() -> Mapping[str, Sequence[Mapping[str, str]]]:
-    """By name: the labels of every series of the example shop, of all there is, and of the families of health."""
+    """By name: the labels of every series of the examples, of all there is, and of the families of health."""
     found: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for config in (SHOP, metrics_page.EVERYTHING):
-        for family in product_families(catalogue(config), SHOP.product):
+    for config, product in ((SHOP, SHOP.product), (SAAS, SAAS.product), (metrics_page.EVERYTHING, SHOP.product)):
+        for family in product_families(catalogue(config), product):
             for _, _, text in family.series:
                 found[family.name].append(dict(re.findall(r'(\w+)="([^"]*)"', text)))
     found[TOP].append({"product": SHOP.product, "list": "pages", "window": "5m", "value": "/"})
@@ -382,9 +382,10 @@ def series() -> Mapping[str, Sequence[Mapping[str, str]]]:
 
 @cache
 def recorded() -> frozenset[str]:
-    """The names that the shop's rules record."""
-    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "shop.yml").read_text(encoding="utf-8"))
-    return frozenset(rule["record"] for group in rules["groups"] for rule in group["rules"] if "record" in rule)
+    """The names that the rules of the examples record."""
+    files = [ROOT / "deploy" / "prometheus" / name for name in ("rules/shop.yml", "examples/saas.yml")]
+    groups = [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
+    return frozenset(rule["record"] for group in groups for rule in group["rules"] if "record" in rule)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -102,7 +102,7 @@ STAGES: list[tuple[Any, str, str]] = [
 ]
 
 HEADER = 2
-"""The place of the header among the pieces of a state; the arrays that it lists follow."""
+"""The place of the header among the pieces of a state; it says how many bytes each array takes."""
 
 
 class Stopwatch:
@@ -143,8 +143,8 @@ class Checkpoints:
         self.pause_s: list[float] = []
         self.bytes_: list[int] = []
         self._sizes: list[int] = []
-        self._states: list[tuple[bytes, list[int]]] = []
-        self._last: list[tuple[bytes, list[int]]] = []
+        self._headers: list[bytes] = []
+        self._last: list[bytes] = []
         self._frozen_s = 0.0
         self._began = 0.0
 
@@ -161,9 +161,8 @@ class Checkpoints:
             return name
 
         def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview], over: str) -> str:
-            sizes = [memoryview(piece).nbytes for piece in pieces]
-            self._sizes.append(sum(sizes))
-            self._states.append((bytes(pieces[HEADER]), sizes))
+            self._sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
+            self._headers.append(bytes(pieces[HEADER]))
             return write(files, pieces, over)
 
         def watched_next_batch(part: Part[Any]) -> Any:
@@ -181,16 +180,16 @@ class Checkpoints:
         if self._sizes:
             self.freeze_s.append(self._frozen_s)
             self.bytes_.append(sum(self._sizes))
-            self._last = self._states
-            self._sizes, self._states, self._frozen_s = [], [], 0.0
+            self._last = self._headers
+            self._sizes, self._headers, self._frozen_s = [], [], 0.0
 
     def contents(self) -> Counter[str]:
         """What the last epoch consists of: bytes by array, of all shards together, and of the headers."""
         found: Counter[str] = Counter()
-        for header, sizes in self._last:
-            found["header"] += sum(sizes[: HEADER + 1])
-            for (name, _, _), size in zip(json.loads(header)["arrays"], sizes[HEADER + 1 :], strict=True):
-                found[name] += size
+        for header in self._last:
+            found["header"] += len(header)
+            for name, _, _, length in json.loads(header)["arrays"]:
+                found[name] += length
         return found
 
 
