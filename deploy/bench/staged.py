@@ -143,8 +143,8 @@ class Checkpoints:
         self.pause_s: list[float] = []
         self.bytes_: list[int] = []
         self._sizes: list[int] = []
-        self._headers: list[bytes] = []
-        self._last: list[bytes] = []
+        self._states: list[tuple[bytes, int]] = []
+        self._last: list[tuple[bytes, int]] = []
         self._frozen_s = 0.0
         self._began = 0.0
 
@@ -162,7 +162,7 @@ class Checkpoints:
 
         def watched_write(files: StateFiles, pieces: Sequence[bytes | memoryview], over: str) -> str:
             self._sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
-            self._headers.append(bytes(pieces[HEADER]))
+            self._states.append((bytes(pieces[HEADER]), self._sizes[-1]))
             return write(files, pieces, over)
 
         def watched_next_batch(part: Part[Any]) -> Any:
@@ -180,16 +180,16 @@ class Checkpoints:
         if self._sizes:
             self.freeze_s.append(self._frozen_s)
             self.bytes_.append(sum(self._sizes))
-            self._last = self._headers
-            self._sizes, self._headers, self._frozen_s = [], [], 0.0
+            self._last = self._states
+            self._sizes, self._states, self._frozen_s = [], [], 0.0
 
     def contents(self) -> Counter[str]:
         """What the last epoch consists of: bytes by array, of all shards together, and of the headers."""
         found: Counter[str] = Counter()
-        for header in self._last:
-            found["header"] += len(header)
-            for name, _, _, length in json.loads(header)["arrays"]:
-                found[name] += length
+        for header, size in self._last:
+            arrays = {name: length for name, _, _, length in json.loads(header)["arrays"]}
+            found.update(arrays)
+            found["header"] += size - sum(arrays.values())
         return found
 
 
