@@ -1,17 +1,17 @@
-"""Arrays in fewer bytes: each column of some thousand rows with no more of them than its values need.
+"""Arrays in fewer bytes: each number of 8 bytes, in some thousand rows, with no more of them than the values need.
 
     times        1774742400123  1774742401040  (none)         0              1774742400999
     base         1774742400123
-    2 bytes                  4            921       0         2                        880
+    2 bytes                  4            921       0         1                        880
 
-A block of rows is stored column by column, each behind a head: its base, a second base (8 bytes each, little-endian)
-and its width (one byte). A width of up to 7 bytes is that of codes. The numbers that say that there is nothing
-(`NO_TIME`, -1, 0 and `NEVER`) have the codes 0 to 3, any other 4 plus its distance to the base, which is the smallest
-of them. Where some lie beyond `NEVER`, as deadlines that have passed do, there is a second base: a distance is then
-doubled, and odd for those, whose distance is that to the second base. With a width of 0 all have the base itself. Above
-7 values are stored as they are, in so many bytes less 8.
+A block of rows is stored column by column. What is smaller than 8 bytes is copied: it would take longer to pack than to
+write. A column of numbers has a head: its base, a second base (8 bytes each, little-endian) and its width (one byte).
+A width of 1 to 7 bytes is that of codes. The numbers that say that there is nothing (`NO_TIME`, 0, `NEVER` and -1) have
+the codes 0 to 3, any other 4 plus its distance to the base, which is the smallest of them. Where some lie beyond
+`NEVER`, as deadlines that have passed do, there is a second base: a distance is then doubled, and odd for those, whose
+distance is that to the second base. With a width of 0 all have the base itself, with one of 8 they are as they are.
 
-This is frame of reference, as column stores have it. It is as fast as to write what it saves.
+This is frame of reference, as column stores have it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from flows.messages.columns import NEVER, NO_TIME
 
 BLOCK: Final = 2_048  # rows: what is looked at twice stays in the processor's cache
 WORTH_PACKING: Final = 4_096  # bytes
+WORD: Final = 8
 HEAD: Final = 17
-PLAIN: Final = 8
+CODE_OF_MINUS_ONE: Final = 3
 FIRST_CODE: Final = 4
 WIDEST: Final = 2**54
 """A range from which on a code takes 8 bytes, as the value does."""
@@ -77,30 +78,58 @@ def unpack(packed: NDArray[np.uint8], dtype: np.dtype[Any], size: int) -> NDArra
 
 
 def columns(dtype: np.dtype[Any]) -> NDArray[np.int64]:
-    """Of each number in an element: where it begins, how many bytes it has, and whether it is signed; shape (n, 3)."""
-    return np.array(_columns(dtype, 0), np.int64).reshape(-1, 3)
+    """The numbers of 8 bytes in an element, and between them what is copied: where each begins, how many bytes it has,
+    and whether it is such a number; shape (n, 3).
+    """
+    found: list[tuple[int, int, int]] = []
+    for offset, size in _numbers(dtype, 0):
+        if size < WORD and found and not found[-1][2] and sum(found[-1][:2]) == offset:
+            found[-1] = (found[-1][0], found[-1][1] + size, 0)
+        else:
+            found.append((offset, size, int(size == WORD)))
+    return np.array(found, np.int64).reshape(-1, 3)
 
 
-def _columns(dtype: np.dtype[Any], offset: int) -> list[tuple[int, int, int]]:
+def _numbers(dtype: np.dtype[Any], offset: int) -> list[tuple[int, int]]:
     if dtype.fields is not None:
-        return [column for of, at, *_ in dtype.fields.values() for column in _columns(of, offset + at)]
+        return [number for of, at, *_ in dtype.fields.values() for number in _numbers(of, offset + at)]
     if dtype.subdtype is not None:
         one, shape = dtype.subdtype
-        return [
-            column for number in range(int(np.prod(shape))) for column in _columns(one, offset + number * one.itemsize)
-        ]
-    return [(offset, dtype.itemsize, int(dtype.kind == "i"))]
+        return [number for i in range(int(np.prod(shape))) for number in _numbers(one, offset + i * one.itemsize)]
+    return [(offset, dtype.itemsize)]
+
+
+@inlined
+def _copy(source: NDArray[Any], begin: Number, target: NDArray[Any], place: Number, size: Number) -> None:
+    """So many bytes, in few steps."""
+    done = 0
+    while done + WORD <= size:
+        put_word(target, place + done, WORD, word_at(source, begin + done, WORD, 1))
+        done += WORD
+    for step in (4, 2, 1):
+        if size & step:
+            put_word(target, place + done, step, word_at(source, begin + done, step, 0))
+            done += step
 
 
 @inlined
 def _code(value: Number, low: Number, far_low: Number, doubled: Number) -> Number:
     if value & BELOW_NEVER == 0:
-        return 2 if value == 0 else 3 if value == NEVER else 0
+        return (value >> 62) + 1
     if value == -1:
-        return 1
+        return CODE_OF_MINUS_ONE
     if value > NEVER:
         return ((value - far_low) << 1) + FIRST_CODE + 1
     return ((value - low) << doubled) + FIRST_CODE
+
+
+@inlined
+def _width(distance: Number) -> Number:
+    """The bytes of the code of a number that is so far from its base; 8: it has no code."""
+    width = 1
+    while width < WORD and (distance >= WIDEST or (distance + FIRST_CODE + 1) >> (8 * width)):
+        width += 1
+    return width
 
 
 @compiled
@@ -110,50 +139,54 @@ def _pack(rows: NDArray[Any], row: int, count: int, columns: NDArray[np.int64], 
         last = min(first + BLOCK, count)
         for column in range(len(columns)):
             begin = first * row + columns[column, 0]
-            size = columns[column, 1]
-            signed = columns[column, 2]
-            one = word_at(rows, begin, size, signed)
+            if not columns[column, 2]:
+                for i in range(last - first):
+                    _copy(rows, begin + i * row, packed, place, columns[column, 1])
+                    place += columns[column, 1]
+                continue
+            one = word_at(rows, begin, WORD, 1)
             same = True
-            plain = nothing = False
-            low = far_low = LARGEST
+            plain = special = False
+            least = low = far_low = LARGEST
             high = far_high = 0
             for i in range(last - first):
-                value = word_at(rows, begin + i * row, size, signed)
+                value = word_at(rows, begin + i * row, WORD, 1)
                 same &= value == one
                 if value < -1 and value != NO_TIME:
                     plain = True
                     break
-                if value & BELOW_NEVER == 0 or value == -1:
-                    nothing = True
+                if value in (NO_TIME, NEVER):
+                    special = True
                 elif value > NEVER:
                     far_low = min(far_low, value)
                     far_high = max(far_high, value)
                 else:
-                    low = min(low, value)
+                    least = min(least, value)
+                    low = min(low, value if value > 0 else LARGEST)
                     high = max(high, value)
             doubled = np.int64(far_high > 0)
             longest = max(0, high - low, far_high - far_low)
-            width = 1
-            while width < size and longest < WIDEST and ((longest << doubled) + FIRST_CODE + 1) >> (8 * width):
-                width += 1
+            width = _width(longest << doubled if longest < WIDEST else longest)
+            special |= far_high > 0 or _width(max(0, high - least)) > width
+            if not special:  # 0 and -1 are nothing special: a choice that nobody can foresee takes long
+                low = min(low, least)
             if same and not plain:
                 width = 0
                 low = one
-            elif plain or longest >= WIDEST or width >= size:
-                width = PLAIN + size
+            elif plain:
+                width = WORD
             put_8(packed, place, low)
             put_8(packed, place + 8, far_low if far_high else 0)
             packed[place + 16] = width
             place += HEAD
-            if width > PLAIN:
+            if width == WORD:
                 for i in range(last - first):
-                    put_word(packed, place, size, word_at(rows, begin + i * row, size, signed))
-                    place += size
+                    put_8(packed, place, word_at(rows, begin + i * row, WORD, 1))
+                    place += WORD
             elif width:
-                usual = not nothing and not doubled
                 for i in range(last - first):
-                    value = word_at(rows, begin + i * row, size, signed)
-                    put_8(packed, place, value - low + FIRST_CODE if usual else _code(value, low, far_low, doubled))
+                    value = word_at(rows, begin + i * row, WORD, 1)
+                    put_8(packed, place, _code(value, low, far_low, doubled) if special else value - low + FIRST_CODE)
                     place += width
     return place
 
@@ -165,35 +198,31 @@ def _unpack(packed: NDArray[Any], row: int, count: int, columns: NDArray[np.int6
         last = min(first + BLOCK, count)
         for column in range(len(columns)):
             begin = first * row + columns[column, 0]
-            size = columns[column, 1]
-            signed = columns[column, 2]
-            low = word_at(packed, place, 8, 1)
-            far_low = word_at(packed, place + 8, 8, 1)
+            if not columns[column, 2]:
+                for i in range(last - first):
+                    _copy(packed, place, rows, begin + i * row, columns[column, 1])
+                    place += columns[column, 1]
+                continue
+            low = word_at(packed, place, WORD, 1)
+            far_low = word_at(packed, place + 8, WORD, 1)
             width: Number = np.int64(packed[place + 16])
             place += HEAD
-            if width > PLAIN:
-                for i in range(last - first):
-                    put_word(rows, begin + i * row, size, word_at(packed, place, size, signed))
-                    place += size
-                continue
             mask = (1 << 8 * width) - 1
             doubled = np.int64(far_low != 0)
             for i in range(last - first):
                 value: Number = low
                 if width:
-                    code = word_at(packed, place, 8, 1) & mask
+                    value = word_at(packed, place, WORD, 1)
                     place += width
+                if 0 < width < WORD:
+                    code = value & mask
                     distance = code - FIRST_CODE
-                    if code == 0:
-                        value = NO_TIME
-                    elif code == 1:
+                    if code < CODE_OF_MINUS_ONE:
+                        value = (code - 1) << 62
+                    elif code == CODE_OF_MINUS_ONE:
                         value = -1
-                    elif code == 2:
-                        value = 0
-                    elif code == 3:
-                        value = NEVER
                     elif doubled and distance & 1:
                         value = far_low + (distance >> 1)
                     else:
                         value = low + (distance >> doubled)
-                put_word(rows, begin + i * row, size, value)
+                put_8(rows, begin + i * row, value)

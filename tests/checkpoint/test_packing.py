@@ -67,6 +67,7 @@ def test_blocks_of_all_lengths_come_back(count: int) -> None:
     ("values", "width"),
     [
         ([7] * 100, 0),  # all the same
+        ([0, *range(1, 250)] * 2 + [-1], 1),  # 0 and -1 are as near as any
         ([NO_TIME, 0, -1, NEVER] * 25, 1),  # nothing in four ways
         ([NOW + i % 250 for i in range(100)], 1),
         ([NO_TIME, *(NOW + i % 250 for i in range(99))], 1),
@@ -81,5 +82,5 @@ def test_blocks_of_all_lengths_come_back(count: int) -> None:
 )
 def test_a_block_takes_as_many_bytes_as_its_range_needs(values: list[int], width: int) -> None:
     array = np.array(values, np.int64)
-    assert len(packed(array)) == 17 + 100 * width + NOTHING_WIDE
+    assert len(packed(array)) == 17 + len(values) * width + NOTHING_WIDE
     assert_comes_back(array)
