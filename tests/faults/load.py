@@ -82,6 +82,7 @@ class Load:
     _documents: list[tuple[bytes, int]] = field(default_factory=list)  # that may come again
     _huge: int = 1  # records of 10 MB still to come
     _used: dict[str, list[int]] = field(default_factory=dict)  # by user, the times of events that are used in order
+    _homes: dict[str, int] = field(default_factory=dict)  # by user, the partition that it stays in
     _newest: dict[str, int] = field(default_factory=dict)  # by user, the time of the newest event that may be
 
     def __post_init__(self) -> None:
@@ -126,7 +127,8 @@ class Load:
         if event.get("event") == "Subscription Changed":
             event["timestamp"] = self.now_ms  # when a late state takes its turn depends on when it is read
         self._note(event, is_sure=0.15 <= kind <= 0.99)
-        partition = user % self.partitions if user >= 40 else user % 2 % self.partitions
+        home = user % self.partitions if user >= 40 else user % 2 % self.partitions
+        partition = self._homes.setdefault(event["userId"], home)
         # A copy of what lies ahead would be sent when it does so no more, and move the clock to the edge of lateness.
         return self._record(event, partition, copied=not ahead)
 
