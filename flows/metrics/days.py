@@ -98,7 +98,9 @@ class DayBook(Container):
         self._reported_ms = now_ms
         later = times[times > now_ms]
         self._next_ms = int(later.min()) if len(later) else NO_TIME
-        return {day: row for day in told.tolist() if (row := counts[day % len(counts)].copy()).any()}
+        rows = counts[told % len(counts)]
+        filled = rows.any(axis=1)
+        return dict(zip(told[filled].tolist(), rows[filled], strict=True))
 
     def finals(self, day: int, now_ms: int, counts: NDArray[np.int64]) -> dict[str, int]:
         """Those of a day's counts that are final at `now_ms`, by the field's name."""
