@@ -228,10 +228,10 @@ class Simulator:
         return 1.0 if at_ms >= self._full_from_ms else self._first_share
 
     def _choose_visitor(self, now_ms: int) -> Visitor:
-        """Who wants to come back comes first; for all other visits there is somebody new."""
+        """Mostly who wants to come back, as far as somebody does; else somebody new."""
         if self._random.random() < ROBOTS:
             return self._random.choice(self._crowd.robots)
-        if self._returning and self._returning[0][0] <= now_ms:
+        if self._returning and self._returning[0][0] <= now_ms and self._random.random() < self._profile.returning:
             visitor = heappop(self._returning)[2]
             self._plan_return(now_ms, visitor)
             return visitor
