@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Final, Protocol
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, table, timeseries
@@ -192,7 +193,9 @@ def course(
 
 
 def _letter(number: int) -> str:
-    return chr(ord("A") + number)
+    """A to Z, then AA, AB, as columns of a spreadsheet are called."""
+    beyond, last = divmod(number, len(ascii_uppercase))
+    return (_letter(beyond - 1) if beyond else "") + ascii_uppercase[last]
 
 
 def _fixed(color: str) -> model.DynamicConfigValue:

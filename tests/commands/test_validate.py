@@ -194,7 +194,10 @@ def test_a_file_that_cannot_be_read_gives_one_and_a_wrong_config_two(
 def test_without_a_config_or_events_there_is_nothing_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run() == 2
     assert run(SHOP, SHOP, "--events", tmp_path / "events") == 2
-    assert caplog.messages == ["give a CONFIG, --state DIR, or --events FILE", "--events goes with one CONFIG, found 2"]
+    assert caplog.messages == [
+        "give a CONFIG, --state FOLDER, or --events FILE",
+        "--events goes with one CONFIG, found 2",
+    ]
 
 
 def checkpoint(folder: Path, config: str) -> Path:
