@@ -32,7 +32,8 @@ test:  ## all tests, two files at a time, and the servers they need; TESTS="test
 .PHONY: thorough
 thorough: $(VENV)/installed  ## laws, histories and recorded data with four times as many tries as make test gives them; half an hour
 	@TIDEGAUGE_THOROUGH=1 $(PYTHON_IN_VENV) -m pytest --numprocesses 2 --dist loadfile \
-		tests/laws tests/audit tests/decode tests/facts tests/cluster tests/simulation tests/job/test_recorded_data.py
+		tests/laws tests/audit tests/decode tests/facts tests/cluster tests/simulation tests/job/test_recorded_data.py \
+		tests/demo/test_against_the_pipeline.py
 
 .PHONY: faults
 faults: $(VENV)/installed  ## real runs, and everything around them broken; SEEDS=50 histories, or SEED=7 that one again

@@ -121,10 +121,10 @@ def asked(prometheus: str, wanted: Sequence[Question]) -> list[tuple[Question, i
 
 
 def may_be_empty(question: Question) -> bool:
-    """Whether nothing is a good answer: the times of old data; what was 0, undefined or too little to compare with a week ago; what only
-    several processes report themselves, or one that reads what producers commit, or whose config has grown; and what
-    does not happen in each hour of the demo's shop, which has some twenty tickets a day and a few new members an hour:
-    that a ticket is resolved, and that a new member orders. It does happen in a day.
+    """Whether nothing is a good answer: the times of old data; what was 0, undefined or too little to compare with a
+    week ago; what only several processes report themselves, or one that reads what producers commit, or whose config
+    has grown; and what does not happen in each hour of the demo's shop, which has some twenty tickets a day and a few
+    new members an hour: that a ticket is resolved, and that a new member orders. It does happen in a day.
     """
     return (
         question.name == "annotation"

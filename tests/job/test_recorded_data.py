@@ -105,7 +105,7 @@ def online_retail(data_dir: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", TAOBAO)
-@pytest.mark.parametrize("later", [None, HOUR, 40 * DAY])
+@pytest.mark.parametrize("later", [None, HOUR, 40 * DAY] if THOROUGH else [HOUR])
 def test_a_replay_of_taobao_equals_the_reference_in_every_cell(
     taobao: Path, tmp_path: Path, name: str, later: int | None
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_replay_of_a_year_of_orders_equals_the_reference_in_every_cell(
 
 
 @pytest.mark.parametrize("name", TAOBAO)
-@pytest.mark.parametrize("partitions", [1, 4, 12])
+@pytest.mark.parametrize("partitions", [1, 4, 12] if THOROUGH else [4])
 def test_shuffling_repeating_and_splitting_the_file_changes_nothing(
     taobao: Path, tmp_path: Path, name: str, partitions: int
 ) -> None:
