@@ -128,6 +128,8 @@ class Sent:
 def main(file: Path, question: BinaryIO, answers: BinaryIO) -> None:
     """Read what is written, as it comes, until somebody asks for the truth about a publish, or is no more."""
     os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # Linux weighs sessions, and this process has one of its own
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
 
     def tell(what: int | Truth) -> None:
         pickle.dump(what, answers)
