@@ -30,7 +30,7 @@ test:  ## all tests, two files at a time, and the servers they need; TESTS="test
 	@$(if $(TESTS),,$(PYTHON_IN_VENV) -m pytest $(SIDE_BY_SIDE))
 
 .PHONY: thorough
-thorough: $(VENV)/installed  ## laws, histories and recorded data with four times as many tries as make test gives them; half an hour
+thorough: $(VENV)/installed  ## laws, histories and recorded data with four times as many tries as make test gives them
 	@TIDEGAUGE_THOROUGH=1 $(PYTHON_IN_VENV) -m pytest --numprocesses 2 --dist loadfile \
 		tests/laws tests/audit tests/decode tests/facts tests/cluster tests/simulation tests/job/test_recorded_data.py \
 		tests/demo/test_against_the_pipeline.py

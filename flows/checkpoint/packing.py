@@ -71,7 +71,7 @@ def pack(array: NDArray[Any], packed: NDArray[np.uint8]) -> int:
 
 
 def unpack(packed: NDArray[np.uint8], dtype: np.dtype[Any], size: int) -> NDArray[Any]:
-    """The array, flat, of so many elements; NOTHING_WIDE bytes follow what is packed."""
+    """The array of `size` elements, one-dimensional. `packed` must have NOTHING_WIDE further bytes at its end."""
     array = np.empty(size, dtype)
     _unpack(packed, dtype.itemsize, size, columns(dtype), array.view(np.uint8))
     return array

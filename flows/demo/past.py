@@ -29,7 +29,7 @@ def live_through(
 ) -> Iterator[Record]:
     """Report the records up to `until_ms` to a witness, and return the others.
 
-    `progress` is told the time (ms) that has been reached.
+    `progress` is called with the time reached so far (ms).
     """
     for count, record in enumerate(records):
         if record.arrival_ms > until_ms:
@@ -67,7 +67,7 @@ class Counting:
             pipe.close()
 
     def wait(self, progress: Callable[[str], None]) -> None:
-        """Return when all is counted; `progress` is told how far it is. Raises RuntimeError when it has failed."""
+        """Wait until everything is counted, telling `progress` each line. Raises RuntimeError if counting fails."""
         assert self._process.stdout is not None
         lines: deque[str] = deque(maxlen=LAST_LINES)
         for line in self._process.stdout:
@@ -78,7 +78,7 @@ class Counting:
 
 
 def main(journal: Path, state: Path, topic: str, partitions: int, as_of_ms: int) -> None:
-    """Count it; the one who waits is told in lines of text. Raises EOFError when there is nobody any more."""
+    """Count the history, printing progress as lines of text. Raises EOFError once the parent process is gone."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     with Follower(journal) as follower:
         source = HistorySource(topic, partitions, _slices(_history(follower)), as_of_ms=as_of_ms)

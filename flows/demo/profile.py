@@ -127,7 +127,7 @@ class Profile:
     rhythm: Rhythm
     events_per_visit: float  # measured; turns events per second into visits per second
     subscribers: Subscribers
-    returning: float = 0.75  # of visits, at most: at night, too, some are new
+    returning: float = 0.75  # largest share of visits by returning visitors, at any hour
     same_day: float = 0.2  # of returns
     next_days: float = 1.0  # mean of how many days later than tomorrow the other returns are
     expenses: Sequence[Expense] = ()

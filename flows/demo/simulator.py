@@ -228,7 +228,7 @@ class Simulator:
         return 1.0 if at_ms >= self._full_from_ms else self._first_share
 
     def _choose_visitor(self, now_ms: int) -> Visitor:
-        """Mostly who wants to come back, as far as somebody does; else somebody new."""
+        """Usually a visitor whose return is due, if there is one; otherwise somebody new."""
         if self._random.random() < ROBOTS:
             return self._random.choice(self._crowd.robots)
         if self._returning and self._returning[0][0] <= now_ms and self._random.random() < self._profile.returning:
