@@ -43,6 +43,10 @@ faults: $(VENV)/installed  ## real runs, and everything around them broken; SEED
 brokers: $(VENV)/installed  ## three Kafka brokers, injured in every way, one after another; BROKERS="-k leader" for some
 	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/all_away.py tests/brokers/test_dead_letters.py $(BROKERS)
 
+.PHONY: alerts
+alerts: $(VENV)/installed  ## five products at once, each in trouble of its own, and what a webhook is told of it
+	@$(PYTHON_IN_VENV) -m pytest tests/deploy/alerts/all_products.py
+
 .PHONY: mutations
 mutations: $(VENV)/installed  ## the code made wrong in five ways, each of which the tests have to notice
 	@$(PYTHON_IN_VENV) -m pytest -q -s tests/simulation -k code_that_is_wrong

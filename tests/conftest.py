@@ -16,7 +16,6 @@ from tests import services
 from tests.lacking import IN_CI, need, told
 
 LONGEST = (
-    "deploy/alerts/test_end_to_end.py",
     "laws/test_laws.py",
     "job/test_recorded_data.py",
     "job/test_cluster.py",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from flows.state.axes import Legend
@@ -46,6 +47,14 @@ class Container(ABC):
 
     def keep(self, slots: NDArray[Any]) -> None:  # noqa: B027
         """Renumber the users: the new slot i is the old `slots[i]`; all others are forgotten."""
+
+
+def renumbered(owners: NDArray[np.int64], slots: NDArray[Any]) -> NDArray[np.int64]:
+    """The new slots of those who had the slots `owners`, -1 for who is forgotten; `slots` as `Container.keep` has it."""
+    new = np.full(int(max(owners.max(initial=0), slots.max(initial=0))) + 1, -1, np.int64)
+    new[slots] = np.arange(len(slots))
+    found: NDArray[np.int64] = new[owners]
+    return found
 
 
 def containers(owner: object) -> dict[str, Container]:

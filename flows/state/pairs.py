@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flows.compiled.loops import compiled, inlined
 from flows.messages.columns import NO_TIME
 from flows.state.axes import Axis, Legend
-from flows.state.container import Arrays, Container
+from flows.state.container import Arrays, Container, renumbered
 
 KEY, TIME = range(2)
 BYTES_OF_PAIR: Final = 16
@@ -26,7 +26,7 @@ GROUP_MASK: Final = (1 << GROUP_BITS) - 1
 
 
 class Latest(NamedTuple):
-    """The arrays as kernels take them; the length is a power of two, at most half full."""
+    """The arrays as kernels take them; the length is a power of two, at most three quarters full."""
 
     entries: NDArray[np.int64]  # (capacity, 2): slot << GROUP_BITS | group (-1: free), and its time (ms)
     used: NDArray[np.int64]  # (1,)
@@ -52,7 +52,7 @@ class Pairs(Container):
     def reserve(self, more: int) -> None:
         """Make room for `more` new pairs, so that a kernel can insert without asking."""
         capacity = len(self.latest.entries)
-        while 2 * (int(self.latest.used[0]) + more) > capacity:
+        while 4 * (int(self.latest.used[0]) + more) > 3 * capacity:
             capacity *= 2
         if capacity > len(self.latest.entries):
             self._fill(self._held(), capacity)
@@ -91,14 +91,10 @@ class Pairs(Container):
 
     def keep(self, slots: NDArray[Any]) -> None:
         entries = self._held()
-        if not len(entries):
-            return
-        renumbered = np.full(int((entries[:, KEY] >> GROUP_BITS).max()) + 1, -1, np.int64)
-        known = slots < len(renumbered)
-        renumbered[slots[known]] = np.flatnonzero(known)
-        new = renumbered[entries[:, KEY] >> GROUP_BITS]
-        entries = entries[new >= 0]
-        entries[:, KEY] = (new[new >= 0] << GROUP_BITS) | (entries[:, KEY] & GROUP_MASK)
+        owners = renumbered(entries[:, KEY] >> GROUP_BITS, slots)
+        kept = owners >= 0
+        entries = entries[kept]
+        entries[:, KEY] = (owners[kept] << GROUP_BITS) | (entries[:, KEY] & GROUP_MASK)
         self._fill(entries, len(self.latest.entries))
 
 

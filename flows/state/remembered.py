@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flows.compiled.loops import compiled, inlined
 from flows.messages.columns import NO_TIME
-from flows.state.container import Arrays, Container
+from flows.state.container import Arrays, Container, renumbered
 from flows.state.table import MIX
 
 SMALLEST: Final = 64
@@ -81,9 +81,7 @@ class Remembered(Container):
 
     def keep(self, slots: NDArray[Any]) -> None:
         keys, owners, times = self._held()
-        renumbered = np.full(int(max(owners.max(initial=0), slots.max(initial=0))) + 1, -1, np.int64)
-        renumbered[slots] = np.arange(len(slots))
-        owners = renumbered[owners]
+        owners = renumbered(owners, slots)
         self._fill(keys[owners >= 0], owners[owners >= 0], times[owners >= 0])
 
 

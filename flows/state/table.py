@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from flows.compiled.loops import Number, compiled, inlined
 from flows.state.axes import Legend, Words
-from flows.state.container import Arrays, Container
+from flows.state.container import Arrays, Container, renumbered
 
 SMALLEST: Final = 16
 MIX: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -97,6 +97,22 @@ class Table(Container):
         rows = arrays["rows"].copy()
         rows["dims"] = self._dims.words(rows["dims"], past)
         return {"keys": arrays["keys"], "rows": rows}
+
+
+class UserTable(Table):
+    """A record for each of the few users that have one; the key is the user's slot."""
+
+    def upgraded(self, arrays: Arrays) -> Arrays:
+        """Earlier builds kept a row for everybody, of zeros for who had none."""
+        if "keys" in arrays:
+            return arrays
+        known = np.flatnonzero(arrays["rows"] != np.zeros(1, self._dtype))
+        return {"keys": known.astype(np.uint64), "rows": arrays["rows"][known]}
+
+    def keep(self, slots: NDArray[Any]) -> None:
+        owners = renumbered(self.entries.keys[: len(self)].astype(np.int64), slots)
+        kept = owners >= 0
+        self._fill_with(owners[kept].astype(np.uint64), self.known[kept])
 
 
 @inlined

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
-from flows.compiled.loops import compiled
+from flows.compiled.loops import Number, compiled, inlined
 from flows.config.model import Config
 from flows.metrics.charts import ChartRow
 from flows.metrics.family import Family, Groups, Split, group_of, groups_of
@@ -46,13 +46,14 @@ from flows.metrics.surveys.cells import FRAMEWORKS, formulas_of, rows_of
 from flows.metrics.surveys.charts import charts_of
 from flows.metrics.surveys.fact import response_fact
 from flows.state.remembered import Ids, Remembered, is_copy
-from flows.state.rows import UserRows
+from flows.state.table import Entries, UserTable, row_of
 from flows.state.windows import Ring, Windows, add, move
 
 DEDUP_MS: Final = 86_400_000
 """For how long a repeated `response_id` is a copy, where the config has no orders."""
 LATEST: Final = np.dtype([("ts", "i8"), ("dims", "u8"), ("score", "i8")])
-"""A user's latest response: when (ms; 0: none), which breakdown values it showed, the score's place on the scale."""
+"""A user's latest response: when (ms; 0: it is the first), what breakdown values it showed, the score's place on the
+scale."""
 
 
 class Surveyed(Family):
@@ -85,20 +86,21 @@ class Surveyed(Family):
         self.takes = response_fact(config.surveys)
         self.counted = Remembered()
         self.windows = Windows(config.long_windows, self._groups, len(self._survey.scores))
-        self.latest = UserRows(LATEST, dims=self._groups)
+        self.latest = UserTable(LATEST, dims=self._groups)  # of who has answered, where that is what counts
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         own = rows[rows["survey"] == self._place]
         self.counted.reserve(len(own), self._dedup)
-        ledger = Ledger(self.counted.ids, self.latest.rows, self.windows.ring)
+        if self._survey.count == "latest":
+            self.latest.reserve(len(own))
+        ledger = Ledger(self.counted.ids, self.latest.entries, self.windows.ring)
         rules = Rules(self._dedup, self._survey.ends[0], len(self._survey.scores), self._survey.count == "latest")
         _advance(own, now_ms, rules, ledger, self._groups.split)
 
     def rebuild(self, users: int, now_ms: int) -> None:
         """Book the latest responses in the windows that are new, where these are what counts."""
         new = self.windows.begin(now_ms)
-        latest = self.latest.rows[:users]
-        latest = latest[latest["ts"] > 0]
+        latest = self.latest.known
         for groups in groups_of(self._groups.split, latest["dims"]):
             self.windows.book(new, latest["ts"], groups * len(self._survey.scores) + latest["score"])
 
@@ -124,7 +126,7 @@ class Ledger(NamedTuple):
     """What the loop writes to."""
 
     counted: Ids
-    latest: NDArray[Any]  # LATEST, by slot
+    latest: Entries  # LATEST, by slot
     windows: Ring
 
 
@@ -145,13 +147,17 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
         if is_copy(ledger.counted, row["response"], slot, ts, rules.dedup):
             continue
         score = row["score"] - rules.low
-        for d in range(len(split.base)):
-            if rules.latest:
-                last = ledger.latest[slot]
-                if last["ts"] > 0:
-                    add(ledger.windows, last["ts"], group_of(split, d, last["dims"]) * rules.scores + last["score"], -1)
-            add(ledger.windows, ts, group_of(split, d, row["dims"]) * rules.scores + score, 1)
         if rules.latest:
-            ledger.latest[slot]["ts"] = ts
-            ledger.latest[slot]["dims"] = row["dims"]
-            ledger.latest[slot]["score"] = score
+            latest = ledger.latest.rows[row_of(ledger.latest, np.uint64(slot))]
+            if latest["ts"] > 0:
+                _add(ledger.windows, split, latest["ts"], latest["dims"], rules.scores, latest["score"], -1)
+            latest["ts"] = ts
+            latest["dims"] = row["dims"]
+            latest["score"] = score
+        _add(ledger.windows, split, ts, row["dims"], rules.scores, score, 1)
+
+
+@inlined
+def _add(windows: Ring, split: Split, ts: int, dims: Number, scores: int, score: int, amount: int) -> None:
+    for d in range(len(split.base)):
+        add(windows, ts, group_of(split, d, dims) * scores + score, amount)
