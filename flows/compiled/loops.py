@@ -13,6 +13,7 @@ changed helper or constant elsewhere would leave stale callers.
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import shutil
@@ -90,13 +91,14 @@ def _kept_in() -> str | None:
 
 
 _KEPT_IN: Final = _kept_in()
-_OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False}
-"""No loop divides by a number that can be 0, so that none needs to be ready to raise."""
+_OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+"""No loop divides by a number that can be 0, so that none needs to be ready to raise. None is called by C."""
+_PART: Final[dict[str, Any]] = {"forceinline": True, "no_cpython_wrapper": True}
 
 
 def _jit(function: Callable[..., object], **options: Any) -> Any:
     digest = sources.digest(function.__module__)
-    kept = _KEPT_IN and digest and os.path.join(_KEPT_IN, digest)
+    kept = _KEPT_IN and digest and os.path.join(_KEPT_IN, digest, "parts" if options else "loops")
     if kept:
         numba.config.CACHE_DIR = kept  # type: ignore[attr-defined] # asked for at once, by the next line
     return numba.njit(**_OPTIONS, cache=bool(kept), **options)(function)
@@ -141,6 +143,26 @@ def steady(function: Function) -> Function:
     return cast(Function, _Steady(function))
 
 
+class _Inlined:
+    """A part of compiled loops.
+
+    To be called from Python, a compiled function needs a wrapper, which takes longer to compile than the function
+    itself where arguments are tuples of arrays. A part has none; if Python calls it all the same, it is compiled again.
+    """
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func = function
+        self._part: Any = _jit(function, **_PART)
+        self._numba_type_ = numba.typeof(self._part)  # what loops take it for
+        self._loop: Callable[..., object] | None = None
+
+    def __call__(self, *arguments: object) -> object:
+        if self._loop is None:
+            self._loop = compiled(self.py_func)
+        return self._loop(*arguments)
+
+
 def inlined(function: Function) -> Function:
     """A part of compiled loops, copied into each: handing over arrays costs more than most parts do."""
-    return cast(Function, _jit(function, forceinline=True))
+    return function if numba.config.DISABLE_JIT else cast(Function, _Inlined(function))  # type: ignore[attr-defined]

@@ -140,17 +140,19 @@ def judge(
 
     The clock is the running clock of the row's partition, with the row, or the stream clock where that is ahead.
 
-    `rows` (dtype EVENT) are consecutive polls of `lengths[i]` rows, read when the clocks stood at `readings[i]`.
+    `rows` (EVENT, or of a fact) are consecutive polls of `lengths[i]` rows, read with the clocks at `readings[i]`.
     """
     clocks = np.empty(len(rows), np.int64)
     late = np.empty(len(rows), np.bool_)
-    _judge(rows, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, floor_ms, clocks, late)
+    own, times = np.ascontiguousarray(rows["clock"]), np.ascontiguousarray(rows["ts"])
+    _judge(own, times, np.array(lengths, np.int64), np.array(readings, np.int64), lateness_ms, floor_ms, clocks, late)
     return clocks, late
 
 
 @compiled
 def _judge(
-    rows: NDArray[Any],
+    own_clocks: NDArray[np.int64],
+    times: NDArray[np.int64],
     lengths: NDArray[np.int64],
     readings: NDArray[np.int64],
     lateness: int,
@@ -163,6 +165,6 @@ def _judge(
         own = readings[poll, 0]
         now = readings[poll, 1]
         for _ in range(lengths[poll]):
-            clocks[i] = max(now, own, rows[i]["clock"])
-            late[i] = rows[i]["ts"] < max(clocks[i] - lateness, floor)
+            clocks[i] = max(now, own, own_clocks[i])
+            late[i] = times[i] < max(clocks[i] - lateness, floor)
             i += 1

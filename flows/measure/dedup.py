@@ -43,13 +43,14 @@ class Recent(Container):
         self._made_at = 0  # the oldest when the table was made
 
     def copies(self, rows: NDArray[Any], clocks: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of `rows` (dtype EVENT, in the order read) have been seen; `clocks` is the clock at each (ms)."""
+        """Which of `rows` (EVENT, or of a fact, in the order read) have been seen; `clocks`: the clock at each, ms."""
         if 3 * (self._used + len(rows)) > 2 * len(self._table):
             self._make(len(rows))
         seen = np.zeros(len(rows), np.bool_)
         keys = np.empty(len(rows), np.uint64)
         generations = np.empty(len(rows), np.uint32)
-        _identify(rows, clocks, self._horizon_ms, keys, generations)
+        users, messages = np.ascontiguousarray(rows["user"]), np.ascontiguousarray(rows["message"])
+        _identify(users, messages, clocks, self._horizon_ms, keys, generations)
         self._used += _mark(self._table, keys, generations, seen)
         return seen
 
@@ -99,19 +100,20 @@ class Recent(Container):
 
 @compiled
 def _identify(
-    rows: NDArray[Any],
+    users: NDArray[np.uint64],
+    messages: NDArray[np.uint64],
     clocks: NDArray[np.int64],
     horizon: int,
     keys: NDArray[np.uint64],
     generations: NDArray[np.uint32],
 ) -> None:
     """The key of each row, 0 for an event without messageId, and its generation."""
-    for i in range(len(rows)):
+    for i in range(len(users)):
         generations[i] = clocks[i] // horizon
-        message = rows[i]["message"]
+        message = messages[i]
         key = np.uint64(0)
         if message != 0:
-            key = (message ^ (rows[i]["user"] >> np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
+            key = (message ^ (users[i] >> np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
             key ^= key >> np.uint64(32)
             key = max(key, np.uint64(1))
         keys[i] = key

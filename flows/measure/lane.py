@@ -20,7 +20,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from flows.compiled.loops import compiled
 from flows.config.model import OTHER, Config
 from flows.facts.fact import Fact
 from flows.facts.words import Label
@@ -172,7 +171,8 @@ class FactLane:
         if taken is None:
             return
         facts, kept = taken.rows, ~taken.copies
-        _give_turns(facts, taken.clocks, self._lateness, floor_ms)
+        facts["clock"] = np.maximum(taken.clocks - self._lateness, floor_ms)
+        facts["used"] = np.maximum(facts["ts"], facts["clock"])
         if not self.fact.late_counts and taken.late.any():
             in_place = taken.late & np.isin(record_of(facts), in_order)
             if self.stamps is None:
@@ -210,13 +210,6 @@ def record_of(rows: NDArray[Any]) -> NDArray[np.uint64]:
     """Of events or facts: one number for the partition and offset of the record that each was in."""
     records: NDArray[np.uint64] = rows["offset"].astype(np.uint64) << np.uint64(16)
     return records | rows["partition"].astype(np.uint64) & np.uint64(0xFFFF)
-
-
-@compiled
-def _give_turns(facts: NDArray[Any], clocks: NDArray[np.int64], lateness: int, floor: int) -> None:
-    for i in range(len(facts)):
-        facts[i]["clock"] = max(clocks[i] - lateness, floor)
-        facts[i]["used"] = max(facts[i]["ts"], facts[i]["clock"])
 
 
 def counted(rows: NDArray[Any], since_ms: int) -> NDArray[Any]:

@@ -50,7 +50,7 @@ class Container(ABC):
 
 
 def renumbered(owners: NDArray[np.int64], slots: NDArray[Any]) -> NDArray[np.int64]:
-    """The new slots of those who had the slots `owners`, -1 for who is forgotten; `slots` as `Container.keep` has it."""
+    """The new slots of those who had the slots `owners`, -1: forgotten; `slots` is as in `Container.keep`."""
     new = np.full(int(max(owners.max(initial=0), slots.max(initial=0))) + 1, -1, np.int64)
     new[slots] = np.arange(len(slots))
     found: NDArray[np.int64] = new[owners]

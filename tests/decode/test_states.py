@@ -17,7 +17,7 @@ from flows.decode.intake import Intake
 from flows.messages.columns import REASONS, Columns
 from flows.messages.raw import Raw, Rejected
 from flows.metrics.subscriptions.fact import state_fact
-from flows.route.deal import deal
+from flows.route.deal import deal_facts
 from tests.thorough import examples
 
 NINE = 1_772_442_000_000  # 2026-03-02T09:00:00Z
@@ -201,7 +201,7 @@ def test_without_the_section_a_state_is_an_event_like_any_other() -> None:
 
 def test_states_go_to_the_shard_of_their_customer_in_the_order_read() -> None:
     columns, _ = read(fresh(), [event(customer_id=f"c{number % 7}") for number in range(50)])
-    parts = deal(states_of(columns), "key", 4)
+    parts = deal_facts(states_of(columns), 4)
     assert sum(map(len, parts)) == 50
     for shard, part in enumerate(parts):
         assert (part["key"] % np.uint64(4) == shard).all()
