@@ -154,7 +154,7 @@ class _Inlined:
         functools.update_wrapper(self, function)
         self.py_func = function
         self._part: Any = _jit(function, **_PART)
-        self._numba_type_ = numba.typeof(self._part)  # what loops take it for
+        self._numba_type_ = self._part._numba_type_  # what loops take it for
         self._loop: Callable[..., object] | None = None
 
     def __call__(self, *arguments: object) -> object:
