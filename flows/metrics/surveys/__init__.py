@@ -158,6 +158,6 @@ def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: 
 
 
 @inlined
-def _add(windows: Ring, split: Split, ts: int, dims: Number, scores: int, score: Number, amount: int) -> None:
+def _add(windows: Ring, split: Split, ts: Number, dims: Number, scores: int, score: Number, amount: int) -> None:
     for d in range(len(split.base)):
         add(windows, ts, group_of(split, d, dims) * scores + score, amount)
