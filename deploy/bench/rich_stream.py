@@ -47,7 +47,7 @@ def _used(user: int, draw: int) -> bytes:
 
 
 def _order(user: int, draw: int) -> bytes:
-    """One of a user's fifty orders, so that some are told twice."""
+    """One of fifty orders of a user: some come again, and are copies."""
     return b',"order_id":"o-%d-%d","revenue":%d.90,"currency":"USD"' % (user, draw % 50, draw % 300) + _product(
         user, draw
     )
@@ -186,8 +186,8 @@ TEMPLATE: Final = (
 class RichStream(Stream):
     """A stream of everything, endless as well.
 
-    With `day_events` a day passes after so many events, and after DAYS_TO_PAUSE of these days PAUSE_DAYS more, in which
-    users churn.
+    `day_events` is the number of events in a day; 0: all are on one day. After DAYS_TO_PAUSE such days nothing happens
+    for PAUSE_DAYS, in which users churn.
     """
 
     day_events: int = 0

@@ -260,7 +260,7 @@ class Demo:
             live = live_through(self._simulator.records(), self._start_ms, sent, tell)
             screen.say(f"a month and {self._days:.3g} full days of {self._profile.help}: {sent.total:,} records")
             sent.history_ends()
-            counting.wait(screen.wait_for)
+            counting.finish(screen.wait_for)
         return live
 
     @contextlib.contextmanager

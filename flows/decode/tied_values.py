@@ -1,7 +1,8 @@
 """Reads the fields that funnels hold constant: of the events that can be steps there, the hash of the value's slug.
 
-The loop makes the slugs of ASCII texts itself, for ids of products or documents are many; what any other text comes to
-is learnt. A value is never read for an event that is no such step, and it rejects no event.
+The loop makes the slugs of ASCII texts itself, since there are many different ids of products or documents. The slug of
+any other text is made by the slow path and remembered. Only events that can be such steps are looked at, and no value
+rejects one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from schemas.event import Container
 from schemas.json_text import scalar_text
 
 _LONGEST: Final = 512
-"""Longer texts (bytes) are learnt, too."""
+"""Bytes; longer texts take the slow path, too."""
 _ZERO, _NINE, _UPPER_A, _UPPER_Z, _LOWER_A, _LOWER_Z, _UNDERSCORE = (ord(character) for character in "09AZaz_")
 _TO_LOWER: Final = _LOWER_A - _UPPER_A
 

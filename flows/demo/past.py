@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 import select
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from flows.demo.beside import Beside
 from flows.demo.feed import Witness
 from flows.demo.journal import Entry, Follower
 from flows.demo.simulator import Record
@@ -40,45 +41,25 @@ def live_through(
     return iter(())
 
 
-class Counting:
-    """A process that counts the history in a `journal`, while that is written, into a new state folder.
-
-    Use it as a context manager, so that it ends with it.
-    """
+class Counting(Beside):
+    """Counts the history in a `journal`, while that is written, into a new state folder."""
 
     def __init__(self, journal: Path, state: Path, topic: str, partitions: int, as_of_ms: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.demo.past", str(journal), str(state), topic, str(partitions), str(as_of_ms)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the demo, which ends it
-        )
+        super().__init__(__name__, journal, state, topic, partitions, as_of_ms)
 
-    def __enter__(self) -> Counting:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-    def wait(self, progress: Callable[[str], None]) -> None:
+    def finish(self, progress: Callable[[str], None]) -> None:
         """Wait until everything is counted, telling `progress` each line. Raises RuntimeError if counting fails."""
-        assert self._process.stdout is not None
         lines: deque[str] = deque(maxlen=LAST_LINES)
-        for line in self._process.stdout:
-            lines.append(line.rstrip())
+        for line in self.answers:
+            lines.append(line.decode().rstrip())
             progress(lines[-1])
-        if code := self._process.wait():
+        if code := self.wait():
             raise RuntimeError(f"counting the past ended with exit code {code}:\n" + "\n".join(lines))
 
 
 def main(journal: Path, state: Path, topic: str, partitions: int, as_of_ms: int) -> None:
     """Count the history, printing progress as lines of text. Raises EOFError once the parent process is gone."""
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())  # what goes wrong is told with the last lines
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     with Follower(journal) as follower:
         source = HistorySource(topic, partitions, _slices(_history(follower)), as_of_ms=as_of_ms)

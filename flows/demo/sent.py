@@ -10,7 +10,6 @@ import contextlib
 import os
 import pickle
 import select
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from flows.audit.cut import History, Truth
 from flows.audit.published import Published, Top
 from flows.config.limits import Limits
 from flows.config.model import Config
+from flows.demo.beside import Beside
 from flows.demo.journal import Entry, Follower, Journal
 from flows.demo.simulator import Record
 from flows.source.history import FIRST_OFFSET
@@ -51,23 +51,13 @@ class Sent:
         self._batch: list[Entry] = []
         self._written_s = time.monotonic()
         self.journal = Journal(folder / "sent", config, limits)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.demo.sent", str(self.journal.file)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the demo, which asks at its own time
-        )
+        self._audit = Beside(__name__, self.journal.file)
 
     def __enter__(self) -> Sent:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        self._audit.__exit__()
         self.journal.close()
 
     def history_ends(self) -> None:
@@ -108,16 +98,13 @@ class Sent:
         """
         self._write()
         remembered = min(self.total, self._most)
-        questions, answers = self._process.stdin, self._process.stdout
-        assert questions is not None
-        assert answers is not None
         try:
-            pickle.dump((dict(published.fields), remembered), questions)
-            questions.close()
-            while not isinstance(answer := pickle.load(answers), Truth):
+            pickle.dump((dict(published.fields), remembered), self._audit.questions)
+            self._audit.questions.close()
+            while not isinstance(answer := pickle.load(self._audit.answers), Truth):
                 progress(answer, remembered)
         except (OSError, EOFError):
-            raise RuntimeError(f"the audit has ended with exit code {self._process.wait()}") from None
+            raise RuntimeError(f"the audit has ended with exit code {self._audit.wait()}") from None
         return answer
 
     def _write(self) -> None:

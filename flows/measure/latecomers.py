@@ -90,7 +90,8 @@ def _candidates(
 ) -> int:
     """Set `found` for the late events that nothing used before keeps out of order; returns how many.
 
-    `newest` has by slot 1 + the number of the last of them, and `others` by event the one before; 0: none.
+    The candidates of a user are linked: `newest[slot]` is 1 + the index of the last one, `others[i]` is the same for the
+    one before event i, and 0 ends the list.
     """
     count = 0
     for i in range(len(events)):
@@ -135,7 +136,7 @@ def _settle(
 ) -> None:
     """Take those out of `found` that an event of their user among `events`, read before, keeps out of order.
 
-    `used` (all 0) takes by slot 1 + the number of the last event that is used, and `others` by event the one before.
+    The events used are linked like the candidates, from `used[slot]` (all 0 at first) through `others`.
     """
     for i in range(len(events)):
         slot = events[i]["slot"]

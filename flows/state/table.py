@@ -103,7 +103,7 @@ class UserTable(Table):
     """A record for each of the few users that have one; the key is the user's slot."""
 
     def upgraded(self, arrays: Arrays) -> Arrays:
-        """Earlier builds kept a row for everybody, of zeros for who had none."""
+        """Earlier builds kept a row for every user, all zeros where there was nothing to keep."""
         if "keys" in arrays:
             return arrays
         known = np.flatnonzero(arrays["rows"] != np.zeros(1, self._dtype))

@@ -231,7 +231,7 @@ def test_beyond_what_is_remembered_the_last_cut_of_it_is_kept(tmp_path: Path) ->
 
 def test_an_audit_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
     with Sent(Config(product="shop"), Limits(), tmp_path) as sent:
-        sent._process.kill()
-        sent._process.wait()
+        sent._audit._process.kill()
+        sent._audit._process.wait()
         with pytest.raises(RuntimeError, match="the audit has ended with exit code -9"):
             sent.truth(Published({}), lambda read, of: None)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import wait_until
 from flows.checkpoint.folder import CheckpointFolder
 from flows.config.limits import Limits
 from flows.config.model import Config
@@ -71,7 +70,7 @@ def test_a_process_counts_it_into_a_state_that_a_run_can_go_on_from(tmp_path: Pa
     ):
         live_through(simulator().records(), START_MS, sent, lambda reached_ms: None)
         sent.history_ends()
-        counting.wait(told.append)
+        counting.finish(told.append)
     assert "the past is being counted: 20,000 records ..." in told
     with CheckpointFolder(state, definitions(CONFIG)) as folder:
         assert folder.resumed
@@ -85,15 +84,13 @@ def test_one_that_cannot_count_says_why(tmp_path: Path) -> None:
         Counting(journal.file, tmp_path / "state", "events", 1, START_MS) as counting,
         pytest.raises(RuntimeError, match=r"exit code 1:\n(.*\n)*.*state"),
     ):
-        counting.wait(lambda line: None)
+        counting.finish(lambda line: None)
     journal.close()
 
 
 def test_one_whose_parent_is_no_more_ends(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "sent", CONFIG, Limits())
     with Counting(journal.file, tmp_path / "state", "events", 1, START_MS) as counting:
-        process = counting._process
-        assert process.stdin is not None
-        process.stdin.close()
-        wait_until(lambda: process.poll() is not None, "its end")
+        counting.questions.close()
+        counting.wait()
     journal.close()

@@ -77,7 +77,7 @@ class Conditions:
 
 
 def window(values: np.ndarray, steps: int, delay: int = 0) -> np.ndarray:
-    """Sums over trailing windows, each ending so many steps before."""
+    """Sums over trailing windows that end that number of steps earlier."""
     sums = np.concatenate([np.zeros(1), np.cumsum(values)])
     ends = np.clip(np.arange(len(values)) + 1 - delay, 0, None)
     found: np.ndarray = sums[ends] - sums[np.clip(ends - steps, 0, None)]

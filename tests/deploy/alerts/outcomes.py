@@ -1,6 +1,6 @@
-"""What comes of visits, as cells by step: what orders bring, users who go on and come back, support, answers.
+"""What follows from visits, as cells by step: revenue, users who go on and come back, support, survey responses.
 
-Everything here is drawn from a random generator of its own, so that more of it changes nothing of the visits.
+It has a random generator of its own, so that more of it changes nothing about the visits.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Outcomes:
         return self._random.binomial(parts.astype(int), shares).astype(float)
 
     def _sums(self, items: np.ndarray, mean: str) -> np.ndarray:
-        """What so many items come to, if each is from an exponential distribution."""
+        """The sum of that many draws from an exponential distribution."""
         return self._random.gamma(items, [getattr(now, mean) for now in self._conditions])
 
     def _sales(self) -> Cells:
@@ -59,7 +59,7 @@ class Outcomes:
         yield 'cac{window="7d"}', window(self._rates("spend_eur"), WEEK) / np.maximum(first, 1)
 
     def _milestone(self) -> Cells:
-        """Of those who sign up, each reaches it at once or never, as funnels have it; the time is told apart."""
+        """Whoever signs up reaches it at once or never, as in the funnels; how long it takes is a series of its own."""
         reached = self._of(self._sign_ups, "reach")
         started, all_ = window(self._sign_ups, DAY), window(reached, DAY)
         ratio = all_ / np.maximum(started, 1)

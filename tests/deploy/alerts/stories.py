@@ -73,7 +73,7 @@ def a_busy_second_week() -> Told:
     # A restart that takes five minutes, and five to catch up.
     week.change("7d 22:30", "7d 22:35", becomes(state="down"))
     week.change("7d 22:35", "7d 22:40", becomes(state="catching up"))
-    # Down for an hour, which is told; then it catches up, and all of the hour is counted.
+    # Down for an hour, and an alert says so. Then it catches up, and every record of that hour is counted.
     week.change("8d 00:00", "8d 01:00", becomes(state="down"))
     week.change("8d 01:00", "8d 01:20", becomes(state="catching up"))
     # Nothing comes in for twenty minutes: one alert, not one for each number that drops.
@@ -215,7 +215,7 @@ def a_second_week_of_slow_trouble() -> Told:
 
 @story("saas")
 def users_who_say_less_good_things() -> Told:
-    """Answers of an hour, of a day and of a week: the shorter, the sooner and the shorter it is told."""
+    """Responses within an hour, a day and a week: the shorter the window, the sooner an alert fires and ends."""
     week = Timeline(8 * DAY + 20 * HOUR, product="saas")
     # Nobody recommends it any more, and most would warn of it.
     week.change("7d 00:00", "8d 06:00", becomes(promoters=0.05, detractors=0.7))
