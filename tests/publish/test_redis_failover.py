@@ -27,6 +27,7 @@ from tests.job.running import Deployment, cells_of, disagreements, end
 from tests.job.test_restarts import CONFIG, stream
 from tests.lacking import need
 from tests.publish.test_redis import Run, T, running, snapshot
+from tests.publish.test_redis_top import listed
 from tests.redis_groups import (
     PASSWORD,
     ClusterGroup,
@@ -372,6 +373,18 @@ def test_a_cluster_is_entered_by_any_node(cluster: ClusterGroup) -> None:
         with running(f"redis+cluster://127.0.0.1:{server.port}") as run:
             run.publish(snapshot({"a": server.port}))
         assert asked(cluster.owner(), "HGET", LIVE, "a") == str(server.port)
+
+
+@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
+def test_top_lists_survive_the_end_of_their_server(kind: str, request: pytest.FixtureRequest) -> None:
+    group = request.getfixturevalue("sentinels" if kind == "sentinel" else "cluster")
+    with running(group.url) as run, LiveNumbers(group.url, "shop", patience_seconds=60) as numbers:
+        run.publish(listed({"/a": 3, "/b": 1}))
+        assert numbers.top("pages", "5m") == {"/a": 3, "/b": 1}
+        (group.primary() if kind == "sentinel" else group.owner()).kill()
+        run.publish(listed({"/c": 9}, 2))
+        now = numbers.read("events.5m", top=[("pages", "5m")])
+        assert (now.count("events.5m"), now.top) == (2, {("pages", "5m"): {"/c": 9}})
 
 
 # ------------------------------------------------------------------------------------------------ the whole job
