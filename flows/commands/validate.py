@@ -152,6 +152,7 @@ def _summary(file: str, report: Report) -> Iterator[str]:
     yield f"  Prometheus series  {sizes.series:,}, besides those of health"
     yield f"  Redis fields       {sizes.fields:,}, {sizes.fields_per_partition} more per further partition"
     yield f"  minute history     {sizes.minutes:,} hashes"
+    yield f"  memory             {sizes.fixed_bytes // 1_000_000:,} MB for windows, minutes and days, however few users"
     yield (
         f"  state              {sizes.user_bytes:,} MB per million users"
         f" ({sizes.user_bytes:,} bytes each; a checkpoint packs them), besides recent message ids"

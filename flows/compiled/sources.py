@@ -42,19 +42,20 @@ def digest(module: str) -> str | None:
 def closure(module: str) -> set[str]:
     """The names of the project's modules that importing `module` can bring in, it and their packages included."""
     found: set[str] = set()
-    ahead = [module]
+    ahead = [module] if _path(module) else []
     while ahead:
         name = ahead.pop()
-        if name not in found and _path(name) is not None:
+        if name not in found:
             found.add(name)
-            ahead += [name.rpartition(".")[0], *_imports(name)]
+            ahead += _imports(name)
     return found
 
 
 @functools.cache
 def _imports(name: str) -> tuple[str, ...]:
-    """What may be modules among the names that a module imports."""
-    return tuple(_imported(_read(name)))
+    """The project's modules among the names that a module imports, and its package."""
+    asked = {name.rpartition(".")[0], *_imported(_read(name))}
+    return tuple(one for one in asked if _path(one) is not None)
 
 
 def _imported(text: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flows.config.limits import Limits
@@ -10,7 +11,9 @@ from flows.messages.snapshot import ACCOUNTS
 from flows.metrics import tree
 from flows.metrics.catalogue import catalogue, families, state_bytes_per_user
 from flows.metrics.cells import Cell, Derived
+from flows.metrics.family import Family
 from flows.metrics.minutes import MinuteBook
+from flows.state.container import bytes_held, containers
 
 RESERVED_FIELDS = 6
 """Of the live hash: _as_of, _watermark, _published_at, _run, _consumed and _partial."""
@@ -41,6 +44,7 @@ class Cost:
     fields: int  # of the live hash in Redis, with one partition, all of it known since the beginning
     fields_per_partition: int  # each further partition adds so many
     minutes: int  # hashes of the minute history
+    fixed_bytes: int  # of memory for trailing windows, minutes and days, however few users there are
     user_bytes: int  # stored state per known user; recent message ids and breakdown values shown come on top
     use_bytes: int  # at most, for each goal and each feature that a user has ever used
 
@@ -75,7 +79,8 @@ def _cells(config: Config) -> int:
 
 def cost(config: Config) -> Cost:
     """The cost of `config`; takes memory and time in proportion to its cells."""
-    listed, members = catalogue(config), families(config, MinuteBook(config))
+    listed, book = catalogue(config), MinuteBook(config)
+    members = families(config, book)
     published = [cell for cell in listed.cells if cell.metric is not None]
     counted = len(published)
     derived = len(listed.derived)
@@ -92,6 +97,13 @@ def cost(config: Config) -> Cost:
         fields=counted + derived + RESERVED_FIELDS + len(members) + 2 * len(ACCOUNTS) + OFFSETS_PER_PARTITION,
         fields_per_partition=len(ACCOUNTS) + OFFSETS_PER_PARTITION,
         minutes=config.minute_history // MINUTE_MS,
+        fixed_bytes=config.shards * _fixed_bytes(members.values(), book),
         user_bytes=state_bytes_per_user(config),
         use_bytes=max(member.bytes_per_use for member in members.values()),
     )
+
+
+def _fixed_bytes(members: Iterable[Family], book: MinuteBook) -> int:
+    """What a shard holds without users."""
+    held = [container for member in members for container in containers(member).values()]
+    return sum(bytes_held(one) for one in (*held, book))

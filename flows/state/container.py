@@ -62,3 +62,15 @@ def containers(owner: object) -> dict[str, Container]:
     return {
         name: value for name, value in vars(owner).items() if isinstance(value, Container) and not name.startswith("_")
     }
+
+
+def bytes_held(container: Container) -> int:
+    """Of memory, in its arrays, in tuples of arrays that it gives to kernels, and in containers of its own."""
+    total = 0
+    for value in vars(container).values():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, np.ndarray):
+                total += one.nbytes
+            elif isinstance(one, Container):
+                total += bytes_held(one)
+    return total

@@ -41,6 +41,7 @@ def test_a_right_file_gives_zero_and_its_cost(capsys: pytest.CaptureFixture[str]
         "  product            shop: 2 funnels, 1 milestone, 4 breakdowns, 18 named events, 7 windows\n",
         f"  cells              {sizes.cells:,}: {sizes.counted:,} counted and {sizes.derived:,} derived\n",
         f"  Prometheus series  {sizes.series:,}, besides those of health\n",
+        f"  memory             {sizes.fixed_bytes // 1_000_000:,} MB for windows",
         f"  state              {sizes.user_bytes:,} MB per million users",
         "  target             revenue: mrr to 120,000 EUR by 2027-12-31\n",
         "  target             weekly: active_users.7d to 60,000 users\n",
