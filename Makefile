@@ -43,10 +43,6 @@ faults: $(VENV)/installed  ## real runs, and everything around them broken; SEED
 brokers: $(VENV)/installed  ## three Kafka brokers, injured in every way, one after another; BROKERS="-k leader" for some
 	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/all_away.py tests/brokers/test_dead_letters.py $(BROKERS)
 
-.PHONY: alerts
-alerts: $(VENV)/installed  ## five products at once, each in trouble of its own, and what a webhook is told of it
-	@$(PYTHON_IN_VENV) -m pytest tests/deploy/alerts/all_products.py
-
 .PHONY: mutations
 mutations: $(VENV)/installed  ## the code made wrong in five ways, each of which the tests have to notice
 	@$(PYTHON_IN_VENV) -m pytest -q -s tests/simulation -k code_that_is_wrong
@@ -110,8 +106,8 @@ bench-scale: $(VENV)/installed  ## several processes beside one: speed-up, the c
 	@$(PYTHON_IN_VENV) -m deploy.bench.scale $(BENCH)
 
 .PHONY: alerts
-alerts: $(VENV)/installed  ## the alerts' whole way, with products that live 8 times as fast as time (make test: 30 times)
-	@ALERTS_SPEED=$(or $(ALERTS_SPEED),8) $(PYTHON_IN_VENV) -m pytest tests/deploy/alerts
+alerts: $(VENV)/installed  ## five products at once, each in trouble of its own, and what a webhook is told; ALERTS_SPEED=8: slower
+	@$(PYTHON_IN_VENV) -m pytest tests/deploy/alerts/all_products.py
 
 .PHONY: pager
 pager: $(VENV)/installed  ## a simulated shop's trouble, from its events to what Alertmanager sends; PAGER="--help"
