@@ -26,14 +26,15 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 test:  ## all tests, two files at a time, and the servers they need; TESTS="tests/scenarios -k funnel": some, one by one
 	@$(if $(TESTS),,deploy/install-needs || echo "make: going on without; their tests are skipped" >&2)
 	@$(MAKE) --silent $(VENV)/installed
+	@$(if $(TESTS),,$(PYTHON_IN_VENV) -m tests.warm)
 	@$(PYTHON_IN_VENV) -m pytest $(or $(TESTS),tests/brokers)
 	@$(if $(TESTS),,$(PYTHON_IN_VENV) -m pytest $(SIDE_BY_SIDE))
 
 .PHONY: thorough
-thorough: $(VENV)/installed  ## laws, histories and recorded data with four times as many tries as make test gives them
+thorough: $(VENV)/installed  ## laws, histories and recorded data with four times the tries of make test, and weeks of alerts
 	@TIDEGAUGE_THOROUGH=1 $(PYTHON_IN_VENV) -m pytest --numprocesses 2 --dist loadfile \
 		tests/laws tests/audit tests/decode tests/facts tests/cluster tests/simulation tests/job/test_recorded_data.py \
-		tests/demo/test_against_the_pipeline.py
+		tests/demo/test_against_the_pipeline.py tests/deploy/alerts
 
 .PHONY: faults
 faults: $(VENV)/installed  ## real runs, and everything around them broken; SEEDS=50 histories, or SEED=7 that one again

@@ -165,6 +165,6 @@ INJURIES: Final[dict[str, Injury]] = {
 
 HANGING_FOLLOWER: Final = Injury(stopped_follower, replicas=LED_BY_1_AND_2)
 """On a cluster that is PATIENT: nothing more is committed for longer than events may be late."""
-SHORT: Final = ("leader killed", "follower stopped")
+SHORT: Final = ("leader killed",)
 SOON: Final = {"delivery_wait": "20s"}
-"""No producer of these two waits for longer than a session of 9 s; the long list keeps the default."""
+"""No producer of these waits for longer than a session of 9 s; the long list keeps the default."""

@@ -9,7 +9,7 @@ import sys
 import pytest
 from numba.core.dispatcher import Dispatcher
 
-from deploy.bench.everything import every_option, everything
+from deploy.bench.everything import every_option
 from deploy.bench.rich_stream import RichStream
 from deploy.bench.stream import config as todays
 from flows.config.limits import Limits
@@ -20,7 +20,7 @@ from flows.run.warm_up import NOW_MS, warm_up, warming_events
 from tests.engine import Engine, polls
 from tests.services import ROOT
 
-CONFIGS = {"today": todays, "everything": everything, "every option": every_option}
+CONFIGS = {"today": todays, "every option": every_option}
 RECORDS = 12_000
 USERS = 2_000
 
