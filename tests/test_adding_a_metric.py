@@ -55,7 +55,7 @@ from flows.dashboards.live import live
 from flows.dashboards.page import written
 from flows.dashboards.queries import Numbers
 from flows.metrics.catalogue import alerts_of, catalogue
-from flows.publish.prometheus import product_families
+from flows.publish.prometheus.product import product_families
 from flows.alerting.rules import rules_text
 
 listed, numbers = catalogue(EVERYTHING), Numbers(EVERYTHING)

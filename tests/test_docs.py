@@ -45,7 +45,9 @@ from flows.metrics.catalogue import catalogue, families
 from flows.metrics.cells import Cell, Derived, Metric
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
-from flows.publish.prometheus import TOP, health_families, product_families, tally_families
+from flows.publish.prometheus.health import health_families
+from flows.publish.prometheus.product import TOP, product_families
+from flows.publish.prometheus.samples import tally_families
 from tests.comparison import differences
 from tests.engine import Engine, polls
 from tests.lacking import program

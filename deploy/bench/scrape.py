@@ -16,7 +16,7 @@ from deploy.bench.stream import Stream
 from deploy.bench.table import Row
 from flows.config.model import Config
 from flows.metrics.catalogue import catalogue
-from flows.publish.prometheus import product_families
+from flows.publish.prometheus.product import product_families
 from tests.job.running import write_config
 from tests.services import free_port, wait_until
 

@@ -23,7 +23,9 @@ from flows.messages.tick import Tick
 from flows.metrics.catalogue import catalogue
 from flows.process.health import Health
 from flows.process.rejections import Rejections
-from flows.publish.prometheus import health_families, product_families, tally_families
+from flows.publish.prometheus.health import health_families
+from flows.publish.prometheus.product import product_families
+from flows.publish.prometheus.samples import tally_families
 from flows.route.deal import deliveries
 from flows.source.file import FileSource
 from flows.total.totals import Totals

@@ -15,7 +15,8 @@ from flows.metrics.frameworks import FRAMEWORKS, Headings
 from flows.metrics.histograms import LONG_BOUNDS_S
 from flows.metrics.top import REST
 from flows.process.health import Health
-from flows.publish.prometheus import PREFIX, health_families, tally_families
+from flows.publish.prometheus.health import health_families
+from flows.publish.prometheus.samples import PREFIX, tally_families
 
 EVERYTHING = Config.model_validate(
     {

@@ -24,7 +24,8 @@ from flows.metrics.charts import (
     Steps,
     Target,
 )
-from flows.publish.prometheus import PREFIX, TOP
+from flows.publish.prometheus.product import TOP
+from flows.publish.prometheus.samples import PREFIX
 
 LISTED_WINDOW = "1h"
 """Of top lists, which not every window that the reader can choose has."""

@@ -16,7 +16,8 @@ from flows.dashboards.panels import COUNT, GREEN, NEUTRAL, ORANGE, RED, Query, S
 from flows.dashboards.queries import OF_PRODUCT, PROCESS, Numbers, age, health, of_product, rate, total
 from flows.dashboards.tiles import Bounds, now, state
 from flows.process.health import Health
-from flows.publish.prometheus import PREFIX, health_families
+from flows.publish.prometheus.health import health_families
+from flows.publish.prometheus.samples import PREFIX
 
 UID = "tidegauge-pipeline"
 NO_TRANSACTIONS = "producers use no transactions"

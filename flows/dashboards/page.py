@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from flows.dashboards.panels import COUNT, GREEN, RED, SOURCE, Sized
 from flows.dashboards.queries import BREAKDOWN, INSTANCE, JOB, PRODUCT, WINDOW, Numbers, age, health, of_product
 from flows.dashboards.tiles import Bounds, note, now, state
-from flows.publish.prometheus import PREFIX
+from flows.publish.prometheus.samples import PREFIX
 
 COLUMNS: Final = 24
 TILE_HEIGHT: Final = 4

@@ -13,7 +13,7 @@ from flows.config.model import Config, format_duration
 from flows.config.notation import parse_duration
 from flows.metrics.catalogue import Catalogue, catalogue
 from flows.metrics.cells import Cell, Derived, Metric
-from flows.publish.prometheus import PREFIX
+from flows.publish.prometheus.samples import PREFIX
 
 JOB: Final = "job"
 INSTANCE: Final = "instance"

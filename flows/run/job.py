@@ -38,7 +38,7 @@ from flows.process.outcomes import Outcome
 from flows.process.rejections import nothing_accepted
 from flows.publish.dead_letters.letters import DeadLetterError
 from flows.publish.dead_letters.topic import KafkaLetters, NoLetters, dead_letter_topic
-from flows.publish.prometheus import Exporter
+from flows.publish.prometheus.exporter import Exporter
 from flows.publish.redis.sink import FencedOut, RedisPublisher
 from flows.run.conversation import Conversation, definitions_of
 from flows.run.warm_up import warm_up

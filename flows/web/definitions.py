@@ -20,7 +20,7 @@ from flows.metrics.catalogue import Catalogue, catalogue, families
 from flows.metrics.cells import AS_OF, Cell, Derived, Metric, nearest
 from flows.metrics.known_since import parts_of
 from flows.metrics.minutes import MinuteBook
-from flows.publish.prometheus import PREFIX
+from flows.publish.prometheus.samples import PREFIX
 from flows.publish.redis.layout import Keys
 
 SINCE: Final = "_since."

@@ -26,7 +26,8 @@ from flows.metrics.charts import Course
 from flows.metrics.frameworks import FRAMEWORKS
 from flows.metrics.minutes import MinuteBook
 from flows.process.health import Health
-from flows.publish.prometheus import PREFIX, health_families
+from flows.publish.prometheus.health import health_families
+from flows.publish.prometheus.samples import PREFIX
 from tests.services import ROOT
 from tests.test_docs import block_named, load_from
 

@@ -25,7 +25,9 @@ from flows.metrics.cells import Cell, Derived, Metric, Tally
 from flows.metrics.histograms import BOUNDS_S
 from flows.process.health import DeadLetterCounts, Health
 from flows.publish.http_endpoint import HttpEndpoint, Page, parse_address
-from flows.publish.prometheus import Exporter, health_families, product_families, product_page
+from flows.publish.prometheus.exporter import Exporter
+from flows.publish.prometheus.health import health_families
+from flows.publish.prometheus.product import product_families, product_page
 from tests.lacking import program
 from tests.rejecting import poll
 from tests.services import wait_until

@@ -20,7 +20,7 @@ from flows.config.file import load
 from flows.config.limits import Limits
 from flows.metrics.catalogue import catalogue
 from flows.process.rejections import Rejections
-from flows.publish.prometheus import product_families
+from flows.publish.prometheus.product import product_families
 from flows.source.file import FileSource
 from tests.deploy.alerts.judge import promtool
 from tests.rejecting import AMPLITUDE

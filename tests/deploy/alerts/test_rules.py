@@ -19,7 +19,9 @@ from flows.config.file import load_alerts
 from flows.config.model import Config
 from flows.metrics.catalogue import catalogue
 from flows.process.health import Health
-from flows.publish.prometheus import health_families, product_families, tally_families
+from flows.publish.prometheus.health import health_families
+from flows.publish.prometheus.product import product_families
+from flows.publish.prometheus.samples import tally_families
 from tests.deploy.alerts.judge import promtool
 from tests.services import ROOT
 

@@ -1,0 +1,1 @@
+"""Shows the numbers, and the process's own health, to Prometheus."""
