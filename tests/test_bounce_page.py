@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, get_args
 import yaml
 
 from flows.audit import Record
-from flows.config.model import Bounce, Config
+from flows.config.model import Config
+from flows.config.sessions import Bounce
 from tests.engine import replay
 from tests.test_architecture import ROOT
 

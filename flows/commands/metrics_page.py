@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import get_args
 
-from flows.config.model import Bounce, BrokenDown, Config, format_duration
+from flows.config.model import BrokenDown, Config, format_duration
+from flows.config.sessions import Bounce
 from flows.messages.snapshot import ACCOUNTS
 from flows.metrics.catalogue import catalogue
 from flows.metrics.cells import Cell, Derived, Metric

@@ -9,7 +9,7 @@ the file changes nothing: neither the meaning of stored state nor its definition
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,24 +28,25 @@ from flows.config.event_codes import FROM_SERVERS, NOT_INTERACTIVE, Codes, Condi
 from flows.config.fields import (
     Between,
     DurationMs,
-    EventName,
     FactSection,
     Label,
     Names,
     Section,
     Slug,
-    Value,
     WindowMs,
     section_of,
 )
 from flows.config.funnel import Funnel
 from flows.config.mistakes import Finding, Path
-from flows.config.money import MINOR_DIGITS, Currency
+from flows.config.money import MINOR_DIGITS
 from flows.config.notation import UNITS_MS, field_text, format_duration, keys_of, parse_duration, slug
 from flows.config.orders import Orders
-from flows.config.rules import broken_rules, check_definitions, check_time_zone, check_windows
-from flows.config.selectors import Events, Presence, Selector, Selectors, stand_for
+from flows.config.rules import broken_rules, check_time_zone, check_windows
+from flows.config.selectors import Events, Presence, Selector, Selectors
+from flows.config.sessions import Engaged, Sessions
 from flows.config.spend import CHANNEL, Acquisition, Economics, Spend
+from flows.config.starts import Milestone, Retention
+from flows.config.subscriptions import Subscriptions
 from flows.config.tickets import Tickets
 from flows.config.top import MAX_LISTS, TopList
 from flows.config.tree import MAX_NODES, Node
@@ -82,98 +83,6 @@ def _durations(*texts: str) -> tuple[int, ...]:
 LONG_WINDOWS: Final = _durations("24h", "7d", "30d")
 
 
-class Engaged(Section):
-    """Any of these makes a session engaged; `null` turns a rule off."""
-
-    longer_than: Annotated[DurationMs, AfterValidator(Between("0s", "24h"))] | None = 10_000
-    """The session has lasted longer than this."""
-    views: Annotated[int, Field(ge=1, le=100)] | None = 2
-    """The session has at least this many events of type `page` or `screen`."""
-    key_actions: Annotated[int, Field(ge=1, le=100)] | None = 1
-    """The session has at least this many key actions."""
-
-
-Bounce = Literal["engaged", "single_event", "single_view", "no_interaction"]
-"""By what a session is no bounce, or which sessions are: the definitions of other tools are in flows/BOUNCE.md."""
-
-
-class Sessions(Section):
-    """When a session ends, and when it counts as bounced."""
-
-    timeout: Annotated[DurationMs, AfterValidator(Between("1s", "24h"))] = 30 * 60_000
-    """A session ends if the user's next event comes later than this after the last."""
-    max_duration: Annotated[DurationMs, AfterValidator(Between("1s", "30d"))] = 24 * 3_600_000
-    """The longest a session can be; at least the timeout."""
-    engaged: Engaged = Engaged()
-    bounce: Bounce = "engaged"
-    """Which closed sessions bounced. `engaged`: those that were not; `single_event`: those of one event; `single_view`:
-    those of at most one page or screen; `no_interaction`: those with less than two of these, and no `track` event
-    except such with `properties.interactive: false`."""
-    definitions: tuple[Bounce, ...] = Field((), max_length=len(get_args(Bounce)))
-    """Definitions of a bounce to count besides, for comparisons with other tools."""
-
-    _each_once = field_validator("definitions")(check_definitions)
-
-    def asks_for(self, definition: Bounce) -> bool:
-        """Whether sessions are judged by it."""
-        return definition in (self.bounce, *self.definitions)
-
-
-FIRST_SEEN: Final = "first_seen"
-"""In place of an event: a user's first one that shows presence."""
-
-
-class Milestone(Section):
-    """What users should reach once, soon after they have started: activation, a first order."""
-
-    from_: Events = Field(alias="from")
-    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
-    to: Events
-    """The event with which the user reaches it."""
-    within: Annotated[DurationMs, AfterValidator(Between("1s", "90d"))]
-    """The most time from one to the other, inclusive. Whoever takes longer has missed it."""
-
-    @property
-    def from_first_seen(self) -> bool:
-        """Whether users start with their first event, whatever it is."""
-        return stand_for(self.from_, FIRST_SEEN)
-
-
-ANY: Final = "any"
-"""In place of events: all that show presence."""
-
-
-class Retention(Section):
-    """Who comes back, so many days after the start."""
-
-    days: tuple[Annotated[int, Field(ge=1, le=90)], ...] = Field((1, 7, 30), min_length=1, max_length=12)
-    """The days to look at: 1 is the day after that of the start."""
-    mode: Literal["rolling", "calendar"] = "rolling"
-    """`rolling`: days of 24 hours since the start. `calendar`: local dates in the product's `time_zone`."""
-    start: Events = Field((FIRST_SEEN,), validate_default=True)
-    """The event with which a user starts; `first_seen`: the user's first event that shows presence."""
-    events: Events = Field((ANY,), validate_default=True)
-    """The events that are a return; `any`: all that show presence."""
-
-    @property
-    def from_first_seen(self) -> bool:
-        """Whether users start with their first event, whatever it is."""
-        return stand_for(self.start, FIRST_SEEN)
-
-    @property
-    def any_returns(self) -> bool:
-        """Whether every event that shows presence is a return."""
-        return stand_for(self.events, ANY)
-
-    @field_validator("days")
-    @classmethod
-    def _ascending(cls, days: tuple[int, ...]) -> tuple[int, ...]:
-        twice = [Finding((place,), f"{day} is listed twice") for place, day in enumerate(days) if day in days[:place]]
-        if twice:
-            raise Finding.error(twice)
-        return tuple(sorted(days))
-
-
 class ActiveUsers(Section):
     """Which events make a user active: all that show presence, or only some of them."""
 
@@ -191,9 +100,6 @@ class Exclude(Section):
     `context.bot` is an object. `user_agent` also leaves out those whose `context.userAgent` is a known crawler's."""
 
 
-Status = Literal["trialing", "active", "past_due", "paused", "cancelled", "expired"]
-
-
 class Referrals(Section):
     """Users who bring users: which events are invites, and which are joins that an invite led to."""
 
@@ -201,56 +107,6 @@ class Referrals(Section):
     """Events that are invites: `Invite Sent`."""
     joins: Events
     """Events of users who join by an invite: `{event: Signed Up, where: {properties.referred: true}}`."""
-
-
-class Subscriptions(FactSection):
-    """Customers with recurring payments: how much they pay a month, who stops and who comes back."""
-
-    shows_presence: ClassVar[bool] = False
-
-    currency: Currency = "USD"
-    """The reporting currency (ISO 4217); a state in another currency is rejected as `unsupported_currency`."""
-    plans: tuple[Value, ...] = Field((), max_length=30)
-    """The plans to distinguish, compared as slugs; any other counts as `other`, a missing one as `unknown`."""
-    moves: tuple[tuple[Value, Value], ...] | None = Field(None, max_length=900)
-    """Pairs of listed plans, [from, to], whose moves are counted separately; without this key, all pairs."""
-    move_horizon: Annotated[DurationMs, AfterValidator(Between("1s", "400d"))] = 60 * 86_400_000
-    """How long after a change of plan the loss of a customer is counted as one after that change."""
-    events: dict[EventName, Status | None] = Field({"Subscription Changed": None}, min_length=1, max_length=50)
-    """Events that carry the state of a subscription, each with the status to assume if it has no `status`."""
-    statuses: dict[Value, Status] = Field({}, max_length=50)
-    """Your billing system's other words for a status: {unpaid: past_due, in_trial: trialing}."""
-    amount_unit: Literal["major", "minor"] = "major"
-    """The unit of `amount` and `discount`: `major` (19.99), or `minor` (1999) as in Stripe and Chargebee."""
-
-    @property
-    def decimals(self) -> int:
-        """Digits after the point of the currency's minor unit."""
-        return MINOR_DIGITS.get(self.currency, 2)
-
-    def labels(self) -> list[str]:
-        """Slugs of the plans listed, `other`, `unknown`; the index is the code."""
-        return [*(slug(plan) for plan in self.plans), OTHER, UNKNOWN]
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Slugs of the plans, from and to, whose moves are counted one by one."""
-        plans = self.labels()[:-2]
-        if self.moves is None:
-            return [(one, other) for one in plans for other in plans if one != other]
-        return sorted({(slug(one), slug(other)) for one, other in self.moves})
-
-    def reading(self) -> dict[str, Any]:
-        return {
-            "amount_unit": self.amount_unit,
-            "move_horizon": format_duration(self.move_horizon),
-            **super().reading(),
-            "statuses": {slug(word): status for word, status in self.statuses.items()},
-        }
-
-    @field_validator("statuses")
-    @classmethod
-    def _alphabetical(cls, words: dict[str, Any]) -> dict[str, Any]:
-        return dict(sorted(words.items()))
 
 
 class Config(Section):

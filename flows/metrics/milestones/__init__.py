@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
 from flows.config import canonical
-from flows.config.model import FIRST_SEEN, Config, format_duration
+from flows.config.model import Config, format_duration
+from flows.config.starts import FIRST_SEEN
 from flows.messages.columns import NEVER
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
 from flows.config import canonical
-from flows.config.model import ANY, FIRST_SEEN, Config
+from flows.config.model import Config
+from flows.config.starts import ANY, FIRST_SEEN
 from flows.metrics.cells import Cell
 from flows.metrics.charts import ChartRow, Number
 from flows.metrics.days import Wait
