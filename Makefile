@@ -9,7 +9,7 @@ AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 # Half of the tests' time is waiting for servers. A file stays together, and with it what its tests share; the longest
 # come first (tests/conftest.py). Three brokers and the jobs that read them need the machine for themselves.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/brokers
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore tests/brokers
 CODE := flows schemas tests deploy
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'

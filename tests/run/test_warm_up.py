@@ -21,8 +21,8 @@ from tests.engine import Engine, polls
 from tests.services import ROOT
 
 CONFIGS = {"today": todays, "every option": every_option}
-RECORDS = 12_000
-USERS = 2_000
+RECORDS = 4_000
+USERS = 700
 
 
 @pytest.mark.parametrize("name", CONFIGS)
