@@ -29,11 +29,11 @@ SITE: Final = "https://shop.example/"
 WAYS: Final = (
     Way(0.30),  # typed in, or a bookmark
     Way(0.30, link(SITE, "https://www.google.com/")),
-    Way(0.14, campaign(SITE, "google", "cpc", "autumn", click="gclid=x1"), "paid_search", cost=0.32),
+    Way(0.14, campaign(SITE, "google", "cpc", "autumn", click="gclid=x1"), "paid_search", cost=0.95),
     Way(0.09, campaign(SITE, "newsletter", "email", "weekly"), "email", cost=0.01),
-    Way(0.08, campaign(SITE, "instagram", "paid_social", "stories"), "paid_social", cost=0.12),
+    Way(0.08, campaign(SITE, "instagram", "paid_social", "stories"), "paid_social", cost=0.55),
     Way(0.06, link(SITE, "https://prices.example/")),
-    Way(0.03, campaign(SITE, "blog", "affiliate"), "affiliates", cost=0.20),
+    Way(0.03, campaign(SITE, "blog", "affiliate"), "affiliates", cost=0.45),
 )
 
 SHIPPING: Final = 4.90

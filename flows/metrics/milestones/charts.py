@@ -19,8 +19,8 @@ CHARTS: list[Chart] = [
     ),
     Course(
         "Share that reached it in time",
-        "Of the users whose time is up, by the window in which they started, as of so long ago.",
-        [Line("milestone_rate.<name>", "{{window}}", by=("window",))],
+        "Of the users whose time is up, who started in the window as it stood when it began.",
+        [Line("milestone_rate.<name>", "in time")],
         width=8,
     ),
     Course(
@@ -50,12 +50,14 @@ def headlines_of(name: str) -> list[Number]:
 
 
 def charts_of(config: Config, name: str) -> list[ChartRow]:
-    """The row of one milestone."""
+    """The row of one milestone, over the longest window: to reach it takes days."""
     within = format_duration(config.milestones[name].within)
+    window = format_duration((config.long_windows or config.windows)[-1])
     outcomes = Course(
         "Users by outcome",
         f"Users who started in the window, by what has become of them. A user has {within} to reach it.",
         [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
         width=8,
     )
-    return [ChartRow(f"Milestone: {name.replace('_', ' ')}", [outcomes, *CHARTS], {"milestone": name}, PANEL)]
+    where = {"milestone": name, "window": window}
+    return [ChartRow(f"Milestone: {name.replace('_', ' ')}", [outcomes, *CHARTS], where, PANEL)]

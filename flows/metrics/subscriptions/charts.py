@@ -81,8 +81,8 @@ CHARTS = ChartRow(
             width=8,
         ),
         Course(
-            "Customer growth",
-            "Customers now over customers at the window's start.",
+            "Customers, of those at the start",
+            "Customers now over customers at the window's start: 110 % is one more for every ten.",
             [Line("customer_growth_ratio")],
             width=8,
         ),
