@@ -35,7 +35,7 @@ ANY: Final = "any"
 
 
 class Retention(Section):
-    """Who comes back, so many days after the start."""
+    """How many users come back a given number of days after their start."""
 
     days: tuple[Annotated[int, Field(ge=1, le=90)], ...] = Field((1, 7, 30), min_length=1, max_length=12)
     """The days to look at: 1 is the day after that of the start."""

@@ -25,7 +25,7 @@ from schemas.event import Container
 from schemas.json_text import scalar_text
 
 _LONGEST: Final = 512
-"""Bytes; longer texts take the slow path, too."""
+"""In bytes. Longer texts take the slow path as well."""
 _ZERO, _NINE, _UPPER_A, _UPPER_Z, _LOWER_A, _LOWER_Z, _UNDERSCORE = (ord(character) for character in "09AZaz_")
 _TO_LOWER: Final = _LOWER_A - _UPPER_A
 

@@ -59,7 +59,7 @@ class Counting(Beside):
 
 def main(journal: Path, state: Path, topic: str, partitions: int, as_of_ms: int) -> None:
     """Count the history, printing progress as lines of text. Raises EOFError once the parent process is gone."""
-    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())  # what goes wrong is told with the last lines
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())  # so that errors are among the last lines
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     with Follower(journal) as follower:
         source = HistorySource(topic, partitions, _slices(_history(follower)), as_of_ms=as_of_ms)

@@ -1,4 +1,4 @@
-"""What is told of the process itself; its counters begin with the process."""
+"""Metrics of the process itself. Its counters start at zero with the process."""
 
 from __future__ import annotations
 
