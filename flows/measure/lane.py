@@ -32,7 +32,7 @@ from flows.metrics.family import Family, Groups, Listed
 from flows.state.axes import Legend, Names, Words
 from flows.state.container import Arrays, Container
 
-NOBODY: Final = np.zeros(0, np.uint64)
+NOTHING: Final = np.zeros(0, np.uint64)
 
 
 class Taken(NamedTuple):
@@ -148,6 +148,7 @@ class FactLane:
         self.families = families
         self._lateness = config.lateness
         self.stamps = stamps_of(config, fact, families) if isinstance(fact, Fact) else None
+        self._in_order = NOTHING  # of the facts that wait to be looked at: those beside such events
 
     def __len__(self) -> int:
         """Facts that have not been looked at."""
@@ -162,11 +163,13 @@ class FactLane:
         """Whether the event of a fact has to be judged before it: whether it is in order for its user."""
         return self.fact.by_user and not self.fact.late_counts
 
-    def settle(self, floor_ms: int, in_order: NDArray[np.uint64] = NOBODY) -> None:
-        """Drop copies, and say when each fact takes its turn: not before `floor_ms`, where W has been.
+    def note(self, in_order: NDArray[np.uint64]) -> None:
+        """These events (`record_of`) are late, but in order for their user, and so are the facts beside them."""
+        self._in_order = np.concatenate([self._in_order, in_order])
 
-        `in_order` says which events were late, but in order (`record_of`).
-        """
+    def settle(self, floor_ms: int) -> None:
+        """Drop copies, and say when each fact takes its turn: not before `floor_ms`, where W has been."""
+        in_order, self._in_order = self._in_order, NOTHING
         taken = self._lane.taken(floor_ms)
         if taken is None:
             return
@@ -188,13 +191,12 @@ class FactLane:
         users: Users,
         since: Mapping[str, int],
         make_room: Callable[[], None],
-        in_order: NDArray[np.uint64] = NOBODY,
     ) -> None:
         """Hand on the facts whose turn has come, and let the families stand at the watermark.
 
         A family that began at `since` (ms) gets none from before. `make_room` gives the families room for all users.
         """
-        self.settle(clock.floor_ms, in_order)
+        self.settle(clock.floor_ms)
         self.recent.forget(clock.now_ms)
         facts = self.turns.passed(clock.watermark_ms)
         if self.fact.by_user and len(facts):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flows.config.model import Config
 from flows.measure.clock import StreamClock
-from flows.measure.lane import NOBODY, FactLane, counted
+from flows.measure.lane import FactLane, counted
 from flows.measure.users import Users
 from flows.messages.columns import NO_TIME
 from flows.metrics.top import Top
@@ -34,7 +31,6 @@ class ListLane(FactLane):
         users: Users,
         since: Mapping[str, int],
         make_room: Callable[[], None],
-        in_order: NDArray[np.uint64] = NOBODY,
     ) -> None:
         self.settle(clock.floor_ms)
         self.recent.forget(clock.now_ms)

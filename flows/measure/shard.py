@@ -28,7 +28,7 @@ from flows.compiled.loops import compiled
 from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.measure.clock import StreamClock
-from flows.measure.lane import NOBODY, FactLane, Lane, Taken, counted, record_of
+from flows.measure.lane import FactLane, Lane, Taken, counted, record_of
 from flows.measure.latecomers import in_turns, turns_of, which_in_order
 from flows.measure.list_lane import ListLane
 from flows.measure.reorder import ReorderBuffer
@@ -93,7 +93,6 @@ class Shard:
         self._offsets: NDArray[np.int64] = np.zeros((0, 2), np.int64)  # of the partitions that this shard accounts for
         self.buffer = ReorderBuffer(config.codes(), Groups(config, None))
         self._unused_rows = 0  # admitted since the last advance
-        self._in_order = NOBODY  # late events that are, for the facts beside them, which are looked at later
         self._since: dict[str, int] = {}  # when parts began that have not been there from the beginning, ms
         self._definitions = definitions(config, self._families)
         self._definitions_text = self._definitions.text()
@@ -150,7 +149,6 @@ class Shard:
         self._advance()
         for lane in self._lanes.values():
             self._use_facts(lane)
-        self._in_order = NOBODY
         now = self.clock.now_ms
         for lists in self._lists.values():
             lists.foresee(now, self._since)
@@ -196,13 +194,16 @@ class Shard:
         rows["late"] = 0
         self.buffer.admit_late(rows, bounds[in_order])
         self._tied.admit_late(in_order, bounds[in_order])
-        if any(lane.waits_for_events for lane in self._lanes.values()):
-            self._in_order = np.concatenate([self._in_order, record_of(taken.rows[kept[in_order]])])
+        waiting = [lane for lane in self._lanes.values() if lane.waits_for_events]
+        if waiting:
+            records = record_of(taken.rows[kept[in_order]])
+            for lane in waiting:
+                lane.note(records)
 
     def _use_facts(self, lane: FactLane) -> None:
         """Use the facts whose turn has come. They are few, so that it is not done with every advance."""
         if self.clock.now_ms != NO_TIME:
-            lane.advance(self.clock, self.users, self._since, self._make_room, self._in_order)
+            lane.advance(self.clock, self.users, self._since, self._make_room)
 
     def _make_room(self) -> None:
         if self.users.capacity > self._capacity:
@@ -276,8 +277,7 @@ class Shard:
         """The whole state; see `checkpoint.pieces`."""
         self._admit()
         for lane in self._lanes.values():
-            lane.settle(self.clock.floor_ms, self._in_order)
-        self._in_order = NOBODY
+            lane.settle(self.clock.floor_ms)
         arrays = {
             f"{name}/{key}": array
             for name, container in self._parts().items()

@@ -176,10 +176,10 @@ def laboratory(kafka: KafkaServer, redis_server: RedisServer, tmp_path: Path) ->
 
 def test_a_real_run_with_every_option_is_right_and_says_what_it_holds(laboratory: Laboratory) -> None:
     config = everything.every_option()
-    topic = Topic(laboratory, RichStream(40, 3, 20.0, day_events=51))
-    topic.grow(600)
+    topic = Topic(laboratory, RichStream(5_000, 2, 20.0, day_events=1_667))
+    topic.grow(2_000)
     held = families.held(laboratory, topic, laboratory.file_of(config))
-    assert 0 < held.known <= 40
+    assert 1_000 < held.known <= 2_000
     owners = {name.partition("/")[0] for name in held.arrays}
     assert {"users", "header"} <= owners
     assert any(name.startswith("survey.pulse.") for name in owners)

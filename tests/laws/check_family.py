@@ -54,8 +54,8 @@ def _held(law: Law, config: Config, examples: int) -> Callable[[], None]:
 
 
 def it_equals_its_audit_twin(config: Config, stream: list[Event], random: Random) -> None:
-    """Whatever the polls, ticks and restarts, and whatever comes late."""
-    records = encoded(delayed(stream, random) if random.random() < 0.5 else stream)
+    """Whatever the partitions, polls, ticks and restarts, and whatever comes late."""
+    records = dealt(delayed(stream, random) if random.random() < 0.5 else stream, random)
     lengths = [random.randint(1, 8) for _ in range(20)]
     cuts = [frozenset(random.sample(range(30), random.randint(0, 4))) for _ in range(2)]
     expected = recompute(records, config)
@@ -106,7 +106,9 @@ def what_comes_late_but_in_order_counts_as_if_on_time(config: Config, stream: li
     one, _ = replay(encoded(stream), config, as_of_ms=as_of)
     lengths = [random.randint(1, 8) for _ in range(20)]
     cuts = [frozenset(random.sample(range(30), random.randint(0, 9))) for _ in range(2)]
-    other, _ = replay(encoded(late), config, as_of_ms=as_of, lengths=lengths, tick_after=cuts[0], restart_after=cuts[1])
+    other, _ = replay(
+        dealt(late, random), config, as_of_ms=as_of, lengths=lengths, tick_after=cuts[0], restart_after=cuts[1]
+    )
     assert differences(one.cells, other.cells) == {}
     assert in_order(other.top) == in_order(one.top)
 
@@ -196,6 +198,15 @@ def looked_for(config: Config) -> dict[tuple[str, ...], list[Any]]:
         assert path is not None
         found.setdefault(path, ["something else"]).extend(values)
     return found
+
+
+def dealt(stream: Sequence[Event], random: Random) -> list[Record]:
+    """As records of one partition or of several, which may be read one after the other, as when a job catches up."""
+    records = encoded(stream, random.choice([1, 4]))
+    if random.random() < 0.5:
+        return records
+    turns = random.sample(range(4), 4)
+    return sorted(records, key=lambda record: turns[record.partition])
 
 
 def _fields(config: Config) -> Iterator[tuple[str, Sequence[Any]]]:

@@ -62,6 +62,24 @@ def orders(count: int, users: int, apart_ms: int) -> list[Record]:
     ]
 
 
+def test_a_late_order_is_not_lost_while_a_partition_has_not_been_heard_of() -> None:
+    """Catching up: it is in order for its user, and T stands nowhere yet when the job ticks."""
+    config = Config.model_validate({"orders": {}, "windows": ["1h"], "ratio_windows": [], "shards": 2})
+    late, later, other = orders(3, 3, -HOUR)
+    passed = {"type": "identify", "userId": "z", "timestamp": START + HOUR}
+    read = [
+        Record(json.dumps(passed).encode(), 0, 0),
+        Record(late.value, 0, 1),
+        Record(later.value, 0, 2),
+        Record(other.value, 1, 0),
+    ]
+    engine = Engine(config)
+    for raw in polls(read, [3, 1], 2):
+        engine.read(raw)
+        engine.tick()
+    assert engine.tick(START + 2 * HOUR).cells["orders.completed.total"] == 3
+
+
 def test_ids_are_forgotten_when_no_copy_can_follow() -> None:
     config = Config.model_validate({"orders": {"dedup": "1h"}, "windows": ["1h"], "ratio_windows": [], "shards": 1})
     engine = Engine(config)
