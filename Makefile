@@ -10,6 +10,7 @@ PYTHON_IN_VENV := $(VENV)/bin/python
 # Half of the tests' time is waiting for servers. A file stays together, and with it what its tests share; the longest
 # come first (tests/conftest.py). Three brokers and the jobs that read them need the machine for themselves.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore tests/brokers
+BROKEN := all_injuries.py all_away.py coordinator_away.py test_dead_letters.py
 CODE := flows schemas tests deploy
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
@@ -42,7 +43,7 @@ faults: $(VENV)/installed  ## real runs, and everything around them broken; SEED
 
 .PHONY: brokers
 brokers: $(VENV)/installed  ## three Kafka brokers, injured in every way, one after another; BROKERS="-k leader" for some
-	@$(PYTHON_IN_VENV) -m pytest tests/brokers/all_injuries.py tests/brokers/all_away.py tests/brokers/test_dead_letters.py $(BROKERS)
+	@$(PYTHON_IN_VENV) -m pytest $(addprefix tests/brokers/,$(BROKEN)) $(BROKERS)
 
 .PHONY: mutations
 mutations: $(VENV)/installed  ## the code made wrong in five ways, each of which the tests have to notice

@@ -184,7 +184,7 @@ LOSSES: Final[dict[str, Loss]] = {
     "topic deleted": Loss(gone, "has disappeared", jobs=("live",), environment=SOON, ends=True),
     "records deleted unread": Loss(deleted_unread, "were deleted before they were read", jobs=("away", "cut")),
 }
-"""By name; `make brokers` plays all of them, the test suite those of SHORT."""
+"""By name; `make brokers` plays all of them, the test suite those of SHORT_LOSSES."""
 
-SHORT_LOSSES: Final = {"unclean election": ("away", "cut")}
+SHORT_LOSSES: Final = {"topic made anew": ("away", "cut")}
 """With fewer jobs: each start of one takes seconds."""

@@ -34,11 +34,13 @@ export function days(card, layout) {
   const none = make("p", { class: "note", text: "The first day has not closed." });
   function show() {
     const [, form] = layout.days[field], newest = told[0]?.date;
+    const first = told.at(-1)?.date; // the product may have begun in the midst of it
     const dates = newest ? Array.from({ length: SHOWN }, (_, i) => earlier(newest, i)).filter(numbersOf) : [];
     const largest = Math.max(1, ...dates.map((date) => numbersOf(date)[field] ?? 0));
     none.hidden = dates.length > 0;
     list.replaceChildren(...dates.map((date) => {
-      const now = numbersOf(date)[field] ?? 0, before = numbersOf(earlier(date, WEEK))?.[field], own = bar();
+      const now = numbersOf(date)[field] ?? 0, weekBefore = earlier(date, WEEK), own = bar();
+      const before = weekBefore === first ? undefined : numbersOf(weekBefore)?.[field];
       own.set(0, now / largest);
       const change = before >= LEAST_BASE && form === "count" || before > 0 && form === "money" ? `${now < before ? "−" : "+"}${text.share(Math.abs(now - before) / before)}` : "";
       return make("li", {}, make("span", { class: "label" }, text.day(date)), own.element,

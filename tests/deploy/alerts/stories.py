@@ -26,7 +26,7 @@ class Story:
     @property
     def takes_weeks(self) -> bool:
         """Whether rules are held against weeks of it, which takes Prometheus half a minute and more."""
-        return "second_week" in self.name or self.rules == "saas"
+        return "second_week" in self.name or "third_week" in self.name or self.rules == "saas"
 
 
 STORIES: list[Story] = []
@@ -237,3 +237,23 @@ def users_who_say_less_good_things() -> Told:
         Firing("TargetMissed", "7d 18:00", "7d 19:10", "node=churn"),
     ]
     return week, expected
+
+
+@story("shop")
+def a_campaign_is_paid_for_until_the_third_week() -> Told:
+    """What a customer costs is of a week and beside the week before, so that it is as usual when both are."""
+    weeks = Timeline(23 * DAY)
+    weeks.change("7d 04:00", "7d 12:00", times(spend_eur=20))
+    return weeks, [Firing("CacRise", "7d 08:05", "14d 05:00")]
+
+
+@story("saas")
+def users_who_say_good_things_again_in_the_third_week() -> Told:
+    """Detractors are those of a day, and the score is of a week: both end when what was bad leaves it."""
+    weeks = Timeline(17 * DAY, product="saas")
+    weeks.change("7d 00:00", "8d 06:00", becomes(promoters=0.05, detractors=0.7))
+    expected = [
+        Firing("DetractorsRise", "7d 04:40", "9d 00:45", "survey=nps"),
+        Firing("NpsDrop", "7d 09:25", "14d 04:25", "survey=nps"),
+    ]
+    return weeks, expected

@@ -1,6 +1,6 @@
 """Reading waits for nothing that only lag tools need: the group's coordinator may be out of reach for ever.
 
-That broker leads no partition of the events.
+That broker leads no partition of the events. Not part of the test suite, but of `make brokers`.
 """
 
 from __future__ import annotations
