@@ -32,10 +32,10 @@ test:  ## all tests, two files at a time, and the servers they need; TESTS="test
 	@$(if $(TESTS),,$(PYTHON_IN_VENV) -m pytest $(SIDE_BY_SIDE))
 
 .PHONY: thorough
-thorough: $(VENV)/installed  ## laws, histories and recorded data with four times the tries of make test, and weeks of alerts
+thorough: $(VENV)/installed  ## laws, histories, recorded data with four times the tries of make test, weeks of alerts, the bench
 	@TIDEGAUGE_THOROUGH=1 $(PYTHON_IN_VENV) -m pytest --numprocesses 2 --dist loadfile \
 		tests/laws tests/audit tests/decode tests/facts tests/cluster tests/simulation tests/job/test_recorded_data.py \
-		tests/demo/test_against_the_pipeline.py tests/deploy/alerts
+		tests/demo/test_against_the_pipeline.py tests/deploy/alerts tests/bench
 
 .PHONY: faults
 faults: $(VENV)/installed  ## real runs, and everything around them broken; SEEDS=50 histories, or SEED=7 that one again

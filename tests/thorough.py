@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import Final
 
+import pytest
 from hypothesis import settings
 
 THOROUGH: Final = os.environ.get("TIDEGAUGE_THOROUGH") == "1"
 SHARE: Final = 4
+LONG: Final = pytest.mark.skipif(not THOROUGH, reason="takes a minute: make thorough")
 
 
 def some_of(most: int) -> int:

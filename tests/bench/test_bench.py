@@ -12,6 +12,7 @@ from deploy.bench import bench, families, laboratory
 from deploy.bench.stream import Stream
 from flows.audit import Record
 from flows.audit.comparison import Compared
+from tests.thorough import LONG
 
 TINY = ["--events", "6000", "--users", "500", "--more-users", "--repeats", "1", "--compared", "3000"]
 
@@ -21,6 +22,7 @@ def servers(kafka_jars: None, redis_server: object) -> None:
     """What the bench starts can be started here."""
 
 
+@LONG
 def test_every_part_runs_and_the_results_are_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ from tests.job.test_restarts import CONFIG, RUN_OF_ITS_OWN, deployment, stream
 from tests.services import KafkaBroker, RedisServer, free_port, wait_until
 
 EVENTS = 8_000
-OFTEN = ("--checkpoint", "100ms", "--tick", "50ms")
+OFTEN = ("--checkpoint", "250ms", "--tick", "250ms")
 
 
 def children(job: Deployment) -> list[int]:

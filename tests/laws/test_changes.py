@@ -372,6 +372,18 @@ def test_a_new_window_begins_with_who_is_active_and_the_latest_session_and_attem
     assert found["active_users.24h"] == whole["active_users.24h"] == 3
 
 
+def test_a_new_window_has_an_attempt_that_ran_out_of_time_whatever_its_user_did_then() -> None:
+    found, whole = with_a_day(
+        [
+            *(event("ben", "Viewed", 0), event("ben", "Added", HOUR)),
+            *(event("cid", "Other", 2 * HOUR), event("cid", "Other", 3 * HOUR)),
+        ],
+        cut=3,
+    )
+    steps = [f"funnel.buy.{step}.24h" for step in ("01_viewed", "02_added", "dropped")]
+    assert [found[step] for step in steps] == [whole[step] for step in steps] == [1, 0, 1]
+
+
 def test_a_late_event_takes_back_from_a_new_window_what_was_concluded_before_it() -> None:
     """Ben's attempt ran out of time, his session closed and he churned; then his phone tells of two more steps."""
     found, whole = with_a_day(

@@ -64,8 +64,8 @@ def use_events(rows: NDArray[Any], now: int, rules: Rules, attempts: Attempts, b
             schedule(attempts.drops_at, slot, drops_at)
         if drops_at < NEVER and ts > drops_at:
             _drop(attempt, drops_at, 1, books, split)
-            drops_at = NEVER
-            attempts.drops_at.at[slot] = NEVER
+            drops_at += PASSED
+            attempts.drops_at.at[slot] = drops_at
         if drops_at >= NEVER:
             if steps & 1:
                 attempt["reached"] = 1
