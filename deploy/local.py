@@ -12,17 +12,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_SECONDS = 180.0  # for anything that takes a second or two; slow machines are no failures
+PAUSES = (0.02, 0.1)  # s, between two looks at whether it has come
 
 
 def wait_until(
-    condition: Callable[[], bool], awaited: str, seconds: float = DEADLINE_SECONDS, pause: float = 0.02
+    condition: Callable[[], bool], awaited: str, seconds: float = DEADLINE_SECONDS, pause: float | None = None
 ) -> None:
-    """Return as soon as `condition` holds; TimeoutError naming what was `awaited` after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Return as soon as `condition` holds; TimeoutError naming what was `awaited` after `seconds`.
+
+    `pause`: seconds between two looks; by default the less often, the longer it takes.
+    """
+    started = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > seconds:
             raise TimeoutError(f"waited {seconds:.0f} s in vain for {awaited}")
-        time.sleep(pause)
+        time.sleep(min(max(PAUSES[0], waited / 20), PAUSES[1]) if pause is None else pause)
 
 
 def free_port() -> int:

@@ -375,7 +375,9 @@ class History:
 
     def consumed(self) -> int:
         """Records that the published numbers cover."""
-        return int(self.live().get("_consumed", 0))
+        with self.stage.client() as client, contextlib.suppress(RedisError):
+            return int(str(client.hget(f"tidegauge:v1:{{{self.product}}}:live", "_consumed") or 0))
+        return 0
 
     def newest_has_published(self, live: dict[str, str]) -> bool:
         """Whether it is the newest run whose numbers are there."""

@@ -119,7 +119,8 @@ class Deployment:
 
     def consumed(self) -> int:
         """Records that the published numbers cover."""
-        return int(self.live().get("_consumed", 0))
+        with redis.Redis.from_url(self.redis_url, decode_responses=True) as client:
+            return int(str(client.hget(f"tidegauge:v1:{{{self.config.product}}}:live", "_consumed") or 0))
 
     def wait_until_consumed(self, records: int, run: subprocess.Popen[bytes]) -> None:
         """Until so many records are in the published numbers; fails when `run` ends before that."""

@@ -256,7 +256,7 @@ def test_a_grown_topic_starts_all_processes_again_with_the_new_partitions(
 ) -> None:
     job = deployment(tmp_path, kafka, redis_server, "grown", kafka.create_topic(2))
     job.produce(views(100, 2))
-    run = job.start("--processes", "2", *OFTEN)
+    run = job.start("--processes", "2")
     job.wait_until_consumed(100, run)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.create_partitions([NewPartitions(job.topic, 3)])[job.topic].result(SECONDS)
