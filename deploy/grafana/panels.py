@@ -240,8 +240,11 @@ def empty_ones(answers: Sequence[tuple[Question, int]]) -> list[Question]:
 def until_all_answer(url: str, wanted: Sequence[Question]) -> list[tuple[Question, int]]:
     """The answers once every question that must have one has it, or after too long those that there are."""
     deadline = time.monotonic() + ANSWER_SECONDS
-    while empty_ones(answers := asked(url, wanted)) and time.monotonic() < deadline:
+    answers = asked(url, wanted)
+    while empty_ones(answers) and time.monotonic() < deadline:
         time.sleep(1.0)
+        again = iter(asked(url, [question for question, count in answers if not count]))
+        answers = [(question, count) if count else next(again) for question, count in answers]
     return answers
 
 
