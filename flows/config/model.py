@@ -24,6 +24,7 @@ from pydantic import (
 
 from flows.config.breakdowns import OTHER, UNKNOWN, Breakdown, BrokenDown
 from flows.config.channels import CHANNELS
+from flows.config.checks import check_time_zone, check_windows
 from flows.config.event_codes import FROM_SERVERS, NOT_INTERACTIVE, Codes, Condition, Selection
 from flows.config.fields import (
     Between,
@@ -41,7 +42,7 @@ from flows.config.mistakes import Finding, Path
 from flows.config.money import MINOR_DIGITS
 from flows.config.notation import UNITS_MS, field_text, format_duration, keys_of, parse_duration, slug
 from flows.config.orders import Orders
-from flows.config.rules import broken_rules, check_time_zone, check_windows
+from flows.config.rules import broken_rules
 from flows.config.selectors import Events, Presence, Selector, Selectors
 from flows.config.sessions import Engaged, Sessions
 from flows.config.spend import CHANNEL, Acquisition, Economics, Spend

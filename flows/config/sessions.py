@@ -6,8 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator
 
+from flows.config.checks import each_once
 from flows.config.fields import Between, DurationMs, Section
-from flows.config.rules import check_definitions
 
 
 class Engaged(Section):
@@ -40,7 +40,7 @@ class Sessions(Section):
     definitions: tuple[Bounce, ...] = Field((), max_length=len(get_args(Bounce)))
     """Definitions of a bounce to count besides, for comparisons with other tools."""
 
-    _each_once = field_validator("definitions")(check_definitions)
+    _definitions_once = field_validator("definitions")(each_once)
 
     def asks_for(self, definition: Bounce) -> bool:
         """Whether sessions are judged by it."""
