@@ -9,7 +9,7 @@ AUDIT := .cache/audit
 PYTHON_IN_VENV := $(VENV)/bin/python
 # Half of the tests' time is waiting for servers. A file stays together, and with it what its tests share; the longest
 # come first (tests/conftest.py). Three brokers and the jobs that read them need the machine for themselves.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore tests/brokers
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore tests/brokers
 BROKEN := all_injuries.py all_away.py coordinator_away.py test_dead_letters.py
 CODE := flows schemas tests deploy
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
@@ -24,7 +24,7 @@ demo: $(VENV)/installed  ## a simulated shop and its live numbers; DEMO_SECONDS=
 	@$(VENV)/bin/tidegauge demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 .PHONY: test
-test:  ## all tests, two files at a time, and the servers they need; TESTS="tests/scenarios -k funnel": some, one by one
+test:  ## all tests, three files at a time, and the servers they need; TESTS="tests/scenarios -k funnel": some, one by one
 	@$(if $(TESTS),,deploy/install-needs || echo "make: going on without; their tests are skipped" >&2)
 	@$(MAKE) --silent $(VENV)/installed
 	@$(if $(TESTS),,$(PYTHON_IN_VENV) -m tests.warm)
