@@ -55,8 +55,7 @@ check: $(VENV)/installed  ## lint, format and types
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka deploy/grafana/look/look.py deploy/alertmanager/pager.py \
-		deploy/pictures/pictures.py
+	@$(VENV)/bin/mypy --scripts-are-modules deploy/kafka/kafka
 
 .PHONY: docs
 docs: $(VENV)/installed  ## write anew what is generated: flows/METRICS.md and CONFIG.md, schemas, tables of facts, rules, dashboards
@@ -95,7 +94,7 @@ bench-peers: $(VENV)/installed  ## Tidegauge beside other engines, renews deploy
 	@$(PYTHON_IN_VENV) deploy/bench/peers/compare.py $(or $(BENCH),$(PEERS_PAGE))
 
 .PHONY: bounded
-bounded: $(VENV)/installed  ## the memory of 1 million tickets and 10 million orders, against what the limits allow; not in CI
+bounded: $(VENV)/installed  ## the memory of 1 million tickets and 10 million orders, against what the limits allow
 	@$(PYTHON_IN_VENV) -m deploy.bench.bounded
 
 .PHONY: bench-page

@@ -20,6 +20,7 @@ from flows.config.limits import Limits
 from flows.config.model import Config
 from flows.config.tickets import CREATED
 from flows.metrics.family import Family
+from flows.metrics.minutes import MinuteBook
 from flows.metrics.orders import Orders
 from flows.metrics.tickets import Tickets
 from flows.state.container import containers
@@ -58,7 +59,8 @@ def tickets() -> bool:
 def orders() -> bool:
     """Orders of users in turn, each with an id of its own."""
     config = Config.model_validate({"orders": {"dedup": "1h"}, **WINDOWS})
-    family = Orders(config)
+    book = MinuteBook(config)
+    family = Orders(config, book)
     assert family.takes is not None
     for container in containers(family).values():
         container.resize(USERS)
@@ -69,7 +71,9 @@ def orders() -> bool:
         rows["slot"] = number % USERS
         rows["amount"] = 1000
         rows["ts"] = rows["used"] = START + number * APART_MS
-        family.advance(rows, USERS, int(rows["ts"][-1]) + 1)
+        until = int(rows["ts"][-1]) + 1
+        book.turn(until)
+        family.advance(rows, USERS, until)
         most = max(most, len(family.counted.ids.keys))
     # Of each user the ids within `dedup` before the latest order, in a table at most half full, which then doubles.
     needed = USERS * (1 + DEDUP_MS // (USERS * APART_MS)) + BATCH

@@ -79,15 +79,15 @@ def compare(lab: Laboratory, options: argparse.Namespace, cores: Sequence[int]) 
 
     def price(count: int, number: int) -> float:
         small, large = ([one.costs[number] for one in found[count, size]] for size in sizes)
-        return slope(small, large, events).cpu_ns
+        return float(slope(small, large, events).cpu_ns)
 
     def broker(count: int) -> float:
         small, large = (min(one.broker_cpu_s for one in found[count, size]) for size in sizes)
-        return (large - small) * 1e9 / events
+        return float(large - small) * 1e9 / events
 
     def rate(count: int) -> float:
         small, large = (min(one.wall_s for one in found[count, size]) for size in sizes)
-        return events / (large - small)
+        return float(events / (large - small))
 
     alone = price(1, 0)
     each = [price(options.processes, number) for number in range(options.processes)]
