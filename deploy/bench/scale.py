@@ -83,7 +83,7 @@ def compare(lab: Laboratory, options: argparse.Namespace, cores: Sequence[int]) 
 
     def broker(count: int) -> float:
         small, large = (min(one.broker_cpu_s for one in found[count, size]) for size in sizes)
-        return float(large - small) * 1e9 / events
+        return float((large - small) * 1e9 / events)
 
     def rate(count: int) -> float:
         small, large = (min(one.wall_s for one in found[count, size]) for size in sizes)
