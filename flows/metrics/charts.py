@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from flows.config.model import Config, format_duration
+
 ABBREVIATIONS: Final = {"mrr", "arr", "arpa", "arpu", "arppu", "cac", "cpa", "ltv", "nps", "csat", "ces"}
 
 
@@ -19,6 +21,11 @@ def title_of(metric: str) -> str:
     first, *others = re.sub(r"[._]?<[^>]*>", "", metric).strip(".").replace(".", " ").replace("_", " ").split(" ")
     words = [first if first in ABBREVIATIONS else first.capitalize(), *others]
     return " ".join(word.upper() if word in ABBREVIATIONS else word for word in words)
+
+
+def longest(config: Config) -> dict[str, str]:
+    """Chooses the longest window, in place of the reader: for what takes days."""
+    return {"window": format_duration((config.long_windows or config.windows)[-1])}
 
 
 class Spread(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.config.model import Config, format_duration
-from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread
+from flows.metrics.charts import ByBreakdown, Chart, ChartRow, Course, Line, Number, Spread, longest
 from flows.metrics.milestones.cells import PANEL, STATES
 
 CHARTS: list[Chart] = [
@@ -52,12 +52,11 @@ def headlines_of(name: str) -> list[Number]:
 def charts_of(config: Config, name: str) -> list[ChartRow]:
     """The row of one milestone, over the longest window: to reach it takes days."""
     within = format_duration(config.milestones[name].within)
-    window = format_duration((config.long_windows or config.windows)[-1])
     outcomes = Course(
         "Users by outcome",
         f"Users who started in the window, by what has become of them. A user has {within} to reach it.",
         [Line(tuple(metric.name for metric in STATES.values()), "{{state}}", by=("state",))],
         width=8,
     )
-    where = {"milestone": name, "window": window}
+    where = {"milestone": name, **longest(config)}
     return [ChartRow(f"Milestone: {name.replace('_', ' ')}", [outcomes, *CHARTS], where, PANEL)]
