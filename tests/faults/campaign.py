@@ -24,6 +24,8 @@ from tests.faults.report import Outcome, table
 from tests.faults.stage import History, Stage, running_stage
 
 FAULTS_EACH = 4
+LEAD_STEPS = 100
+"""Before the first fault: more than the lateness, so that the ordered numbers have begun."""
 EVERY_FAULT = FAULTS | FAULTS_OF_BROKERS
 ORDERED_END = "(an ordered end takes)"
 
@@ -46,7 +48,7 @@ def play(stage: Stage, seed: int, faults: Sequence[str], mutation: str | None = 
     outcomes = []
     with History(stage, seed, partitions=1 + seed % 3, mutation=mutation) as history:
         history.start()
-        history.burst()
+        history.burst(LEAD_STEPS)
         history.wait_for_all()
         history.check()
         for name in faults:
