@@ -222,8 +222,8 @@ def test_the_live_page_has_what_a_product_team_looks_for() -> None:
         "Sessions: more", "Visitors", "Goals", "Goals: more", "Features", "Features: more", "Funnel: checkout",
         "Funnel: purchase", "Funnels: more", "Milestone: first order", "Milestones: more", "Who comes back",
         "Lifecycle", "Lifecycle: more", "Where users come from", "Subscriptions", "Subscriptions: more", "Orders",
-        "Orders: more", "Spending", "What customers are worth", "Economics: more", "Support", "Support: more",
-        "Top lists: more",
+        "Orders: more", "Spending", "What customers are worth", "Economics: more", "Support", "How tickets end",
+        "Support: more", "Top lists: more",
     ]  # fmt: skip
     kinds = {panel["title"]: panel["type"] for panels in rows.values() for panel in panels}
     assert kinds["Session durations"] == "heatmap"

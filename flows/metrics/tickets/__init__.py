@@ -45,7 +45,7 @@ from flows.metrics.histograms import LONG_BOUNDS_S, read_cumulative
 from flows.metrics.rows import Block, Formula
 from flows.metrics.tickets.alerts import alerts_of
 from flows.metrics.tickets.cells import BUCKETS, COUNTERS, CREATED_ESCALATED, FRAMEWORKS, blocks_of, formulas_of
-from flows.metrics.tickets.charts import CHARTS, HEADLINES
+from flows.metrics.tickets.charts import HEADLINES, charts_of
 from flows.metrics.tickets.fact import ticket_fact
 from flows.metrics.tickets.loop import DONE, FORGET_MS, OPEN, STATE, Ledger, use_transitions
 from flows.state.rows import Counters
@@ -146,4 +146,4 @@ class Tickets(Family):
         return HEADLINES
 
     def charts(self) -> list[ChartRow]:
-        return [CHARTS]
+        return charts_of(self._config)

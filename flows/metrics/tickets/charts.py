@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flows.metrics.charts import ChartRow, Course, Line, Number
+from flows.config.model import Config
+from flows.metrics.charts import ChartRow, Course, Line, Number, longest
+from flows.metrics.tickets.cells import PANEL
 
 HEADLINES = [Number("tickets.open", "Open tickets", "Tickets created and not resolved.", good="down")]
 CHARTS = ChartRow(
@@ -25,12 +27,6 @@ CHARTS = ChartRow(
             ],
             width=8,
         ),
-        Course(
-            "Time to resolution",
-            "From creation, of the resolutions in the window.",
-            [Line("resolution_<quantile>", "{{q}}", by=("q",)), Line("resolution_mean", "mean")],
-            width=8,
-        ),
         Number(
             "escalation_rate",
             "Escalated",
@@ -41,3 +37,16 @@ CHARTS = ChartRow(
         Number("tickets_per_1000_active", "Tickets per 1,000 active users", "Created in the window.", good="down"),
     ],
 )
+ENDS = [
+    Course(
+        "Time to resolution",
+        "From creation, of the resolutions in the window.",
+        [Line("resolution_<quantile>", "{{q}}", by=("q",)), Line("resolution_mean", "mean")],
+    ),
+    Course("Reopened", "Reopened tickets per resolution.", [Line("reopen_rate")]),
+]
+
+
+def charts_of(config: Config) -> list[ChartRow]:
+    """How tickets end is drawn over the longest window: it takes days, and in many an hour none does."""
+    return [CHARTS, ChartRow("How tickets end", ENDS, longest(config), PANEL)]
