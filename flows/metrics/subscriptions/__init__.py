@@ -168,7 +168,7 @@ from flows.metrics.subscriptions.cells import (
     blocks_of,
     formulas_of,
 )
-from flows.metrics.subscriptions.charts import HEADLINES, charts_of
+from flows.metrics.subscriptions.charts import CHARTS, HEADLINES, PIPELINE_CHARTS
 from flows.metrics.subscriptions.fact import state_fact
 from flows.metrics.subscriptions.loop import pass_time, use_states
 from flows.state.agenda import Agenda
@@ -345,7 +345,7 @@ class Subscriptions(Family):
         return HEADLINES
 
     def charts(self) -> list[ChartRow]:
-        return charts_of(self._config)
+        return [CHARTS, PIPELINE_CHARTS]
 
     def formulas(self) -> list[Formula]:
         return formulas_of(self._config, self._section)
