@@ -90,8 +90,8 @@ def _candidates(
 ) -> int:
     """Set `found` for the late events that nothing used before keeps out of order; returns how many.
 
-    The candidates of a user form a linked list. `newest[slot]` is 1 + the index of the last one, `others[i]` is
-    1 + the index of the one before event i, and 0 marks the end.
+    The candidates of a user form a linked list: `newest[slot]` is the number of the last one, `others[i]` that of the
+    one before event i. Events are numbered from 1, and 0 ends the list.
     """
     count = 0
     for i in range(len(events)):
