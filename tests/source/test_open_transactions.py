@@ -256,6 +256,15 @@ def test_after_a_stall_a_partition_still_waits_for_its_transaction(writer: Write
 def test_a_transaction_that_lasts_too_long_is_waited_for_no_more(
     writer: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def as_time_passes(condition: Callable[[Rounds], bool]) -> Callable[[Rounds], bool]:
+        """Where little comes, it is handed on at ticks."""
+
+        def met(rounds: Rounds) -> bool:
+            writer.clock.seconds += 0.05
+            return condition(rounds)
+
+        return met
+
     producer = writer.producer()
     rounds = writer.read(monotonic=writer.clock).until(Rounds.caught_up)
     writer.begin(producer, 0, b"too late")
@@ -263,15 +272,10 @@ def test_a_transaction_that_lasts_too_long_is_waited_for_no_more(
     for _ in range(WAIT_MS // 400):  # not so far at once that it would be a stall
         writer.clock.seconds += 0.4
         rounds.play()
-    rounds.until(lags())
+    rounds.until(as_time_passes(lags()))
     assert caplog.text.count("the transaction at offset 0 has been open for 1m") == 1
     producer.commit_transaction(60)
-
-    def comes(rounds: Rounds) -> bool:
-        writer.clock.seconds += 0.05  # where little comes, it is handed on at ticks
-        return rounds.values(0) == [b"too late"] and rounds.caught_up()
-
-    rounds.until(comes)
+    rounds.until(as_time_passes(lambda rounds: rounds.values(0) == [b"too late"] and rounds.caught_up()))
     assert "the transaction at offset 0 has ended" in caplog.text
 
 
