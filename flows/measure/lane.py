@@ -25,6 +25,7 @@ from flows.facts.fact import Fact
 from flows.facts.words import Label
 from flows.measure.clock import Reading, StreamClock, judge
 from flows.measure.dedup import Recent
+from flows.measure.reorder import order_of
 from flows.measure.stamps import stamps_of
 from flows.measure.users import Users
 from flows.messages.columns import NEVER, joined
@@ -93,19 +94,19 @@ class Turns(Container):
             self._hold(joined([self.facts, facts], facts.dtype))
 
     def passed(self, watermark_ms: int) -> NDArray[Any]:
-        """Those with `used` before the watermark, by it; ties by partition, then offset."""
+        """Those with `used` before the watermark, by it; ties by partition, then as they were read: by offset."""
         facts = self.facts
         if self._soonest >= watermark_ms:
             return facts[:0]
         passed = facts["used"] < watermark_ms
-        due = facts[passed]
-        self._hold(facts[~passed])
-        return due[np.lexsort((due["offset"], due["partition"], due["used"]))]
+        due = facts.compress(passed)
+        self._hold(facts.compress(~passed))
+        return due.take(order_of(due["used"], due["partition"]))
 
     def waiting(self, now_ms: int) -> NDArray[Any]:
         """Those whose own time has come, in the order read."""
         come = self.facts["ts"] <= now_ms
-        return self.facts if come.all() else self.facts[come]
+        return self.facts if come.all() else self.facts.compress(come)
 
     def save(self, users: int) -> Arrays:
         return {"facts": self.facts}
@@ -177,13 +178,15 @@ class FactLane:
         facts["clock"] = np.maximum(taken.clocks - self._lateness, floor_ms)
         facts["used"] = np.maximum(facts["ts"], facts["clock"])
         if not self.fact.late_counts and taken.late.any():
-            in_place = taken.late & np.isin(record_of(facts), in_order)
+            late = np.flatnonzero(taken.late)
+            in_place = late[np.isin(record_of(facts.take(late)), in_order)]
             if self.stamps is None:
                 facts["used"][in_place] = facts["ts"][in_place]
             else:
                 facts["used"][in_place] -= 1  # from the bound that its event has missed: as soon as W is there
-            kept &= in_place | ~taken.late
-        self.turns.add(facts[kept])
+            taken.late[in_place] = False
+            kept &= ~taken.late
+        self.turns.add(facts.compress(kept))
 
     def advance(
         self,
@@ -219,4 +222,4 @@ def counted(rows: NDArray[Any], since_ms: int) -> NDArray[Any]:
     if not since_ms or not len(rows):
         return rows
     seen = rows["ts"] >= since_ms
-    return rows if seen.all() else rows[seen]
+    return rows if seen.all() else rows.compress(seen)

@@ -63,7 +63,7 @@ def in_turns(
         return
     begins = _begins(late, turns[0])
     order = np.lexsort((late.rows["ts"], begins))
-    rows = late.rows[order]
+    rows = late.rows.take(order)
     rows["partition"] = LAST_OF_EQUALS
     merged = np.empty(len(passed) + len(rows), passed.dtype)
     ends = np.zeros(len(turns), np.int64)

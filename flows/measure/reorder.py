@@ -68,7 +68,7 @@ class Rows:
 
     def fill(self, rows: NDArray[Any]) -> None:
         """Hold `rows` and nothing else."""
-        self._array = rows.copy()
+        self._array = joined([rows], HELD)
         self.count = len(rows)
 
     def shrink(self) -> None:
@@ -132,12 +132,13 @@ class Waiting(Container):
 
     def late(self, watermark_ms: int) -> Late:
         """The late ones whose turn has come, which wait no more."""
-        if not len(self._late.rows):
+        waiting = self._late
+        if not len(waiting.rows):
             return _NO_LATE
-        due = self._late.bounds <= watermark_ms
+        due = waiting.bounds <= watermark_ms
         if not due.any():
             return _NO_LATE
-        late, self._late = (Late(self._late.rows[some], self._late.bounds[some]) for some in (due, ~due))
+        late, self._late = (Late(waiting.rows.compress(some), waiting.bounds[some]) for some in (due, ~due))
         return late
 
     def release(self, now_ms: int, watermark_ms: int) -> Released:
@@ -191,27 +192,33 @@ class ReorderBuffer(Waiting):
 
 
 def in_order(rows: NDArray[Any]) -> NDArray[Any]:
-    """`rows` (dtype HELD) by event time; ties by partition, then as they stand.
+    """`rows` (dtype HELD) by event time; ties by partition, then as they stand."""
+    if len(rows) < 2:
+        return rows
+    if len(rows) > FEW:
+        return rows.take(order_of(rows["ts"], rows["partition"]))
+    ordered = np.empty_like(rows)
+    _insert(rows, ordered)
+    return ordered
+
+
+def order_of(times: NDArray[np.int64], partitions: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
+    """The places of rows by their times (ms); ties by partition, then as they stand.
 
     Sorting integers of time and position is several times as fast as finding a stable order of the times.
     """
-    if len(rows) < 2:
-        return rows
-    ordered = np.empty_like(rows)
-    if len(rows) <= FEW:
-        _insert(rows, ordered)
-        return ordered
-    order = np.argsort(rows["partition"].astype(np.uint16), kind="stable")  # 16 bits: numpy counts instead of comparing
-    times = rows["ts"]
+    order = np.argsort(partitions.astype(np.uint16), kind="stable")  # 16 bits: numpy counts instead of comparing
+    if not len(order):
+        return order
     first = times.min()
-    if len(rows) >= 1 << POSITION_BITS or times.max() - first >= 1 << (62 - POSITION_BITS):
-        dated: NDArray[Any] = rows[order[np.argsort(times[order], kind="stable")]]
+    if len(order) >= 1 << POSITION_BITS or times.max() - first >= 1 << (62 - POSITION_BITS):
+        dated: NDArray[np.int64] = order[np.argsort(times[order], kind="stable")]
         return dated
-    keys = np.empty(len(rows), np.int64)
-    _date(rows, order, first, keys)
+    keys = np.empty(len(order), np.int64)
+    _date(times, order, first, keys)
     keys.sort()
-    _gather(rows, order, keys, ordered)
-    return ordered
+    _to_places(keys, order)
+    return keys
 
 
 @compiled
@@ -276,12 +283,12 @@ def _insert(rows: NDArray[Any], ordered: NDArray[Any]) -> None:
 
 
 @compiled
-def _date(rows: NDArray[Any], order: NDArray[np.int64], first: int, keys: NDArray[np.int64]) -> None:
-    for i in range(len(rows)):
-        keys[i] = (rows[order[i]]["ts"] - first) << POSITION_BITS | i
+def _date(times: NDArray[np.int64], order: NDArray[np.int64], first: int, keys: NDArray[np.int64]) -> None:
+    for i in range(len(order)):
+        keys[i] = (times[order[i]] - first) << POSITION_BITS | i
 
 
 @compiled
-def _gather(rows: NDArray[Any], order: NDArray[np.int64], keys: NDArray[np.int64], ordered: NDArray[Any]) -> None:
+def _to_places(keys: NDArray[np.int64], order: NDArray[np.int64]) -> None:
     for i in range(len(keys)):
-        ordered[i] = rows[order[keys[i] & ((1 << POSITION_BITS) - 1)]]
+        keys[i] = order[keys[i] & ((1 << POSITION_BITS) - 1)]

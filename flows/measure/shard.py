@@ -190,13 +190,13 @@ class Shard:
         bounds = np.maximum(taken.clocks[kept] - self._config.lateness, self.clock.floor_ms)
         in_order = which_in_order(held, bounds, self.users.last, self.buffer.waiting)
         _book_late(held, in_order, self._accounting)
-        rows = held[in_order]
+        rows = held.compress(in_order)
         rows["late"] = 0
         self.buffer.admit_late(rows, bounds[in_order])
         self._tied.admit_late(in_order, bounds[in_order])
         waiting = [lane for lane in self._lanes.values() if lane.waits_for_events]
         if waiting:
-            records = record_of(taken.rows[kept[in_order]])
+            records = record_of(taken.rows.take(kept.compress(in_order)))
             for lane in waiting:
                 lane.note(records)
 

@@ -41,8 +41,9 @@ class Stamps(Container):
 
     def note(self, rows: NDArray[Any]) -> None:
         """Take note of events (dtype HELD) that have been stamped, in order."""
-        carrying = rows[self._carries[rows["code"]] & (rows["kind"] == TRACK)]
-        if len(carrying):
+        carries = self._carries.take(rows["code"])
+        if carries.any():
+            carrying = rows.compress(carries & (rows["kind"] == TRACK))
             noted = np.empty(len(carrying), STAMP)
             for name in ("slot", "ts", "dims"):
                 noted[name] = carrying[name]
@@ -57,7 +58,7 @@ class Stamps(Container):
             order = np.lexsort((stamps["ts"], stamps["slot"]))
             wanted = np.lexsort((facts["ts"], facts["slot"]))
             found = np.full(len(facts), -1)
-            stamped, asking = stamps[order], facts[wanted]
+            stamped, asking = stamps.take(order), facts.take(wanted)
             slots, times = asking["slot"].copy(), asking["ts"].copy()  # contiguous
             _match(slots, times, stamped["slot"].copy(), stamped["ts"].copy(), found)
             there = found >= 0

@@ -66,14 +66,14 @@ class TiedValues:
         places = np.cumsum(in_order) - 1
         for name, (steps, events) in self._admitted.items():
             late = in_order[events]
-            rows = steps[late]
+            rows = steps.compress(late)
             rows["late"] = 0
             self.waiting[name].admit_late(rows, bounds[places[events[late]]])
 
     def _steps(self, tie: Tie, held: NDArray[Any], values: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.intp]]:
         """The steps among `held`, and which these are."""
         events = np.flatnonzero(tie.events[held["code"]])
-        steps = held[events]
+        steps = held.take(events)
         steps["dims"] = values[events]
         steps["slot"] = 0  # nobody asks for it, and eviction renumbers users
         return steps, events

@@ -124,7 +124,8 @@ TEXTS: Final = "texts"
 def joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
     """Record arrays, or their bytes, one behind the other.
 
-    As bytes, since numpy copies records field by field in 20 times the time.
+    As bytes, since numpy copies records field by field in 20 times the time. It does so with `rows[places]` and
+    `rows[mask]`, too; `rows.take(places)` and `rows.compress(mask)` are as fast as this.
     """
     return np.concatenate([part.view(np.uint8) for part in parts]).view(dtype)
 

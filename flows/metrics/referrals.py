@@ -86,8 +86,7 @@ class Referrals(Family):
         self.windows = Windows(config.long_windows, 2)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        counted = rows[self._counted_as[rows["code"]].any(axis=1)]
-        _advance(counted, now_ms, self._counted_as, self.windows.ring)
+        _advance(rows, now_ms, self._counted_as, self.windows.ring)
 
     def read(self) -> NDArray[np.int64]:
         return self.windows.totals.ravel()

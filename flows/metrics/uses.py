@@ -27,7 +27,7 @@ from flows.metrics.distinct import renew
 from flows.metrics.family import Family, Groups, Split, Trail, group_of, selected, trailing
 from flows.metrics.minutes import MinuteBook, Page, open_from
 from flows.metrics.rows import Block, Count
-from flows.state.pairs import BYTES_OF_PAIR, TIME, Latest, Pairs, position
+from flows.state.pairs import BYTES_OF_PAIR, TIME, Latest, Pairs, has_room, position
 from flows.state.rows import Counters
 from flows.state.windows import Ring, Windows, add, move, pane_of
 
@@ -87,10 +87,13 @@ class Uses(Family):
         return BYTES_OF_PAIR * len(self._groups.split.base)
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        uses = rows[self._is_use[rows["code"]]]
-        self.latest.reserve(len(uses) * len(self._groups.split.base))
-        ledger = Ledger(self.latest.latest, self.windows.ring, self.ever.values, self._book.page, self._day)
-        _advance(uses, now_ms, ledger, self._groups.split)
+        done = 0
+        while True:
+            ledger = Ledger(self.latest.latest, self.windows.ring, self.ever.values, self._book.page, self._day)
+            done = _advance(rows, done, now_ms, self._is_use, ledger, self._groups.split)
+            if done == len(rows):
+                return
+            self.latest.reserve(len(self._groups.split.base))
 
     def forget(self, slots: NDArray[Any]) -> None:
         """Users who are evicted are not known any more, and so do not count as ever having used it."""
@@ -148,10 +151,18 @@ def users_fell(kind: str, alert: str, names: Sequence[str], config: Config, limi
 
 
 @steady
-def _advance(uses: NDArray[Any], now: int, ledger: Ledger, split: Split) -> None:
+def _advance(
+    rows: NDArray[Any], first_row: int, now: int, is_use: NDArray[np.bool_], ledger: Ledger, split: Split
+) -> int:
+    """Use the rows from `first_row` on; returns how many are done: not all, where a use may find no room."""
     latest, ring = ledger.latest, ledger.windows
     move(ring, now)
-    for use in uses:
+    for i in range(first_row, len(rows)):
+        use = rows[i]
+        if not is_use[use["code"]]:
+            continue
+        if not has_room(latest, len(split.base)):
+            return i
         ts = use["ts"]
         first = False
         for d in range(len(split.base)):
@@ -172,3 +183,4 @@ def _advance(uses: NDArray[Any], now: int, ledger: Ledger, split: Split) -> None
             add(ring, ts, group * FIELDS + EVENTS, 1)
             if first:
                 add(ring, ts, group * FIELDS + FIRST, 1)
+    return len(rows)

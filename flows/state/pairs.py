@@ -50,7 +50,7 @@ class Pairs(Container):
         return entries
 
     def reserve(self, more: int) -> None:
-        """Make room for `more` new pairs, so that a kernel can insert without asking."""
+        """Make room for `more` new pairs; a kernel inserts without asking, or goes as far as it `has_room`."""
         capacity = len(self.latest.entries)
         while 4 * (int(self.latest.used[0]) + more) > 3 * capacity:
             capacity *= 2
@@ -96,6 +96,12 @@ class Pairs(Container):
         entries = entries[kept]
         entries[:, KEY] = (owners[kept] << GROUP_BITS) | (entries[:, KEY] & GROUP_MASK)
         self._fill(entries, len(self.latest.entries))
+
+
+@inlined
+def has_room(latest: Latest, more: int) -> bool:
+    """Whether `more` new pairs can be inserted; else `reserve` has to come first."""
+    return bool(4 * (latest.used[0] + more) <= 3 * len(latest.entries))
 
 
 @inlined

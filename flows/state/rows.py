@@ -29,9 +29,8 @@ class UserRows(Container):
         return {"rows": self.rows[:users]}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        self.rows = self.rows[:0]
+        self.rows = np.asarray(arrays["rows"], self.rows.dtype)
         self.resize(capacity)
-        self.rows[: len(arrays["rows"])] = arrays["rows"]
 
     def legend(self) -> Legend:
         return None if self._dims is None else self._dims.legend()
@@ -55,7 +54,7 @@ class UserRows(Container):
 
     def keep(self, slots: NDArray[Any]) -> None:
         capacity = len(self.rows)
-        self.rows = self.rows[slots]
+        self.rows = self.rows.take(slots, axis=0)
         self.resize(capacity)
 
 

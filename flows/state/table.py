@@ -67,14 +67,14 @@ class Table(Container):
         count = len(keys)
         entries = self._empty(capacity)
         entries.keys[:count] = keys
-        entries.rows[:count] = rows
+        entries.rows[:count].view(np.uint8)[:] = rows.view(np.uint8)  # a record at once, not by field
         entries.used[0] = count
         _reindex(entries)
         self.entries = entries
 
     def retain(self, kept: NDArray[np.bool_]) -> None:
         """Forget the rows that are not in `kept`, one flag for each of `known`; the others move together."""
-        self._fill_with(self.entries.keys[: len(self)][kept], self.known[kept])
+        self._fill_with(self.entries.keys[: len(self)][kept], self.known.compress(kept))
 
     def save(self, users: int) -> Arrays:
         return {"keys": self.entries.keys[: len(self)], "rows": self.known}
@@ -107,12 +107,12 @@ class UserTable(Table):
         if "keys" in arrays:
             return arrays
         known = np.flatnonzero(arrays["rows"] != np.zeros(1, self._dtype))
-        return {"keys": known.astype(np.uint64), "rows": arrays["rows"][known]}
+        return {"keys": known.astype(np.uint64), "rows": arrays["rows"].take(known)}
 
     def keep(self, slots: NDArray[Any]) -> None:
         owners = renumbered(self.entries.keys[: len(self)].astype(np.int64), slots)
         kept = owners >= 0
-        self._fill_with(owners[kept].astype(np.uint64), self.known[kept])
+        self._fill_with(owners[kept].astype(np.uint64), self.known.compress(kept))
 
 
 @inlined

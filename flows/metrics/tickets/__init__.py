@@ -107,7 +107,7 @@ class Tickets(Family):
             there = there[np.lexsort((tickets["last"][there], ~done[there]))][:surplus]
             kept[there] = False
             self.evicted.values += len(there)
-            gone = tickets[there]
+            gone = tickets.take(there)
             for groups in groups_of(self._groups.split, gone["dims"][(gone["stage"] == OPEN) & (gone["known"] == 1)]):
                 np.subtract.at(self.open.values, groups, 1)
         self.tickets.retain(kept)

@@ -109,7 +109,7 @@ class Top(Family):
         if refused or len(self.values) > self._limits[VALUES] or len(self.pairs) > self._limits[PAIRS]:
             # Then it makes a difference who is first, and what has left the 24 h meanwhile.
             take_back(self._books(), waiting, log, len(waiting))
-            waiting = waiting[np.lexsort((waiting["offset"], waiting["partition"], waiting["used"]))]
+            waiting = waiting.take(np.lexsort((waiting["offset"], waiting["partition"], waiting["used"])))
             log, _ = self._use(waiting, in_turn=True)
         self.texts.learn(self.values.entries.keys[: len(self.values)])
         self._read = self.windows.totals[:, OTHER].copy()

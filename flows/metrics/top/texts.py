@@ -34,7 +34,7 @@ class Texts(Container):
         unknown = [key for key in keys.tolist() if key not in self.of]
         if unknown:
             pieces = self._pieces()
-            self.of.update(texts_in(pieces[np.isin(pieces["key"], np.array(unknown, np.uint64))]))
+            self.of.update(texts_in(pieces.compress(np.isin(pieces["key"], np.array(unknown, np.uint64)))))
 
     def keep(self, slots: NDArray[Any]) -> None:
         """Nothing is by user."""
@@ -48,9 +48,9 @@ class Texts(Container):
         if sum(one.nbytes for one in self._waiting) <= self._many * TEXT.itemsize and len(keys):
             return
         pieces = self._pieces()
-        pieces = pieces[np.isin(pieces["key"], keys)]
+        pieces = pieces.compress(np.isin(pieces["key"], keys))
         _, first = np.unique(pieces["key"] ^ pieces["size"] * MIX, return_index=True)
-        pieces = pieces[np.sort(first)]
+        pieces = pieces.take(np.sort(first))
         self._waiting = [pieces]
         self._many = max(MANY_PIECES, 2 * len(pieces))
 
