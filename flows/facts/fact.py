@@ -20,6 +20,7 @@ and the first that is wrong names why the whole event is rejected.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +44,12 @@ class Fact:
     late_counts: bool = False  # a late one takes its turn when it is read; else it is left out
     help: str = ""  # of the events' properties, for producers
 
-    @property
+    @functools.cached_property
     def by_user(self) -> bool:
         """Whether its key is the user."""
         return not any(isinstance(field, Key) for field in self.fields)
 
-    @property
+    @functools.cached_property
     def dtype(self) -> np.dtype[np.void]:
         """Of its rows: FACT, and behind it the columns of its fields."""
         columns = [column for field in self.fields for column in field.columns() if column[0] != "key"]

@@ -17,7 +17,7 @@ import msgspec
 
 STATISTICS_MS: Final = 250
 SILENCE_US: Final = 1_000_000
-"""Answers come every 20 ms (`fetch.wait.max.ms`); a longer silence than this is no pause between two."""
+"""Answers come every 50 ms (`fetch.wait.max.ms`); a longer silence than this is no pause between two."""
 
 
 class _Assigned(msgspec.Struct):

@@ -62,7 +62,8 @@ class Recent(Container):
 
     def _make(self, more: int) -> None:
         """A new table without what is forgotten, at most half full with `more` ids."""
-        needed = _kept(self._table, self._oldest) + more
+        forgotten = self._oldest > self._made_at
+        needed = (_kept(self._table, self._oldest) if forgotten else self._used) + more
         size = SMALLEST
         while size < 2 * needed:
             size *= 2

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flows.compiled.loops import compiled
 from flows.config.model import Config, slug
 from flows.facts.fact import Fact
-from flows.messages.columns import TRACK
+from flows.messages.columns import TRACK, joined
 from flows.metrics.family import Family, Groups
 from flows.state.axes import Legend
 from flows.state.container import Arrays, Container
@@ -37,7 +37,7 @@ class Stamps(Container):
         names = frozenset(slug(name) for name in fact.events)
         self._carries = config.codes().matching([(names, ())])  # by event code
         self._dims = Groups(config, None)
-        self._stamps: NDArray[Any] = np.zeros(0, STAMP)
+        self._noted: list[NDArray[Any]] = []
 
     def note(self, rows: NDArray[Any]) -> None:
         """Take note of events (dtype HELD) that have been stamped, in order."""
@@ -47,14 +47,19 @@ class Stamps(Container):
             noted = np.empty(len(carrying), STAMP)
             for name in ("slot", "ts", "dims"):
                 noted[name] = carrying[name]
-            self._stamps = np.concatenate([self._stamps, noted])
+            self._noted.append(noted)
+
+    @property
+    def _stamps(self) -> NDArray[Any]:
+        self._noted = [joined([np.zeros(0, STAMP), *self._noted], STAMP)]
+        return self._noted[0]
 
     def give(self, facts: NDArray[Any]) -> None:
         """Put into `dims` of `facts`, in order, what their events were stamped with, which is then forgotten.
 
         One whose event is not among those noted keeps its own values.
         """
-        if len(stamps := self._stamps):
+        if len(facts) and len(stamps := self._stamps):
             order = np.lexsort((stamps["ts"], stamps["slot"]))
             wanted = np.lexsort((facts["ts"], facts["slot"]))
             found = np.full(len(facts), -1)
@@ -63,13 +68,13 @@ class Stamps(Container):
             _match(slots, times, stamped["slot"].copy(), stamped["ts"].copy(), found)
             there = found >= 0
             facts["dims"][wanted[there]] = stamped["dims"][found[there]]
-            self._stamps = stamps[:0]
+        self._noted.clear()
 
     def save(self, users: int) -> Arrays:
         return {"stamps": self._stamps}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
-        self._stamps = arrays["stamps"].copy()
+        self._noted = [arrays["stamps"].copy()]
 
     def upgraded(self, arrays: Arrays) -> Arrays:
         """A config before this one had no use for them."""
@@ -85,9 +90,10 @@ class Stamps(Container):
         return {"stamps": stamps}
 
     def keep(self, slots: NDArray[Any]) -> None:
-        stamps = self._stamps[np.isin(self._stamps["slot"], slots)]
+        noted = self._stamps
+        stamps = noted.compress(np.isin(noted["slot"], slots))
         stamps["slot"] = np.searchsorted(slots, stamps["slot"])  # slots are in order
-        self._stamps = stamps
+        self._noted = [stamps]
 
 
 def stamps_of(config: Config, fact: Fact, families: Mapping[str, Family]) -> Stamps | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
@@ -225,7 +226,7 @@ class Groups:
             words |= codes[(values >> np.uint64(8 * was_at)) & np.uint64(255)] << np.uint64(8 * position)
         return words
 
-    @property
+    @functools.cached_property
     def unknown(self) -> np.uint64:
         """The `dims` of what shows no value of any breakdown."""
         codes = [breakdown.labels().index(UNKNOWN) for _, breakdown in self._breakdowns]

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
-from flows.compiled.loops import compiled, inlined
+from flows.compiled.loops import inlined, steady
 from flows.config.alerts import Alerts
 from flows.config.model import Config
 from flows.config.voices import Feedback as Section
@@ -218,7 +218,7 @@ def _mean(thousandths: int, scored: int) -> float | None:
     return thousandths / (1000 * scored) if scored else None
 
 
-@compiled
+@steady
 def _advance(
     rows: NDArray[Any],
     now: int,

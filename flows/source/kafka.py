@@ -61,7 +61,7 @@ QUIET_RECORDS: Final = 2_000
 """With fewer between two ticks, and nothing to catch up with, records are handed on at ticks only: numbers are told
 there, and polls of a record or two would be most of what a product with little traffic costs.
 """
-QUIET_SECONDS: Final = 0.1
+QUIET_SECONDS: Final = 0.125
 """And the source looks around so often, instead of every 20 ms."""
 TICKS: Final = 2**31
 """The number of the part that ticks; no partition has it, and none is larger."""

@@ -34,8 +34,8 @@ TUNED: Final[dict[str, Any]] = {
     # After a full queue librdkafka waits this long before it fetches again; its default of 1 s throttles a
     # fast reader to a sixth.
     "fetch.queue.backoff.ms": 20,
-    "fetch.min.bytes": 64 * 1024,  # a trickle comes in one answer every 20 ms, not record by record
-    "fetch.wait.max.ms": 20,  # how long a broker may hold an empty answer back; how late an end is noticed
+    "fetch.min.bytes": 64 * 1024,  # a trickle comes in one answer every 50 ms, not record by record
+    "fetch.wait.max.ms": 50,  # how long a broker may hold an empty answer back; how late an end is noticed
     "fetch.max.bytes": 8 * 1024 * 1024,  # one answer
     "max.partition.fetch.bytes": 256 * 1024,  # compressed; bounds how far a queue can overshoot
     "queued.min.messages": 100_000,

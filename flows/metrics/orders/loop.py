@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.compiled.loops import compiled, inlined
+from flows.compiled.loops import compiled, inlined, steady
 from flows.messages.columns import NEVER, NO_TIME
 from flows.metrics.days import Calendar, note_on_day
 from flows.metrics.family import Split, group_of
@@ -40,7 +40,7 @@ class Ledger(NamedTuple):
     day: int  # column of the days: orders; revenue follows
 
 
-@compiled
+@steady
 def use_orders(rows: NDArray[Any], now: int, dedup: int, lapse_after: int, ledger: Ledger, split: Split) -> None:
     """Count `rows` (each user's in order of time), and stand at `now` (ms)."""
     move(ledger.windows, now)

@@ -120,6 +120,7 @@ class Spending(Family):
         self.records = Table(RECORD, dims=channels)
         self.dates = Days(DATES_KEPT, channels, KINDS)
         self.not_used = Counters(2)
+        self._read: NDArray[np.int64] | None = None  # what was read last, while it holds
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         if len(rows):
@@ -127,13 +128,21 @@ class Spending(Family):
                 self._forget(int(rows["used"].min()))
             self.records.reserve(len(rows))
         ledger = Ledger(self.records.entries, self.dates.sheet, self.not_used.values)
+        stood = int(self.dates.sheet.head[0])
         use_records(rows, now_ms, self._section.remember, self._most, self._begins, ledger)
+        if len(rows) or self.dates.sheet.head[0] != stood:
+            self._read = None
 
     def _forget(self, at_ms: int) -> None:
         """Drop the records that cannot be corrected any more by one used at `at_ms` or later."""
         self.records.retain(at_ms - self.records.known["ts"] <= self._section.remember)
 
     def read(self) -> NDArray[np.int64]:
+        if self._read is None:
+            self._read = self._sums()
+        return self._read
+
+    def _sums(self) -> NDArray[np.int64]:
         today = int(self.dates.sheet.head[0]) - AHEAD_DAYS
         parts = [self.not_used.values]
         for width in self._config.long_windows:

@@ -24,7 +24,7 @@ def pass_time(ring: Ring, now: int) -> None:
     move(ring, now)
 
 
-@compiled
+@steady
 def use_states(states: NDArray[Any], now: int, most: int, books: Books) -> None:
     """Let `states` (in order of their turn) and the pending ones take their turn, and stand at `now` (ms); at most
     `most` subscriptions are known.

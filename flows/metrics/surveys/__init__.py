@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.checkpoint.parts import Definition
-from flows.compiled.loops import Number, compiled, inlined
+from flows.compiled.loops import Number, inlined, steady
 from flows.config.model import Config
 from flows.metrics.charts import ChartRow
 from flows.metrics.family import Family, Groups, Split, group_of, groups_of
@@ -89,7 +89,7 @@ class Surveyed(Family):
         self.latest = UserTable(LATEST, dims=self._groups)  # of who has answered, where that is what counts
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
-        own = rows[rows["survey"] == self._place]
+        own = rows.compress(rows["survey"] == self._place)
         self.counted.reserve(len(own), self._dedup)
         if self._survey.count == "latest":
             self.latest.reserve(len(own))
@@ -139,7 +139,7 @@ class Rules(NamedTuple):
     latest: bool  # each user counts once
 
 
-@compiled
+@steady
 def _advance(rows: NDArray[Any], now: int, rules: Rules, ledger: Ledger, split: Split) -> None:
     move(ledger.windows, now)
     for row in rows:

@@ -95,16 +95,21 @@ class Top(Family):
         self._swept = NO_TIME  # the pane for which room was made last
         self._read: NDArray[np.int64] = np.zeros(len(WINDOWS_MS), np.int64)
         self._ranked: Ranked = ((),) * len(WINDOWS_MS)
+        self._told = False  # both are as they were told last, when nothing waited
 
     def advance(self, rows: NDArray[Any], users: int, now_ms: int) -> None:
         """Use `rows` (dtype VALUE), sorted by their turns, which have come; `now_ms` is T."""
+        stood = self.windows.ring.heads.tolist()
         move(self.windows.ring, now_ms)
+        self._told = self._told and not len(rows) and stood == self.windows.ring.heads.tolist()
         if len(rows):
             self._make_room(int(rows["used"][0]) * PANES // DAY_MS)
             self._use(rows, in_turn=True)
 
     def foresee(self, waiting: NDArray[Any]) -> None:
         """Let `read` and `ranked` say what they will once the turns of `waiting` (with ts <= T) have come."""
+        if self._told and not len(waiting):
+            return
         log, refused = self._use(waiting, in_turn=False)
         if refused or len(self.values) > self._limits[VALUES] or len(self.pairs) > self._limits[PAIRS]:
             # Then it makes a difference who is first, and what has left the 24 h meanwhile.
@@ -114,6 +119,7 @@ class Top(Family):
         self.texts.learn(self.values.entries.keys[: len(self.values)])
         self._read = self.windows.totals[:, OTHER].copy()
         self._ranked = tuple(self._largest(totals) for totals in self.windows.totals)
+        self._told = not len(waiting)
         take_back(self._books(), waiting, log, len(waiting))
 
     def read(self) -> NDArray[np.int64]:

@@ -45,7 +45,8 @@ class Texts(Container):
 
     def tidy(self, keys: NDArray[np.uint64]) -> None:
         """Of what waits, only the texts of `keys` may still be needed; each once."""
-        if sum(one.nbytes for one in self._waiting) <= self._many * TEXT.itemsize and len(keys):
+        waiting = sum(one.nbytes for one in self._waiting)
+        if not waiting or (waiting <= self._many * TEXT.itemsize and len(keys)):
             return
         pieces = self._pieces()
         pieces = pieces.compress(np.isin(pieces["key"], keys))
