@@ -16,6 +16,7 @@ This is frame of reference, as column stores have it.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 import numpy as np
@@ -77,6 +78,7 @@ def unpack(packed: NDArray[np.uint8], dtype: np.dtype[Any], size: int) -> NDArra
     return array
 
 
+@functools.cache
 def columns(dtype: np.dtype[Any]) -> NDArray[np.int64]:
     """The numbers of 8 bytes in an element, and between them what is copied: where each begins, how many bytes it has,
     and whether it is such a number; shape (n, 3).

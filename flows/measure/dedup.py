@@ -62,8 +62,8 @@ class Recent(Container):
 
     def _make(self, more: int) -> None:
         """A new table without what is forgotten, at most half full with `more` ids."""
-        forgotten = self._oldest > self._made_at
-        needed = (_kept(self._table, self._oldest) if forgotten else self._used) + more
+        kept = self._used if self._oldest == self._made_at else _kept(self._table, self._oldest)
+        needed = kept + more
         size = SMALLEST
         while size < 2 * needed:
             size *= 2
@@ -72,10 +72,9 @@ class Recent(Container):
         self._made_at = self._oldest
 
     def save(self, users: int) -> Arrays:
-        kept = _kept(self._table, self._oldest)
-        arrays: Arrays = {"keys": np.empty(kept, np.uint64), "generations": np.empty(kept, np.uint32)}
-        _collect(self._table, self._oldest, arrays["keys"], arrays["generations"])
-        return arrays
+        keys, generations = np.empty(self._used, np.uint64), np.empty(self._used, np.uint32)
+        count = _collect(self._table, self._oldest, keys, generations)
+        return {"keys": keys[:count], "generations": generations[:count]}
 
     def upgraded(self, arrays: Arrays) -> Arrays:
         """Earlier builds kept generation by generation."""
@@ -176,11 +175,12 @@ def _move(old: NDArray[Any], oldest: int, table: NDArray[Any]) -> int:
 
 
 @compiled
-def _collect(table: NDArray[Any], oldest: int, keys: NDArray[np.uint64], generations: NDArray[np.uint32]) -> None:
-    """Write the ids from the generation `oldest` on to both."""
+def _collect(table: NDArray[Any], oldest: int, keys: NDArray[np.uint64], generations: NDArray[np.uint32]) -> int:
+    """Write the ids from the generation `oldest` on to both; returns how many there are."""
     count = 0
     for entry in table:
         if entry["key"] != 0 and entry["generation"] >= oldest:
             keys[count] = entry["key"]
             generations[count] = entry["generation"]
             count += 1
+    return count
