@@ -94,7 +94,8 @@ class Recent(Container):
     def load(self, arrays: Mapping[str, NDArray[Any]], capacity: int) -> None:
         saved = np.empty(len(arrays["keys"]), ID)
         saved["key"], saved["generation"] = arrays["keys"], arrays["generations"]
-        self._table, self._oldest = saved, 0
+        self._table, self._used = saved, len(saved)
+        self._oldest = self._made_at = 0
         self._make(0)
 
 
