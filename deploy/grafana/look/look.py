@@ -111,6 +111,15 @@ def _npm(*arguments: str) -> None:
 # ------------------------------------------------------------------------------------------------------- the page
 
 
+class Server(ThreadingHTTPServer):
+    """A browser that closes before it has read an answer is no error."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong with a request."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Handler(SimpleHTTPRequestHandler):
     """Serves the page, the dashboards' files, and Prometheus's API below `/prometheus`."""
 
@@ -151,7 +160,7 @@ class Handler(SimpleHTTPRequestHandler):
 def served(page: Path, folder: Path, prometheus: str) -> Iterator[str]:
     """The page on a free port of the loopback, as long as the block runs; its address."""
     handler = partial(Handler, page=page, folder=folder, prometheus=prometheus)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}"
