@@ -106,7 +106,7 @@ class Census:
         self.last_ms: int | None = None
         self.clamped = 0
         self._config = config
-        self._codes = codes = config.codes()
+        self._codes = codes = config.codes
         self._names = codes.names
         self._name_of = codes.name_of
         self._events = np.zeros(len(codes), np.int64)  # by code

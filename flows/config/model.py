@@ -8,8 +8,9 @@ the file changes nothing: neither the meaning of stored state nor its definition
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -315,6 +316,13 @@ class Config(Section):
                 asked[name].update(conditions)
         return asked
 
+    def __copy__(self) -> Self:
+        """What was found out of a config does not hold for a copy with other fields."""
+        copied = super().__copy__()
+        copied.__dict__.pop("codes", None)
+        return copied
+
+    @functools.cached_property
     def codes(self) -> Codes:
         """The event codes: a code says an event's name, and which conditions of selectors on that name it meets."""
         return Codes(self.asked_of_names())

@@ -47,7 +47,7 @@ class Facts:
         if len(facts) > MOST_FACTS:
             raise ValueError(f"at most {MOST_FACTS} kinds of facts, got {len(facts)}")
         self._readers = {fact.name: Reader(config, fact, limits) for fact in facts}
-        self._carried = np.zeros(len(config.codes()), np.uint64)
+        self._carried = np.zeros(len(config.codes), np.uint64)
         for bit, reader in enumerate(self._readers.values()):
             self._carried |= reader.carries.astype(np.uint64) << np.uint64(bit)
         self._found = np.zeros(0, np.int64)
@@ -102,7 +102,7 @@ class Reader:
 
     def __init__(self, config: Config, fact: Fact, limits: Limits) -> None:
         names = {slug(name): stands_for for name, stands_for in fact.events.items()}
-        codes = config.codes()
+        codes = config.codes
         self.carries = codes.matching([(frozenset(names), ())])  # by event code
         self._stand_for = [names.get(codes.names[name]) for name in codes.name_of]
         self.by_user = fact.by_user

@@ -85,7 +85,7 @@ class Intake:
             raise ValueError(f"at most {MAX_BREAKDOWNS} breakdowns, got {len(config.breakdowns)}")
         self._live = live
         self._clock_ms = clock_ms
-        self._codes = config.codes()
+        self._codes = config.codes
         self._codes_of_names = {slug(name): EXCLUDED_NAME for one in config.exclude.events for name in one.event}
         self._codes_of_names.update({name: code for code, name in enumerate(self._codes.names)})
         self._names = Names(

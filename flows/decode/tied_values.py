@@ -35,7 +35,7 @@ class TiedFields:
 
     def __init__(self, config: Config, fields: NDArray[np.int32]) -> None:
         """`fields`: their numbers among those that are scanned."""
-        codes = config.codes()
+        codes = config.codes
         steps = [codes.matching(one.selection() for one in some) for some in config.held_fields().values()]
         self._fields = fields
         self._carries = np.array(steps, np.bool_).reshape(len(fields), len(codes))  # by field and event code

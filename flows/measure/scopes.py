@@ -74,7 +74,7 @@ class Scopes(Container):
         self._rules = Rules(
             config.sessions.timeout,
             config.sessions.max_duration,
-            config.shows_presence(config.codes()),
+            config.shows_presence(config.codes),
             np.uint64(of_session),
             np.array(self._places("first"), np.uint64),
             np.array([place for _, place, _ in self._looking_back], np.uint64),

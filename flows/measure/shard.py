@@ -91,7 +91,7 @@ class Shard:
         self._make_room()
         self._accounting: NDArray[np.int64] = np.zeros((0, len(ACCOUNTS)), np.int64)
         self._offsets: NDArray[np.int64] = np.zeros((0, 2), np.int64)  # of the partitions that this shard accounts for
-        self.buffer = ReorderBuffer(config.codes(), Groups(config, None))
+        self.buffer = ReorderBuffer(config.codes, Groups(config, None))
         self._unused_rows = 0  # admitted since the last advance
         self._since: dict[str, int] = {}  # when parts began that have not been there from the beginning, ms
         self._definitions = definitions(config, self._families)

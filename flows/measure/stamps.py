@@ -35,7 +35,7 @@ class Stamps(Container):
 
     def __init__(self, config: Config, fact: Fact) -> None:
         names = frozenset(slug(name) for name in fact.events)
-        self._carries = config.codes().matching([(names, ())])  # by event code
+        self._carries = config.codes.matching([(names, ())])  # by event code
         self._dims = Groups(config, None)
         self._noted: list[NDArray[Any]] = []
 

@@ -63,6 +63,8 @@ class TiedValues:
 
     def admit_late(self, in_order: NDArray[np.bool_], bounds: NDArray[np.int64]) -> None:
         """Those of the events just admitted are late, but in order, and have missed `bounds` (ms, one for each)."""
+        if not self._ties:
+            return
         places = np.cumsum(in_order) - 1
         for name, (steps, events) in self._admitted.items():
             late = in_order[events]

@@ -66,7 +66,7 @@ class Events(Family):
     def __init__(self, config: Config) -> None:
         self._config = config
         self._groups = Groups(config, self.broken_down_as)
-        codes = config.codes()
+        codes = config.codes
         self._names = codes.names
         self._name_of = codes.name_of
         names = Names(self._names, rest=OTHER)

@@ -267,12 +267,12 @@ def groups_of(split: Split, dims: NDArray[np.uint64]) -> Iterator[NDArray[np.int
 
 def selected(config: Config, selectors: Iterable[Selector]) -> NDArray[np.bool_]:
     """By event code: whether such an event is one of those that any of `selectors` chooses."""
-    return config.codes().matching(selector.selection() for selector in selectors)
+    return config.codes.matching(selector.selection() for selector in selectors)
 
 
 def events_that_count(config: Config) -> NDArray[np.bool_]:
     """By event code: whether it makes its user active: it shows presence, and is among `active_users.events` if set."""
-    shows = config.shows_presence(config.codes())
+    shows = config.shows_presence(config.codes)
     chosen = config.active_users.events
     return shows if chosen is None else shows & selected(config, chosen)
 

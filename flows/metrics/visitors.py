@@ -89,7 +89,7 @@ class Visitors(DistinctUsers):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._shows_presence = config.shows_presence(config.codes())  # by event code
+        self._shows_presence = config.shows_presence(config.codes)  # by event code
         self._is_goal = selected(config, self._goal_events())  # by event code
         self._no_day = np.array([NEVER], np.int64)
         self.windows = Windows(config.windows, self._groups, FIELDS)

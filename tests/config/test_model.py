@@ -200,7 +200,7 @@ def test_selectors_stand_wherever_events_are_named() -> None:
         }
     )
     assert config.vocabulary() == ["other", "a", "b", "c"]
-    assert len(config.codes()) == 5  # A with x and without
+    assert len(config.codes) == 5  # A with x and without
     assert [len(selectors) for _, selectors in config.selectors()] == [1, 2, 1, 2, 1, 0, 0, 0]
 
 

@@ -45,7 +45,7 @@ CONFIG = Config.model_validate(
     }
 )
 VOCABULARY = CONFIG.vocabulary()
-FIRST_CODES = CONFIG.codes().first.tolist()
+FIRST_CODES = CONFIG.codes.first.tolist()
 OTHER_DEVICE, UNKNOWN_DEVICE = 2, 3
 GOOD: dict[str, Any] = {
     "type": "track",
@@ -385,7 +385,7 @@ def test_known_crawlers_are_bots_where_the_config_says_so() -> None:
 
 
 def test_what_a_record_meets_of_the_conditions_is_in_its_code() -> None:
-    shows = CONFIG.shows_presence(CONFIG.codes())
+    shows = CONFIG.shows_presence(CONFIG.codes)
     for fields, shown in (
         ({"type": "page"}, True),
         ({"type": "page", "traits": {"a": "B"}}, False),

@@ -82,7 +82,7 @@ def test_turns_of_other_late_ones_cut_what_has_passed_in_the_same_way() -> None:
 
 def test_state_of_an_earlier_build_goes_on_and_leaves_out_what_it_cannot_judge() -> None:
     """It knew the minute in which a user was seen: a late event within that minute is out of order."""
-    users, buffer = Users(), ReorderBuffer(Config().codes(), Groups(Config(), None))
+    users, buffer = Users(), ReorderBuffer(Config().codes, Groups(Config(), None))
     old: Arrays = {"hashes": np.array([7], np.uint64), "seen": np.array([3], np.int32)}
     users.load(users.upgraded(old), 1024)
     assert users.last[0] == 4 * MINUTE - 1

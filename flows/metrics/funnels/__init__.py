@@ -312,7 +312,7 @@ def _matches(config: Config, funnel: section.Funnel) -> NDArray[np.uint32]:
 
 
 def _options(config: Config, funnel: section.Funnel, rules: Rules) -> Options:
-    codes = config.codes()
+    codes = config.codes
     return Options(
         *rules,
         any_order=funnel.order == "any",

@@ -91,7 +91,7 @@ class Lifecycle(Family):
         self._config = config
         self._book = book
         self._new_users = book.columns("lifecycle", "new_users")
-        self._shows_presence = config.shows_presence(config.codes())  # by event code
+        self._shows_presence = config.shows_presence(config.codes)  # by event code
         self._groups = Groups(config, self.broken_down_as)
         self.windows = Windows(config.windows, self._groups, FIELDS)
         self.churns_at = Deadlines()

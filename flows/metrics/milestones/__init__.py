@@ -107,7 +107,7 @@ class Milestones(Family):
         self._milestone = config.milestones[name]
         self._groups = Groups(config, self.broken_down_as)
         first_seen, within = self._milestone.from_first_seen, self._milestone.within
-        starts = config.shows_presence(config.codes()) if first_seen else selected(config, self._milestone.from_)
+        starts = config.shows_presence(config.codes) if first_seen else selected(config, self._milestone.from_)
         matches = starts * np.uint8(FROM) + selected(config, self._milestone.to) * np.uint8(TO)
         self._rules = Rules(within, first_seen, matches.astype(np.uint8))
         self.users = UserRows(START, dims=self._groups)

@@ -95,7 +95,7 @@ class Retained(Family):
         self._config = config
         self._section = section = config.retention
         self._groups = Groups(config, self.broken_down_as)
-        present = config.shows_presence(config.codes())
+        present = config.shows_presence(config.codes)
         starts = present if section.from_first_seen else selected(config, section.start)
         returns = present if section.any_returns else selected(config, section.events)
         matches = starts * np.uint8(START) + returns * np.uint8(RETURN)

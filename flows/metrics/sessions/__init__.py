@@ -138,8 +138,8 @@ class Sessions(Family):
             STAYS_BY[config.sessions.bounce],
             np.array([STAYS_BY[name] for name in config.sessions.definitions], np.int64),
             selected(config, config.key_actions),
-            config.interacts(config.codes()),
-            config.shows_presence(config.codes()),
+            config.interacts(config.codes),
+            config.shows_presence(config.codes),
         )
         self.users = UserRows(SESSION, dims=self._groups)
         self.closes_at = Deadlines()
