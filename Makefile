@@ -1,6 +1,8 @@
 # One command a task, the same on a laptop and in CI. `make help` lists them.
 
 SHELL := /bin/bash
+# Where this is set, each of hundreds of processes compiles all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
