@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.measure.dedup import Recent
+from flows.measure.dedup import SMALLEST, Recent
 from flows.messages.columns import EVENT
 
 HORIZON = 600_000
@@ -56,6 +56,15 @@ def test_a_message_is_remembered_in_its_generation_and_the_next(first: int, seco
 def test_a_partition_that_is_behind_finds_the_copies_of_one_that_is_ahead() -> None:
     recent = Recent(HORIZON)
     assert copies(recent, (1, 7, START + 5 * HORIZON), (1, 7, START)) == [False, True]
+
+
+def test_a_table_that_was_loaded_has_room_for_what_comes_behind_it() -> None:
+    read = [(1, message, START) for message in range(1, 2 * SMALLEST)]
+    before, loaded = Recent(HORIZON), Recent(HORIZON)
+    copies(before, *read)
+    loaded.load(before.save(0), 0)
+    more = [(1, message, START) for message in range(2 * SMALLEST, 6 * SMALLEST)]
+    assert copies(loaded, *read, *more) == [True] * len(read) + [False] * len(more)
 
 
 def test_what_no_copy_can_be_compared_with_is_forgotten() -> None:
